@@ -1,0 +1,1 @@
+"""Studies, their stored results, statistics and plots: whatever touches files, time or people."""

@@ -1,0 +1,28 @@
+"""Errors a person can act on, and how choices are suggested."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UsageError(ValueError):
+    """Something asked for is not possible. The message names the argument, the value and what is allowed."""
+
+
+class StoreError(Exception):
+    """A results folder cannot be used, or something in it is damaged."""
+
+
+def choose(argument: str, value: str, allowed: Iterable[str]) -> str:
+    """The value, if allowed. Raises UsageError with the choices, and the nearest one, if not."""
+    choices = list(allowed)
+    if value in choices:
+        return value
+    near = difflib.get_close_matches(value, choices, n=1, cutoff=0.5)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    raise UsageError(f"{argument} {value!r} is unknown{hint}; choose from: {', '.join(choices)}")
+
+
+def at_least(argument: str, value: int | float, least: int | float) -> None:
+    """Raises UsageError where the value is below the least allowed."""
+    if not value >= least:
+        raise UsageError(f"{argument} is {value}; allowed: {least} or more")

@@ -1,0 +1,84 @@
+"""What a figure is, and how it is written to disk."""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+import supermask
+from analysis.provenance import provenance
+from analysis.results import Results
+from analysis.studies import Experiment, Study
+from supermask.datasets import DATASETS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of the catalogue.
+
+    name: what it is called on the command line.
+    title: what it shows, in a line.
+    criteria: the criteria that it shows unless others are asked for.
+    study: what it needs, for those criteria.
+    tabulate: from stored results to the tidy table that everything else is made from.
+    draw: from the table and a caption to a picture.
+    summarise: from the table to the few numbers for a terminal.
+    """
+
+    name: str
+    title: str
+    criteria: tuple[str, ...]
+    study: Callable[[Sequence[str]], Study]
+    tabulate: Callable[[Results], pd.DataFrame]
+    draw: Callable[[pd.DataFrame, str], "Picture"]
+    summarise: Callable[[pd.DataFrame], pd.DataFrame]
+
+
+def caption(experiment: Experiment) -> str:
+    """What every picture says of itself: data set, protocol, seeds, version."""
+    protocol = experiment.protocol
+    commit = provenance()["commit"]
+    version = f"supermask {supermask.__version__}" + (f" ({commit[:7]})" if commit else "")
+    return (
+        f"{protocol.network.upper()} on {DATASETS[protocol.dataset].title} · protocol {protocol.label}: "
+        f"{protocol.epochs:g} epochs a round, {protocol.rounds} rounds · "
+        f"{protocol.seeds} seed{'s' * (protocol.seeds != 1)} · {version}"
+    )
+
+
+def stem(figure: Figure, experiment: Experiment) -> str:
+    """The file name of a figure without its ending."""
+    protocol = experiment.protocol
+    return f"{figure.name}-{protocol.network}-{protocol.dataset}-{protocol.name}"
+
+
+def write(figure: Figure, table: pd.DataFrame, experiment: Experiment, folder: Path) -> list[Path]:
+    """Writes the table as CSV, and the picture drawn from that very file as SVG and PNG. Returns the paths.
+
+    The same table gives the same SVG to the byte: no dates and no random ids are in it.
+    """
+    import matplotlib
+    import matplotlib.pyplot as plt
+
+    folder.mkdir(parents=True, exist_ok=True)
+    base = stem(figure, experiment)
+    paths = [folder / f"{base}.{ending}" for ending in ("csv", "svg", "png")]
+    text = table.to_csv(index=False)
+    paths[0].write_text(text)
+    with matplotlib.rc_context({"svg.hashsalt": base, "svg.fonttype": "none"}):
+        picture = figure.draw(pd.read_csv(io.StringIO(text)), caption(experiment))
+        picture.savefig(paths[1], metadata={"Date": None})
+        picture.savefig(paths[2], dpi=160)
+        plt.close(picture)
+    return paths
+
+
+def restricted(figures: Mapping[str, Figure], criteria: Sequence[str] | None) -> dict[str, Study]:
+    """Each figure's study, for its own criteria or for those asked for."""
+    return {name: figure.study(criteria or figure.criteria) for name, figure in figures.items()}

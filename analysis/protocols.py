@@ -1,0 +1,120 @@
+"""Protocols: how long, on what, how often. `paper` is the paper's to the letter; the others are labelled as they are.
+
+Zhou et al. 2019, table 1 and supplement; Frankle & Carbin 2019, figure 2.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from analysis.errors import UsageError, at_least, choose
+from supermask.masks import LAYER_KINDS, Rates
+
+PROTOCOLS = ("quick", "short", "paper")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One network's training and pruning, fully resolved. Rates are fractions of live weights a round.
+
+    `changed` names what differs from the protocol of that name: it is shown wherever the name is.
+    """
+
+    name: str
+    network: str
+    dataset: str
+    epochs: float
+    rounds: int
+    seeds: int
+    learning_rate: float
+    rates: Rates
+    batch_size: int = 60
+    evaluate_every: int = 100
+    changed: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The name, with what was changed."""
+        return f"{self.name} (changed: {', '.join(self.changed)})" if self.changed else self.name
+
+
+PAPER: Mapping[str, Protocol] = {
+    "fc": Protocol("paper", "fc", "mnist", 55, 24, 5, 1.2e-3, Rates(dense=0.20, output=0.10)),
+    "conv2": Protocol("paper", "conv2", "cifar10", 27, 24, 5, 2e-4, Rates(conv=0.10, dense=0.20, output=0.10)),
+    "conv4": Protocol("paper", "conv4", "cifar10", 34, 24, 5, 3e-4, Rates(conv=0.10, dense=0.20, output=0.10)),
+    "conv6": Protocol("paper", "conv6", "cifar10", 40, 24, 5, 3e-4, Rates(conv=0.15, dense=0.20, output=0.10)),
+}
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a user changes of a protocol; None leaves it as it is."""
+
+    dataset: str | None = None
+    seeds: int | None = None
+    rounds: int | None = None
+    epochs: float | None = None
+    rates: Mapping[str, float] | None = None
+
+
+def protocol(name: str, network: str = "fc", changes: Changes | None = None) -> Protocol:
+    """The protocol of that name for a network, with changes.
+
+    quick: embedded digits, 10 epochs a round, 12 rounds of twice the paper's rate, 3 seeds. For a first look.
+    short: the paper's data, rates and 24 rounds, but 3 epochs a round. 5 seeds.
+    paper: the paper's epochs as well.
+
+    Raises UsageError, with what is allowed, for an unknown name or an impossible value.
+    """
+    choose("protocol", name, PROTOCOLS)
+    choose("network", network, PAPER)
+    base = PAPER[network]
+    if name == "short":
+        base = replace(base, name="short", epochs=3)
+    elif name == "quick":
+        base = replace(
+            base, name="quick", dataset="mnist5k", epochs=10, rounds=12, seeds=3, rates=_two_rounds_in_one(base.rates)
+        )
+    return _change(base, changes or Changes())
+
+
+def _two_rounds_in_one(rates: Rates) -> Rates:
+    """Rates that reach in one round what these reach in two: 1 - (1 - r)²."""
+    twice = {kind: round(1 - (1 - getattr(rates, kind)) ** 2, 4) for kind in LAYER_KINDS}
+    return Rates(conv=twice["conv"], dense=twice["dense"], output=twice["output"])
+
+
+def _change(base: Protocol, changes: Changes) -> Protocol:
+    changed = base
+    if changes.dataset is not None:
+        changed = replace(changed, dataset=changes.dataset)
+    if changes.seeds is not None:
+        at_least("seeds", changes.seeds, 1)
+        changed = replace(changed, seeds=changes.seeds)
+    if changes.rounds is not None:
+        at_least("rounds", changes.rounds, 1)
+        changed = replace(changed, rounds=changes.rounds)
+    if changes.epochs is not None:
+        at_least("epochs", changes.epochs, 0)
+        changed = replace(changed, epochs=changes.epochs)
+    if changes.rates is not None:
+        for kind in changes.rates:
+            choose("rates", kind, LAYER_KINDS)
+        try:
+            changed = replace(changed, rates=replace(changed.rates, **changes.rates))
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+    fields = ("dataset", "epochs", "rounds", "seeds", "rates")
+    return replace(changed, changed=tuple(f for f in fields if getattr(changed, f) != getattr(base, f)))
+
+
+def parse_rates(text: str) -> dict[str, float]:
+    """Rates from text such as 'dense=0.2,output=0.1'. Raises UsageError where it is not like that."""
+    rates = {}
+    for part in text.split(","):
+        kind, _, value = part.partition("=")
+        choose("rates", kind.strip(), LAYER_KINDS)
+        try:
+            rates[kind.strip()] = float(value)
+        except ValueError:
+            raise UsageError(f"rates has {part!r}; it should read like {kind.strip()}=0.2") from None
+    return rates

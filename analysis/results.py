@@ -1,0 +1,66 @@
+"""A study's stored results as tables: what figures are drawn from."""
+
+from dataclasses import asdict, dataclass, fields
+
+import pandas as pd
+
+from analysis.arrays import decode_round_zero
+from analysis.store import Store
+from analysis.studies import Experiment, Study, identity
+from supermask.lottery import Treatment
+from supermask.networks import Params
+
+UNPRUNED = "unpruned"
+"""What stands for the treatment of round 0, which has none."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Read access to one experiment's results of one study, all of which must be stored.
+
+    `criteria` are those the figure was asked to show.
+    """
+
+    experiment: Experiment
+    study: Study
+    store: Store
+    criteria: tuple[str, ...]
+
+    def trainings(self) -> pd.DataFrame:
+        """One row a training: the treatment's fields, seed, round, and metrics; round 0 once a seed, as 'unpruned'."""
+        protocol = self.experiment.protocol
+        rows = []
+        for seed in self.experiment.seeds:
+            nothing = dict.fromkeys((field.name for field in fields(Treatment)), UNPRUNED)
+            rows.append(nothing | {"seed": seed, "round": 0} | self._metrics(None, seed, 0))
+            for treatment in self.study.treatments:
+                for round_ in range(1, protocol.rounds + 1):
+                    row = asdict(treatment) | {"seed": seed, "round": round_}
+                    rows.append(row | self._metrics(treatment, seed, round_))
+        return self._labelled(pd.DataFrame(rows))
+
+    def untrained(self) -> pd.DataFrame:
+        """One row an untrained network: criterion, weights, seed, round (the level of sparsity), and metrics."""
+        rows = []
+        for each in self.study.untrained:
+            for seed in self.experiment.seeds:
+                for level in range(self.experiment.protocol.rounds + 1):
+                    description = self.experiment.describe_untrained(each, seed, level)
+                    row = {"criterion": each.criterion, "weights": each.weights, "seed": seed, "round": level}
+                    rows.append(row | self.store.metrics(identity(description)))
+        return self._labelled(pd.DataFrame(rows))
+
+    def unpruned_weights(self, seed: int) -> tuple[Params, Params]:
+        """Initial and final parameters of round 0."""
+        description = self.experiment.describe_training(None, seed, 0)
+        return decode_round_zero(self.store.arrays(identity(description)))
+
+    def _metrics(self, treatment: Treatment | None, seed: int, round_: int) -> dict[str, float]:
+        return self.store.metrics(identity(self.experiment.describe_training(treatment, seed, round_)))
+
+    def _labelled(self, table: pd.DataFrame) -> pd.DataFrame:
+        protocol = self.experiment.protocol
+        labels = {"dataset": protocol.dataset, "network": protocol.network, "protocol": protocol.label}
+        for position, (name, label) in enumerate(labels.items()):
+            table.insert(position, name, label)
+        return table

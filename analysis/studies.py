@@ -1,0 +1,127 @@
+"""What to run: a study is a set of treatments; an experiment is a network, its data and a protocol.
+
+A result is named by the hash of its *description*: everything that determines it and nothing else. So the same result
+is recognised whatever figure asks for it, however many rounds or seeds it is asked with. Fields that hold a default are
+left out of the treatment, so that a new kind of choice leaves old results their names.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+from analysis.protocols import Protocol
+from supermask.datasets import Dataset
+from supermask.lottery import Treatment
+from supermask.networks import NETWORKS
+from supermask.supermasks import WEIGHTS
+from supermask.training import TrainingConfig, steps_of
+
+Description = dict[str, Any]
+
+REVISION = 1
+"""Raised whenever a change of code changes results, so that old and new are not taken for one another."""
+
+
+@dataclass(frozen=True)
+class Untrained:
+    """An untrained network under one-shot masks of a criterion, at every level: its kept weights are `weights`."""
+
+    criterion: str
+    weights: str = WEIGHTS[0]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a figure needs to be trained or evaluated. Round 0 of every seed is always part of it."""
+
+    treatments: tuple[Treatment, ...] = ()
+    untrained: tuple[Untrained, ...] = ()
+
+    def __or__(self, other: "Study") -> "Study":
+        """Both studies, with what they share once."""
+        return Study(
+            tuple(dict.fromkeys(self.treatments + other.treatments)),
+            tuple(dict.fromkeys(self.untrained + other.untrained)),
+        )
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A protocol and the data it runs on: what all results of one job have in common."""
+
+    protocol: Protocol
+    data: Dataset
+
+    @property
+    def seeds(self) -> range:
+        """0 to n - 1."""
+        return range(self.protocol.seeds)
+
+    @property
+    def training(self) -> TrainingConfig:
+        """How each network is trained; epochs become steps of this data set."""
+        protocol = self.protocol
+        return TrainingConfig(
+            steps=steps_of(protocol.epochs, len(self.data.train), protocol.batch_size),
+            learning_rate=protocol.learning_rate,
+            batch_size=protocol.batch_size,
+            evaluate_every=protocol.evaluate_every,
+        )
+
+    def describe_training(self, treatment: Treatment | None, seed: int, round_: int) -> Description:
+        """The description of one round of one run; round 0 has no treatment."""
+        description = self._base("training", seed) | {"round": round_}
+        if treatment is not None:
+            description |= {"treatment": _without_defaults(treatment), "rates": self._rates}
+        return description
+
+    def describe_untrained(self, untrained: Untrained, seed: int, level: int) -> Description:
+        """The description of an untrained network's evaluation at a level of sparsity."""
+        own = {"criterion": untrained.criterion, "weights": untrained.weights, "level": level, "rates": self._rates}
+        return self._base("untrained", seed) | own
+
+    def descriptions(self, study: Study) -> Iterator[Description]:
+        """Of everything that the study needs."""
+        for seed in self.seeds:
+            yield self.describe_training(None, seed, 0)
+            for round_ in range(1, self.protocol.rounds + 1):
+                for treatment in study.treatments:
+                    yield self.describe_training(treatment, seed, round_)
+            for level in range(self.protocol.rounds + 1):
+                for untrained in study.untrained:
+                    yield self.describe_untrained(untrained, seed, level)
+
+    @property
+    def _rates(self) -> dict[str, float]:
+        """The rates of the layer kinds that the network has."""
+        rates = self.protocol.rates
+        convolutional = {"conv": rates.conv} if NETWORKS[self.protocol.network].conv_pairs else {}
+        return convolutional | {"dense": rates.dense, "output": rates.output}
+
+    def _base(self, kind: str, seed: int) -> Description:
+        training = self.training
+        return {
+            "revision": REVISION,
+            "kind": kind,
+            "dataset": self.data.name,
+            "data_digest": self.data.digest,
+            "network": self.protocol.network,
+            "optimiser": "adam",
+            "learning_rate": training.learning_rate,
+            "batch_size": training.batch_size,
+            "steps": training.steps,
+            "evaluate_every": training.evaluate_every,
+            "seed": seed,
+        }
+
+
+def identity(description: Description) -> str:
+    """A description's name: the first 32 hex digits of the SHA-256 of its canonical JSON."""
+    text = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _without_defaults(treatment: Treatment) -> dict[str, Any]:
+    return {f.name: getattr(treatment, f.name) for f in fields(treatment) if getattr(treatment, f.name) != f.default}

@@ -1,0 +1,170 @@
+"""Figures 5, 6 and 9: a mask criterion is a region of the plane of initial and final weights.
+
+The cloud is one layer of a trained network, the first seed's: each weight is a point (wi, wf). A criterion keeps the
+points of one region; here each region keeps the same share of the layer.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import UsageError
+from analysis.figure import Figure
+from analysis.results import Results
+from analysis.studies import Study
+from supermask.criteria import CRITERIA as REGISTRY
+from supermask.criteria import EIGHT, SIGN_AWARE, LayerFacts
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Picture
+
+CRITERIA = tuple(criterion.name for criterion in (*EIGHT, *SIGN_AWARE))
+LAYER = "hidden2"
+KEPT = 0.3
+BINS = 81
+
+
+def study(criteria: Sequence[str]) -> Study:
+    """Round 0 alone. Raises UsageError for a criterion that the plane cannot show."""
+    for name in criteria:
+        if "gradient" in REGISTRY[name].needs:
+            raise UsageError(f"criteria has {name}, which goes by gradients: criteria-plane cannot show it")
+    return Study()
+
+
+def tabulate(results: Results) -> pd.DataFrame:
+    """One row a (criterion, cell of the plane): its centre, the weights in it, how many are kept, and its region.
+
+    `in_region` is 1 where the criterion's score at the cell's centre reaches the threshold that keeps the share `kept`
+    of the layer's weights. Criteria that do not score a point of the plane by its position alone have no region.
+    """
+    initial, final = results.unpruned_weights(results.experiment.seeds[0])
+    w_initial, w_final = (np.asarray(params[LAYER]["kernel"], np.float32).ravel() for params in (initial, final))
+    edges = _edges(w_initial), _edges(w_final)
+    counts = np.histogram2d(w_initial, w_final, bins=edges)[0].astype(int)
+    centres = [(edge[1:] + edge[:-1]) / 2 for edge in edges]
+    grid_initial, grid_final = (side.astype(np.float32).ravel() for side in np.meshgrid(*centres, indexing="ij"))
+    tables = []
+    for name in results.criteria:
+        kept, region = _region(name, w_initial, w_final, grid_initial, grid_final)
+        kept_counts = np.histogram2d(w_initial[kept], w_final[kept], bins=edges)[0].astype(int)
+        tables.append(
+            pd.DataFrame(
+                {
+                    "criterion": name,
+                    "w_initial": grid_initial,
+                    "w_final": grid_final,
+                    "weights": counts.ravel(),
+                    "kept": kept_counts.ravel(),
+                    "in_region": region.astype(int),
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def _edges(weights: np.ndarray) -> np.ndarray:
+    """Bins that reach a little beyond the weights of largest magnitude, the same to either side of zero."""
+    reach = 1.05 * float(np.abs(weights).max())
+    return np.linspace(-reach, reach, BINS + 1)
+
+
+def _region(
+    name: str, w_initial: np.ndarray, w_final: np.ndarray, grid_initial: np.ndarray, grid_final: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the layer's weights are kept, and which grid points score above every weight that is not.
+
+    The grid is scored along with the layer but as no part of it (not alive), so that what a criterion takes from the
+    whole layer, such as α, is the layer's alone.
+    """
+    import jax.numpy as jnp
+
+    from supermask.keys import Purpose, derive_key
+    from supermask.masks import keep_best
+
+    layer = np.arange(w_initial.size + grid_initial.size) < w_initial.size
+    both = [np.concatenate(pair) for pair in ((w_initial, grid_initial), (w_final, grid_final))]
+    scores = REGISTRY[name](LayerFacts(jnp.asarray(both[0]), jnp.asarray(both[1]), jnp.asarray(layer)))
+    kept = np.asarray(keep_best(derive_key(0, Purpose.TIES), scores, jnp.asarray(layer), int(KEPT * w_initial.size)))
+    on_host = np.asarray(scores)
+    return kept[layer], on_host[~layer] > on_host[layer & ~kept].max()
+
+
+def draw(table: pd.DataFrame, caption: str) -> "Picture":
+    """A panel a criterion: the region shaded, kept weights in colour, pruned ones in grey."""
+    import matplotlib.pyplot as plt
+
+    from analysis import plots
+
+    names = plots.ordered(table["criterion"])
+    columns = min(4, len(names))
+    rows = -(-len(names) // columns)
+    picture, axes = plt.subplots(
+        rows, columns, figsize=(2.7 * columns + 0.4, 2.75 * rows + 0.9), layout="constrained", squeeze=False, dpi=100
+    )
+    for place in axes.flat[len(names) :]:
+        place.set_visible(False)
+    for place, name in zip(axes.flat, names, strict=False):
+        _panel(place, table[table["criterion"] == name])
+        place.set_title(f"{name}\n{REGISTRY[name].formula}", fontsize=8.5)
+    for place in axes[:, 0]:
+        place.set_ylabel("final weight")
+    for place in axes[-1, :]:
+        place.set_xlabel("initial weight")
+    picture.suptitle(
+        f"Mask criteria as regions: layer {LAYER}, seed 0, the best {KEPT:.0%} kept (blue), the others pruned (grey).\n"
+        "Shaded: the criterion's region. Where it holds fewer weights than are kept, the rest is drawn at random.",
+        fontsize=11,
+    )
+    picture.supxlabel(caption, fontsize=8, color="#444444")
+    return picture
+
+
+def _panel(axes: "Axes", table: pd.DataFrame) -> None:
+    from matplotlib.colors import LogNorm, to_rgba
+
+    from analysis import plots
+
+    x, y = (np.unique(table[column]) for column in ("w_initial", "w_final"))
+    shape = (len(x), len(y))
+    region, kept, weights = (table[column].to_numpy().reshape(shape).T for column in ("in_region", "kept", "weights"))
+    shade = np.where(region[..., None] == 1, to_rgba(plots.SKY, 0.35), to_rgba("white", 0.0))
+    extent = (x[0], x[-1], y[0], y[-1])
+    axes.imshow(shade, origin="lower", extent=extent, aspect="auto", interpolation="nearest")
+    norm = LogNorm(0.2, max(weights.max(), 2))
+    for counts, map_ in ((weights - kept, "Greys"), (kept, "Blues")):
+        seen = np.ma.masked_where(counts == 0, counts)
+        axes.imshow(seen, origin="lower", extent=extent, aspect="auto", cmap=map_, norm=norm, interpolation="nearest")
+    axes.axhline(0, color=plots.BLACK, linewidth=0.4)
+    axes.axvline(0, color=plots.BLACK, linewidth=0.4)
+    axes.tick_params(labelsize=7)
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Weights kept of each criterion, in percent of the layer, and how many of them have not changed their sign."""
+    from analysis import plots
+
+    rows = {}
+    for name in plots.ordered(table["criterion"]):
+        own = table[table["criterion"] == name]
+        same = own[own["w_initial"] * own["w_final"] > 0]
+        total = own["kept"].sum()
+        rows[name] = {
+            "kept, %": 100 * total / own["weights"].sum(),
+            "of those with their initial sign, %": 100 * same["kept"].sum() / total,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("criterion")
+
+
+FIGURE = Figure(
+    "criteria-plane",
+    "Mask criteria as regions of the plane of initial and final weights",
+    CRITERIA,
+    study,
+    tabulate,
+    draw,
+    summarise,
+)

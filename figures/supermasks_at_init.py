@@ -1,0 +1,118 @@
+"""Figures 1 and 10: a mask alone makes an untrained network accurate.
+
+A network is trained once; masks are cut from it one-shot, at every level of sparsity, and put on the *initial* weights,
+or on signed constants of each layer. No weight is trained after that. Figure 1 is the same at each mask's best level.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from analysis.figure import Figure
+from analysis.results import Results
+from analysis.studies import Study, Untrained
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Picture
+
+CRITERIA = (
+    "large_final",
+    "small_final",
+    "large_init",
+    "small_init",
+    "large_init_large_final",
+    "small_init_small_final",
+    "magnitude_increase",
+    "movement",
+    "random",
+    "large_final_same_sign",
+    "large_final_diff_sign",
+    "magnitude_increase_same_sign",
+    "magnitude_increase_diff_sign",
+)
+TITLES = {"initial": "mask on initial weights", "signed_constant": "mask on signed constants"}
+
+
+def study(criteria: Sequence[str]) -> Study:
+    """Each criterion's masks on initial weights and on signed constants."""
+    return Study(untrained=tuple(Untrained(name, weights) for weights in TITLES for name in criteria))
+
+
+def tabulate(results: Results) -> pd.DataFrame:
+    """One row a (criterion, weights, seed, level of sparsity). `round` counts prunings; 0 is no mask at all."""
+    return results.untrained()
+
+
+def draw(table: pd.DataFrame, caption: str) -> "Picture":
+    """Figure 1 as bars, then figure 10: a panel for each kind of weights."""
+    from analysis import plots
+
+    picture, (bars, *lines) = plots.new_picture(1 + len(TITLES), caption, width=5.0)
+    _bars(bars, table)
+    for axes, (weights, title) in zip(lines, TITLES.items(), strict=True):
+        own = table[table["weights"] == weights]
+        plots.accuracy_lines(axes, own)
+        plots.remaining_axis(axes, own, "test accuracy without training, %")
+        axes.axhline(10, color=plots.GREY, linewidth=0.9, linestyle=":", label="chance (10%)")
+        axes.set_ylim(0, 100)
+        axes.set_title(title, fontsize=9, loc="left")
+    handles, labels = lines[-1].get_legend_handles_labels()
+    picture.legend(handles, labels, loc="outside right center", fontsize=8, frameon=False)
+    picture.suptitle("Supermasks: accuracy of untrained networks under masks of a trained one", fontsize=11)
+    return picture
+
+
+def _bars(axes: "Axes", table: pd.DataFrame) -> None:
+    from analysis import plots
+
+    own = table[table["weights"] == "initial"]
+    unmasked = own[own["round"] == 0].groupby("seed")["test_accuracy"].first()
+    named = {"no mask": ("", 100 * unmasked)}
+    for criterion in ("random", "large_final", "large_final_same_sign"):
+        if criterion in set(own["criterion"]):
+            best, remaining = best_level(own[own["criterion"] == criterion])
+            label = criterion.replace("large_final_same_sign", "large_final,\nsame sign")
+            named[f"{label}\n{100 * remaining:.3g}% left"] = (criterion, 100 * best)
+    for place, (criterion, values) in enumerate(named.values()):
+        style = plots.style_of(criterion)
+        spread = [[values.mean() - values.min()], [values.max() - values.mean()]]
+        axes.bar(place, values.mean(), yerr=spread, color=style.colour, alpha=0.75, capsize=4)
+        axes.annotate(f"{values.mean():.1f}", (place, values.max()), (0, 4), textcoords="offset points", ha="center")
+    axes.axhline(10, color=plots.GREY, linewidth=0.9, linestyle=":")
+    axes.set_xticks(range(len(named)), list(named), fontsize=8)
+    axes.set_ylim(0, 100)
+    axes.set_ylabel("test accuracy without training, %")
+    axes.set_title("initial weights, each mask at its best level", fontsize=9, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def best_level(table: pd.DataFrame) -> tuple[pd.Series, float]:
+    """Accuracies by seed at the masked level whose mean over seeds is highest, and the weights remaining there.
+
+    As the paper's table: the maximum over levels of the mean over runs. The level is thus chosen on test data, here as
+    there: it describes the curve's peak and is no estimate of what a level chosen beforehand would give.
+    """
+    masked = table[table["round"] > 0]
+    level = masked.groupby("round")["test_accuracy"].mean().idxmax()
+    at_level = masked[masked["round"] == level]
+    return at_level.set_index("seed")["test_accuracy"], float(at_level["weights_remaining"].mean())
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """The best mean test accuracy in percent of every criterion, and the weights remaining there."""
+    from analysis import plots
+
+    rows: dict[str, dict[str, float]] = {}
+    for criterion in plots.ordered(table["criterion"]):
+        rows[criterion] = {}
+        for weights, title in TITLES.items():
+            best, remaining = best_level(table[(table["criterion"] == criterion) & (table["weights"] == weights)])
+            rows[criterion] |= {f"{title}, %": 100 * best.mean(), f"at ({weights})": 100 * remaining}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("criterion")
+
+
+FIGURE = Figure(
+    "supermasks-at-init", "Supermasks: accuracy without training", CRITERIA, study, tabulate, draw, summarise
+)

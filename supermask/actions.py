@@ -1,0 +1,183 @@
+"""Actions: where kept weights restart (mask-1) and what pruned weights are frozen at (mask-0).
+
+Like a criterion, an action asks for what it needs by the names of its parameters, the fields of `ActionFacts`. It gives
+a value for every weight of the layer; `start_weights` uses the mask-1 action's where the mask is 1 and the mask-0
+action's where it is 0. All values of a layer come from its own key.
+
+Zhou et al. 2019, sections 3 (mask-1) and 4 (mask-0).
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key
+
+Weights = Float[Array, "*shape"]
+Mask = Bool[Array, "*shape"]
+LayerKey = Key[Array, ""]
+
+
+class ActionFacts(NamedTuple):
+    """What is known of one layer when its weights restart; arrays of the kernel's shape.
+
+    `w_initial` is what 'rewind' goes back to: the values before training, or those of a later step k. `w_fresh` is a
+    new draw from the initial distribution, by a key of its own.
+    """
+
+    key: Key[Array, ""]
+    w_initial: Float[Array, "*shape"]
+    w_final: Float[Array, "*shape"]
+    w_fresh: Float[Array, "*shape"]
+    mask: Bool[Array, "*shape"]
+
+
+def rewind(w_initial: Weights) -> Weights:
+    """The original initial value: the lottery ticket algorithm."""
+    return w_initial
+
+
+def reinit(w_fresh: Weights) -> Weights:
+    """A new draw from the initial distribution."""
+    return w_fresh
+
+
+def reinit_same_sign(w_fresh: Weights, w_initial: Weights) -> Weights:
+    """A new draw that keeps the weight's original sign."""
+    return _with_sign_of(w_initial, w_fresh)
+
+
+def reshuffle(key: LayerKey, w_initial: Weights, mask: Mask) -> Weights:
+    """The kept initial values of the layer, permuted among the kept weights."""
+    size = mask.size
+    kept = mask.ravel()
+    # Positions of the kept weights, once in order and once in random order; pruned ones after them, and unused.
+    in_order = jnp.argsort(~kept, stable=True)
+    in_random_order = jnp.lexsort((jax.random.bits(key, (size,)), ~kept))
+    values = w_initial.ravel()
+    return values.at[in_order].set(values[in_random_order]).reshape(w_initial.shape)
+
+
+def reshuffle_same_sign(key: LayerKey, w_initial: Weights, mask: Mask) -> Weights:
+    """The kept magnitudes of the layer permuted, each weight keeping its original sign."""
+    return _with_sign_of(w_initial, reshuffle(key, w_initial, mask))
+
+
+def constant(key: LayerKey, w_initial: Weights) -> Weights:
+    """±c with a random sign, c the standard deviation of the layer's initial weights."""
+    signs = jnp.where(jax.random.bernoulli(key, 0.5, w_initial.shape), 1.0, -1.0)
+    return signs.astype(w_initial.dtype) * jnp.std(w_initial)
+
+
+def constant_same_sign(w_initial: Weights) -> Weights:
+    """The signed constant: sign(wi)·c, c the standard deviation of the layer's initial weights."""
+    return jnp.sign(w_initial) * jnp.std(w_initial)
+
+
+def reinit_released(key: LayerKey, w_initial: Weights) -> Weights:
+    """'reinit' as in the released code: all of the layer's initial values permuted, pruned ones included."""
+    return jax.random.permutation(key, w_initial.ravel()).reshape(w_initial.shape)
+
+
+def reinit_released_same_sign(key: LayerKey, w_initial: Weights) -> Weights:
+    """The released code's permutation of the layer, each weight keeping its original sign."""
+    return _with_sign_of(w_initial, reinit_released(key, w_initial))
+
+
+def rewind_or_zero(w_initial: Weights, w_final: Weights) -> Weights:
+    """0 for a kept weight that moved toward zero, else its initial value (the supplement's variant)."""
+    return zero_if_shrunk(w_initial, w_final)
+
+
+def zero(w_initial: Weights) -> Weights:
+    """Frozen at 0: the lottery ticket algorithm."""
+    return jnp.zeros_like(w_initial)
+
+
+def init(w_initial: Weights) -> Weights:
+    """Frozen at the initial value."""
+    return w_initial
+
+
+def zero_if_shrunk(w_initial: Weights, w_final: Weights) -> Weights:
+    """0 where the weight moved toward zero (|wf| < |wi|), else its initial value."""
+    return jnp.where(jnp.abs(w_final) < jnp.abs(w_initial), 0.0, w_initial)
+
+
+def zero_if_grown(w_initial: Weights, w_final: Weights) -> Weights:
+    """The reverse of zero_if_shrunk: the initial value where the weight moved toward zero, else 0."""
+    return jnp.where(jnp.abs(w_final) < jnp.abs(w_initial), w_initial, 0.0)
+
+
+def zero_at_random(key: LayerKey, w_initial: Weights, w_final: Weights, mask: Mask) -> Weights:
+    """As many zeros among the pruned weights as zero_if_shrunk sets, at random places: its control."""
+    pruned = ~mask.ravel()
+    zeros = jnp.sum(~mask & (jnp.abs(w_final) < jnp.abs(w_initial)), dtype=jnp.int32)
+    order = jnp.lexsort((jax.random.bits(key, (mask.size,)), ~pruned))
+    place = jnp.zeros(mask.size, jnp.int32).at[order].set(jnp.arange(mask.size, dtype=jnp.int32))
+    return jnp.where((place < zeros).reshape(mask.shape), 0.0, w_initial)
+
+
+def _with_sign_of(signs: Weights, magnitudes: Weights) -> Weights:
+    return jnp.sign(signs) * jnp.abs(magnitudes)
+
+
+@dataclass(frozen=True)
+class Action:
+    """A named action. `needs` are the `ActionFacts` fields its function asks for, read off its parameters."""
+
+    name: str
+    function: Callable[..., Float[Array, "*shape"]]
+
+    def __post_init__(self) -> None:
+        foreign = set(self.needs) - set(ActionFacts._fields)
+        if foreign:
+            allowed = ", ".join(ActionFacts._fields)
+            raise ValueError(f"action {self.name}: parameters {sorted(foreign)} are unknown; allowed: {allowed}")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the facts that the function asks for."""
+        return tuple(inspect.signature(self.function).parameters)
+
+    def __call__(self, facts: ActionFacts) -> Float[Array, "*shape"]:
+        """A value for every weight of the layer."""
+        return self.function(**{name: getattr(facts, name) for name in self.needs})
+
+
+def _registry(*functions: Callable[..., Float[Array, "*shape"]]) -> Mapping[str, Action]:
+    return {function.__name__: Action(function.__name__, function) for function in functions}
+
+
+KEPT_ACTIONS = _registry(
+    rewind,
+    reinit,
+    reinit_same_sign,
+    reshuffle,
+    reshuffle_same_sign,
+    constant,
+    constant_same_sign,
+    reinit_released,
+    reinit_released_same_sign,
+    rewind_or_zero,
+)
+"""Mask-1 actions by name."""
+
+PRUNED_ACTIONS = _registry(zero, init, zero_if_shrunk, zero_if_grown, zero_at_random)
+"""Mask-0 actions by name."""
+
+
+def start_weights(
+    kept_action: Action, pruned_action: Action, kept: ActionFacts, pruned: ActionFacts, was_alive: Bool[Array, "*shape"]
+) -> Float[Array, "*shape"]:
+    """The layer's weights at the start of a round.
+
+    Kept weights get the mask-1 action's values and weights pruned in this round the mask-0 action's. A weight pruned
+    earlier stays at what it was frozen at then, its `w_final`: it did not move, so a rule about movement cannot be
+    asked of it again. `kept` and `pruned` differ in their keys only.
+    """
+    frozen = jnp.where(was_alive, pruned_action(pruned), pruned.w_final)
+    return jnp.where(kept.mask, kept_action(kept), frozen)

@@ -1,0 +1,223 @@
+"""Mask criteria: which weights to keep, judged by where each one started and where it ended.
+
+A criterion gives every weight of a layer a score; the highest scores are kept. It asks for what it needs by the names
+of its parameters, which are the fields of `LayerFacts`:
+
+    w_initial   the layer's weights before any training
+    w_final     its weights at the end of the round's training
+    alive       True where a weight has not been pruned yet
+    gradient    of the training loss with respect to w_initial, in the unmasked network
+
+Zhou et al. 2019 (arXiv 1905.01067), section 2 and its figure 3.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+Weights = Float[Array, "*shape"]
+Alive = Bool[Array, "*shape"]
+
+
+class LayerFacts(NamedTuple):
+    """What is known of one layer when its mask is chosen; arrays of the kernel's shape. `gradient` may be missing."""
+
+    w_initial: Float[Array, "*shape"]
+    w_final: Float[Array, "*shape"]
+    alive: Bool[Array, "*shape"]
+    gradient: Float[Array, "*shape"] | None = None
+
+
+def large_final(w_final: Weights) -> Weights:
+    """|wf|: weights that ended large. The lottery ticket paper's criterion."""
+    return jnp.abs(w_final)
+
+
+def small_final(w_final: Weights) -> Weights:
+    """-|wf|: weights that ended small."""
+    return -jnp.abs(w_final)
+
+
+def large_init(w_initial: Weights) -> Weights:
+    """|wi|: weights that started large."""
+    return jnp.abs(w_initial)
+
+
+def small_init(w_initial: Weights) -> Weights:
+    """-|wi|: weights that started small."""
+    return -jnp.abs(w_initial)
+
+
+def large_init_large_final(w_initial: Weights, w_final: Weights, alive: Alive) -> Weights:
+    """min(α|wf|, |wi|): weights that started and ended large. See `scale_ratio` for α."""
+    return jnp.minimum(scale_ratio(w_initial, w_final, alive) * jnp.abs(w_final), jnp.abs(w_initial))
+
+
+def small_init_small_final(w_initial: Weights, w_final: Weights, alive: Alive) -> Weights:
+    """-max(α|wf|, |wi|): weights that started and ended small. See `scale_ratio` for α."""
+    return -jnp.maximum(scale_ratio(w_initial, w_final, alive) * jnp.abs(w_final), jnp.abs(w_initial))
+
+
+def magnitude_increase(w_initial: Weights, w_final: Weights) -> Weights:
+    """|wf| - |wi|: weights that grew."""
+    return jnp.abs(w_final) - jnp.abs(w_initial)
+
+
+def movement(w_initial: Weights, w_final: Weights) -> Weights:
+    """|wf - wi|: weights that moved far, in either direction."""
+    return jnp.abs(w_final - w_initial)
+
+
+def random(w_initial: Weights) -> Weights:
+    """A constant score: every weight ties, and ties are broken by the key. The control."""
+    return jnp.zeros_like(w_initial)
+
+
+def large_final_same_sign(w_initial: Weights, w_final: Weights) -> Weights:
+    """|wf| where wi and wf have one sign, else 0: large weights that kept their sign."""
+    return jnp.where(same_sign(w_initial, w_final), jnp.abs(w_final), 0.0)
+
+
+def large_final_diff_sign(w_initial: Weights, w_final: Weights) -> Weights:
+    """|wf| where the sign flipped, else 0: the control of large_final_same_sign."""
+    return jnp.where(same_sign(w_initial, w_final), 0.0, jnp.abs(w_final))
+
+
+def magnitude_increase_same_sign(w_initial: Weights, w_final: Weights) -> Weights:
+    """|wf| - |wi| where wi and wf have one sign; every weight that changed sign comes after all of those.
+
+    A score of 0 for the others, as with large_final, would put them before weights that shrank. -∞ keeps the sign rule
+    strict; the released code's reading is not known to us.
+    """
+    return jnp.where(same_sign(w_initial, w_final), magnitude_increase(w_initial, w_final), -jnp.inf)
+
+
+def magnitude_increase_diff_sign(w_initial: Weights, w_final: Weights) -> Weights:
+    """|wf| - |wi| where the sign flipped; every other weight comes after: the control of the one above."""
+    return jnp.where(same_sign(w_initial, w_final), -jnp.inf, magnitude_increase(w_initial, w_final))
+
+
+def snip(w_initial: Weights, gradient: Weights) -> Weights:
+    """|g·wi|, g the loss's gradient at initialisation: connection sensitivity (Lee et al. 2019, equation 6)."""
+    return jnp.abs(gradient * w_initial)
+
+
+def grad(gradient: Weights) -> Weights:
+    """|g|, g the loss's gradient at initialisation."""
+    return jnp.abs(gradient)
+
+
+def large_init_large_final_percentile(w_initial: Weights, w_final: Weights, alive: Alive) -> Weights:
+    """The released code's reading: the smaller of a weight's percentile ranks by |wi| and by |wf|.
+
+    That code looks for one percentile p such that the weights above the p-th percentile in both magnitudes are the
+    wanted number, which is to keep the largest of these scores.
+    """
+    return jnp.minimum(magnitude_rank(w_initial, alive), magnitude_rank(w_final, alive))
+
+
+def small_init_small_final_percentile(w_initial: Weights, w_final: Weights, alive: Alive) -> Weights:
+    """The released code's reading: minus the larger of a weight's percentile ranks by |wi| and by |wf|."""
+    return -jnp.maximum(magnitude_rank(w_initial, alive), magnitude_rank(w_final, alive))
+
+
+def same_sign(w_initial: Weights, w_final: Weights) -> Alive:
+    """True where both have the same sign; a zero has neither sign, so it is never the same as a weight's."""
+    return jnp.sign(w_initial) * jnp.sign(w_final) > 0
+
+
+def scale_ratio(w_initial: Weights, w_final: Weights, alive: Alive) -> Float[Array, ""]:
+    """α = std(wi) / std(wf) over the layer's live weights: brings final magnitudes to the scale of the initial ones.
+
+    1 where a standard deviation is 0 (a layer of one weight, or one that collapsed), so that scores stay finite.
+    """
+    spread_initial, spread_final = (jnp.std(w, where=alive) for w in (w_initial, w_final))
+    usable = (spread_initial > 0) & (spread_final > 0)
+    return jnp.where(usable, spread_initial / jnp.where(usable, spread_final, 1.0), 1.0)
+
+
+def magnitude_rank(w: Weights, alive: Alive) -> Weights:
+    """Rank of |w| among the layer's live weights, from 0 (smallest) to 1 (largest); equal magnitudes rank equally."""
+    magnitude = jnp.abs(w).ravel()
+    below = jnp.searchsorted(jnp.sort(jnp.where(alive.ravel(), magnitude, jnp.inf)), magnitude, method="sort")
+    live = jnp.maximum(jnp.sum(alive) - 1, 1)
+    return (below.astype(w.dtype) / live.astype(w.dtype)).reshape(w.shape)
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A named criterion. `needs` are the `LayerFacts` fields its function asks for, read off its parameters."""
+
+    name: str
+    function: Callable[..., Float[Array, "*shape"]]
+    formula: str
+
+    def __post_init__(self) -> None:
+        foreign = set(self.needs) - set(LayerFacts._fields)
+        if foreign:
+            allowed = ", ".join(LayerFacts._fields)
+            raise ValueError(f"criterion {self.name}: parameters {sorted(foreign)} are unknown; allowed: {allowed}")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the facts that the function asks for."""
+        return tuple(inspect.signature(self.function).parameters)
+
+    def __call__(self, facts: LayerFacts) -> Float[Array, "*shape"]:
+        """Scores of a layer's weights, same shape. Raises ValueError where the facts lack what it needs."""
+        chosen = {name: getattr(facts, name) for name in self.needs}
+        missing = [name for name, value in chosen.items() if value is None]
+        if missing:
+            raise ValueError(f"criterion {self.name} needs {', '.join(missing)}, which the layer's facts lack")
+        return self.function(**chosen)
+
+
+def _criterion(function: Callable[..., Float[Array, "*shape"]], formula: str) -> Criterion:
+    return Criterion(function.__name__, function, formula)
+
+
+EIGHT: tuple[Criterion, ...] = (
+    _criterion(large_final, "|wf|"),
+    _criterion(small_final, "−|wf|"),
+    _criterion(large_init, "|wi|"),
+    _criterion(small_init, "−|wi|"),
+    _criterion(large_init_large_final, "min(α|wf|, |wi|)"),
+    _criterion(small_init_small_final, "−max(α|wf|, |wi|)"),
+    _criterion(magnitude_increase, "|wf| − |wi|"),
+    _criterion(movement, "|wf − wi|"),
+)
+"""The criteria of the paper's figure 3, in its order."""
+
+SIGN_AWARE: tuple[Criterion, ...] = (
+    _criterion(large_final_same_sign, "|wf| if signs agree, else 0"),
+    _criterion(large_final_diff_sign, "|wf| if signs differ, else 0"),
+    _criterion(magnitude_increase_same_sign, "|wf| − |wi| if signs agree"),
+    _criterion(magnitude_increase_diff_sign, "|wf| − |wi| if signs differ"),
+)
+
+CRITERIA: Mapping[str, Criterion] = {
+    criterion.name: criterion
+    for criterion in (
+        *EIGHT,
+        _criterion(random, "constant"),
+        *SIGN_AWARE,
+        _criterion(snip, "|g·wi|"),
+        _criterion(grad, "|g|"),
+        _criterion(large_init_large_final_percentile, "min(rank|wf|, rank|wi|)"),
+        _criterion(small_init_small_final_percentile, "−max(rank|wf|, rank|wi|)"),
+    )
+}
+"""Every criterion by name. A new one is one function and one line here."""
+
+
+def score_layers(criterion: Criterion, facts: Mapping[str, LayerFacts]) -> dict[str, Float[Array, "*shape"]]:
+    """The criterion's scores of every layer."""
+    return {layer: criterion(layer_facts) for layer, layer_facts in facts.items()}
+
+
+score_layers_jit = jax.jit(score_layers, static_argnums=0)

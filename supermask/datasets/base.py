@@ -1,0 +1,89 @@
+"""What a data set is: three splits of images with labels, and the digest that names their content."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int32, UInt8
+
+
+class DataError(Exception):
+    """A data set cannot be had as asked; the message names the file, what was expected and what was found."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images and their classes, image by image. The arrays of loaded splits are read-only.
+
+    Attributes:
+        images: pixel values, 0 to the data set's `maximum`, channels last.
+        labels: class of each image, 0 to the data set's `classes` - 1.
+    """
+
+    images: UInt8[np.ndarray, "n height width channels"]
+    labels: Int32[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A verified data set in memory.
+
+    Attributes:
+        name: its key in `DATASETS`, such as "mnist".
+        train: images to train on.
+        validation: images to choose by; part of the published training images, never of the test images.
+        test: images to report on.
+        maximum: largest possible pixel value; pixels divided by it lie in 0..1.
+        classes: number of classes.
+        digest: SHA-256 (hex) of all three splits and `maximum`, the same on every platform.
+        source: where the content came from, in words.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    maximum: int
+    classes: int
+    digest: str
+    source: str
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every image."""
+        height, width, channels = self.train.images.shape[1:]
+        return height, width, channels
+
+
+def make_split(images: UInt8[np.ndarray, "n height width channels"], labels: UInt8[np.ndarray, " n"]) -> Split:
+    """The split of these images and labels, as contiguous read-only arrays.
+
+    Read-only, because splits share memory: train and validation are views of one array.
+    """
+    images = np.ascontiguousarray(images)
+    wide = labels.astype(np.int32)
+    images.flags.writeable = wide.flags.writeable = False
+    return Split(images, wide)
+
+
+def dataset_digest(train: Split, validation: Split, test: Split, *, maximum: int) -> str:
+    """SHA-256 (hex) over names, shapes and bytes of the splits' arrays, and the pixels' maximum.
+
+    Two data sets with the same digest train a network alike: order counts, the machine's byte order doesn't.
+    """
+    digest = hashlib.sha256(f"pixels 0..{maximum}\n".encode())
+    for name, split in (("train", train), ("validation", validation), ("test", test)):
+        for part, array in (("images", split.images), ("labels", split.labels.astype("<i4"))):
+            shape = " ".join(str(size) for size in array.shape)
+            digest.update(f"{name} {part} {shape}\n".encode())
+            digest.update(array.tobytes() if array.size == 0 else np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def refusal(path: Path, expected: str, found: str) -> DataError:
+    """The error that turns a file down."""
+    return DataError(f"{path}: expected {expected}; found {found}")

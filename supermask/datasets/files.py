@@ -1,0 +1,94 @@
+"""Where the files of a data set are: in folders that the user named, in the user's cache, or on a mirror."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from supermask.datasets.base import DataError, Split
+from supermask.datasets.download import fetch
+from supermask.datasets.idx import IdxSource
+from supermask.datasets.records import RecordSource
+
+ENVIRONMENT = "SUPERMASK_DATA"
+
+
+def cache_folder() -> Path:
+    """The user's cache folder for data sets, such as ~/.cache/supermask/data. It may not exist yet."""
+    import pooch
+
+    return Path(pooch.os_cache("supermask")) / "data"
+
+
+def obtain(
+    name: str, source: IdxSource | RecordSource, *, data_dir: Path | None, download: bool, progress: bool
+) -> tuple[Split, Split, str]:
+    """Training and test images of a data set, and in words where they came from.
+
+    Looks into `data_dir`/`name`, `data_dir`, the same two of the folder in SUPERMASK_DATA, then into the
+    user's cache. The first place with a file of the set must have them all, undamaged: to turn to another
+    one then would hide the damage. Only the cache is ever completed by a download.
+
+    Raises:
+        DataError: no such folder; files damaged, mislabelled or missing; no mirror reached.
+    """
+    cache = cache_folder()
+    places = [place for folder in _named_folders(data_dir) for place in (folder / name, folder)]
+    for place in places:
+        found = source.find(place)
+        paths = [path for path in found if path is not None]
+        if paths and None in found:
+            raise DataError(f"{place}: has a part of {source.title} only; {_missing(source, found)} not found")
+        if paths:
+            return *source.read(paths, cache), f"files in {place}"
+
+    home = cache / name
+    found = source.find(home)
+    try:
+        paths = _completed(source, found, home, download=download, progress=progress)
+    except DataError as error:
+        raise _unavailable(source, [*places, home], f"{_missing(source, found)} {error}") from error
+    try:
+        return *source.read(paths, cache), f"files in {home}"
+    except DataError as error:
+        raise DataError(f"{error}\nDelete that file to have it downloaded anew.") from error
+
+
+def _named_folders(data_dir: Path | None) -> list[Path]:
+    folders = {}
+    if data_dir is not None:
+        folders["data_dir"] = data_dir
+    if os.environ.get(ENVIRONMENT):
+        folders[ENVIRONMENT] = Path(os.environ[ENVIRONMENT])
+    for whose, folder in folders.items():
+        # A mistyped folder must not end in a download.
+        if not folder.is_dir():
+            raise DataError(f"{folder}: expected a folder with data sets, as {whose} says; found none")
+    return list(folders.values())
+
+
+def _completed(
+    source: IdxSource | RecordSource, found: Sequence[Path | None], home: Path, *, download: bool, progress: bool
+) -> list[Path]:
+    """The paths found, with downloads to `home` for the missing ones; an error goes on after their names."""
+    if None in found and not download:
+        raise DataError("not found, and no download was allowed")
+    return [
+        path or fetch(archive, source.mirrors, home, progress=progress)
+        for path, archive in zip(found, source.archives, strict=True)
+    ]
+
+
+def _missing(source: IdxSource | RecordSource, found: Sequence[Path | None]) -> str:
+    names = (archive.name for archive, path in zip(source.archives, found, strict=True) if path is None)
+    return ", ".join(names)
+
+
+def _unavailable(source: IdxSource | RecordSource, places: Sequence[Path], why: str) -> DataError:
+    names = ", ".join(archive.name for archive in source.archives)
+    return DataError(
+        f"{source.title}: {why}\n"
+        f"Looked in {', '.join(str(place) for place in places)}.\n"
+        f"To use your own copy, put {names} into {places[-1]},\n"
+        f"or into a folder that data_dir (--data-dir) or {ENVIRONMENT} names. {source.remark}\n"
+        "--dataset mnist5k and --dataset digits need no files and work now."
+    )

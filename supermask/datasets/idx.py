@@ -1,0 +1,148 @@
+"""MNIST and its look-alikes: IDX files, plain or gzip, known by the digest of their uncompressed bytes."""
+
+import gzip
+import hashlib
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from supermask.datasets.base import Split, make_split, refusal
+from supermask.datasets.download import Archive
+
+_UNSIGNED_BYTES = 0x08  # the type byte of the IDX header, http://yann.lecun.com/exdb/mnist/
+
+
+@dataclass(frozen=True)
+class IdxFile:
+    """One IDX file of a data set.
+
+    Attributes:
+        content: what it holds, in words.
+        shape: sizes of its array: images, or images x height x width.
+        sha256: of the uncompressed bytes; recompressed copies differ in theirs, but not in this.
+        archive: the gzip file as published.
+    """
+
+    content: str
+    shape: tuple[int, ...]
+    sha256: str
+    archive: Archive
+
+    @property
+    def header(self) -> int:
+        """Length of the header in bytes: magic number and sizes."""
+        return 4 + 4 * len(self.shape)
+
+    def find(self, folder: Path) -> Path | None:
+        """The file in this folder, in any of its usual spellings, unpacked ones first."""
+        published = self.archive.name.removesuffix(".gz")
+        for name in (published, published.replace("-idx", ".idx")):
+            for path in (folder / name, folder / f"{name}.gz"):
+                if path.is_file():
+                    return path
+        return None
+
+    def read(self, path: Path, lookalikes: Sequence["IdxFile"] = ()) -> UInt8[np.ndarray, "..."]:
+        """The array in a file, which must be this very file.
+
+        Args:
+            path: the file, gzip if its name ends in .gz.
+            lookalikes: files of other data sets, to name the one that got here by mistake.
+
+        Returns:
+            Read-only array of `shape`.
+
+        Raises:
+            DataError: the file is unreadable, damaged, of another format or another file.
+        """
+        expected = f"{self.content}, IDX bytes of shape {_words(self.shape)}"
+        size = self.header + math.prod(self.shape)
+        opener = gzip.open if path.suffix == ".gz" else open
+        try:
+            with opener(path, "rb") as stream:
+                # One byte more than fits tells a longer file, however far it would inflate.
+                data = stream.read(size + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise refusal(path, expected, f"a damaged or unreadable file ({error})") from error
+        if data[:2] != b"\0\0" or len(data) < 4 or len(data) < 4 + 4 * data[3]:
+            raise refusal(path, expected, f"no IDX file: it begins with bytes {data[:4].hex(' ') or 'none'}")
+        if data[2] != _UNSIGNED_BYTES:
+            raise refusal(path, expected, f"IDX elements of type 0x{data[2]:02x} instead of unsigned bytes")
+        shape = tuple(int(number) for number in np.frombuffer(data, ">u4", data[3], 4))
+        if shape != self.shape:
+            raise refusal(path, expected, f"shape {_words(shape)}")
+        if len(data) != size:
+            found = f"{len(data)} bytes" if len(data) < size else "more bytes"
+            raise refusal(path, f"{expected}, {size} bytes", found)
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != self.sha256:
+            named = [file.content for file in lookalikes if file.sha256 == digest]
+            found = named[0] if named else f"other content, of SHA-256 {digest}"
+            raise refusal(path, f"{expected}, SHA-256 {self.sha256}", found)
+        return np.frombuffer(data, np.uint8, offset=self.header).reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class IdxSource:
+    """A data set of four IDX files.
+
+    Attributes:
+        title: name of the data set for people.
+        train_images, train_labels, test_images, test_labels: its files.
+        mirrors: addresses of folders with the published archives.
+        lookalikes: files of other sets with the same names and shapes.
+        remark: advice for who looks for the files.
+    """
+
+    title: str
+    train_images: IdxFile
+    train_labels: IdxFile
+    test_images: IdxFile
+    test_labels: IdxFile
+    mirrors: tuple[str, ...]
+    lookalikes: tuple[IdxFile, ...] = ()
+    remark: str = "Unpacked files will do as well."
+
+    @property
+    def files(self) -> tuple[IdxFile, ...]:
+        """The four files."""
+        return self.train_images, self.train_labels, self.test_images, self.test_labels
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every image."""
+        _, height, width = self.train_images.shape
+        return height, width, 1
+
+    @property
+    def archives(self) -> tuple[Archive, ...]:
+        """What to download, file by file."""
+        return tuple(file.archive for file in self.files)
+
+    def find(self, folder: Path) -> tuple[Path | None, ...]:
+        """The files in this folder, None for each that isn't there."""
+        return tuple(file.find(folder) for file in self.files)
+
+    def read(self, paths: Sequence[Path], cache: Path) -> tuple[Split, Split]:
+        """All training images, and the test images, from the files at `paths` (in the order of `files`).
+
+        Nothing is written to `cache`: these files unpack fast.
+
+        Raises:
+            DataError: a file is not the one that belongs there.
+        """
+        arrays = [file.read(path, self.lookalikes) for file, path in zip(self.files, paths, strict=True)]
+        train_images, train_labels, test_images, test_labels = arrays
+        return (
+            make_split(train_images[..., np.newaxis], train_labels),
+            make_split(test_images[..., np.newaxis], test_labels),
+        )
+
+
+def _words(shape: Sequence[int]) -> str:
+    return " x ".join(str(size) for size in shape) or "()"

@@ -1,0 +1,230 @@
+"""CIFAR-10 in its binary version: files of fixed-size records, in a tar archive or an extracted folder.
+
+The records' content is verified whatever their order, since copies in another order are about.
+The Python version of the set is a pickle, which can run code when it is read, so it isn't read at all.
+"""
+
+import contextlib
+import gzip
+import hashlib
+import io
+import lzma
+import math
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from supermask.datasets.base import DataError, Split, make_split, refusal
+from supermask.datasets.download import Archive
+
+_SLACK = 1 << 20  # bytes an archive may hold besides the records: tar headers, a read-me
+
+# tarfile lets ValueError and OverflowError through for some broken headers.
+_DAMAGE = (OSError, EOFError, ValueError, OverflowError, zlib.error, lzma.LZMAError, tarfile.TarError)
+
+
+@dataclass(frozen=True)
+class RecordSource:
+    """A data set in files of records: one label byte, then the pixels, channel by channel.
+
+    Attributes:
+        title: name of the data set for people.
+        folder: name of the folder that the archive extracts to.
+        train_files, test_files: names of the files in that folder, in order.
+        per_file: records in each file.
+        image_shape: height, width, channels.
+        train_sha256, test_sha256: `records_digest` of all training and of all test records.
+        archive: the .tar.gz as published; the same name with .tar.xz is read too.
+        mirrors: addresses of folders with the published archive.
+        remark: advice for who looks for the files.
+    """
+
+    title: str
+    folder: str
+    train_files: tuple[str, ...]
+    test_files: tuple[str, ...]
+    per_file: int
+    image_shape: tuple[int, int, int]
+    train_sha256: str
+    test_sha256: str
+    archive: Archive
+    mirrors: tuple[str, ...]
+    remark: str = ""
+
+    @property
+    def archives(self) -> tuple[Archive, ...]:
+        """What to download: one archive."""
+        return (self.archive,)
+
+    @property
+    def _file_names(self) -> tuple[str, ...]:
+        return self.train_files + self.test_files
+
+    @property
+    def _file_size(self) -> int:
+        return self.per_file * (1 + math.prod(self.image_shape))
+
+    def find(self, folder: Path) -> tuple[Path | None, ...]:
+        """The extracted folder or the archive in this folder, or None."""
+        extracted = folder / self.folder
+        if extracted.is_dir():
+            return (extracted,)
+        packed = folder / self.archive.name
+        for path in (packed, packed.with_suffix(".xz")):
+            if path.is_file():
+                return (path,)
+        return (None,)
+
+    def read(self, paths: Sequence[Path], cache: Path) -> tuple[Split, Split]:
+        """All training images, and the test images, in the order in which the records lie.
+
+        Args:
+            paths: what `find` found.
+            cache: folder for the unpacked records of a .tar.xz, which takes long to unpack.
+
+        Raises:
+            DataError: damaged or foreign files, or records that are not those of the data set.
+        """
+        (path,) = paths
+        if path.is_dir():
+            records = self._verified(self._read_folder(path), path)
+        elif path.suffix == ".xz":
+            records = self._read_through_cache(path, cache)
+        else:
+            records = self._verified(self._read_archive(path), path)
+        count = self.per_file * len(self.train_files)
+        return self._split(records[:count]), self._split(records[count:])
+
+    def _split(self, records: UInt8[np.ndarray, "n bytes"]) -> Split:
+        height, width, channels = self.image_shape
+        planes = records[:, 1:].reshape(len(records), channels, height, width)
+        return make_split(planes.transpose(0, 2, 3, 1), records[:, 0])
+
+    def _verified(self, records: UInt8[np.ndarray, "n bytes"], path: Path) -> UInt8[np.ndarray, "n bytes"]:
+        count = self.per_file * len(self.train_files)
+        for part, chosen, expected in (
+            ("training", records[:count], self.train_sha256),
+            ("test", records[count:], self.test_sha256),
+        ):
+            found = records_digest(chosen)
+            if found != expected:
+                wanted = f"the {len(chosen)} {part} records of {self.title}, in any order, digest {expected}"
+                raise refusal(path, wanted, f"other records, digest {found}")
+        return records
+
+    def _gather(self, contents: dict[str, bytes]) -> UInt8[np.ndarray, "n bytes"]:
+        joined = b"".join(contents[name] for name in self._file_names)
+        return np.frombuffer(joined, np.uint8).reshape(-1, 1 + math.prod(self.image_shape))
+
+    def _read_folder(self, folder: Path) -> UInt8[np.ndarray, "n bytes"]:
+        contents = {}
+        for name in self._file_names:
+            path = folder / name
+            expected = f"a file of {self._file_size} bytes, a part of {self.title}"
+            try:
+                with path.open("rb") as stream:
+                    data = stream.read(self._file_size + 1)
+            except OSError as error:
+                raise refusal(path, expected, f"none that can be read ({error.strerror})") from error
+            if len(data) != self._file_size:
+                found = f"{len(data)} bytes" if len(data) < self._file_size else "more bytes"
+                raise refusal(path, expected, found)
+            contents[name] = data
+        return self._gather(contents)
+
+    def _read_archive(self, path: Path) -> UInt8[np.ndarray, "n bytes"]:
+        """Records of a tar archive, read in one pass in memory; members count by exact name only."""
+        contents: dict[str, bytes] = {}
+        members = {f"{self.folder}/{name}": name for name in self._file_names}
+        expected = f"the {self.title} archive, {len(members)} files of {self._file_size} bytes in {self.folder}/"
+        limit = self._file_size * len(members) + _SLACK
+        too_much = refusal(path, expected, f"more than {limit} bytes when unpacked")
+        opener = lzma.open if path.suffix == ".xz" else gzip.open
+        try:
+            with opener(path, "rb") as unpacked:
+                stream = _Limited(unpacked, limit, too_much)
+                with tarfile.open(fileobj=stream, mode="r|") as tar:
+                    for member in tar:
+                        name = members.get(member.name)
+                        if name is None or name in contents:
+                            continue
+                        if member.size != self._file_size:
+                            raise refusal(path, expected, f"{member.name} of {member.size} bytes")
+                        file = tar.extractfile(member) if member.isreg() else None
+                        if file is None:
+                            raise refusal(path, expected, f"{member.name}, which is not a file")
+                        contents[name] = file.read()
+                # The checksum of the compressed data stands behind the last of it.
+                while stream.read(io.DEFAULT_BUFFER_SIZE):
+                    pass
+        except _DAMAGE as error:
+            raise refusal(path, expected, f"a damaged or foreign file ({error})") from error
+        missing = [member for member, name in members.items() if name not in contents]
+        if missing:
+            raise refusal(path, expected, f"no member {missing[0]}")
+        return self._gather(contents)
+
+    def _read_through_cache(self, path: Path, cache: Path) -> UInt8[np.ndarray, "n bytes"]:
+        """Like reading the archive, with the unpacked records kept for next time.
+
+        The copy is named by the archive's digest, so it can't be stale, and verified like any other file.
+        A copy that can't be read, verified or written is no error: the archive is there.
+        """
+        try:
+            with path.open("rb") as stream:
+                key = hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise refusal(path, f"the {self.title} archive", f"a file that can't be read ({error})") from error
+        copy = cache / "unpacked" / f"{key}.bin"
+        count = len(self._file_names) * self._file_size
+        try:
+            if copy.stat().st_size == count:
+                records = np.fromfile(copy, np.uint8, count).reshape(-1, 1 + math.prod(self.image_shape))
+                return self._verified(records, copy)
+        except (OSError, ValueError, DataError):
+            pass
+        records = self._verified(self._read_archive(path), path)
+        _write_whole(copy, records)
+        return records
+
+
+def records_digest(records: UInt8[np.ndarray, "n bytes"]) -> str:
+    """SHA-256 (hex) of the sorted SHA-256 digests of the records: the same in whatever order they come."""
+    digests = sorted(hashlib.sha256(record.tobytes()).digest() for record in records)
+    return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+class _Limited(io.RawIOBase):
+    """A stream that raises `too_much` once it has given more than `limit` bytes."""
+
+    def __init__(self, stream: io.BufferedIOBase, limit: int, too_much: DataError) -> None:
+        super().__init__()
+        self._stream = stream
+        self._left = limit
+        self._too_much = too_much
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        count = self._stream.readinto(buffer)
+        self._left -= count
+        if self._left < 0:
+            raise self._too_much
+        return count
+
+
+def _write_whole(path: Path, records: UInt8[np.ndarray, "n bytes"]) -> None:
+    """Write a file that is either there whole or not at all; where it can't be written, do without."""
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            whole = Path(folder) / path.name
+            whole.write_bytes(records.data)
+            whole.replace(path)

@@ -1,0 +1,339 @@
+"""The lottery ticket algorithm and its variants: train, choose a mask, restart, again.
+
+A *treatment* is the algorithm's three choices (mask criterion, mask-1 action, mask-0 action) and its schedule. A *run*
+is a treatment with a seed. Rounds of a run follow one another; the runs of a population move in lockstep, a round at a
+time. Round 0 trains the unpruned network and has no treatment: all runs of a seed share it.
+
+Frankle & Carbin 2019 (arXiv 1803.03635), section 1; Zhou et al. 2019, section 2; rewinding to a later step: Frankle et
+al. 2019 (arXiv 1903.01611).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from typing import Literal, Protocol
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+
+from supermask import masks as mask_functions
+from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, Action, ActionFacts, start_weights
+from supermask.criteria import CRITERIA, LayerFacts, score_layers_jit
+from supermask.keys import Purpose, derive_key
+from supermask.masks import Masks, Rates, full_masks, kept_counts
+from supermask.networks import Kernels, Network, Params, initialise, kernels_of, layer_kinds, with_kernels
+from supermask.population import batched
+from supermask.training import Job, OnProgress, Trained, Trainer, ignore_progress
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """How a run is pruned and restarted. The default is the lottery ticket algorithm.
+
+    criterion: which weights to keep, a name in `CRITERIA`.
+    kept: where they restart (mask-1 action), a name in `KEPT_ACTIONS`.
+    pruned: where the others are frozen (mask-0 action), a name in `PRUNED_ACTIONS`.
+    schedule: 'iterative' prunes a little after every round; 'one_shot' makes each round's mask from round 0 alone.
+    ranking: weights compete within their 'layer', or 'global'ly (then the rate of dense layers holds for all).
+    rewind_step: the step of round 0 whose weights 'rewind' goes back to; training then takes the steps after it.
+
+    Raises ValueError where a value is not allowed.
+    """
+
+    criterion: str = "large_final"
+    kept: str = "rewind"
+    pruned: str = "zero"
+    schedule: Literal["iterative", "one_shot"] = "iterative"
+    ranking: Literal["layer", "global"] = "layer"
+    rewind_step: int = 0
+
+    def __post_init__(self) -> None:
+        allowed: dict[str, Iterable[str]] = {
+            "criterion": CRITERIA,
+            "kept": KEPT_ACTIONS,
+            "pruned": PRUNED_ACTIONS,
+            "schedule": ("iterative", "one_shot"),
+            "ranking": ("layer", "global"),
+        }
+        for name, choices in allowed.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(choices)}")
+        if self.rewind_step < 0:
+            raise ValueError(f"rewind_step is {self.rewind_step}; allowed: 0 or more")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the runs of one seed come from: shared by all of them.
+
+    `rewind` are the parameters that rewinding goes back to, `trained` the kernels at the end of round 0, and `gradient`
+    that of the loss at initialisation, which only some criteria need.
+    """
+
+    seed: int
+    initial: Params
+    rewind: Params
+    trained: Kernels
+    gradient: Kernels | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a round starts: its masks, and its parameters with pruned weights frozen."""
+
+    masks: Masks
+    params: Params
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """One finished round of one run."""
+
+    treatment: Treatment | None  # None in round 0
+    seed: int
+    round: int
+    start: Start
+    trained: Trained
+
+    @property
+    def weights_remaining(self) -> float:
+        """Fraction of all kernels' weights that the round's masks keep."""
+        return mask_functions.weights_remaining(self.start.masks)
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """What is pruned, and how much of it a round."""
+
+    network: Network
+    image_shape: tuple[int, int, int]
+    rates: Rates
+
+
+def restart(pruning: Pruning, treatment: Treatment, origin: Origin, round_: int, masks: Masks, final: Kernels) -> Start:
+    """The start of round `round_` (1 or more) from the masks and final kernels of the round before.
+
+    Everything random in it comes from (seed, purpose, round). Biases go back with the weights.
+    """
+    if treatment.schedule == "one_shot":
+        masks, final = full_masks(origin.trained), origin.trained
+    initial = kernels_of(origin.initial)
+    facts = facts_of(initial, final, masks, origin.gradient)
+    scores = score_layers_jit(CRITERIA[treatment.criterion], facts)
+    ties = derive_key(origin.seed, Purpose.TIES, round_)
+    rates = pruning.rates.by_layer(layer_kinds(initial))
+    if treatment.ranking == "layer":
+        counts = kept_counts({layer: kernel.size for layer, kernel in initial.items()}, rates, round_)[round_]
+        new_masks = _keep_best_of_layers(ties, scores, masks, counts)
+    else:
+        total = {"network": sum(kernel.size for kernel in initial.values())}
+        counts = kept_counts(total, {"network": pruning.rates.dense}, round_)[round_]
+        new_masks = _keep_best_of_network(ties, scores, masks, counts["network"])
+    kept = KEPT_ACTIONS[treatment.kept]
+    fresh = initial
+    if "w_fresh" in kept.needs:
+        fresh_key = derive_key(origin.seed, Purpose.FRESH_WEIGHTS, round_)
+        fresh = kernels_of(initialise(pruning.network, fresh_key, pruning.image_shape))
+    keys = tuple(derive_key(origin.seed, purpose, round_) for purpose in (Purpose.KEPT_VALUES, Purpose.PRUNED_VALUES))
+    before = (kernels_of(origin.rewind), final, fresh, masks)
+    kernels = _start_kernels(kept, PRUNED_ACTIONS[treatment.pruned], keys, before, new_masks)
+    return Start(new_masks, with_kernels(origin.rewind, kernels))
+
+
+def facts_of(initial: Kernels, final: Kernels, masks: Masks, gradient: Kernels | None) -> dict[str, LayerFacts]:
+    """What criteria may ask of every layer."""
+    return {
+        layer: LayerFacts(
+            jnp.asarray(initial[layer]),
+            jnp.asarray(final[layer]),
+            jnp.asarray(masks[layer]),
+            None if gradient is None else jnp.asarray(gradient[layer]),
+        )
+        for layer in initial
+    }
+
+
+_keep_best_of_layers = jax.jit(mask_functions.keep_best_of_layers)
+_keep_best_of_network = jax.jit(mask_functions.keep_best_of_network)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _start_kernels(
+    kept_action: Action,
+    pruned_action: Action,
+    keys: tuple[Key[Array, ""], Key[Array, ""]],
+    before: tuple[Kernels, Kernels, Kernels, Masks],
+    masks: Masks,
+) -> Kernels:
+    """`start_weights` of every layer, each layer with keys of its own."""
+    kernels: Kernels = {}
+    for index, layer in enumerate(sorted(masks)):
+        initial, final, fresh, was_alive = (jnp.asarray(tree[layer]) for tree in before)
+        mask = jnp.asarray(masks[layer])
+        kept, pruned = (ActionFacts(jax.random.fold_in(key, index), initial, final, fresh, mask) for key in keys)
+        kernels[layer] = start_weights(kept_action, pruned_action, kept, pruned, was_alive)
+    return kernels
+
+
+class Memory(Protocol):
+    """What has been trained: where rounds are kept between the loop's steps, and what need not be trained again."""
+
+    def has(self, treatment: Treatment | None, seed: int, round_: int) -> bool:
+        """Whether that round is there; round 0 is asked for with no treatment."""
+        ...
+
+    def round_zero(self, seed: int) -> tuple[Params, Kernels]:
+        """Initial parameters, and kernels at the end of round 0."""
+        ...
+
+    def end_of_round(self, treatment: Treatment, seed: int, round_: int) -> tuple[Masks, Kernels]:
+        """Masks of a later round, and kernels at its end."""
+        ...
+
+    def remember(self, records: Sequence[RoundRecord]) -> None:
+        """Keeps finished rounds: those of one population at a time."""
+        ...
+
+
+class InMemory:
+    """A memory that keeps, of every run, its last round: what the next one needs."""
+
+    def __init__(self) -> None:
+        self._origins: dict[int, tuple[Params, Kernels]] = {}
+        self._ends: dict[tuple[Treatment, int], tuple[int, Masks, Kernels]] = {}
+
+    def has(self, treatment: Treatment | None, seed: int, round_: int) -> bool:
+        """Whether the run has got that far."""
+        if treatment is None:
+            return seed in self._origins
+        return (treatment, seed) in self._ends and self._ends[treatment, seed][0] >= round_
+
+    def round_zero(self, seed: int) -> tuple[Params, Kernels]:
+        """Initial parameters, and kernels at the end of round 0."""
+        return self._origins[seed]
+
+    def end_of_round(self, treatment: Treatment, seed: int, round_: int) -> tuple[Masks, Kernels]:
+        """Masks and final kernels of the run's last round. Raises KeyError for any other."""
+        kept_round, masks, kernels = self._ends[treatment, seed]
+        if kept_round != round_:
+            raise KeyError(f"round {round_} of {treatment} is gone; round {kept_round} is kept")
+        return masks, kernels
+
+    def remember(self, records: Sequence[RoundRecord]) -> None:
+        """Keeps each run's newest round in place of the one before."""
+        for record in records:
+            end = kernels_of(record.trained.params)
+            if record.treatment is None:
+                self._origins[record.seed] = (record.start.params, end)
+            else:
+                self._ends[record.treatment, record.seed] = (record.round, record.start.masks, end)
+
+
+def find_tickets(
+    trainer: Trainer,
+    rates: Rates,
+    treatments: Sequence[Treatment],
+    seeds: Sequence[int],
+    rounds: int,
+    memory: Memory | None = None,
+    on_progress: OnProgress = ignore_progress,
+) -> Iterator[RoundRecord]:
+    """Runs every treatment with every seed for rounds 0 to `rounds`, in lockstep, yielding each round's record.
+
+    Rounds that the memory has are neither trained nor yielded again, so an interrupted study goes on where it was.
+    Raises ValueError, before anything is trained, where a rewind step lies beyond the training.
+    """
+    for treatment in treatments:
+        if treatment.rewind_step > trainer.config.steps:
+            raise ValueError(f"rewind_step is {treatment.rewind_step}; a training has {trainer.config.steps} steps")
+    memory = InMemory() if memory is None else memory
+    yield from _round_zero(trainer, seeds, memory, on_progress)
+    pruning = Pruning(trainer.network, trainer.data.image_shape, rates)
+    for step, same_step in groupby(sorted(treatments, key=_rewind_step), key=_rewind_step):
+        runs = [(treatment, seed) for treatment in same_step for seed in seeds]
+        origins = _origins(trainer, seeds, [treatment for treatment, _ in runs], step, memory, on_progress)
+        for round_ in range(1, rounds + 1):
+            missing = [run for run in runs if not memory.has(*run, round_)]
+            for some in batched(missing, trainer.placement.slots):
+                starts = [
+                    restart(pruning, treatment, origins[seed], round_, *_end_before(memory, treatment, seed, round_))
+                    for treatment, seed in some
+                ]
+                jobs = [
+                    Job(start.params, start.masks, seed, step) for start, (_, seed) in zip(starts, some, strict=True)
+                ]
+                trained = trainer.train(jobs, on_progress)
+                records = [
+                    RoundRecord(*run, round_, start, outcome)
+                    for run, start, outcome in zip(some, starts, trained, strict=True)
+                ]
+                memory.remember(records)
+                yield from records
+
+
+def initial_params(trainer: Trainer, seed: int) -> Params:
+    """The seed's initial parameters: its one draw, whatever is done with it."""
+    return initialise(trainer.network, derive_key(seed, Purpose.INITIAL_WEIGHTS), trainer.data.image_shape)
+
+
+def _rewind_step(treatment: Treatment) -> int:
+    return treatment.rewind_step
+
+
+def _round_zero(
+    trainer: Trainer, seeds: Sequence[int], memory: Memory, on_progress: OnProgress
+) -> Iterator[RoundRecord]:
+    missing = [seed for seed in seeds if not memory.has(None, seed, 0)]
+    for some in batched(missing, trainer.placement.slots):
+        starts = []
+        for seed in some:
+            params = initial_params(trainer, seed)
+            starts.append(Start(full_masks(kernels_of(params)), params))
+        jobs = [Job(start.params, start.masks, seed) for start, seed in zip(starts, some, strict=True)]
+        trained = trainer.train(jobs, on_progress)
+        records = [
+            RoundRecord(None, seed, 0, start, outcome)
+            for seed, start, outcome in zip(some, starts, trained, strict=True)
+        ]
+        memory.remember(records)
+        yield from records
+
+
+def _origins(
+    trainer: Trainer,
+    seeds: Sequence[int],
+    treatments: Sequence[Treatment],
+    step: int,
+    memory: Memory,
+    on_progress: OnProgress,
+) -> dict[int, Origin]:
+    """The origin of every seed, for treatments that rewind to one and the same step.
+
+    The weights of step k are found by training to it once more: the same batches give the same bits as in round 0, and
+    round 0 needs to know nothing of who rewinds to where.
+    """
+    needs_gradient = any("gradient" in CRITERIA[treatment.criterion].needs for treatment in treatments)
+    initial = {seed: memory.round_zero(seed)[0] for seed in seeds}
+    rewind = initial
+    if step:
+        jobs = [Job(params, full_masks(kernels_of(params)), seed, last_step=step) for seed, params in initial.items()]
+        rewind = {seed: outcome.params for seed, outcome in zip(seeds, trainer.train(jobs, on_progress), strict=True)}
+    return {
+        seed: Origin(
+            seed,
+            initial[seed],
+            rewind[seed],
+            memory.round_zero(seed)[1],
+            trainer.gradients(initial[seed]) if needs_gradient else None,
+        )
+        for seed in seeds
+    }
+
+
+def _end_before(memory: Memory, treatment: Treatment, seed: int, round_: int) -> tuple[Masks, Kernels]:
+    if round_ == 1:
+        trained = memory.round_zero(seed)[1]
+        return full_masks(trained), trained
+    return memory.end_of_round(treatment, seed, round_ - 1)

@@ -1,0 +1,240 @@
+"""Masks: from scores to which weights stay, with exact counts.
+
+The masks of a network are a dict from layer to a boolean array of the kernel's shape, True for a weight that is kept;
+a layer that is not in the dict is dense. Biases are never pruned.
+
+One order serves everything here. Weights rank by score, highest first; equal scores rank by random bits drawn from the
+key; equal bits (rare) by position. So a mask is a function of key and scores alone, the masks of one ranking nest, and
+a count is met exactly whatever the ties. Each layer draws from a key of its own, numbered in the order of the layers'
+names, which is the network's order. NaN scores, as a diverged training leaves them, rank like -∞.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int, Int32, Key, UInt8, UInt32
+
+Masks = dict[str, Bool[Array | np.ndarray, "..."]]
+Scores = dict[str, Float[Array, "..."]]
+
+Count = TypeVar("Count", int, Int32[Array, ""])
+
+LAYER_KINDS = ("conv", "dense", "output")
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The fraction of a layer's live weights that one round prunes, by the layer's kind.
+
+    The paper's: conv 0.10 (Conv6: 0.15), dense 0.20, and half of that for the output layer.
+    """
+
+    conv: float = 0.10
+    dense: float = 0.20
+    output: float = 0.10
+
+    def __post_init__(self) -> None:
+        for kind in LAYER_KINDS:
+            check_fraction(f"rates.{kind}", getattr(self, kind))
+
+    def by_layer(self, kinds: Mapping[str, str]) -> dict[str, float]:
+        """The rate of each layer, given each layer's kind."""
+        return {layer: float(getattr(self, kind)) for layer, kind in kinds.items()}
+
+
+def check_fraction(argument: str, fraction: float) -> None:
+    """Raises ValueError unless 0 <= fraction < 1: to prune every weight of a layer leaves no network."""
+    if not 0 <= fraction < 1:
+        raise ValueError(f"{argument} is {fraction}; allowed: 0 <= fraction < 1")
+
+
+def prune(key: Key[Array, ""], scores: Scores, masks: Masks, rates: Mapping[str, float]) -> Masks:
+    """Removes exactly floor(rate × alive) weights from each layer: its live weights of lowest score.
+
+    A layer without a rate is left as it is. The result nests in `masks`. Ties are broken by `key`.
+    """
+    alive = {layer: jnp.sum(mask, dtype=jnp.int32) for layer, mask in masks.items()}
+    return keep_best_of_layers(key, scores, masks, {n: alive[n] - share(rates.get(n, 0.0), alive[n]) for n in alive})
+
+
+def prune_globally(key: Key[Array, ""], scores: Scores, masks: Masks, rate: float) -> Masks:
+    """Removes floor(rate × alive) weights of the whole network: the lowest scores wherever they are.
+
+    The alternative to `prune`'s ranking within layers. A layer may lose all of its weights.
+    """
+    check_fraction("rate", rate)
+    alive = sum((jnp.sum(mask, dtype=jnp.int32) for mask in masks.values()), start=jnp.int32(0))
+    return keep_best_of_network(key, scores, masks, alive - share(rate, alive))
+
+
+def keep_best_of_layers(
+    key: Key[Array, ""], scores: Scores, masks: Masks, counts: Mapping[str, Int[Array, ""] | int]
+) -> Masks:
+    """The `counts[layer]` live weights of highest score of every layer."""
+    return {
+        layer: keep_best(jax.random.fold_in(key, index), scores[layer], jnp.asarray(masks[layer]), counts[layer])
+        for index, layer in enumerate(sorted(masks))
+    }
+
+
+def keep_best_of_network(key: Key[Array, ""], scores: Scores, masks: Masks, count: Int[Array, ""] | int) -> Masks:
+    """The `count` live weights of highest score of the whole network."""
+    layers = sorted(masks)
+    every_score = jnp.concatenate([scores[layer].ravel() for layer in layers])
+    every_mask = jnp.concatenate([masks[layer].ravel() for layer in layers])
+    kept = keep_best(key, every_score, every_mask, count)
+    pieces = jnp.split(kept, np.cumsum([masks[layer].size for layer in layers])[:-1])
+    return {layer: piece.reshape(masks[layer].shape) for layer, piece in zip(layers, pieces, strict=True)}
+
+
+def rank_layers(key: Key[Array, ""], scores: Scores, masks: Masks) -> dict[str, Int32[Array, "..."]]:
+    """Every layer's `ranks`. One ranking serves every level of sparsity: see `one_shot`."""
+    return {
+        layer: ranks(jax.random.fold_in(key, index), scores[layer], jnp.asarray(masks[layer]))
+        for index, layer in enumerate(sorted(scores))
+    }
+
+
+def one_shot(layer_ranks: Mapping[str, Int32[Array, "..."]], kept: Mapping[str, Int[Array, ""] | int]) -> Masks:
+    """Masks that keep the `kept[layer]` best-ranked weights of each layer, in one step and at any level."""
+    return {layer: layer_ranks[layer] < kept[layer] for layer in layer_ranks}
+
+
+def keep_best(
+    key: Key[Array, ""], scores: Float[Array, "*shape"], alive: Bool[Array, "*shape"], count: Int[Array, ""] | int
+) -> Bool[Array, "*shape"]:
+    """The mask of the `count` best live weights of one layer; all live ones where there are fewer.
+
+    Finds the threshold by bisection on the bits of a score: 32 passes over the layer, where sorting it would cost an
+    order of magnitude more on XLA's CPU backend. Only when scores tie at the threshold are ties resolved, in the same
+    way: first by random bits, then by position.
+    """
+    remaining = jnp.asarray(count, jnp.int32)
+    kept, tied, remaining = _above_threshold(_ordered_bits(scores), alive, remaining)
+
+    def resolve(kept: Array, tied: Array, remaining: Array) -> Array:
+        more, still_tied, left = _above_threshold(jax.random.bits(key, scores.shape), tied, remaining)
+        position = jnp.arange(scores.size, dtype=jnp.uint32).reshape(scores.shape)
+        last, at_threshold, _ = _above_threshold(position, still_tied, left)
+        return kept | more | last | (at_threshold & (left > 0))
+
+    no_tie = jnp.sum(tied, dtype=jnp.int32) <= remaining
+    return lax.cond(no_tie, lambda kept, tied, _: kept | tied, resolve, kept, tied, remaining)
+
+
+def ranks(key: Key[Array, ""], scores: Float[Array, "*shape"], alive: Bool[Array, "*shape"]) -> Int32[Array, "*shape"]:
+    """Place of each weight in its layer's order, 0 for the best; pruned weights come after all live ones.
+
+    `ranks(...) < count` is the mask `keep_best(..., count)`, for every count up to the number of live weights.
+    """
+    bits = jnp.where(alive, _ordered_bits(scores), jnp.uint32(0)).ravel()
+    best_first = jnp.lexsort((jax.random.bits(key, scores.shape).ravel(), bits))[::-1]
+    places = jnp.zeros(scores.size, jnp.int32).at[best_first].set(jnp.arange(scores.size, dtype=jnp.int32))
+    return places.reshape(scores.shape)
+
+
+def _ordered_bits(scores: Float[Array, "*shape"]) -> UInt32[Array, "*shape"]:
+    """Unsigned integers in the order of the scores; -0 and +0 are one score, and NaN is -∞."""
+    scores = scores.astype(jnp.float32)
+    scores = jnp.where(jnp.isnan(scores), -jnp.inf, jnp.where(scores == 0, 0.0, scores))
+    bits = lax.bitcast_convert_type(scores, jnp.uint32)
+    top = jnp.uint32(1 << 31)
+    return jnp.where(bits & top != 0, ~bits, bits | top)
+
+
+def _above_threshold(
+    values: UInt32[Array, "*shape"], candidates: Bool[Array, "*shape"], count: Int32[Array, ""]
+) -> tuple[Bool[Array, "*shape"], Bool[Array, "*shape"], Int32[Array, ""]]:
+    """Splits candidates at the largest threshold that at least `count` of them reach.
+
+    Returns those above it, those that tie at it, and how many of the tied are still wanted.
+    """
+
+    def settle_bit(bit: Array, threshold: Array) -> Array:
+        higher = threshold | (jnp.uint32(1) << (31 - bit).astype(jnp.uint32))
+        enough = jnp.sum(candidates & (values >= higher), dtype=jnp.int32) >= count
+        return jnp.where(enough, higher, threshold)
+
+    threshold = lax.fori_loop(0, 32, settle_bit, jnp.uint32(0))
+    above = candidates & (values > threshold)
+    return above, candidates & (values == threshold), count - jnp.sum(above, dtype=jnp.int32)
+
+
+def share(fraction: float, alive: Count) -> Count:
+    """floor(fraction × alive), exactly, for a number or a traced 32-bit integer.
+
+    The fraction is taken for the simplest ratio p/q near it, q up to 46,340: 0.1 means 1/10, not the binary number
+    beside it, so 0.29 of 100 is 29. The product is taken apart so that 32 bits hold every intermediate.
+    """
+    ratio = Fraction(fraction).limit_denominator(46_340)
+    whole, rest = alive // ratio.denominator, alive % ratio.denominator
+    return whole * ratio.numerator + rest * ratio.numerator // ratio.denominator
+
+
+def kept_counts(sizes: Mapping[str, int], rates: Mapping[str, float], rounds: int) -> list[dict[str, int]]:
+    """How many weights each layer keeps after 0, 1, ..., `rounds` rounds of `prune`."""
+    counts = [dict(sizes)]
+    for _ in range(rounds):
+        counts.append({layer: n - share(rates.get(layer, 0.0), n) for layer, n in counts[-1].items()})
+    return counts
+
+
+def full_masks(kernels: Mapping[str, Float[Array | np.ndarray, "..."]]) -> Masks:
+    """Masks that keep everything."""
+    return {layer: jnp.ones(kernel.shape, bool) for layer, kernel in kernels.items()}
+
+
+def weights_remaining(masks: Masks) -> float:
+    """The fraction of all masked layers' weights that is kept."""
+    return sum(int(np.sum(m)) for m in masks.values()) / sum(m.size for m in masks.values())
+
+
+def pack(mask: Bool[Array, "..."] | Bool[np.ndarray, "..."]) -> UInt8[np.ndarray, "bytes"]:
+    """A mask as bits, eight weights a byte in row-major order; the last byte is filled with zeros."""
+    return np.packbits(np.asarray(mask).ravel())
+
+
+def unpack(bits: UInt8[np.ndarray, "bytes"], shape: tuple[int, ...]) -> Bool[np.ndarray, "..."]:
+    """The mask of that shape. Raises ValueError where the number of bytes is not that of the shape."""
+    size = math.prod(shape)
+    if bits.size != -(-size // 8):
+        raise ValueError(f"bits holds {bits.size} bytes; a mask of shape {shape} takes {-(-size // 8)}")
+    return np.unpackbits(bits, count=size).astype(bool).reshape(shape)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How alike two masks of one shape are. Counts of weights; chance is two independent masks of the same counts."""
+
+    size: int
+    kept_first: int
+    kept_second: int
+    kept_both: int
+
+    @property
+    def overlap(self) -> float:
+        """Kept by both, over the most that could be (the smaller mask's count): 1 for nested masks."""
+        return self.kept_both / max(min(self.kept_first, self.kept_second), 1)
+
+    @property
+    def overlap_by_chance(self) -> float:
+        """What `overlap` is expected to be by chance: the larger mask's fraction of weights remaining."""
+        return max(self.kept_first, self.kept_second) / self.size
+
+    @property
+    def jaccard(self) -> float:
+        """Kept by both over kept by either; 1 for two empty masks."""
+        either = self.kept_first + self.kept_second - self.kept_both
+        return self.kept_both / either if either else 1.0
+
+
+def agreement(first: Bool[Array, "*shape"], second: Bool[Array, "*shape"]) -> Agreement:
+    """Compares two masks of a layer."""
+    return Agreement(first.size, int(jnp.sum(first)), int(jnp.sum(second)), int(jnp.sum(first & second)))

@@ -1,0 +1,106 @@
+"""The papers' networks, in Flax: FC (LeNet-300-100) and the VGG-like Conv2, Conv4 and Conv6.
+
+Parameters are plain pytrees, {layer: {"kernel", "bias"}}. ReLU, 3×3 'same' convolutions, 2×2 max pooling after each
+pair of them; no batch norm, no dropout. Glorot-normal kernels, zero biases. Zhou et al. 2019, table 1; Frankle & Carbin
+2019, figure 2.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float, Key
+
+from supermask.convolution import conv_relu
+
+AnyArray = Array | np.ndarray
+"""Parameters and masks may lie on a device or on the host."""
+
+Kernels = dict[str, Float[AnyArray, "..."]]
+Params = dict[str, dict[str, Float[AnyArray, "..."]]]
+
+_glorot = nn.initializers.glorot_normal()
+
+
+class ConvReLU(nn.Module):
+    """3×3 'same' convolution, bias, ReLU, and 2×2 max pooling if asked."""
+
+    features: int
+    pool: bool
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch _ _ features"]:
+        """The layer's output; half as high and wide if pooled."""
+        kernel = self.param("kernel", _glorot, (3, 3, x.shape[-1], self.features), x.dtype)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), x.dtype)
+        return conv_relu(x, kernel, bias, pool=self.pool)
+
+
+class Network(nn.Module):
+    """Pairs of convolutions, then dense hidden layers, then the output layer.
+
+    Layers are named conv1, conv2, ...; hidden1, hidden2, ...; output.
+    """
+
+    conv_pairs: tuple[int, ...] = ()
+    hidden: tuple[int, ...] = (300, 100)
+    classes: int = 10
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch classes"]:
+        """Logits of images scaled to [0, 1]."""
+        for pair, features in enumerate(self.conv_pairs):
+            x = ConvReLU(features, pool=False, name=f"conv{2 * pair + 1}")(x)
+            x = ConvReLU(features, pool=True, name=f"conv{2 * pair + 2}")(x)
+        x = x.reshape(x.shape[0], -1)
+        for index, units in enumerate(self.hidden):
+            x = nn.relu(nn.Dense(units, kernel_init=_glorot, name=f"hidden{index + 1}")(x))
+        return nn.Dense(self.classes, kernel_init=_glorot, name="output")(x)
+
+
+NETWORKS: Mapping[str, Network] = {
+    "fc": Network(),
+    "conv2": Network(conv_pairs=(64,), hidden=(256, 256)),
+    "conv4": Network(conv_pairs=(64, 128), hidden=(256, 256)),
+    "conv6": Network(conv_pairs=(64, 128, 256), hidden=(256, 256)),
+}
+
+
+def initialise(network: Network, key: Key[Array, ""], image_shape: tuple[int, int, int]) -> Params:
+    """A new draw of all parameters, for images of (height, width, channels)."""
+    variables = network.init(key, jnp.zeros((1, *image_shape), jnp.float32))
+    return {layer: dict(leaves) for layer, leaves in variables["params"].items()}
+
+
+def logits(
+    network: Network, params: Params, images: Float[Array, "batch height width channels"]
+) -> Float[Array, "batch classes"]:
+    """The network's logits for images scaled to [0, 1]."""
+    outputs: Any = network.apply({"params": params}, images)
+    return outputs
+
+
+def kernels_of(params: Params) -> Kernels:
+    """The prunable leaves: every layer's kernel."""
+    return {layer: leaves["kernel"] for layer, leaves in params.items()}
+
+
+def with_kernels(params: Params, kernels: Mapping[str, Float[AnyArray, "..."]]) -> Params:
+    """The parameters with these kernels in place of theirs; biases, and layers not named, as they were."""
+    return {layer: {**leaves, "kernel": kernels.get(layer, leaves["kernel"])} for layer, leaves in params.items()}
+
+
+def layer_kinds(kernels: Mapping[str, Float[AnyArray, "..."]]) -> dict[str, str]:
+    """Each layer's kind, 'conv', 'dense' or 'output': what its pruning rate goes by."""
+    return {
+        layer: "output" if layer == "output" else "conv" if kernel.ndim == 4 else "dense"
+        for layer, kernel in kernels.items()
+    }
+
+
+def parameter_count(params: Params) -> int:
+    """Number of weights and biases."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))

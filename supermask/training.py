@@ -1,0 +1,347 @@
+"""Training a population of masked networks.
+
+Every network has its own weights, masks and order of batches; data, optimiser and length are shared. A weight whose
+mask is 0 is bit-equal before and after: what masks the *update*, by selection, holds for any optimiser and any frozen
+value. Validation data is looked at every so many steps; the parameters of the lowest validation loss are kept aside
+(the papers' early stopping), and test data is seen once, when all is over.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+from jaxtyping import Array, Bool, Float, Float32, Int32, Num, PyTree, UInt8
+
+from supermask import networks
+from supermask.datasets import Dataset, Split
+from supermask.keys import batch_order
+from supermask.networks import AnyArray, Kernels, Network, Params
+from supermask.population import Placement, batched, over_population
+
+EVALUATION_CHUNK = 1000
+
+OnProgress = Callable[[int], None]
+"""Called with the number of network-steps done since its last call."""
+
+
+def ignore_progress(steps: int) -> None:
+    """An `OnProgress` that does nothing."""
+
+
+class Examples(NamedTuple):
+    """A split as the devices hold it: bytes, which are scaled where they are used."""
+
+    images: UInt8[AnyArray, "n height width channels"]
+    labels: Int32[AnyArray, " n"]
+
+
+class Scores(NamedTuple):
+    """Mean cross-entropy (nats) and accuracy (fraction) over a split."""
+
+    loss: Float32[AnyArray, ""]
+    accuracy: Float32[AnyArray, ""]
+
+
+class NetworkState(NamedTuple):
+    """One network under way; a population has one more axis in front of every leaf."""
+
+    params: Params
+    optimiser_state: PyTree
+    step: Int32[AnyArray, ""]
+    validation: Scores  # of the last evaluation
+    best_params: Params  # those of the lowest validation loss so far
+    best_validation: Scores
+    best_step: Int32[AnyArray, ""]
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a network is trained. Lengths are in steps (batches).
+
+    Raises ValueError where a value is not allowed.
+    """
+
+    steps: int
+    learning_rate: float
+    batch_size: int = 60
+    evaluate_every: int = 100
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "evaluate_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; allowed: 1 or more")
+        if self.steps < 0:
+            raise ValueError(f"steps is {self.steps}; allowed: 0 or more")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate is {self.learning_rate}; allowed: more than 0")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network to train: where it starts, which weights may move, and the seed of its data order.
+
+    It takes the steps `first_step` to `last_step` - 1 of that order: all of the configured ones by default, fewer after
+    rewinding to a later step (first_step > 0) or on the way to one (last_step).
+    """
+
+    params: Params
+    masks: Mapping[str, Bool[AnyArray, "..."]]
+    seed: int
+    first_step: int = 0
+    last_step: int | None = None
+
+
+class Trained(NamedTuple):
+    """The outcome of one training; arrays on the host.
+
+    `early_stop` is the step of lowest validation loss among those evaluated, `first_step` and the last included.
+    The curves hold one value an evaluation, at `evaluated_at` steps.
+    """
+
+    params: Params
+    early_stop: int
+    validation_at_early_stop: Scores
+    validation_at_end: Scores
+    test_at_early_stop: Scores
+    test_at_end: Scores
+    evaluated_at: Int32[np.ndarray, " evaluations"]
+    validation_loss: Float32[np.ndarray, " evaluations"]
+    validation_accuracy: Float32[np.ndarray, " evaluations"]
+
+
+def steps_of(epochs: float, examples: int, batch_size: int) -> int:
+    """floor(epochs × examples / batch size): 55 epochs of 55,000 images in batches of 60 are 50,416 steps."""
+    return int(epochs * examples / batch_size)
+
+
+def cross_entropy(
+    network: Network,
+    params: Params,
+    images: Float[Array, "batch height width channels"],
+    labels: Int32[Array, " batch"],
+) -> Float[Array, ""]:
+    """Mean softmax cross-entropy, in nats."""
+    outputs = networks.logits(network, params, images)
+    return optax.softmax_cross_entropy_with_integer_labels(outputs, labels).mean()
+
+
+def evaluate(network: Network, params: Params, examples: Examples, maximum: int) -> Scores:
+    """Loss and accuracy over a split, in chunks that bound the memory."""
+    size = examples.labels.shape[0]
+    chunk = min(EVALUATION_CHUNK, size)
+
+    def totals(images: Num[Array, "chunk height width channels"], labels: Int32[Array, " chunk"]) -> Array:
+        outputs = networks.logits(network, params, _scaled(images, maximum))
+        loss = optax.softmax_cross_entropy_with_integer_labels(outputs, labels).sum()
+        right = jnp.sum(jnp.argmax(outputs, axis=-1) == labels, dtype=jnp.float32)
+        return jnp.stack([loss, right])
+
+    def add_chunk(index: Array, total: Array) -> Array:
+        part = jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, index * chunk, chunk), examples)
+        return total + totals(*part)
+
+    total = lax.fori_loop(0, size // chunk, add_chunk, jnp.zeros(2))
+    if rest := size % chunk:
+        total = total + totals(*jax.tree.map(lambda leaf: leaf[-rest:], examples))
+    return Scores(total[0] / size, total[1] / size)
+
+
+def masked_update(params: Params, updates: Params, masks: dict[str, Bool[Array, "..."]]) -> Params:
+    """Adds the updates to the weights that are kept and to all biases; the others stay, to the bit."""
+    moved = jax.tree.map(jnp.add, params, updates)
+    return {
+        layer: {
+            name: jnp.where(masks[layer], leaf, params[layer][name]) if name == "kernel" and layer in masks else leaf
+            for name, leaf in leaves.items()
+        }
+        for layer, leaves in moved.items()
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Trainer:
+    """Trains populations of one network on one data set. Compiled once, on first use, whatever is trained.
+
+    The optimiser is Adam, as in the papers, unless another optax optimiser is given.
+    """
+
+    network: Network
+    data: Dataset
+    config: TrainingConfig
+    placement: Placement
+    optimiser: optax.GradientTransformation | None = None
+
+    def train(self, jobs: Sequence[Job], on_progress: OnProgress = ignore_progress) -> list[Trained]:
+        """Trains all jobs, as many at once as there are slots, and returns their outcomes in order.
+
+        Jobs of different lengths are trained in different populations.
+        """
+        outcomes: dict[int, Trained] = {}
+        by_length = sorted(range(len(jobs)), key=lambda index: self._length(jobs[index]))
+        for _, group in groupby(by_length, key=lambda index: self._length(jobs[index])):
+            for indices in batched(list(group), self.placement.slots):
+                trained = self._train_population([jobs[index] for index in indices], on_progress)
+                outcomes.update(zip(indices, trained, strict=True))
+        return [outcomes[index] for index in range(len(jobs))]
+
+    def gradients(self, params: Params) -> Kernels:
+        """Gradient of the mean training loss with respect to every kernel, over the whole training split."""
+        return jax.tree.map(np.asarray, self._mean_gradient(params, self._train_data))
+
+    def evaluate(self, params: Sequence[Params]) -> list[Scores]:
+        """Test loss and accuracy of networks as they are, without training."""
+        return [scores for some in batched(params, self.placement.slots) for scores in self._test(some)]
+
+    def _length(self, job: Job) -> int:
+        return (self.config.steps if job.last_step is None else job.last_step) - job.first_step
+
+    def _train_population(self, jobs: Sequence[Job], on_progress: OnProgress) -> list[Trained]:
+        place, every, steps = self.placement, self.config.evaluate_every, self._length(jobs[0])
+        counts = place.counts(len(jobs))
+        state = place.stack([self._start(job) for job in jobs])
+        masks = place.stack([job.masks for job in jobs])
+        history: list[Any] = []
+        # One call an interval: the host hears of progress, and an interrupt, every hundred steps of the population.
+        lengths = [0] + [min(every, steps - at) for at in range(0, steps, every)]
+        done = 0
+        for length in lengths:
+            order = place.stack([self._order(job, done, length) for job in jobs])
+            state = self._interval(state, (masks, order), (self._train_data, self._validation_data, length), counts)
+            done += length
+            history.append(jax.tree.map(np.asarray, (state.step, *state.validation)))
+            on_progress(length * len(jobs))
+        return self._outcomes(place.unstack(state, len(jobs)), history, len(jobs))
+
+    def _outcomes(self, states: list[NetworkState], history: list[Any], jobs: int) -> list[Trained]:
+        at_early_stop = self.evaluate([state.best_params for state in states])
+        at_end = self.evaluate([state.params for state in states])
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *history)
+        curves = self.placement.unstack(jax.tree.map(lambda leaf: leaf.T, stacked), jobs)
+        return [
+            Trained(
+                state.params,
+                int(state.best_step),
+                state.best_validation,
+                state.validation,
+                *test,
+                *curve,
+            )
+            for state, test, curve in zip(states, zip(at_early_stop, at_end, strict=True), curves, strict=True)
+        ]
+
+    def _start(self, job: Job) -> NetworkState:
+        params = jax.tree.map(np.asarray, job.params)
+        step, unseen = np.asarray(job.first_step, np.int32), Scores(_float(np.inf), _float(0))
+        optimiser_state = jax.tree.map(np.asarray, self._optimiser.init(params))
+        return NetworkState(params, optimiser_state, step, unseen, params, unseen, step)
+
+    def _order(self, job: Job, done: int, length: int) -> Int32[np.ndarray, "every batch"]:
+        """The interval's batches; a shorter interval is filled up, for the sake of one shape, and never read there."""
+        order = np.zeros((self.config.evaluate_every, self.config.batch_size), np.int32)
+        first = job.first_step + done
+        order[:length] = batch_order(job.seed, len(self.data.train), self.config.batch_size, first, first + length)
+        return order
+
+    def _test(self, params: Sequence[Params]) -> list[Scores]:
+        place = self.placement
+        empty = place.stack([Scores(_float(0), _float(0))] * len(params))
+        tested = self._tested(empty, place.stack(params), self._test_data, place.counts(len(params)))
+        return place.unstack(tested, len(params))
+
+    @cached_property
+    def _optimiser(self) -> optax.GradientTransformation:
+        return optax.adam(self.config.learning_rate) if self.optimiser is None else self.optimiser
+
+    @cached_property
+    def _train_data(self) -> Examples:
+        return self._on_devices(self.data.train)
+
+    @cached_property
+    def _validation_data(self) -> Examples:
+        return self._on_devices(self.data.validation)
+
+    @cached_property
+    def _test_data(self) -> Examples:
+        return self._on_devices(self.data.test)
+
+    def _on_devices(self, split: Split) -> Examples:
+        return self.placement.shared(Examples(split.images, split.labels))
+
+    @cached_property
+    def _interval(self) -> Callable[..., NetworkState]:
+        network, optimiser, maximum = self.network, self._optimiser, self.data.maximum
+        gradient = jax.grad(lambda params, images, labels: cross_entropy(network, params, images, labels))
+
+        def interval(state: NetworkState, given: Any, shared: Any) -> NetworkState:
+            (masks, order), (train, validation, length) = given, shared
+
+            def one_step(index: Array, moving: tuple[Params, PyTree]) -> tuple[Params, PyTree]:
+                params, optimiser_state = moving
+                batch = lax.dynamic_index_in_dim(order, index, keepdims=False)
+                grads = gradient(params, _scaled(train.images[batch], maximum), train.labels[batch])
+                updates, optimiser_state = optimiser.update(grads, optimiser_state, params)
+                return masked_update(params, updates, masks), optimiser_state
+
+            params, optimiser_state = lax.fori_loop(0, length, one_step, (state.params, state.optimiser_state))
+            step = state.step + length
+            scores = evaluate(network, params, validation, maximum)
+            better = scores.loss < state.best_validation.loss
+
+            def kept(new: PyTree, old: PyTree) -> PyTree:
+                return jax.tree.map(lambda n, o: jnp.where(better, n, o), new, old)
+
+            return NetworkState(
+                params,
+                optimiser_state,
+                step,
+                scores,
+                kept(params, state.best_params),
+                kept(scores, state.best_validation),
+                kept(step, state.best_step),
+            )
+
+        return over_population(interval, self.placement)
+
+    @cached_property
+    def _mean_gradient(self) -> Callable[[Params, Examples], Kernels]:
+        network, maximum = self.network, self.data.maximum
+        size = len(self.data.train)
+        chunk = min(EVALUATION_CHUNK, size)
+
+        def summed(params: Params, images: Array, labels: Array) -> Kernels:
+            loss = lambda p: cross_entropy(network, p, _scaled(images, maximum), labels) * labels.size  # noqa: E731
+            return networks.kernels_of(jax.grad(loss)(params))
+
+        def mean(params: Params, examples: Examples) -> Kernels:
+            def add_chunk(index: Array, total: Kernels) -> Kernels:
+                part = jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, index * chunk, chunk), examples)
+                return jax.tree.map(jnp.add, total, summed(params, *part))
+
+            zeros = jax.tree.map(jnp.zeros_like, networks.kernels_of(params))
+            total = lax.fori_loop(0, size // chunk, add_chunk, zeros)
+            if rest := size % chunk:
+                last = summed(params, *jax.tree.map(lambda leaf: leaf[-rest:], examples))
+                total = jax.tree.map(jnp.add, total, last)
+            return jax.tree.map(lambda leaf: leaf / size, total)
+
+        return jax.jit(mean)
+
+    @cached_property
+    def _tested(self) -> Callable[..., Scores]:
+        network, maximum = self.network, self.data.maximum
+        return over_population(lambda _, params, test: evaluate(network, params, test, maximum), self.placement)
+
+
+def _float(value: float) -> Float32[np.ndarray, ""]:
+    return np.asarray(value, np.float32)
+
+
+def _scaled(images: Num[Array, "*shape"], maximum: int) -> Float32[Array, "*shape"]:
+    return images.astype(jnp.float32) / maximum
