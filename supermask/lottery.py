@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import Literal, Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -45,8 +45,8 @@ class Treatment:
     criterion: str = "large_final"
     kept: str = "rewind"
     pruned: str = "zero"
-    schedule: Literal["iterative", "one_shot"] = "iterative"
-    ranking: Literal["layer", "global"] = "layer"
+    schedule: str = "iterative"
+    ranking: str = "layer"
     rewind_step: int = 0
 
     def __post_init__(self) -> None:
@@ -177,6 +177,7 @@ def _start_kernels(
     return kernels
 
 
+@runtime_checkable
 class Memory(Protocol):
     """What has been trained: where rounds are kept between the loop's steps, and what need not be trained again."""
 

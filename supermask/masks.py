@@ -107,6 +107,7 @@ def one_shot(layer_ranks: Mapping[str, Int32[Array, "..."]], kept: Mapping[str, 
     return {layer: layer_ranks[layer] < kept[layer] for layer in layer_ranks}
 
 
+@jax.jit
 def keep_best(
     key: Key[Array, ""], scores: Float[Array, "*shape"], alive: Bool[Array, "*shape"], count: Int[Array, ""] | int
 ) -> Bool[Array, "*shape"]:
@@ -129,6 +130,7 @@ def keep_best(
     return lax.cond(no_tie, lambda kept, tied, _: kept | tied, resolve, kept, tied, remaining)
 
 
+@jax.jit
 def ranks(key: Key[Array, ""], scores: Float[Array, "*shape"], alive: Bool[Array, "*shape"]) -> Int32[Array, "*shape"]:
     """Place of each weight in its layer's order, 0 for the best; pruned weights come after all live ones.
 
@@ -157,8 +159,8 @@ def _above_threshold(
     Returns those above it, those that tie at it, and how many of the tied are still wanted.
     """
 
-    def settle_bit(bit: Array, threshold: Array) -> Array:
-        higher = threshold | (jnp.uint32(1) << (31 - bit).astype(jnp.uint32))
+    def settle_bit(bit: Array | int, threshold: Array) -> Array:
+        higher = threshold | (jnp.uint32(1) << jnp.uint32(31 - bit))
         enough = jnp.sum(candidates & (values >= higher), dtype=jnp.int32) >= count
         return jnp.where(enough, higher, threshold)
 

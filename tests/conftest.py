@@ -1,0 +1,49 @@
+"""Two CPU devices, run-time checks of every annotated shape in `supermask`, and no silent broadcasting of ranks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import pytest
+from hypothesis import settings
+from jaxtyping import install_import_hook
+
+jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+install_import_hook("supermask", "typecheck.checked")
+
+# Examples compile programs, so time says nothing of them; they are the same in every run.
+settings.register_profile("tests", deadline=None, derandomize=True, max_examples=25)
+settings.load_profile("tests")
+
+
+@pytest.fixture(scope="session")
+def digits():  # type: ignore[no-untyped-def]
+    """The smallest real data set: 8×8 digits."""
+    from supermask.datasets import load
+
+    return load("digits")
+
+
+@pytest.fixture(scope="session")
+def small_network():  # type: ignore[no-untyped-def]
+    """A small FC for the small digits."""
+    from supermask.networks import Network
+
+    return Network(hidden=(40, 20))
+
+
+@pytest.fixture(scope="session")
+def trainer(digits, small_network):  # type: ignore[no-untyped-def]
+    """Trains the small network for 300 steps: some two hundredths of a second each."""
+    from supermask.population import place
+    from supermask.training import Trainer, TrainingConfig
+
+    return Trainer(small_network, digits, TrainingConfig(300, 3e-3), place(4000, networks=8))
+
+
+@pytest.fixture
+def results_folder(tmp_path: Path) -> Iterator[Path]:
+    """A new results folder."""
+    yield tmp_path / "results"

@@ -1,0 +1,158 @@
+"""Every criterion: its formula, and what all of them promise."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from supermask import criteria
+from supermask.criteria import CRITERIA, EIGHT, Criterion, LayerFacts
+from supermask.keys import Purpose, derive_key
+from supermask.masks import keep_best
+
+WEIGHTS = hnp.arrays(
+    np.float32, st.sampled_from([(2, 2), (6, 5)]), elements=st.floats(-2, 2, width=32, allow_subnormal=False)
+)
+
+
+def facts(seed: int, shape: tuple[int, ...] = (7, 5), alive: float = 0.7) -> LayerFacts:
+    random = np.random.default_rng(seed)
+    w_initial, w_final, gradient = (jnp.asarray(random.normal(size=shape), jnp.float32) for _ in range(3))
+    return LayerFacts(w_initial, w_final, jnp.asarray(random.random(shape) < alive), gradient)
+
+
+FORMULAS = {
+    "large_final": lambda wi, wf: abs(wf),
+    "small_final": lambda wi, wf: -abs(wf),
+    "large_init": lambda wi, wf: abs(wi),
+    "small_init": lambda wi, wf: -abs(wi),
+    "magnitude_increase": lambda wi, wf: abs(wf) - abs(wi),
+    "movement": lambda wi, wf: abs(wf - wi),
+    "large_final_same_sign": lambda wi, wf: abs(wf) if wi * wf > 0 else 0.0,
+    "large_final_diff_sign": lambda wi, wf: 0.0 if wi * wf > 0 else abs(wf),
+    "magnitude_increase_same_sign": lambda wi, wf: abs(wf) - abs(wi) if wi * wf > 0 else -np.inf,
+    "magnitude_increase_diff_sign": lambda wi, wf: -np.inf if wi * wf > 0 else abs(wf) - abs(wi),
+}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_elementwise_criteria_follow_their_formula(name):
+    given_facts = facts(1)
+    expected = np.vectorize(FORMULAS[name])(np.asarray(given_facts.w_initial), np.asarray(given_facts.w_final))
+    np.testing.assert_allclose(CRITERIA[name](given_facts), expected, rtol=1e-6)
+
+
+def test_combined_criteria_use_alpha_of_live_weights():
+    wi, wf, alive, _ = facts(2)
+    alpha = np.std(np.asarray(wi)[np.asarray(alive)]) / np.std(np.asarray(wf)[np.asarray(alive)])
+    assert float(criteria.scale_ratio(wi, wf, alive)) == pytest.approx(alpha, rel=1e-5)
+    np.testing.assert_allclose(
+        criteria.large_init_large_final(wi, wf, alive), np.minimum(alpha * np.abs(wf), np.abs(wi)), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        criteria.small_init_small_final(wi, wf, alive), -np.maximum(alpha * np.abs(wf), np.abs(wi)), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(("wi", "wf"), [(0.0, 1.0), (1.0, 0.0), (0.0, 0.0)])
+def test_alpha_is_one_for_a_collapsed_layer(wi, wf):
+    same = [jnp.full((3, 2), value, jnp.float32) for value in (wi, wf)]
+    assert float(criteria.scale_ratio(*same, jnp.ones((3, 2), bool))) == 1.0
+
+
+@given(WEIGHTS, st.integers(0, 1000))
+def test_percentile_reading_keeps_what_a_common_percentile_would(w_initial, seed):
+    """The released rule: some percentile p such that those above it in both magnitudes are the ones kept."""
+    random = np.random.default_rng(seed)
+    w_final = random.permutation(w_initial.ravel()).reshape(w_initial.shape)
+    alive = np.ones(w_initial.shape, bool)
+    scores = np.asarray(
+        criteria.large_init_large_final_percentile(jnp.asarray(w_initial), jnp.asarray(w_final), jnp.asarray(alive))
+    )
+    ranks = [
+        np.array([(np.abs(w) < abs(value)).sum() for value in w.ravel()]).reshape(w.shape) for w in (w_initial, w_final)
+    ]
+    for p in range(w_initial.size):
+        above_both = (ranks[0] >= p) & (ranks[1] >= p)
+        np.testing.assert_array_equal(above_both, np.rint(scores * (w_initial.size - 1)) >= p)
+
+
+def test_snip_and_grad_go_by_the_gradient():
+    given_facts = facts(3)
+    np.testing.assert_allclose(CRITERIA["snip"](given_facts), np.abs(given_facts.gradient * given_facts.w_initial))
+    np.testing.assert_allclose(CRITERIA["grad"](given_facts), np.abs(given_facts.gradient))
+    with pytest.raises(ValueError, match="snip needs gradient"):
+        CRITERIA["snip"](given_facts._replace(gradient=None))
+
+
+def test_opposites_rank_in_opposite_order():
+    given_facts = facts(4)
+    for large, small in (("large_final", "small_final"), ("large_init", "small_init")):
+        np.testing.assert_array_equal(CRITERIA[large](given_facts), -CRITERIA[small](given_facts))
+
+
+def test_a_zero_has_no_sign_in_common_with_anything():
+    zero, one = jnp.zeros((1,)), jnp.ones((1,))
+    assert not criteria.same_sign(zero, one)[0]
+    assert not criteria.same_sign(zero, zero)[0]
+
+
+def test_a_criterion_may_only_ask_for_what_is_known():
+    with pytest.raises(ValueError, match="hessian"):
+        Criterion("mine", lambda hessian: hessian, "")
+
+
+def test_the_eight_are_eight():
+    assert len(EIGHT) == 8
+    assert all(CRITERIA[name].name == name for name in CRITERIA)
+
+
+@pytest.mark.parametrize("name", CRITERIA)
+class TestConformance:
+    """What every registered criterion promises."""
+
+    def test_scores_have_the_layers_shape_and_no_nan(self, name):
+        for shape in ((7, 5), (3, 3, 4, 2)):
+            given_facts = facts(5, shape)
+            scores = CRITERIA[name](given_facts)
+            assert scores.shape == shape
+            assert scores.dtype == jnp.float32
+            assert not np.isnan(scores).any()
+
+    def test_jit_equals_eager(self, name):
+        given_facts = facts(6)
+        np.testing.assert_allclose(jax.jit(CRITERIA[name].__call__)(given_facts), CRITERIA[name](given_facts), rtol=1e-5)
+
+    def test_order_of_weights_does_not_matter(self, name):
+        given_facts = facts(7)
+        order = np.random.default_rng(0).permutation(35)
+        shuffled = jax.tree.map(lambda leaf: leaf.ravel()[order].reshape(leaf.shape), given_facts)
+        expected = CRITERIA[name](given_facts).ravel()[order].reshape(7, 5)
+        np.testing.assert_allclose(CRITERIA[name](shuffled), expected, rtol=1e-5)
+
+    def test_flipping_all_signs_changes_nothing(self, name):
+        given_facts = facts(8)
+        flipped = given_facts._replace(w_initial=-given_facts.w_initial, w_final=-given_facts.w_final)
+        np.testing.assert_allclose(CRITERIA[name](flipped), CRITERIA[name](given_facts), rtol=1e-5)
+
+    def test_pruned_weights_have_no_say(self, name):
+        given_facts = facts(9)
+        other = given_facts._replace(w_final=jnp.where(given_facts.alive, given_facts.w_final, 0.0))
+        alive = np.asarray(given_facts.alive)
+        np.testing.assert_allclose(CRITERIA[name](other)[alive], CRITERIA[name](given_facts)[alive], rtol=1e-5)
+
+    def test_its_masks_have_exact_counts(self, name):
+        given_facts = facts(10)
+        alive = int(given_facts.alive.sum())
+        for count in (0, 1, alive // 2, alive):
+            key = derive_key(0, Purpose.TIES)
+            mask = keep_best(key, CRITERIA[name](given_facts), given_facts.alive, count)
+            assert int(mask.sum()) == count
+            assert not (mask & ~given_facts.alive).any()
+
+    def test_is_documented(self, name):
+        assert CRITERIA[name].function.__doc__
+        assert CRITERIA[name].formula

@@ -1,0 +1,182 @@
+"""The lottery ticket algorithm: counts, nesting, rewinding, going on; and the science, on real digits."""
+
+import jax
+import numpy as np
+import pytest
+
+from supermask import lottery, masks
+from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
+from supermask.criteria import CRITERIA
+from supermask.lottery import InMemory, Treatment, find_tickets, initial_params
+from supermask.masks import Rates, kept_counts
+from supermask.networks import kernels_of, layer_kinds
+from supermask.training import Job
+
+RATES = Rates(dense=0.4, output=0.2)
+
+
+def records_of(trainer, treatments, seeds=(0,), rounds=2, rates=RATES, memory=None):
+    found = list(find_tickets(trainer, rates, treatments, seeds, rounds, memory))
+    return {(record.treatment, record.seed, record.round): record for record in found}
+
+
+def same_bits(first, second) -> bool:
+    return all(
+        np.asarray(a).tobytes() == np.asarray(b).tobytes()
+        for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
+    )
+
+
+@pytest.mark.parametrize("schedule", ["iterative", "one_shot"])
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_every_criterion_prunes_the_rounds_exact_counts(trainer, criterion, schedule):
+    treatment = Treatment(criterion, schedule=schedule)
+    records = records_of(trainer, [treatment])
+    initial = kernels_of(records[None, 0, 0].start.params)
+    sizes = {layer: kernel.size for layer, kernel in initial.items()}
+    expected = kept_counts(sizes, RATES.by_layer(layer_kinds(initial)), 2)
+    for round_ in (1, 2):
+        start = records[treatment, 0, round_].start
+        assert {layer: int(np.sum(mask)) for layer, mask in start.masks.items()} == expected[round_]
+        for layer, mask in start.masks.items():
+            kernel, kept = np.asarray(start.params[layer]["kernel"]), np.asarray(mask)
+            np.testing.assert_array_equal(kernel, np.where(kept, initial[layer], 0), "rewound, and pruned ones at 0")
+
+
+@pytest.mark.parametrize("criterion", ["large_final", "random", "magnitude_increase"])
+def test_masks_nest_and_pruned_weights_stay_pruned(trainer, criterion):
+    treatment = Treatment(criterion)
+    records = records_of(trainer, [treatment], rounds=3)
+    for round_ in (1, 2):
+        before, after = (records[treatment, 0, r].start.masks for r in (round_, round_ + 1))
+        assert all(not np.any(np.asarray(after[n]) & ~np.asarray(before[n])) for n in before)
+    last = records[treatment, 0, 3]
+    for layer, kernel in kernels_of(last.trained.params).items():
+        assert not np.any(np.asarray(kernel)[~np.asarray(last.start.masks[layer])])
+
+
+@pytest.mark.parametrize("kept", KEPT_ACTIONS)
+def test_every_kept_action_restarts_and_trains(trainer, kept):
+    treatment = Treatment(kept=kept)
+    record = records_of(trainer, [treatment], rounds=1)[treatment, 0, 1]
+    assert np.isfinite(record.trained.validation_loss).all()
+    for layer, mask in record.start.masks.items():
+        assert not np.any(np.asarray(record.start.params[layer]["kernel"])[~np.asarray(mask)])
+
+
+@pytest.mark.parametrize("pruned", PRUNED_ACTIONS)
+def test_every_pruned_action_freezes_for_good(trainer, pruned):
+    treatment = Treatment(pruned=pruned)
+    records = records_of(trainer, [treatment])
+    initial = kernels_of(records[None, 0, 0].start.params)
+    first, second = (records[treatment, 0, round_] for round_ in (1, 2))
+    for layer, mask in first.start.masks.items():
+        frozen = ~np.asarray(mask)
+        values = np.asarray(first.start.params[layer]["kernel"])[frozen]
+        assert np.isin(values, np.append(initial[layer][frozen], 0)).all(), "0 or the initial value"
+        for later in (first.trained.params, second.start.params, second.trained.params):
+            assert np.asarray(later[layer]["kernel"])[frozen].tobytes() == values.tobytes()
+
+
+def test_rewinding_to_a_later_step_goes_back_to_exactly_those_weights(trainer):
+    treatment = Treatment(rewind_step=100)
+    record = records_of(trainer, [treatment], rounds=1)[treatment, 0, 1]
+    params = initial_params(trainer, 0)
+    at_step = trainer.train([Job(params, masks.full_masks(kernels_of(params)), 0, last_step=100)])[0].params
+    for layer, mask in record.start.masks.items():
+        expected = np.where(np.asarray(mask), at_step[layer]["kernel"], 0)
+        np.testing.assert_array_equal(record.start.params[layer]["kernel"], expected)
+        np.testing.assert_array_equal(record.start.params[layer]["bias"], at_step[layer]["bias"])
+    assert record.trained.evaluated_at.tolist() == [100, 200, 300]
+
+
+def test_rewinding_beyond_the_training_is_refused_before_it(trainer):
+    with pytest.raises(ValueError, match="rewind_step is 301; a training has 300 steps"):
+        records_of(trainer, [Treatment(rewind_step=301)])
+
+
+def test_global_ranking_counts_over_the_network(trainer):
+    treatment = Treatment(ranking="global")
+    records = records_of(trainer, [treatment])
+    sizes = {layer: kernel.size for layer, kernel in kernels_of(records[None, 0, 0].start.params).items()}
+    total = kept_counts({"network": sum(sizes.values())}, {"network": RATES.dense}, 2)
+    for round_ in (1, 2):
+        start = records[treatment, 0, round_].start
+        assert sum(int(np.sum(mask)) for mask in start.masks.values()) == total[round_]["network"]
+
+
+def test_a_runs_results_do_not_depend_on_the_study_around_it(trainer):
+    mine, others = Treatment("movement"), [Treatment(), Treatment("random", kept="constant")]
+    alone = records_of(trainer, [mine])
+    among = records_of(trainer, [others[0], mine, others[1]], seeds=(1, 0))
+    for round_ in (1, 2):
+        first, second = alone[mine, 0, round_], among[mine, 0, round_]
+        assert same_bits((first.start.masks, first.trained), (second.start.masks, second.trained))
+
+
+def test_an_interrupted_study_goes_on_to_the_same_end(trainer):
+    treatments = [Treatment(), Treatment("movement", pruned="init")]
+    straight = records_of(trainer, treatments, seeds=(0, 1))
+    memory, early = InMemory(), {}
+    for record in find_tickets(trainer, RATES, treatments, (0, 1), 2, memory):
+        early[record.treatment, record.seed, record.round] = record
+        if len(early) == 6:
+            break
+    late = records_of(trainer, treatments, seeds=(0, 1), memory=memory)
+    assert not set(early) & set(late), "nothing is trained twice"
+    both = early | late
+    assert set(both) == set(straight)
+    for name, record in both.items():
+        assert same_bits((record.start.params, record.trained), (straight[name].start.params, straight[name].trained))
+
+
+def test_more_rounds_continue_where_fewer_ended(trainer):
+    memory = InMemory()
+    records_of(trainer, [Treatment()], rounds=1, memory=memory)
+    later = records_of(trainer, [Treatment()], rounds=2, memory=memory)
+    assert list(later) == [(Treatment(), 0, 2)]
+    with pytest.raises(KeyError, match="round 1"):
+        memory.end_of_round(Treatment(), 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("criterion", "largest"), ("kept", "zero"), ("pruned", "rewind"), ("schedule", "never"), ("ranking", "class")],
+)
+def test_an_unknown_choice_is_refused_with_the_choices(field, value):
+    with pytest.raises(ValueError, match=rf"{field} is '{value}'; allowed: \w+"):
+        Treatment(**{field: value})
+
+
+def test_a_negative_rewind_step_is_refused():
+    with pytest.raises(ValueError, match="rewind_step is -1"):
+        Treatment(rewind_step=-1)
+
+
+def test_the_science_good_masks_beat_random_beats_bad(trainer):
+    """At 3% of the weights, over three seeds: large_final > random > small_final by clear margins (figure 7)."""
+    names = ("large_final", "random", "small_final")
+    records = records_of(trainer, [Treatment(name) for name in names], seeds=(0, 1, 2), rounds=6, rates=Rates(dense=0.45))
+    accuracy = {
+        name: np.mean([records[Treatment(name), s, 6].trained.test_at_early_stop.accuracy for s in (0, 1, 2)])
+        for name in names
+    }
+    assert accuracy["large_final"] > accuracy["random"] + 0.1
+    assert accuracy["random"] > accuracy["small_final"] + 0.1
+
+
+def test_only_what_is_asked_for_is_computed(trainer, monkeypatch):
+    """Fresh weights and gradients cost time, so only treatments that use them ask for them."""
+
+    def refuse(*_):
+        raise AssertionError("asked for without need")
+
+    initial = initial_params(trainer, 0)
+    monkeypatch.setattr(lottery, "initial_params", lambda trainer, seed: initial)
+    monkeypatch.setattr(lottery, "initialise", refuse)
+    monkeypatch.setattr(type(trainer), "gradients", refuse)
+    records_of(trainer, [Treatment()], rounds=1)
+    with pytest.raises(AssertionError, match="without need"):
+        records_of(trainer, [Treatment(kept="reinit")], rounds=1)
+    with pytest.raises(AssertionError, match="without need"):
+        records_of(trainer, [Treatment("snip")], rounds=1)

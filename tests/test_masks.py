@@ -1,0 +1,156 @@
+"""Masks: exact counts, nesting, ties by key, and the same mask however it is found."""
+
+import math
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from supermask import masks
+from supermask.keys import Purpose, derive_key
+from supermask.masks import Rates
+
+SHAPES = st.sampled_from([(1, 1), (3, 5), (9, 8)])  # few, because every shape is compiled
+# Few distinct values, so that ties are the rule; and the odd ones that a diverged training leaves.
+SCORES = hnp.arrays(np.float32, SHAPES, elements=st.sampled_from([-np.inf, -1.5, -0.0, 0.0, 1e-30, 2.0, np.inf, np.nan]))
+SMOOTH = hnp.arrays(np.float32, SHAPES, elements=st.floats(-1e3, 1e3, width=32))
+KEYS = st.integers(0, 2**31 - 1).map(lambda seed: derive_key(seed, Purpose.TIES))
+DECIMALS = st.integers(0, 9999).map(lambda n: n / 10_000)
+
+
+def some_alive(scores: np.ndarray, seed: int = 0) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(seed).random(scores.shape) < 0.8)
+
+
+@given(KEYS, st.one_of(SCORES, SMOOTH), st.integers(0, 80))
+def test_keep_best_keeps_the_best_and_exactly_that_many(key, scores, count):
+    alive = some_alive(scores)
+    mask = np.asarray(masks.keep_best(key, jnp.asarray(scores), alive, count))
+    assert mask.sum() == min(count, int(alive.sum()))
+    assert not (mask & ~np.asarray(alive)).any()
+    comparable = np.nan_to_num(scores, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+    pruned = np.asarray(alive) & ~mask
+    if mask.any() and pruned.any():
+        assert comparable[mask].min() >= comparable[pruned].max()
+
+
+@given(KEYS, st.one_of(SCORES, SMOOTH))
+def test_ranks_and_bisection_find_the_same_mask(key, scores):
+    alive = some_alive(scores)
+    ranks = np.asarray(masks.ranks(key, jnp.asarray(scores), alive))
+    assert sorted(ranks.ravel()) == list(range(scores.size))
+    for count in range(0, int(alive.sum()) + 1, 5):
+        np.testing.assert_array_equal(ranks < count, masks.keep_best(key, jnp.asarray(scores), alive, count))
+
+
+@given(KEYS, SCORES, st.integers(0, 81))
+def test_jit_equals_eager_and_the_same_key_gives_the_same_mask(key, scores, count):
+    arguments = (key, jnp.asarray(scores), some_alive(scores), count)
+    compiled = masks.keep_best(*arguments)
+    np.testing.assert_array_equal(masks.keep_best(*arguments), compiled)
+    with jax.disable_jit():
+        np.testing.assert_array_equal(masks.keep_best(*arguments), compiled)
+
+
+def test_ties_are_broken_by_the_key_without_favour():
+    scores, alive = jnp.zeros((20, 20)), jnp.ones((20, 20), bool)
+    kept = [masks.keep_best(derive_key(seed, Purpose.TIES), scores, alive, 200) for seed in range(100)]
+    assert len({np.asarray(mask).tobytes() for mask in kept}) == 100
+    # Each weight is kept half of the time: 100 draws have a standard deviation of 5.
+    times = np.sum(kept, axis=0)
+    assert abs(times.mean() - 50) < 1e-9
+    assert 20 < times.min() and times.max() < 80
+
+
+@given(KEYS, DECIMALS, DECIMALS)
+def test_prune_removes_exactly_the_floor_of_each_layer_and_nests(key, first, second):
+    random = np.random.default_rng(0)
+    sizes = {"hidden1": (13, 11), "output": (11, 3)}
+    scores = {layer: jnp.asarray(random.normal(size=shape), jnp.float32) for layer, shape in sizes.items()}
+    mask = masks.full_masks(scores)
+    for _ in range(3):
+        rates = {"hidden1": first, "output": second}
+        after = masks.prune(key, scores, mask, rates)
+        for layer in sizes:
+            alive = int(mask[layer].sum())
+            expected = alive - math.floor(Fraction(str(rates[layer])) * alive)
+            assert int(after[layer].sum()) == expected
+            assert not (after[layer] & ~mask[layer]).any()
+        mask = after
+
+
+def test_prune_leaves_a_layer_without_a_rate_as_it_is():
+    scores = {"hidden1": jnp.ones((4, 4)), "output": jnp.ones((4, 2))}
+    pruned = masks.prune(derive_key(0, Purpose.TIES), scores, masks.full_masks(scores), {"hidden1": 0.5})
+    assert int(pruned["hidden1"].sum()) == 8
+    assert pruned["output"].all()
+
+
+@given(KEYS, DECIMALS)
+def test_global_ranking_removes_the_floor_of_the_network(key, rate):
+    random = np.random.default_rng(1)
+    scores = {"hidden1": jnp.asarray(random.normal(size=(9, 7)), jnp.float32), "output": jnp.full((7, 3), -9.0)}
+    full = masks.full_masks(scores)
+    pruned = masks.prune_globally(key, scores, full, rate)
+    removed = math.floor(Fraction(str(rate)) * 84)
+    assert sum(int(m.sum()) for m in pruned.values()) == 84 - removed
+    assert int(pruned["output"].sum()) == max(21 - removed, 0), "the layer of lowest scores goes first"
+
+
+@pytest.mark.parametrize(("fraction", "alive", "expected"), [(0.29, 100, 29), (0.1, 30, 3), (0.2, 235_200, 47_040)])
+def test_share_takes_a_fraction_for_the_decimal_it_is_written_as(fraction, alive, expected):
+    assert masks.share(fraction, alive) == expected
+    assert int(jax.jit(lambda n: masks.share(fraction, n))(jnp.int32(alive))) == expected
+
+
+@given(st.integers(0, 46_339), st.integers(1, 46_340), st.integers(0, 2**31 - 1))
+def test_share_is_exact_in_32_bits(numerator, denominator, alive):
+    ratio = Fraction(min(numerator, denominator), denominator)
+    exact = math.floor(ratio * alive)
+    assert masks.share(float(ratio), alive) == exact
+    assert int(masks.share(float(ratio), jnp.int32(alive))) == exact
+
+
+def test_kept_counts_of_the_papers_network():
+    sizes = {"hidden1": 235_200, "hidden2": 30_000, "output": 1_000}
+    counts = masks.kept_counts(sizes, Rates().by_layer({"hidden1": "dense", "hidden2": "dense", "output": "output"}), 24)
+    assert len(counts) == 25
+    assert counts[1] == {"hidden1": 188_160, "hidden2": 24_000, "output": 900}
+    # After 24 rounds about 0.5% of the hidden weights are left (the replication's last round).
+    assert counts[24]["hidden1"] / 235_200 == pytest.approx(0.8**24, rel=5e-3)
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.0, 1.5, float("nan")])
+def test_impossible_rates_are_refused_by_name(fraction):
+    with pytest.raises(ValueError, match=r"rates\.dense is .*; allowed: 0 <= fraction < 1"):
+        Rates(dense=fraction)
+
+
+@given(hnp.arrays(bool, SHAPES))
+def test_packing_is_lossless(mask):
+    bits = masks.pack(mask)
+    assert bits.size == -(-mask.size // 8)
+    np.testing.assert_array_equal(masks.unpack(bits, mask.shape), mask)
+
+
+def test_unpacking_to_another_shape_is_refused():
+    with pytest.raises(ValueError, match="holds 2 bytes"):
+        masks.unpack(masks.pack(np.ones((3, 4), bool)), (5, 5))
+
+
+def test_agreement_with_chance():
+    random = np.random.default_rng(0)
+    first, second = (jnp.asarray(random.random((300, 100)) < p) for p in (0.2, 0.4))
+    compared = masks.agreement(first, second)
+    assert compared.overlap == pytest.approx(compared.overlap_by_chance, abs=0.02)
+    nested = masks.agreement(first, first | second)
+    assert nested.overlap == 1.0
+    assert masks.agreement(first, first).jaccard == 1.0
+    assert masks.agreement(first, ~first).kept_both == 0
+    empty = jnp.zeros((2, 2), bool)
+    assert masks.agreement(empty, empty).jaccard == 1.0

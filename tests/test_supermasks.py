@@ -1,0 +1,60 @@
+"""Heuristic supermasks: what goes onto an untrained network, and the science of it on real digits."""
+
+import numpy as np
+import pytest
+
+from supermask.criteria import CRITERIA, score_layers
+from supermask.keys import Purpose, derive_key
+from supermask.lottery import facts_of, initial_params
+from supermask.masks import Rates, full_masks, kept_counts, rank_layers
+from supermask.networks import kernels_of, layer_kinds
+from supermask.supermasks import masked_networks, untrained_kernels
+from supermask.training import Job
+
+
+@pytest.fixture(scope="module")
+def trained_once(trainer):
+    """Initial parameters of three seeds, and what training makes of their kernels."""
+    params = [initial_params(trainer, seed) for seed in range(3)]
+    jobs = [Job(p, full_masks(kernels_of(p)), seed) for seed, p in enumerate(params)]
+    return [(p, kernels_of(t.params)) for p, t in zip(params, trainer.train(jobs), strict=True)]
+
+
+def untrained_accuracy(trainer, trained_once, criterion: str, weights: str) -> np.ndarray:
+    """Test accuracy, seeds × levels."""
+    rows = []
+    for seed, (params, final) in enumerate(trained_once):
+        initial = kernels_of(params)
+        full = full_masks(initial)
+        scores = score_layers(CRITERIA[criterion], facts_of(initial, final, full, None))
+        ranks = rank_layers(derive_key(seed, Purpose.TIES), scores, full)
+        rates = Rates(dense=0.36, output=0.19).by_layer(layer_kinds(initial))
+        levels = kept_counts({layer: kernel.size for layer, kernel in initial.items()}, rates, 6)
+        networks = masked_networks(params, weights, ranks, levels)
+        for network, level in zip(networks, levels, strict=True):
+            for layer, kernel in kernels_of(network).items():
+                assert np.count_nonzero(kernel) <= level[layer]
+        rows.append([float(score.accuracy) for score in trainer.evaluate(networks)])
+    return np.array(rows)
+
+
+def test_signed_constants_are_sign_times_the_layers_standard_deviation(trained_once):
+    initial = kernels_of(trained_once[0][0])
+    for layer, kernel in untrained_kernels(initial, "signed_constant").items():
+        np.testing.assert_allclose(kernel, np.sign(initial[layer]) * np.std(initial[layer]), rtol=1e-6)
+    assert untrained_kernels(initial, "initial") is initial
+
+
+def test_other_weights_are_refused():
+    with pytest.raises(ValueError, match="weights is 'trained'; allowed: initial, signed_constant"):
+        untrained_kernels({}, "trained")
+
+
+@pytest.mark.parametrize("weights", ["initial", "signed_constant"])
+def test_the_science_a_same_sign_mask_makes_an_untrained_network_accurate(trainer, trained_once, weights):
+    """Figures 1 and 10: a large_final mask that keeps signs is far above chance, a random one is not."""
+    supermask = untrained_accuracy(trainer, trained_once, "large_final_same_sign", weights).mean(axis=0)
+    random = untrained_accuracy(trainer, trained_once, "random", weights).mean(axis=0)
+    assert supermask.max() > 0.35
+    assert supermask.max() > random.max() + 0.2
+    assert supermask[0] == random[0] < 0.2, "level 0 is no mask at all"
