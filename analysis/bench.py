@@ -19,16 +19,17 @@ from supermask.training import Job, Trainer, TrainingConfig
 IMAGE_SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 
 
-def bench(network: str, pairs: int) -> None:
+def bench(network: str, pairs: int, steps: int | None = None) -> None:
     """Prints milliseconds a network-step, without and with validation every 100 steps: medians of runs taken in turn.
 
-    Data is random, of the size and shape of the network's data set; speed does not depend on what an image shows.
-    Raises UsageError for an unknown network or fewer than one pair.
+    `steps` is the length of a training: by default 1,000 for fc, 20 for the others. Data is random, of the size and shape of the network's data set; speed does not depend on what an image shows.
+    Raises UsageError for an unknown network, or fewer than one pair or step.
     """
     choose("network", network, PAPER)
     at_least("pairs", pairs, 1)
+    steps = (1000 if network == "fc" else 20) if steps is None else steps
+    at_least("steps", steps, 1)
     console = Console(highlight=False)
-    steps = 1000 if network == "fc" else 20
     trainers = {
         "training": _trainer(network, steps, validation=1),
         "training and validation": _trainer(network, steps, validation=5000),
@@ -60,7 +61,7 @@ def _trainer(network: str, steps: int, validation: int) -> tuple[Trainer, list[J
 
     data = Dataset("random", split(55000), split(validation), split(1), 255, 10, "", "random bytes")
     params = initialise(NETWORKS[network], derive_key(0, Purpose.INITIAL_WEIGHTS), shape)
-    placement = place(parameter_count(params), networks=16 if network == "fc" else 2)
+    placement = place(parameter_count(NETWORKS[network], shape), networks=16 if network == "fc" else 2)
     config = TrainingConfig(steps, protocol.learning_rate, protocol.batch_size)
     jobs = [Job(params, full_masks(kernels_of(params)), seed) for seed in range(placement.slots)]
     return Trainer(NETWORKS[network], data, config, placement), jobs

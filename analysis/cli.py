@@ -87,6 +87,9 @@ def _parser(catalogue: Catalogue) -> argparse.ArgumentParser:
     bench.add_argument(
         "--pairs", type=int, default=5, metavar="N", help="measurements to take the median of (default: 5)"
     )
+    bench.add_argument(
+        "--steps", type=int, metavar="N", help="steps a training (default: 1000 for fc, 20 for the others)"
+    )
     _add_devices(bench)
     bench.set_defaults(command=_bench)
     return parser
@@ -144,7 +147,7 @@ def _bench(options: argparse.Namespace, catalogue: Catalogue) -> int:
     set_up_jax(options.devices)
     from analysis.bench import bench
 
-    bench(options.network, options.pairs)
+    bench(options.network, options.pairs, options.steps)
     return OK
 
 

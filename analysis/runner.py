@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 
 from analysis.arrays import decode_round, decode_round_zero, encode
 from analysis.provenance import provenance
@@ -66,10 +65,7 @@ def workload(experiment: Experiment, study: Study, store: Store) -> Workload:
 def make_trainer(experiment: Experiment, networks: int) -> Trainer:
     """A trainer for the experiment on all local devices, with slots for no more networks than there will be."""
     network = NETWORKS[experiment.protocol.network]
-    shapes = jax.eval_shape(
-        lambda key: network.init(key, jnp.zeros((1, *experiment.data.image_shape))), jax.random.key(0)
-    )
-    placement = place(parameter_count(shapes["params"]), networks=networks)
+    placement = place(parameter_count(network, experiment.data.image_shape), networks=networks)
     return Trainer(network, experiment.data, experiment.training, placement)
 
 

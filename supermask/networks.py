@@ -101,6 +101,8 @@ def layer_kinds(kernels: Mapping[str, Float[AnyArray, "..."]]) -> dict[str, str]
     }
 
 
-def parameter_count(params: Params) -> int:
-    """Number of weights and biases."""
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
+def parameter_count(network: Network, image_shape: tuple[int, int, int]) -> int:
+    """Number of weights and biases for images of that shape; nothing is drawn."""
+    image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    shapes = jax.eval_shape(network.init, jax.random.key(0), image)
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes))

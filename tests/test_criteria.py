@@ -124,7 +124,9 @@ class TestConformance:
 
     def test_jit_equals_eager(self, name):
         given_facts = facts(6)
-        np.testing.assert_allclose(jax.jit(CRITERIA[name].__call__)(given_facts), CRITERIA[name](given_facts), rtol=1e-5)
+        np.testing.assert_allclose(
+            jax.jit(CRITERIA[name].__call__)(given_facts), CRITERIA[name](given_facts), rtol=1e-5
+        )
 
     def test_order_of_weights_does_not_matter(self, name):
         given_facts = facts(7)

@@ -156,7 +156,9 @@ def test_a_negative_rewind_step_is_refused():
 def test_the_science_good_masks_beat_random_beats_bad(trainer):
     """At 3% of the weights, over three seeds: large_final > random > small_final by clear margins (figure 7)."""
     names = ("large_final", "random", "small_final")
-    records = records_of(trainer, [Treatment(name) for name in names], seeds=(0, 1, 2), rounds=6, rates=Rates(dense=0.45))
+    records = records_of(
+        trainer, [Treatment(name) for name in names], seeds=(0, 1, 2), rounds=6, rates=Rates(dense=0.45)
+    )
     accuracy = {
         name: np.mean([records[Treatment(name), s, 6].trained.test_at_early_stop.accuracy for s in (0, 1, 2)])
         for name in names

@@ -17,7 +17,9 @@ from supermask.masks import Rates
 
 SHAPES = st.sampled_from([(1, 1), (3, 5), (9, 8)])  # few, because every shape is compiled
 # Few distinct values, so that ties are the rule; and the odd ones that a diverged training leaves.
-SCORES = hnp.arrays(np.float32, SHAPES, elements=st.sampled_from([-np.inf, -1.5, -0.0, 0.0, 1e-30, 2.0, np.inf, np.nan]))
+SCORES = hnp.arrays(
+    np.float32, SHAPES, elements=st.sampled_from([-np.inf, -1.5, -0.0, 0.0, 1e-30, 2.0, np.inf, np.nan])
+)
 SMOOTH = hnp.arrays(np.float32, SHAPES, elements=st.floats(-1e3, 1e3, width=32))
 KEYS = st.integers(0, 2**31 - 1).map(lambda seed: derive_key(seed, Purpose.TIES))
 DECIMALS = st.integers(0, 9999).map(lambda n: n / 10_000)
@@ -118,7 +120,9 @@ def test_share_is_exact_in_32_bits(numerator, denominator, alive):
 
 def test_kept_counts_of_the_papers_network():
     sizes = {"hidden1": 235_200, "hidden2": 30_000, "output": 1_000}
-    counts = masks.kept_counts(sizes, Rates().by_layer({"hidden1": "dense", "hidden2": "dense", "output": "output"}), 24)
+    counts = masks.kept_counts(
+        sizes, Rates().by_layer({"hidden1": "dense", "hidden2": "dense", "output": "output"}), 24
+    )
     assert len(counts) == 25
     assert counts[1] == {"hidden1": 188_160, "hidden2": 24_000, "output": 900}
     # After 24 rounds about 0.5% of the hidden weights are left (the replication's last round).

@@ -153,7 +153,9 @@ def test_an_identity_is_the_same_in_every_process():
     description = {"b": 0.1, "a": [1, {"z": None}], "ü": "×"}
     program = f"from analysis.studies import identity; print(identity({description!r}))"
     environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONIOENCODING": "utf8"}
-    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    output = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
+    )
     assert output.stdout.strip() == identity(dict(reversed(description.items())))
 
 

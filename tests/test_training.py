@@ -130,7 +130,8 @@ def test_progress_counts_every_network_step(trainer):
 def test_evaluation_in_chunks_is_evaluation_at_once(small_network, digits, size):
     random = np.random.default_rng(0)
     examples = Examples(
-        jnp.asarray(random.integers(0, 17, (size, 8, 8, 1)), jnp.uint8), jnp.asarray(random.integers(0, 10, size), jnp.int32)
+        jnp.asarray(random.integers(0, 17, (size, 8, 8, 1)), jnp.uint8),
+        jnp.asarray(random.integers(0, 10, size), jnp.int32),
     )
     params = networks.initialise(small_network, derive_key(0, Purpose.INITIAL_WEIGHTS), (8, 8, 1))
     scores = jax.jit(lambda p, e: evaluate(small_network, p, e, 16))(params, examples)

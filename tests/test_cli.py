@@ -1,0 +1,215 @@
+"""The command as a person uses it: help, mistakes, the whole job, interruptions."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis.cli import INTERRUPTED, MISUSED, OK, run_command
+from figures.catalogue import CATALOGUE
+
+COMMAND = [sys.executable, "-c", "from figures.command import main; main()"]
+SMALL = ["--dataset", "digits", "--epochs", "4", "--rounds", "2", "--seeds", "2"]
+
+
+def run(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=300, **options)
+
+
+def stored(folder: Path) -> pd.DataFrame:
+    """Every result without what differs from run to run: when, how long, made with what."""
+    with sqlite3.connect(folder / "results.sqlite") as database:
+        table = pd.read_sql("SELECT id, description, metrics, arrays_sha256 FROM results ORDER BY id", database)
+    database.close()
+    return table
+
+
+def test_help_comes_at_once_and_imports_nothing_heavy():
+    program = (
+        "import sys; from figures.command import main\n"
+        "try: main()\n"
+        "finally: print(sorted({'jax', 'flax', 'numpy', 'pandas', 'matplotlib', 'rich'} & set(sys.modules)))"
+    )
+    arguments = [sys.executable, "-c", program, "reproduce", "--help"]
+    shown = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert shown.endswith("[]\n")
+    assert "examples:" in shown
+    for name in CATALOGUE:
+        assert name in shown
+
+
+def test_the_catalogue_is_listed(capsys):
+    assert run_command(["figures"], CATALOGUE) == OK
+    listed = capsys.readouterr().out
+    for name, entry in CATALOGUE.items():
+        assert f"{name} " in listed
+        assert entry.title in listed
+
+
+def test_every_entry_loads_the_figure_of_its_name():
+    for name, entry in CATALOGUE.items():
+        assert entry.load().name == name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["reproduce", "mask-criterion"],
+            "figure 'mask-criterion' is unknown (did you mean mask-criteria?); choose from",
+        ),
+        (["reproduce", "--protocol", "papre"], "protocol 'papre' is unknown (did you mean paper?); choose from: quick"),
+        (["reproduce", "--network", "conv3"], "network 'conv3' is unknown (did you mean conv"),
+        (["reproduce", "--criteria", "large"], "criterion 'large' is unknown"),
+        (["reproduce", "--criteria", "magnitude_incease"], "(did you mean magnitude_increase?)"),
+        (["reproduce", "criteria-plane", "--criteria", "snip"], "criteria has snip"),
+        (["reproduce", "--dataset", "minst"], "dataset 'minst' is unknown (did you mean mnist?); choose from: digits"),
+        (["reproduce", "--seeds", "0"], "seeds is 0; allowed: 1 or more"),
+        (["reproduce", "--seeds", "many"], "argument --seeds: invalid int value: 'many'"),
+        (["reproduce", "--rounds", "-3"], "rounds is -3; allowed: 1 or more"),
+        (["reproduce", "--rates", "dense=1.5"], "rates.dense is 1.5; allowed: 0 <= fraction < 1"),
+        (["reproduce", "--rates", "0.2"], "rates '0.2' is unknown"),
+        (["reproduce", "--devices", "0"], "devices is 0; allowed: 1 or more"),
+        (["reproduce", "--devices", "4096"], "devices is 4096; allowed: 1 to"),
+        (["reproduce", "--results", "/dev/null/results"], "results folder /dev/null/results cannot be written to"),
+        (["bench", "--network", "resnet"], "network 'resnet' is unknown"),
+        (["bench", "--pairs", "0"], "pairs is 0; allowed: 1 or more"),
+        (["explode"], "invalid choice: 'explode'"),
+        ([], "the following arguments are required: COMMAND"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_what_is_allowed(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("analysis.platform.set_up_jax", set_up_nothing)
+    assert run_command(arguments, CATALOGUE) == MISUSED
+    said = capsys.readouterr()
+    assert said.err.startswith("supermask: error: ")
+    assert message in said.err
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+    assert not (tmp_path / "results" / "results.sqlite").exists() or "criteria has" in message
+
+
+def set_up_nothing(devices: int | None = None) -> None:
+    """The checks of the real one, without what may be set only once in a process."""
+    from analysis.errors import UsageError, at_least
+
+    if devices is not None:
+        at_least("devices", devices, 1)
+        if devices > 64:
+            raise UsageError(f"devices is {devices}; allowed: 1 to 64, the cores of this machine")
+
+
+def test_data_that_is_nowhere_is_an_error_that_helps(tmp_path):
+    arguments = [
+        "reproduce",
+        "--protocol",
+        "short",
+        "--data-dir",
+        str(tmp_path / "none"),
+        "--results",
+        str(tmp_path / "r"),
+    ]
+    ended = run(*arguments)
+    assert ended.returncode != 0
+    assert "none" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_dry_run_trains_nothing_and_says_what_it_would(tmp_path):
+    ended = run("reproduce", "mask-criteria", *SMALL, "--dry-run", "--results", str(tmp_path), check=True)
+    words = " ".join(ended.stdout.split())
+    assert "46 trainings, 0 of them stored" in words, "2 seeds × (1 + 2 rounds × 11 criteria)"
+    assert "on this machine" in words
+    assert stored(tmp_path).empty
+    assert not (tmp_path / "figures").exists()
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory) -> Path:
+    """A results folder of the whole job, run without interruption."""
+    folder = tmp_path_factory.mktemp("straight")
+    run("reproduce", *SMALL, "--results", str(folder), check=True)
+    return folder
+
+
+def test_the_whole_job_leaves_figures_and_everything_it_was_made_with(straight):
+    for name in CATALOGUE:
+        for ending in ("csv", "svg", "png"):
+            assert (straight / "figures" / f"{name}-fc-digits-quick.{ending}").stat().st_size > 1000
+    results = stored(straight)
+    kinds = [json.loads(text)["kind"] for text in results["description"]]
+    assert kinds.count("training") == 46
+    assert kinds.count("untrained") == 2 * 13 * 2 * 3
+    with sqlite3.connect(straight / "results.sqlite") as database:
+        made_with = [json.loads(text) for (text,) in database.execute("SELECT made_with FROM provenance")]
+    database.close()
+    assert len(made_with) == 1
+    assert {"jax", "jaxlib", "flax", "optax", "numpy", "python", "supermask", "commit", "backend"} <= set(made_with[0])
+
+
+def test_what_is_stored_is_not_trained_again(straight):
+    before = stored(straight)
+    pictures = {path.name: path.read_bytes() for path in (straight / "figures").iterdir()}
+    started = time.monotonic()
+    ended = run("reproduce", *SMALL, "--results", str(straight), check=True)
+    assert "46 trainings, 46 of them stored" in " ".join(ended.stdout.split())
+    assert time.monotonic() - started < 60
+    pd.testing.assert_frame_equal(stored(straight), before)
+    assert {path.name: path.read_bytes() for path in (straight / "figures").iterdir()} == pictures
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_an_interrupted_job_goes_on_to_the_same_bits(straight, tmp_path, how):
+    arguments = [*COMMAND, "reproduce", *SMALL, "--results", str(tmp_path)]
+    times = 0
+    for wanted in (1, 24):
+        process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline and count(tmp_path) < wanted:
+            time.sleep(0.02)
+        times += process.poll() is None
+        process.send_signal(how)
+        out, err = process.communicate(timeout=120)
+        if how == signal.SIGINT and process.returncode != 0:
+            assert process.returncode == INTERRUPTED
+            assert "goes on from there" in " ".join(out.split())
+            assert "Traceback" not in err
+    assert times > 0, "at least one interruption came in time"
+    subprocess.run(arguments, capture_output=True, timeout=300, check=True)
+    pd.testing.assert_frame_equal(stored(tmp_path), stored(straight))
+    for path in (straight / "figures").glob("*.csv"):
+        assert (tmp_path / "figures" / path.name).read_bytes() == path.read_bytes()
+
+
+def count(folder: Path) -> int:
+    """Results stored so far by another process."""
+    try:
+        with sqlite3.connect(f"file:{folder / 'results.sqlite'}?mode=ro", uri=True) as database:
+            found: int = database.execute("SELECT count(*) FROM results").fetchone()[0]
+    except sqlite3.OperationalError:
+        return 0
+    finally:
+        if "database" in locals():
+            database.close()
+    return found
+
+
+def test_one_device_or_two_give_the_same_results(straight, tmp_path):
+    run("reproduce", "mask-criteria", *SMALL, "--devices", "1", "--results", str(tmp_path), check=True)
+    both = stored(tmp_path).merge(stored(straight), on="id", suffixes=("", "_two"))
+    assert len(both) == 46
+    assert (both["arrays_sha256"] == both["arrays_sha256_two"]).all()
+    assert (both["metrics"] == both["metrics_two"]).all()
+
+
+def test_bench_prints_what_it_measured():
+    shown = run("bench", "--pairs", "1", "--steps", "20", env=os.environ | {"COLUMNS": "200"}, check=True).stdout
+    assert "ms a network-step (median of 1;" in shown

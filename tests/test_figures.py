@@ -1,0 +1,144 @@
+"""Figures through their data: what is drawn is what is in the table, and the table redraws the picture."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import plots, runner
+from analysis.figure import caption, write
+from analysis.protocols import Changes, protocol
+from analysis.results import UNPRUNED, Results
+from analysis.store import Store
+from analysis.studies import Experiment
+from figures import criteria_plane, mask_criteria, supermasks_at_init
+from figures.catalogue import CATALOGUE
+from supermask.criteria import CRITERIA
+
+SHOWN = ("large_final", "small_final", "magnitude_increase", "random", "large_final_same_sign")
+
+
+@pytest.fixture(scope="module")
+def experiment(digits):
+    changes = Changes(dataset="digits", epochs=5, rounds=2, seeds=3, rates={"dense": 0.8, "output": 0.5})
+    return Experiment(protocol("quick", changes=changes), digits)
+
+
+@pytest.fixture(scope="module")
+def tables(experiment, tmp_path_factory):
+    """Every figure's table, from one real, small job."""
+    found = {}
+    with Store(tmp_path_factory.mktemp("results")) as store:
+        for name, entry in CATALOGUE.items():
+            figure = entry.load()
+            study = figure.study(SHOWN)
+            runner.run(experiment, study, store)
+            found[name] = figure.tabulate(Results(experiment, study, store, SHOWN))
+    return found
+
+
+def reread(table: pd.DataFrame, path) -> pd.DataFrame:
+    table.to_csv(path, index=False)
+    return pd.read_csv(path)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_the_csv_redraws_the_picture_exactly(name, tables, experiment, tmp_path):
+    figure = CATALOGUE[name].load()
+    first = write(figure, tables[name], experiment, tmp_path / "first")
+    again = write(figure, pd.read_csv(first[0]), experiment, tmp_path / "again")
+    for path, other in zip(first, again, strict=True):
+        assert path.read_bytes() == other.read_bytes()
+    assert [path.suffix for path in first] == [".csv", ".svg", ".png"]
+    assert f"{name}-fc-digits-quick" in first[0].name
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_picture_states_where_it_comes_from(name, tables, experiment, tmp_path):
+    text = write(CATALOGUE[name].load(), tables[name], experiment, tmp_path)[1].read_text()
+    said = caption(experiment)
+    assert "protocol quick (changed: dataset, epochs, rounds, rates)" in said
+    for part in ("FC on", "5 epochs a round", "2 rounds", "3 seeds", "supermask 0."):
+        assert part in said
+    assert all(part in text for part in said.split(" · "))
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_summary_has_a_row_a_criterion(name, tables):
+    summary = CATALOGUE[name].load().summarise(tables[name])
+    assert set(summary.index) == set(SHOWN)
+    assert np.isfinite(summary.to_numpy(float)).all()
+
+
+def test_lines_are_means_and_bands_reach_from_least_to_greatest(tables, tmp_path):
+    table = reread(tables["mask-criteria"], tmp_path / "table.csv")
+    picture = mask_criteria.draw(table, "")
+    axes = picture.axes[0]
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    own = table[table["criterion"].isin(["random", UNPRUNED])].groupby("round")
+    np.testing.assert_allclose(lines["random"].get_xdata(), 100 * own["weights_remaining"].first())
+    np.testing.assert_allclose(lines["random"].get_ydata(), 100 * own["test_accuracy"].mean())
+    assert len(lines["random"].get_xdata()) == 3, "round 0 is every line's first point"
+    band = axes.collections[[line.get_label() for line in axes.get_lines()].index("random")].get_paths()[0]
+    heights = band.vertices[:, 1]
+    assert heights.min() == pytest.approx(100 * own["test_accuracy"].min().min())
+    assert heights.max() == pytest.approx(100 * own["test_accuracy"].max().max())
+    unpruned = [line for label, line in lines.items() if label.startswith("unpruned")][0]
+    expected = table.loc[table["criterion"] == UNPRUNED, "test_accuracy"].mean()
+    np.testing.assert_allclose(unpruned.get_ydata(), 100 * expected)
+    assert axes.get_xscale() == "log"
+    assert axes.get_xlim()[0] > 100 > axes.get_xlim()[1], "all weights are on the left"
+
+
+def test_stars_stand_where_the_difference_is_significant():
+    rows = [
+        {"criterion": name, "round": round_, "seed": seed, "weights_remaining": 0.5**round_, "test_accuracy": accuracy}
+        for round_, gap in ((0, 0.0), (1, 0.0), (2, 0.2))
+        for seed, noise in enumerate((0.0, 0.011, -0.007))
+        for name, accuracy in (("large_final", 0.5 + noise), ("magnitude_increase", 0.5 + gap - noise))
+    ]
+    picture, (axes,) = plots.new_picture(1, "")
+    note = plots.stars(axes, pd.DataFrame(rows), "large_final", "magnitude_increase")
+    assert [tuple(text.xy) for text in axes.texts] == [(25.0, pytest.approx(70.7))]
+    assert "paired t-test over 3 seeds" in note
+
+
+def test_untrained_panels_show_their_own_weights(tables, tmp_path):
+    table = reread(tables["supermasks-at-init"], tmp_path / "table.csv")
+    picture = supermasks_at_init.draw(table, "")
+    for axes, weights in zip(picture.axes[1:], ("initial", "signed_constant"), strict=True):
+        lines = {line.get_label(): line for line in axes.get_lines()}
+        own = table[(table["criterion"] == "large_final_same_sign") & (table["weights"] == weights)]
+        expected = 100 * own.groupby("round")["test_accuracy"].mean()
+        np.testing.assert_allclose(lines["large_final_same_sign"].get_ydata(), expected)
+
+
+def test_the_best_level_is_the_highest_mean_and_never_no_mask():
+    rows = [(0, 0, 0.9), (0, 1, 0.9), (1, 0, 0.1), (1, 1, 0.7), (2, 0, 0.45), (2, 1, 0.45)]
+    table = pd.DataFrame(rows, columns=["round", "seed", "test_accuracy"]).assign(weights_remaining=0.5)
+    best, _ = supermasks_at_init.best_level(table)
+    assert best.tolist() == [0.45, 0.45]
+
+
+@pytest.mark.parametrize("criterion", ["large_final", "small_final", "magnitude_increase", "large_final_same_sign"])
+def test_regions_hold_the_weights_that_are_kept(tables, criterion):
+    """Cells well inside a region keep all of their weights and cells well outside none; only its edge may be mixed."""
+    own = tables["criteria-plane"].query("criterion == @criterion and weights > 0")
+    share = own["kept"] / own["weights"]
+    assert own["kept"].sum() / own["weights"].sum() == pytest.approx(criteria_plane.KEPT, abs=1e-3)
+    agree = ((share > 0.5) == (own["in_region"] == 1)).to_numpy()
+    assert np.average(agree, weights=own["weights"]) > 0.9
+
+
+def test_the_plane_refuses_criteria_that_go_by_gradients():
+    with pytest.raises(ValueError, match="criteria has snip"):
+        criteria_plane.study(["large_final", "snip"])
+
+
+def test_every_registered_criterion_has_a_style_of_its_own():
+    styles = [plots.style_of(name) for name in CRITERIA]
+    assert len({(style.colour, style.marker, style.dash) for style in styles}) == len(styles)
+    assert plots.style_of("of my own") == plots.style_of("another")

@@ -1,0 +1,130 @@
+"""Protocols: the paper's numbers, what a user may change, what is refused."""
+
+from dataclasses import replace
+
+import pytest
+
+from analysis.errors import UsageError, choose
+from analysis.protocols import Changes, parse_rates, protocol
+from analysis.studies import Experiment, Study, Untrained, identity
+from supermask.lottery import Treatment
+
+
+@pytest.mark.parametrize(
+    ("network", "dataset", "rate", "epochs", "conv"),
+    [
+        ("fc", "mnist", 1.2e-3, 55, 0.10),
+        ("conv2", "cifar10", 2e-4, 27, 0.10),
+        ("conv4", "cifar10", 3e-4, 34, 0.10),
+        ("conv6", "cifar10", 3e-4, 40, 0.15),
+    ],
+)
+def test_the_papers_protocol_to_the_letter(network, dataset, rate, epochs, conv):
+    paper = protocol("paper", network)
+    assert (paper.dataset, paper.learning_rate, paper.epochs) == (dataset, rate, epochs)
+    assert (paper.rounds, paper.seeds, paper.batch_size, paper.evaluate_every) == (24, 5, 60, 100)
+    assert (paper.rates.dense, paper.rates.output) == (0.20, 0.10)
+    assert paper.rates.conv == conv
+    assert paper.label == "paper"
+
+
+def test_quick_is_offline_and_reaches_the_papers_sparsity_in_half_the_rounds():
+    quick = protocol("quick")
+    assert (quick.dataset, quick.seeds, quick.rounds) == ("mnist5k", 3, 12)
+    assert (1 - quick.rates.dense) ** quick.rounds == pytest.approx((1 - 0.2) ** 24)
+
+
+def test_a_changed_protocol_says_so():
+    assert protocol("paper", changes=Changes(seeds=2, rounds=24)).label == "paper (changed: seeds)"
+    assert protocol("short", changes=Changes(rates={"dense": 0.5})).rates.dense == 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (Changes(seeds=0), "seeds is 0; allowed: 1 or more"),
+        (Changes(rounds=0), "rounds is 0; allowed: 1 or more"),
+        (Changes(epochs=-1), "epochs is -1; allowed: 0 or more"),
+        (Changes(epochs=float("nan")), "epochs is nan; allowed: 0 or more"),
+        (Changes(rates={"dense": 1.0}), r"rates.dense is 1.0; allowed: 0 <= fraction < 1"),
+        (Changes(rates={"dens": 0.1}), r"rates 'dens' is unknown \(did you mean dense\?\)"),
+    ],
+)
+def test_impossible_changes_are_refused(changes, message):
+    with pytest.raises(UsageError, match=message):
+        protocol("quick", changes=changes)
+
+
+def test_unknown_names_are_refused_with_the_nearest():
+    with pytest.raises(
+        UsageError, match=r"protocol 'sort' is unknown \(did you mean short\?\); choose from: quick, short"
+    ):
+        protocol("sort")
+    with pytest.raises(UsageError, match=r"network 'conv5' is unknown \(did you mean conv"):
+        protocol("quick", "conv5")
+    with pytest.raises(UsageError, match="choose from: a, b$"):
+        choose("letter", "zzz", ["a", "b"])
+
+
+def test_rates_are_read_from_text():
+    assert parse_rates("dense=0.2, output=0.1") == {"dense": 0.2, "output": 0.1}
+    for text in ("dense", "dense=", "dense=many"):
+        with pytest.raises(UsageError, match="it should read like dense=0.2"):
+            parse_rates(text)
+
+
+@pytest.fixture
+def experiment(digits):
+    return Experiment(protocol("quick", changes=Changes(dataset="digits")), digits)
+
+
+def test_names_depend_on_what_determines_a_result_and_nothing_else(experiment):
+    name = identity(experiment.describe_training(Treatment(), 1, 3))
+    for same in (
+        replace(experiment, protocol=replace(experiment.protocol, seeds=9)),
+        replace(experiment, protocol=replace(experiment.protocol, rounds=99)),
+        replace(experiment, protocol=replace(experiment.protocol, name="mine", changed=("seeds",))),
+        replace(experiment, protocol=replace(experiment.protocol, rates=replace(experiment.protocol.rates, conv=0.5))),
+    ):
+        assert identity(same.describe_training(Treatment(), 1, 3)) == name
+    for other in (
+        replace(experiment, protocol=replace(experiment.protocol, epochs=11)),
+        replace(experiment, protocol=replace(experiment.protocol, learning_rate=1e-3)),
+        replace(experiment, protocol=replace(experiment.protocol, rates=replace(experiment.protocol.rates, dense=0.5))),
+        replace(experiment, data=replace(experiment.data, digest="another")),
+    ):
+        assert identity(other.describe_training(Treatment(), 1, 3)) != name
+    assert identity(experiment.describe_training(Treatment("movement"), 1, 3)) != name
+
+
+def test_round_zero_is_shared_by_all_treatments_and_rates(experiment):
+    changed = replace(
+        experiment, protocol=replace(experiment.protocol, rates=replace(experiment.protocol.rates, dense=0.5))
+    )
+    assert experiment.describe_training(None, 0, 0) == changed.describe_training(None, 0, 0)
+
+
+def test_a_name_that_old_results_go_by_stays():
+    """A new choice of treatment must leave old results their names: this one is from the first version."""
+    description = {
+        "revision": 1,
+        "kind": "training",
+        "dataset": "mnist",
+        "seed": 0,
+        "round": 1,
+        "treatment": {"criterion": "movement"},
+    }
+    assert identity(description) == "976eba8dfa77e750d8f3c451eaafa4bc"
+
+
+def test_studies_unite_without_repeating():
+    first = Study((Treatment(), Treatment("random")), (Untrained("random"),))
+    second = Study((Treatment("random"), Treatment("movement")))
+    assert (first | second).treatments == (Treatment(), Treatment("random"), Treatment("movement"))
+    assert (first | second).untrained == (Untrained("random"),)
+
+
+def test_a_study_lists_everything_once(experiment):
+    study = Study((Treatment(), Treatment("random")), (Untrained("random"), Untrained("random", "signed_constant")))
+    names = [identity(description) for description in experiment.descriptions(study)]
+    assert len(names) == len(set(names)) == 3 * (1 + 2 * 12 + 2 * 13)
