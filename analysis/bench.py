@@ -22,7 +22,8 @@ IMAGE_SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 def bench(network: str, pairs: int, steps: int | None = None) -> None:
     """Prints milliseconds a network-step, without and with validation every 100 steps: medians of runs taken in turn.
 
-    `steps` is the length of a training: by default 1,000 for fc, 20 for the others. Data is random, of the size and shape of the network's data set; speed does not depend on what an image shows.
+    `steps` is the length of a training: by default 1,000 for fc, 20 for the others. Data is random, of the size and
+    shape of the network's data set; speed does not depend on what an image shows.
     Raises UsageError for an unknown network, or fewer than one pair or step.
     """
     choose("network", network, PAPER)

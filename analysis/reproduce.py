@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from analysis import runner
 from analysis.figure import Figure, write
+from analysis.progress import JobProgress, duration
 from analysis.protocols import Protocol
 from analysis.results import Results
 from analysis.store import Store
@@ -22,9 +22,6 @@ from supermask.lottery import initial_params
 from supermask.masks import full_masks
 from supermask.networks import kernels_of
 from supermask.training import Job
-
-EXAMPLES_A_STEP = 3
-"""A training step costs about three forward passes of its batch: that is how evaluations are weighed in steps."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +50,11 @@ def reproduce(request: Request) -> int:
         load = runner.workload(experiment, study, store)
         console.print(_announcement(experiment, load, request.results), highlight=False)
         if request.dry_run:
-            console.print(f"about {_duration(_estimate(experiment, study, load))} on this machine", highlight=False)
+            console.print(f"about {duration(_estimate(experiment, study, load))} on this machine", highlight=False)
             return 0
         try:
-            _run(experiment, study, store, load, console)
+            with JobProgress(load, _steps_an_evaluation(experiment), console) as progress:
+                runner.run(experiment, study, store, progress.watch)
         except KeyboardInterrupt:
             now = runner.workload(experiment, study, store)
             console.print(
@@ -71,39 +69,6 @@ def reproduce(request: Request) -> int:
             paths = write(figure, table, experiment, request.results / "figures")
             _print_summary(console, figure, figure.summarise(table), paths)
     return 0
-
-
-def _run(experiment: Experiment, study: Study, store: Store, load: runner.Workload, console: Console) -> None:
-    """Runs the study under one progress display, counted in network-steps."""
-    per_evaluation = len(experiment.data.test) / (EXAMPLES_A_STEP * experiment.protocol.batch_size)
-    total = load.steps + per_evaluation * (load.evaluations - load.evaluations_stored)
-    if total == 0:
-        return
-    columns = (
-        TextColumn("{task.fields[trainings]}"),
-        BarColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=False),
-    )
-    done = {"trainings": load.trainings_stored, "evaluations": load.evaluations_stored, "steps": 0.0}
-    started = time.monotonic()
-    with Progress(*columns, console=console, refresh_per_second=2) as display:
-        task = display.add_task("", total=total, trainings="", rate="compiling")
-
-        def watch(progress: runner.Progress) -> None:
-            done["trainings"] += progress.trainings
-            done["evaluations"] += progress.evaluations
-            weight = progress.steps + per_evaluation * progress.evaluations
-            done["steps"] += weight
-            counts = f"{done['trainings']:.0f}/{load.trainings} trainings"
-            if load.evaluations:
-                counts += f", {done['evaluations']:.0f}/{load.evaluations} masks evaluated"
-            rate = f"{done['steps'] / (time.monotonic() - started):,.0f} network-steps/s"
-            display.update(task, advance=weight, trainings=counts, rate=rate)
-
-        runner.run(experiment, study, store, watch)
 
 
 def _announcement(experiment: Experiment, load: runner.Workload, folder: Path) -> str:
@@ -132,8 +97,13 @@ def _estimate(experiment: Experiment, study: Study, load: runner.Workload) -> fl
         trainer.train(jobs)
         seconds = time.monotonic() - started
     per_step = seconds / (max(steps, 1) * len(jobs))
-    per_evaluation = len(experiment.data.test) / (EXAMPLES_A_STEP * experiment.protocol.batch_size)
-    return per_step * (load.steps + per_evaluation * (load.evaluations - load.evaluations_stored))
+    evaluations = load.evaluations - load.evaluations_stored
+    return per_step * (load.steps + _steps_an_evaluation(experiment) * evaluations)
+
+
+def _steps_an_evaluation(experiment: Experiment) -> float:
+    """What an evaluation on test data weighs in steps: a step costs about three forward passes of its batch."""
+    return len(experiment.data.test) / (3 * experiment.protocol.batch_size)
 
 
 def _print_summary(console: Console, figure: Figure, summary: pd.DataFrame, paths: list[Path]) -> None:
@@ -145,9 +115,3 @@ def _print_summary(console: Console, figure: Figure, summary: pd.DataFrame, path
         table.add_row(str(name), *(f"{value:.1f}" for value in row))
     console.print(table)
     console.print("  ".join(str(path) for path in paths), soft_wrap=True, highlight=False)
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"

@@ -36,7 +36,7 @@ class Workload:
 
 
 @dataclass(frozen=True)
-class Progress:
+class Done:
     """Told to whoever watches: network-steps, trainings or evaluations done since the last word."""
 
     steps: int = 0
@@ -44,7 +44,7 @@ class Progress:
     evaluations: int = 0
 
 
-Watcher = Callable[[Progress], None]
+Watcher = Callable[[Done], None]
 
 
 def workload(experiment: Experiment, study: Study, store: Store) -> Workload:
@@ -69,11 +69,11 @@ def make_trainer(experiment: Experiment, networks: int) -> Trainer:
     return Trainer(network, experiment.data, experiment.training, placement)
 
 
-def run(experiment: Experiment, study: Study, store: Store, watch: Watcher = lambda progress: None) -> None:
+def run(experiment: Experiment, study: Study, store: Store, watch: Watcher = lambda done: None) -> None:
     """Trains and evaluates everything of the study that the store lacks, storing as it goes."""
     trainer = make_trainer(experiment, max(len(study.treatments), 1) * experiment.protocol.seeds)
     memory = StoredRounds(experiment, store, watch)
-    steps_done = lambda steps: watch(Progress(steps=steps))  # noqa: E731
+    steps_done = lambda steps: watch(Done(steps=steps))  # noqa: E731
     protocol = experiment.protocol
     for _ in find_tickets(
         trainer, protocol.rates, study.treatments, experiment.seeds, protocol.rounds, memory, steps_done
@@ -118,7 +118,7 @@ class StoredRounds:
         now = time.monotonic()
         seconds, self._since = (now - self._since) / len(records), now
         self._store.add([self._result(record, seconds) for record in records], provenance())
-        self._watch(Progress(trainings=len(records)))
+        self._watch(Done(trainings=len(records)))
 
     def _result(self, record: RoundRecord, seconds: float) -> Result:
         initial = record.start.params if record.treatment is None else self.round_zero(record.seed)[0]
@@ -194,7 +194,7 @@ def _run_untrained(
                 ],
                 provenance(),
             )
-            watch(Progress(evaluations=len(levels)))
+            watch(Done(evaluations=len(levels)))
 
 
 def _one_shot_ranks(

@@ -107,9 +107,10 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     rows: dict[str, dict[str, float]] = {}
     for criterion in plots.ordered(table["criterion"]):
         rows[criterion] = {}
-        for weights, title in TITLES.items():
+        for weights in TITLES:
             best, remaining = best_level(table[(table["criterion"] == criterion) & (table["weights"] == weights)])
-            rows[criterion] |= {f"{title}, %": 100 * best.mean(), f"at ({weights})": 100 * remaining}
+            short = weights.replace("_", " ")
+            rows[criterion] |= {f"{short}: best, %": 100 * best.mean(), f"{short}: with, % of weights": 100 * remaining}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("criterion")
 
 

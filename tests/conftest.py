@@ -1,6 +1,5 @@
 """Two CPU devices, run-time checks of every annotated shape in `supermask`, and no silent broadcasting of ranks."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -44,6 +43,6 @@ def trainer(digits, small_network):  # type: ignore[no-untyped-def]
 
 
 @pytest.fixture
-def results_folder(tmp_path: Path) -> Iterator[Path]:
+def results_folder(tmp_path: Path) -> Path:
     """A new results folder."""
-    yield tmp_path / "results"
+    return tmp_path / "results"

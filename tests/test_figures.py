@@ -86,7 +86,7 @@ def test_lines_are_means_and_bands_reach_from_least_to_greatest(tables, tmp_path
     heights = band.vertices[:, 1]
     assert heights.min() == pytest.approx(100 * own["test_accuracy"].min().min())
     assert heights.max() == pytest.approx(100 * own["test_accuracy"].max().max())
-    unpruned = [line for label, line in lines.items() if label.startswith("unpruned")][0]
+    unpruned = next(line for label, line in lines.items() if label.startswith("unpruned"))
     expected = table.loc[table["criterion"] == UNPRUNED, "test_accuracy"].mean()
     np.testing.assert_allclose(unpruned.get_ydata(), 100 * expected)
     assert axes.get_xscale() == "log"
@@ -100,7 +100,7 @@ def test_stars_stand_where_the_difference_is_significant():
         for seed, noise in enumerate((0.0, 0.011, -0.007))
         for name, accuracy in (("large_final", 0.5 + noise), ("magnitude_increase", 0.5 + gap - noise))
     ]
-    picture, (axes,) = plots.new_picture(1, "")
+    _, (axes,) = plots.new_picture(1, "")
     note = plots.stars(axes, pd.DataFrame(rows), "large_final", "magnitude_increase")
     assert [tuple(text.xy) for text in axes.texts] == [(25.0, pytest.approx(70.7))]
     assert "paired t-test over 3 seeds" in note

@@ -1,4 +1,4 @@
-"""The run-time type checker of the tests: beartype, for which, as for every type checker, an int will do for a float."""
+"""The run-time type checker of the tests: beartype, for which an int will do for a float, as for every type checker."""
 
 from beartype import BeartypeConf, beartype
 
