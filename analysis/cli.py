@@ -13,17 +13,19 @@ from analysis.errors import StoreError, UsageError, choose
 
 if TYPE_CHECKING:
     from analysis.figure import Figure
+    from analysis.reproduce import Request
 
 OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 EXAMPLES = """\
 examples:
-  supermask reproduce                                  every figure, quick protocol, embedded digits: a few minutes
+  supermask reproduce                                  every figure, quick protocol, embedded digits: six minutes
   supermask reproduce mask-criteria --dry-run          what that would train, and how long it would take here
   supermask reproduce mask-criteria --protocol short --data-dir ~/data
                                                        full MNIST, 24 rounds, five seeds: half an hour on two cores
   supermask reproduce supermasks-at-init --criteria large_final random snip
                                                        other criteria than the figure's own
+  supermask report                                     which of the paper's claims hold, in one page
 An interrupted command goes on where it was when it is called again.
 """
 
@@ -38,6 +40,10 @@ class CatalogueEntry(Protocol):
     @property
     def title(self) -> str:
         """What it shows."""
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The networks the papers show it for."""
 
     def load(self) -> "Figure":
         """The figure."""
@@ -54,6 +60,7 @@ class _Parser(argparse.ArgumentParser):
 def run_command(arguments: Sequence[str], catalogue: Catalogue) -> int:
     """Runs one command and returns its exit status: 0 done, 1 failed, 2 misused, 130 interrupted."""
     try:
+        _register_plugin(arguments)
         options = _parser(catalogue).parse_args(arguments)
         status: int = options.command(options, catalogue)
     except UsageError as error:
@@ -65,7 +72,40 @@ def run_command(arguments: Sequence[str], catalogue: Catalogue) -> int:
     except KeyboardInterrupt:
         print("supermask: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except Exception as error:
+        from supermask.datasets import DataError  # costs a tenth of a second: not for help's sake
+
+        if not isinstance(error, DataError):
+            raise
+        print(f"supermask: error: {error}", file=sys.stderr)
+        return FAILED
     return status
+
+
+def _register_plugin(arguments: Sequence[str]) -> None:
+    """Loads the file after --plugin, if there is one, before anything else: help then lists what it defines."""
+    if not any(argument.split("=")[0] == "--plugin" for argument in arguments):
+        return
+    parser = _Parser(prog="supermask", add_help=False, allow_abbrev=False)
+    parser.add_argument("--plugin", type=Path)
+    path: Path = parser.parse_known_args(arguments)[0].plugin
+    from analysis.plugins import load_plugin, register
+
+    register(load_plugin(path))
+
+
+def _own_members() -> dict[str, tuple[str, ...]]:
+    """A user's own criteria, mask-1 and mask-0 actions, by kind; none unless a plugin was loaded."""
+    if "analysis.plugins" not in sys.modules:
+        return {}
+    from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
+    from supermask.criteria import CRITERIA
+
+    return {
+        "criterion": tuple(name for name, member in CRITERIA.items() if member.source),
+        "kept": tuple(name for name, member in KEPT_ACTIONS.items() if member.source),
+        "pruned": tuple(name for name, member in PRUNED_ACTIONS.items() if member.source),
+    }
 
 
 def _parser(catalogue: Catalogue) -> argparse.ArgumentParser:
@@ -80,49 +120,44 @@ def _parser(catalogue: Catalogue) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"supermask {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_reproduce(commands, catalogue)
-    figures = commands.add_parser("figures", help="list the figures")
+    _add_report(commands, catalogue)
+    _add_results(commands)
+    figures = commands.add_parser(
+        "figures",
+        help="list the figures: what they need and what of it is stored",
+        description="Lists the figures with what of the papers they are, their networks, and how many results they "
+        "need and are stored for the experiment that the options name.",
+    )
+    _add_experiment(figures)
     figures.set_defaults(command=_list_figures)
+    check = commands.add_parser(
+        "check-plugin",
+        help="check criteria and actions of your own",
+        description="Runs the file and checks what criteria and actions promise. Example: docs/criteria-and-actions.md",
+    )
+    check.add_argument("file", type=Path, metavar="FILE", help="the Python file that --plugin would take")
+    check.set_defaults(command=_check_plugin)
     bench = commands.add_parser("bench", help="measure how fast populations train on this machine")
     bench.add_argument("--network", default="fc", metavar="NAME", help="fc, conv2, conv4 or conv6 (default: fc)")
     bench.add_argument(
         "--pairs", type=int, default=5, metavar="N", help="measurements to take the median of (default: 5)"
     )
-    bench.add_argument(
-        "--steps", type=int, metavar="N", help="steps a training (default: 1000 for fc, 20 for the others)"
-    )
+    bench.add_argument("--steps", type=int, metavar="N", help="steps a training (default: 1000 for fc, else 20)")
     _add_devices(bench)
     bench.set_defaults(command=_bench)
     return parser
 
 
 def _add_reproduce(commands: "argparse._SubParsersAction[_Parser]", catalogue: Catalogue) -> None:
-    width = max(map(len, catalogue))
-    listing = "\n".join(f"  {name:{width}}  {entry.paper}: {entry.title}" for name, entry in catalogue.items())
     reproduce = commands.add_parser(
         "reproduce",
         help="train what figures need, draw them, and print what they show",
         description="Trains what the figures need and is not stored yet, stores it as it goes, and draws the figures.",
-        epilog=f"figures:\n{listing}\n\n{EXAMPLES}",
+        epilog=f"figures:\n{_listing(catalogue)}\n\n{EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = reproduce.add_argument
-    add("figures", nargs="*", metavar="FIGURE", help="figures to reproduce (default: all)")
-    add("--protocol", default="quick", metavar="NAME", help="quick (default), short or paper: see docs/protocols.md")
-    add("--network", default="fc", metavar="NAME", help="fc (default), conv2, conv4 or conv6")
-    add("--seeds", type=int, metavar="N", help="seeds 0 to N-1 (default: the protocol's)")
-    add("--rounds", type=int, metavar="N", help="rounds of pruning (default: the protocol's)")
-    add("--epochs", type=float, metavar="N", help="epochs a round (default: the protocol's)")
-    add("--rates", metavar="KIND=F,...", help="fractions pruned a round, such as dense=0.2,output=0.1")
-    add("--criteria", nargs="+", metavar="NAME", help="mask criteria to show (default: each figure's own)")
-    add("--dataset", metavar="NAME", help="digits, mnist5k, mnist, fashion-mnist or cifar10 (default: the protocol's)")
-    add(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        help="where full data sets are (default: $SUPERMASK_DATA, then the cache)",
-    )
-    add("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder (default: ./results)")
-    add(
+    _add_experiment(reproduce)
+    reproduce.add_argument(
         "--dry-run",
         action="store_true",
         help="say what would be trained and about how long it takes here; train nothing",
@@ -131,14 +166,102 @@ def _add_reproduce(commands: "argparse._SubParsersAction[_Parser]", catalogue: C
     reproduce.set_defaults(command=_reproduce)
 
 
+def _add_report(commands: "argparse._SubParsersAction[_Parser]", catalogue: Catalogue) -> None:
+    report = commands.add_parser(
+        "report",
+        help="judge the figures' claims on what is stored, in one HTML page and in Markdown",
+        description="Draws the figures again from what is stored, judges their claims, and writes one self-contained "
+        "page (and the same in Markdown beside it). Trains nothing; name the experiment as for reproduce.",
+        epilog=f"figures:\n{_listing(catalogue)}\n\nexample:\n  supermask report --protocol short --output report.html",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_experiment(report)
+    report.add_argument("--output", type=Path, metavar="FILE", help="the page (default: RESULTS/report.html)")
+    report.set_defaults(command=_report)
+
+
+def _add_results(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    results = commands.add_parser(
+        "results",
+        help="the tidy table of everything stored; merging of results folders",
+        description="Writes everything stored as one tidy table, a row a (result, metric): see docs/results.md.",
+        epilog="examples:\n"
+        "  supermask results --csv all.csv --where criterion=large_final --where metric=test_accuracy\n"
+        "  supermask results --merge ../other/results",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_results_folder(results)
+    results.add_argument("--csv", type=Path, metavar="FILE", help="write the table as CSV")
+    results.add_argument("--parquet", type=Path, metavar="FILE", help="write the table as Parquet (needs pyarrow)")
+    results.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE", help="only rows that match")
+    results.add_argument("--merge", type=Path, metavar="OTHER", help="take over another folder's results first")
+    results.set_defaults(command=_results)
+
+
+def _listing(catalogue: Catalogue) -> str:
+    width = max(map(len, catalogue))
+    lines = [f"  {name:{width}}  {entry.paper}: {entry.title}" for name, entry in catalogue.items()]
+    own = [name for names in _own_members().values() for name in names]
+    return "\n".join(lines + (["", f"from the plugin: {', '.join(own)}"] if own else []))
+
+
+def _add_experiment(parser: argparse.ArgumentParser) -> None:
+    """The options that name an experiment and its figures."""
+    add = parser.add_argument
+    add("figures", nargs="*", metavar="FIGURE", help="figures (default: all)")
+    add("--protocol", default="quick", metavar="NAME", help="quick (default), short or paper: see docs/protocols.md")
+    add("--network", default="fc", metavar="NAME", help="fc (default), conv2, conv4 or conv6")
+    add("--seeds", type=int, metavar="N", help="seeds 0 to N-1 (default: the protocol's)")
+    add("--rounds", type=int, metavar="N", help="rounds of pruning (default: the protocol's)")
+    add("--epochs", type=float, metavar="N", help="epochs a round (default: the protocol's)")
+    add("--rates", metavar="KIND=F,...", help="fractions pruned a round, such as dense=0.2,output=0.1")
+    add(
+        "--criteria", nargs="+", metavar="NAME", help="mask criteria of figures that compare them (default: each's own)"
+    )
+    add("--dataset", metavar="NAME", help="digits, mnist5k, mnist, fashion-mnist or cifar10 (default: the protocol's)")
+    add(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="where full data sets are (default: $SUPERMASK_DATA, then the cache)",
+    )
+    add("--plugin", type=Path, metavar="FILE", help="Python file with criteria or actions of your own; it is run")
+    _add_results_folder(parser)
+
+
+def _add_results_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="results folder (default: ./results)"
+    )
+
+
 def _add_devices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--devices", type=int, metavar="N", help="CPU devices to use (default: one a core)")
 
 
 def _list_figures(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    for name, entry in catalogue.items():
-        print(f"{name:20} {entry.paper:20} {entry.title}")
-    return OK
+    request = _request(options, catalogue)
+    from analysis.reproduce import list_figures
+
+    return list_figures(request, {name: (catalogue[name].paper, catalogue[name].networks) for name in request.figures})
+
+
+def _check_plugin(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    from analysis.conformance import CHECKS
+    from analysis.plugins import load_plugin
+
+    failures = 0
+    for member in load_plugin(options.file).members():
+        for check in CHECKS:
+            try:
+                check(member)
+            except Exception as error:  # whatever a user's function raises is what this command is there to tell
+                failures += 1
+                words = " ".join(str(error).split()) or type(error).__name__
+                print(f"{member.name}: {check.__name__.replace('_', ' ')}: failed: {words}")
+            else:
+                print(f"{member.name}: {check.__name__.replace('_', ' ')}: passed")
+    return FAILED if failures else OK
 
 
 def _bench(options: argparse.Namespace, catalogue: Catalogue) -> int:
@@ -152,14 +275,52 @@ def _bench(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 
 def _reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    names = [choose("figure", name, catalogue) for name in options.figures] or list(catalogue)
+    request = _request(options, catalogue)
     from analysis.platform import set_up_jax
+    from analysis.reproduce import reproduce
 
     set_up_jax(options.devices)
+    return reproduce(request, options.dry_run)
+
+
+def _report(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    request = _request(options, catalogue)
+    from analysis.reproduce import report
+
+    papers = {name: catalogue[name].paper for name in request.figures}
+    return report(request, papers, options.output or options.results / "report.html", _said(options))
+
+
+def _results(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    if not (options.results / "results.sqlite").exists() and options.merge is None:
+        raise UsageError(f"results {str(options.results)!r} is not a results folder; `supermask reproduce` makes one")
+    from analysis.store import Store
+    from analysis.tables import merge, tidy_table
+
+    with Store(options.results) as store:
+        if options.merge is not None:
+            new, known = merge(store, options.merge)
+            print(f"{new} results taken over from {options.merge}, {known} were here already")
+        table = tidy_table(store, options.where)
+    if options.csv is not None:
+        table.to_csv(options.csv, index=False)
+    if options.parquet is not None:
+        try:
+            table.to_parquet(options.parquet, index=False)
+        except ImportError:
+            raise UsageError("parquet needs the package pyarrow: pip install pyarrow") from None
+    counts = table.drop_duplicates("id").groupby(["kind", "dataset", "network"]).size()
+    print(counts.rename("results").reset_index().to_string(index=False) if len(counts) else "no results")
+    return OK
+
+
+def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
+    """What was asked for, checked."""
+    names = [choose("figure", name, catalogue) for name in options.figures] or list(catalogue)
     from analysis.protocols import Changes, parse_rates, protocol
-    from analysis.reproduce import Request, reproduce
+    from analysis.reproduce import Request
     from supermask.criteria import CRITERIA
-    from supermask.datasets import DATASETS, DataError
+    from supermask.datasets import DATASETS
 
     for name in options.criteria or ():
         choose("criterion", name, CRITERIA)
@@ -167,16 +328,23 @@ def _reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
         choose("dataset", options.dataset, DATASETS)
     rates = None if options.rates is None else parse_rates(options.rates)
     changes = Changes(options.dataset, options.seeds, options.rounds, options.epochs, rates)
-    request = Request(
+    return Request(
         figures={name: catalogue[name].load() for name in names},
         protocol=protocol(options.protocol, options.network, changes),
         criteria=tuple(options.criteria or ()),
+        own=_own_members(),
         data_dir=options.data_dir,
         results=options.results,
-        dry_run=options.dry_run,
     )
-    try:
-        return reproduce(request)
-    except DataError as error:
-        print(f"supermask: error: {error}", file=sys.stderr)
-        return FAILED
+
+
+def _said(options: argparse.Namespace) -> str:
+    """The options that name the experiment, as on a command line; without folders, which are the user's own."""
+    words = [] if options.protocol == "quick" else ["--protocol", options.protocol]
+    words += [] if options.network == "fc" else ["--network", options.network]
+    for name in ("seeds", "rounds", "epochs", "rates", "dataset"):
+        value = getattr(options, name)
+        words += [] if value is None else [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
+    words += ["--criteria", *options.criteria] if options.criteria else []
+    words += ["--plugin", options.plugin.name] if options.plugin else []
+    return " ".join(words)

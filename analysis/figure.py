@@ -1,14 +1,15 @@
 """What a figure is, and how it is written to disk."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
 import supermask
+from analysis.claims import Claim
 from analysis.provenance import provenance
 from analysis.results import Results
 from analysis.studies import Experiment, Study
@@ -24,20 +25,24 @@ class Figure:
 
     name: what it is called on the command line.
     title: what it shows, in a line.
-    criteria: the criteria that it shows unless others are asked for.
-    study: what it needs, for those criteria.
+    compares: what its lines or panels are: criteria, mask-1 actions ('kept'), mask-0 actions ('pruned'), or else.
+    names: the members of that kind that it shows unless others are asked for.
+    study: what it needs, for those names.
     tabulate: from stored results to the tidy table that everything else is made from.
     draw: from the table and a caption to a picture.
     summarise: from the table to the few numbers for a terminal.
+    claims: what the paper says the figure shows, each with its test.
     """
 
     name: str
     title: str
-    criteria: tuple[str, ...]
+    compares: Literal["criterion", "kept", "pruned", "else"]
+    names: tuple[str, ...]
     study: Callable[[Sequence[str]], Study]
     tabulate: Callable[[Results], pd.DataFrame]
     draw: Callable[[pd.DataFrame, str], "Picture"]
     summarise: Callable[[pd.DataFrame], pd.DataFrame]
+    claims: tuple[Claim, ...] = ()
 
 
 def caption(experiment: Experiment) -> str:
@@ -77,8 +82,3 @@ def write(figure: Figure, table: pd.DataFrame, experiment: Experiment, folder: P
         picture.savefig(paths[2], dpi=160)
         plt.close(picture)
     return paths
-
-
-def restricted(figures: Mapping[str, Figure], criteria: Sequence[str] | None) -> dict[str, Study]:
-    """Each figure's study, for its own criteria or for those asked for."""
-    return {name: figure.study(criteria or figure.criteria) for name, figure in figures.items()}

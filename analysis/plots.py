@@ -49,10 +49,40 @@ CRITERION_STYLES: Mapping[str, Style] = {
 }
 """Pairs share a colour and a marker; the member of a pair that keeps the small or the flipped is dashed."""
 
+TREATMENT_STYLES: Mapping[str, Style] = {
+    # Mask-1 actions: solid keeps the sign, dotted does not, as in the paper's figure 8.
+    "rewind": Style(BLACK, "o"),
+    "reinit, same sign": Style(BLUE, "s"),
+    "reinit": Style(BLUE, "s", ":"),
+    "reshuffle, same sign": Style(ORANGE, "^"),
+    "reshuffle": Style(ORANGE, "^", ":"),
+    "constant, same sign": Style(RED, "D"),
+    "constant": Style(RED, "D", ":"),
+    "reinit as released, same sign": Style(GREEN, "v"),
+    "reinit as released": Style(GREEN, "v", ":"),
+    # Mask-0 actions.
+    "zero": Style(BLACK, "s"),
+    "initial value": Style(ORANGE, "o"),
+    "zero if moved to zero, else initial": Style(BLUE, "^"),
+    "the reverse of that": Style(BLUE, "v", "--"),
+    "as many zeros at random": Style(GREY, "x", ":"),
+    "the rule, kept weights too": Style(RED, "D"),
+    "kept weights by the rule, pruned at zero": Style(RED, "P", "--"),
+    # Lottery tickets and their controls.
+    "winning ticket": Style(BLUE, "o"),
+    "winning ticket, rewound to step 50": Style(GREEN, "D"),
+    "random reinitialisation": Style(ORANGE, "s", "--"),
+    "one-shot": Style(SKY, "^"),
+    "one-shot, random reinitialisation": Style(RED, "v", "--"),
+}
+"""Treatments by the labels that figures give them."""
+
+STYLES: Mapping[str, Style] = {**CRITERION_STYLES, **TREATMENT_STYLES}
+
 
 def style_of(name: str) -> Style:
-    """The line style of a criterion; one of its own for a name that is not in the table."""
-    return CRITERION_STYLES.get(name, Style(GREY, "d", "-."))
+    """The line style of a criterion or treatment; one of its own for a name that is not in the table."""
+    return STYLES.get(name, Style(GREY, "d", "-."))
 
 
 def new_picture(panels: int, caption: str, *, width: float = 6.2, height: float = 4.6) -> tuple[Picture, list[Axes]]:
@@ -64,28 +94,34 @@ def new_picture(panels: int, caption: str, *, width: float = 6.2, height: float 
     return picture, list(axes[0])
 
 
-def accuracy_lines(axes: Axes, table: pd.DataFrame, by: str = "criterion", value: str = "test_accuracy") -> None:
-    """A line of means and a band from least to greatest over seeds, for each member of the `by` column, in percent.
+def accuracy_lines(
+    axes: Axes, table: pd.DataFrame, by: str = "criterion", value: str = "test_accuracy", scale: float = 100
+) -> None:
+    """A line of means and a band from least to greatest over seeds, for each member of the `by` column, times `scale`.
 
     Rows of 'unpruned' are every line's first point.
     """
     unpruned = table[table[by] == UNPRUNED]
     for name in ordered(table[by]):
-        own = pd.concat([unpruned, table[table[by] == name]])
-        band = bands(own, ("round", "weights_remaining"), value).sort_values("round")
-        style = style_of(name)
-        x = 100 * band["weights_remaining"]
-        axes.plot(
-            x,
-            100 * band["mean"],
-            color=style.colour,
-            marker=style.marker,
-            linestyle=style.dash,
-            markersize=4.5,
-            linewidth=1.4,
-            label=name,
-        )
-        axes.fill_between(x, 100 * band["least"], 100 * band["greatest"], color=style.colour, alpha=0.15, linewidth=0)
+        seed_band(axes, pd.concat([unpruned, table[table[by] == name]]), value, style_of(name), name, scale)
+
+
+def seed_band(axes: Axes, rows: pd.DataFrame, value: str, style: Style, label: str, scale: float) -> None:
+    """One line of means over seeds at each level of weights remaining, and its band from least to greatest."""
+    band = bands(rows, ("round", "weights_remaining"), value).sort_values("round")
+    x = 100 * band["weights_remaining"]
+    axes.plot(
+        x,
+        scale * band["mean"],
+        color=style.colour,
+        marker=style.marker,
+        linestyle=style.dash,
+        markersize=4.5,
+        linewidth=1.4,
+        label=label,
+    )
+    least, greatest = scale * band["least"], scale * band["greatest"]
+    axes.fill_between(x, least, greatest, color=style.colour, alpha=0.15, linewidth=0)
 
 
 def unpruned_line(axes: Axes, table: pd.DataFrame, by: str = "criterion", value: str = "test_accuracy") -> None:
@@ -124,9 +160,38 @@ def remaining_axis(axes: Axes, table: pd.DataFrame, value_label: str = "test acc
 
 def ordered(names: Iterable[str]) -> list[str]:
     """Distinct names without 'unpruned', in the order of the style table; others after them, by name."""
-    known = list(CRITERION_STYLES)
+    known = list(STYLES)
     distinct = {name for name in names if name != UNPRUNED}
     return sorted(distinct, key=lambda name: (known.index(name) if name in known else len(known), name))
+
+
+def legend_beside(picture: Picture, axes: Axes) -> None:
+    """The legend of one panel, to the right of all."""
+    handles, labels = axes.get_legend_handles_labels()
+    picture.legend(handles, labels, loc="outside right center", fontsize=8, frameon=False)
+
+
+def top_range(table: pd.DataFrame, by: str = "criterion") -> tuple[float, float]:
+    """Percent: from a little below the best member's worst mean to a little above the best run."""
+    means = 100 * table.groupby([by, "round"])["test_accuracy"].mean().unstack()
+    best = 100 * float(table["test_accuracy"].max())
+    lowest = float(means.max().min())
+    room = max(best - lowest, 0.5)
+    return lowest - 0.35 * room, best + 0.12 * room
+
+
+def whole_and_top(table: pd.DataFrame, caption: str, title: str, by: str = "treatment") -> tuple[Picture, list[Axes]]:
+    """Accuracy against weights remaining: all of the range on the left, on the right its top, where good lines part."""
+    picture, panels = new_picture(2, caption)
+    for axes in panels:
+        accuracy_lines(axes, table, by)
+        unpruned_line(axes, table, by)
+        remaining_axis(axes, table)
+    panels[1].set_ylim(*top_range(table, by))
+    panels[1].set_title("the top of it", fontsize=9, loc="left")
+    legend_beside(picture, panels[0])
+    picture.suptitle(title, fontsize=11)
+    return picture, panels
 
 
 def levels_shown(table: pd.DataFrame, columns: int = 7) -> list[int]:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis import runner
+from analysis.errors import UsageError
 from analysis.figure import Figure, write
 from analysis.progress import JobProgress, duration
 from analysis.protocols import Protocol
@@ -26,30 +27,48 @@ from supermask.training import Job
 
 @dataclass(frozen=True)
 class Request:
-    """What `supermask reproduce` was asked for, checked. `criteria` are empty for each figure's own."""
+    """Figures of an experiment, checked.
+
+    `criteria` take the place of a figure's own where there are any; `own` are a user's criteria and actions, which
+    every figure of their kind shows as well.
+    """
 
     figures: Mapping[str, Figure]
     protocol: Protocol
     criteria: tuple[str, ...]
+    own: Mapping[str, tuple[str, ...]]
     data_dir: Path | None
     results: Path
-    dry_run: bool
+
+    @property
+    def studies(self) -> dict[str, Study]:
+        """What each figure needs."""
+        return {name: figure.study(self.names(figure)) for name, figure in self.figures.items()}
+
+    def names(self, figure: Figure) -> tuple[str, ...]:
+        """What a figure is to show."""
+        chosen = self.criteria if self.criteria and figure.compares == "criterion" else figure.names
+        return tuple(dict.fromkeys((*chosen, *self.own.get(figure.compares, ()))))
+
+    def experiment(self, progress: bool) -> Experiment:
+        """The protocol on its data, which is loaded for it. Raises DataError."""
+        data = datasets.load(self.protocol.dataset, data_dir=self.data_dir, progress=progress)
+        return Experiment(self.protocol, data)
 
 
-def reproduce(request: Request) -> int:
+def reproduce(request: Request, dry_run: bool) -> int:
     """Trains what is missing, draws the figures and prints their summaries. Returns the exit status.
 
     Raises UsageError, StoreError or DataError before anything is trained.
     """
     console = Console()
-    studies = {name: figure.study(request.criteria or figure.criteria) for name, figure in request.figures.items()}
+    studies = request.studies
     study = reduce(Study.__or__, studies.values())
     with Store(request.results) as store:
-        data = datasets.load(request.protocol.dataset, data_dir=request.data_dir, progress=console.is_terminal)
-        experiment = Experiment(request.protocol, data)
+        experiment = request.experiment(console.is_terminal)
         load = runner.workload(experiment, study, store)
         console.print(_announcement(experiment, load, request.results), highlight=False)
-        if request.dry_run:
+        if dry_run:
             console.print(f"about {duration(_estimate(experiment, study, load))} on this machine", highlight=False)
             return 0
         try:
@@ -64,10 +83,56 @@ def reproduce(request: Request) -> int:
             )
             raise
         for name, figure in request.figures.items():
-            criteria = request.criteria or figure.criteria
-            table = figure.tabulate(Results(experiment, studies[name], store, criteria))
+            table = figure.tabulate(Results(experiment, studies[name], store, request.names(figure)))
             paths = write(figure, table, experiment, request.results / "figures")
             _print_summary(console, figure, figure.summarise(table), paths)
+    return 0
+
+
+def report(request: Request, papers: Mapping[str, str], output: Path, options: str) -> int:
+    """Writes the report on what is stored and prints the verdicts. Returns the exit status.
+
+    Raises UsageError where the page cannot be written, or where nothing that it needs is stored.
+    """
+    from analysis.report import Subject, write_report
+
+    console = Console()
+    if not output.parent.is_dir():
+        raise UsageError(f"output {str(output)!r} cannot be written: {output.parent} is not a folder")
+    with Store(request.results) as store:
+        experiment = request.experiment(console.is_terminal)
+        subjects = [
+            Subject(figure, papers[name], request.names(figure), f"supermask reproduce {name} {options}".strip())
+            for name, figure in request.figures.items()
+        ]
+        sections = write_report(experiment, subjects, store, output)
+    table = Table("verdict", "seeds", "claim", title="Claims", title_justify="left")
+    for section in sections:
+        for row in section.claims:
+            table.add_row(row["verdict"], row["seeds"], row["sentence"])
+        if section.missing:
+            console.print(f"{section.name}: {section.missing} results are not stored; run {section.command}")
+    console.print(table)
+    console.print(f"{output}  {output.with_suffix('.md')}", soft_wrap=True, highlight=False)
+    return 0
+
+
+def list_figures(request: Request, known: Mapping[str, tuple[str, tuple[str, ...]]]) -> int:
+    """Prints each figure's origin, networks, and results needed and stored. `known`: (paper, networks) by name."""
+    console = Console()
+    table = Table("figure", "what it is", "title", "networks", "results", "stored", box=None, pad_edge=False)
+    stored: dict[str, str] = {}
+    experiment = request.experiment(console.is_terminal)
+    needed = {name: sum(1 for _ in experiment.descriptions(study)) for name, study in request.studies.items()}
+    if (request.results / "results.sqlite").exists():
+        with Store(request.results) as store:
+            missing = {name: runner.missing_results(experiment, s, store) for name, s in request.studies.items()}
+            stored = {name: "all" if not n else str(needed[name] - n) for name, n in missing.items()}
+    for name, figure in request.figures.items():
+        paper, networks = known[name]
+        table.add_row(name, paper, figure.title, ", ".join(networks), str(needed[name]), stored.get(name, "0"))
+    console.print(f"for {request.protocol.network} on {request.protocol.dataset}, protocol {request.protocol.label}:")
+    console.print(table)
     return 0
 
 
@@ -108,7 +173,7 @@ def _steps_an_evaluation(experiment: Experiment) -> float:
 
 def _print_summary(console: Console, figure: Figure, summary: pd.DataFrame, paths: list[Path]) -> None:
     table = Table(title=figure.title, title_justify="left")
-    table.add_column(str(summary.index.name))
+    table.add_column(str(summary.index.name), no_wrap=True)
     for column in summary.columns:
         table.add_column(str(column), justify="right")
     for name, row in summary.iterrows():

@@ -4,11 +4,12 @@ from dataclasses import asdict, dataclass, fields
 
 import pandas as pd
 
-from analysis.arrays import decode_round_zero
+from analysis.arrays import decode_round, decode_round_zero
 from analysis.store import Store
 from analysis.studies import Experiment, Study, identity
 from supermask.lottery import Treatment
-from supermask.networks import Params
+from supermask.masks import Masks
+from supermask.networks import Kernels, Params, kernels_of
 
 UNPRUNED = "unpruned"
 """What stands for the treatment of round 0, which has none."""
@@ -18,13 +19,13 @@ UNPRUNED = "unpruned"
 class Results:
     """Read access to one experiment's results of one study, all of which must be stored.
 
-    `criteria` are those the figure was asked to show.
+    `names` are what the figure was asked to show.
     """
 
     experiment: Experiment
     study: Study
     store: Store
-    criteria: tuple[str, ...]
+    names: tuple[str, ...]
 
     def trainings(self) -> pd.DataFrame:
         """One row a training: the treatment's fields, seed, round, and metrics; round 0 once a seed, as 'unpruned'."""
@@ -37,7 +38,7 @@ class Results:
                 for round_ in range(1, protocol.rounds + 1):
                     row = asdict(treatment) | {"seed": seed, "round": round_}
                     rows.append(row | self._metrics(treatment, seed, round_))
-        return self._labelled(pd.DataFrame(rows))
+        return self.labelled(pd.DataFrame(rows))
 
     def untrained(self) -> pd.DataFrame:
         """One row an untrained network: criterion, weights, seed, round (the level of sparsity), and metrics."""
@@ -48,17 +49,24 @@ class Results:
                     description = self.experiment.describe_untrained(each, seed, level)
                     row = {"criterion": each.criterion, "weights": each.weights, "seed": seed, "round": level}
                     rows.append(row | self.store.metrics(identity(description)))
-        return self._labelled(pd.DataFrame(rows))
+        return self.labelled(pd.DataFrame(rows))
 
     def unpruned_weights(self, seed: int) -> tuple[Params, Params]:
         """Initial and final parameters of round 0."""
         description = self.experiment.describe_training(None, seed, 0)
         return decode_round_zero(self.store.arrays(identity(description)))
 
+    def end_of_round(self, treatment: Treatment, seed: int, round_: int) -> tuple[Masks, Kernels]:
+        """Masks of a later round, and kernels at its end."""
+        description = self.experiment.describe_training(treatment, seed, round_)
+        initial, _ = self.unpruned_weights(seed)
+        return decode_round(self.store.arrays(identity(description)), kernels_of(initial))
+
     def _metrics(self, treatment: Treatment | None, seed: int, round_: int) -> dict[str, float]:
         return self.store.metrics(identity(self.experiment.describe_training(treatment, seed, round_)))
 
-    def _labelled(self, table: pd.DataFrame) -> pd.DataFrame:
+    def labelled(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The table with what it was made from in its first columns."""
         protocol = self.experiment.protocol
         labels = {"dataset": protocol.dataset, "network": protocol.network, "protocol": protocol.label}
         for position, (name, label) in enumerate(labels.items()):

@@ -62,6 +62,12 @@ def workload(experiment: Experiment, study: Study, store: Store) -> Workload:
     return Workload(trainings, trainings_stored, evaluations, evaluations_stored, steps)
 
 
+def missing_results(experiment: Experiment, study: Study, store: Store) -> int:
+    """How many of a study's results are not stored."""
+    ids = {identity(description) for description in experiment.descriptions(study)}
+    return len(ids - store.known(ids))
+
+
 def make_trainer(experiment: Experiment, networks: int) -> Trainer:
     """A trainer for the experiment on all local devices, with slots for no more networks than there will be."""
     network = NETWORKS[experiment.protocol.network]

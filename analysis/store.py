@@ -56,6 +56,24 @@ class Result:
     seconds: float
 
 
+@dataclass(frozen=True)
+class StoredResult:
+    """A result as it lies in the store, with what it was made with. `metrics_text` are its metrics to the letter."""
+
+    id: str
+    description: Description
+    metrics_text: str
+    arrays_sha256: str | None
+    seconds: float
+    stored_at: str
+    made_with: Mapping[str, Any]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Numbers by name; NaN where a training diverged."""
+        return _metrics(self.metrics_text)
+
+
 class Store:
     """A results folder, opened for reading and writing. A context manager.
 
@@ -94,7 +112,7 @@ class Store:
         row = self._database.execute("SELECT metrics FROM results WHERE id = ?", (id_,)).fetchone()
         if row is None:
             raise StoreError(f"result {id_} is not in {self.folder}")
-        return {name: math.nan if value is None else value for name, value in json.loads(row[0]).items()}
+        return _metrics(row[0])
 
     def arrays(self, id_: str) -> dict[str, np.ndarray]:
         """A result's arrays. Raises StoreError where they are missing or not what was stored."""
@@ -117,19 +135,42 @@ class Store:
 
     def add(self, results: Sequence[Result], made_with: Mapping[str, Any]) -> None:
         """Stores results in one transaction; one that is there already is left as it is."""
-        rows = []
+        rows: list[tuple[Any, ...]] = []
         for result in results:
             id_ = identity(result.description)
             digest = None if result.arrays is None else self._write_arrays(id_, result.arrays)
             finite = {name: value if math.isfinite(value) else None for name, value in result.metrics.items()}
             now = datetime.now(UTC).isoformat(timespec="seconds")
             rows.append((id_, _json(result.description), _json(finite), digest, result.seconds, now))
+        self._insert(rows, made_with)
+
+    def _insert(self, rows: Sequence[tuple[Any, ...]], made_with: Mapping[str, Any]) -> None:
+        """Rows without their provenance, in one transaction."""
         with self._transaction() as database:
             database.execute("INSERT OR IGNORE INTO provenance (made_with) VALUES (?)", (_json(made_with),))
             key = database.execute("SELECT id FROM provenance WHERE made_with = ?", (_json(made_with),)).fetchone()[0]
             database.executemany(
                 "INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", [(*r, key) for r in rows]
             )
+
+    def everything(self) -> Iterator[StoredResult]:
+        """All results, in the order of their ids."""
+        rows = self._database.execute(
+            "SELECT r.id, description, metrics, arrays_sha256, seconds, stored_at, made_with "
+            "FROM results r JOIN provenance p ON p.id = r.provenance ORDER BY r.id"
+        )
+        for id_, description, metrics, digest, seconds, stored_at, made_with in rows:
+            yield StoredResult(id_, json.loads(description), metrics, digest, seconds, stored_at, json.loads(made_with))
+
+    def adopt(self, result: StoredResult, arrays: Mapping[str, np.ndarray] | None) -> None:
+        """Takes over a result of another folder as it is, provenance and time included."""
+        digest = None if arrays is None else self._write_arrays(result.id, arrays)
+        if digest != result.arrays_sha256:
+            raise StoreError(
+                f"result {result.id} was copied with another content: {digest}, not {result.arrays_sha256}"
+            )
+        description, seconds, stored_at = _json(result.description), result.seconds, result.stored_at
+        self._insert([(result.id, description, result.metrics_text, digest, seconds, stored_at)], result.made_with)
 
     def provenance(self, ids: Iterable[str]) -> list[dict[str, Any]]:
         """The different ways in which the results of those ids were made."""
@@ -184,6 +225,10 @@ class Store:
         except OSError as error:
             raise StoreError(f"{path} could not be written: {error.strerror}") from None
         return hashlib.sha256(content).hexdigest()
+
+
+def _metrics(text: str) -> dict[str, float]:
+    return {name: math.nan if value is None else value for name, value in json.loads(text).items()}
 
 
 def _json(value: Mapping[str, Any]) -> str:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from analysis.protocols import Protocol
+from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
+from supermask.criteria import CRITERIA
 from supermask.datasets import Dataset
 from supermask.lottery import Treatment
 from supermask.networks import NETWORKS
@@ -75,12 +77,13 @@ class Experiment:
         description = self._base("training", seed) | {"round": round_}
         if treatment is not None:
             description |= {"treatment": _without_defaults(treatment), "rates": self._rates}
+            description |= _plugins(treatment.criterion, treatment.kept, treatment.pruned)
         return description
 
     def describe_untrained(self, untrained: Untrained, seed: int, level: int) -> Description:
         """The description of an untrained network's evaluation at a level of sparsity."""
         own = {"criterion": untrained.criterion, "weights": untrained.weights, "level": level, "rates": self._rates}
-        return self._base("untrained", seed) | own
+        return self._base("untrained", seed) | own | _plugins(untrained.criterion)
 
     def descriptions(self, study: Study) -> Iterator[Description]:
         """Of everything that the study needs."""
@@ -121,6 +124,14 @@ def identity(description: Description) -> str:
     """A description's name: the first 32 hex digits of the SHA-256 of its canonical JSON."""
     text = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _plugins(*names: str) -> dict[str, dict[str, str]]:
+    """Digests of the files that a user's own criteria and actions come from: another file, another result."""
+    registries = (CRITERIA, KEPT_ACTIONS, PRUNED_ACTIONS)
+    sources = {name: registry[name].source for registry in registries for name in names if name in registry}
+    own = {name: source for name, source in sources.items() if source}
+    return {"plugins": own} if own else {}
 
 
 def _without_defaults(treatment: Treatment) -> dict[str, Any]:

@@ -27,9 +27,9 @@ KEPT = 0.3
 BINS = 81
 
 
-def study(criteria: Sequence[str]) -> Study:
+def study(names: Sequence[str]) -> Study:
     """Round 0 alone. Raises UsageError for a criterion that the plane cannot show."""
-    for name in criteria:
+    for name in names:
         if "gradient" in REGISTRY[name].needs:
             raise UsageError(f"criteria has {name}, which goes by gradients: criteria-plane cannot show it")
     return Study()
@@ -48,7 +48,7 @@ def tabulate(results: Results) -> pd.DataFrame:
     centres = [(edge[1:] + edge[:-1]) / 2 for edge in edges]
     grid_initial, grid_final = (side.astype(np.float32).ravel() for side in np.meshgrid(*centres, indexing="ij"))
     tables = []
-    for name in results.criteria:
+    for name in results.names:
         kept, region = _region(name, w_initial, w_final, grid_initial, grid_final)
         kept_counts = np.histogram2d(w_initial[kept], w_final[kept], bins=edges)[0].astype(int)
         tables.append(
@@ -162,6 +162,7 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
 FIGURE = Figure(
     "criteria-plane",
     "Mask criteria as regions of the plane of initial and final weights",
+    "criterion",
     CRITERIA,
     study,
     tabulate,

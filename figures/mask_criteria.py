@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from analysis.claims import Claim
 from analysis.figure import Figure
 from analysis.results import Results
 from analysis.studies import Study
@@ -34,9 +35,31 @@ STARRED = ("large_final", "magnitude_increase")
 """The paper's stars mark where these two differ."""
 
 
-def study(criteria: Sequence[str]) -> Study:
+_PAPER = "Zhou et al. 2019, figure 7: one member of each pair above random, one below"
+
+
+def _beats(first: str, second: str) -> Claim:
+    return Claim(
+        f"{first} beats {second}, on average over the levels below 20% of the weights",
+        _PAPER,
+        {"criterion": first},
+        {"criterion": second},
+        below=0.20,
+        every_level=False,
+    )
+
+
+CLAIMS = (
+    *(_beats(name, "random") for name in ("large_final", "large_init", "large_init_large_final")),
+    *(_beats("random", name) for name in ("small_final", "small_init", "small_init_small_final")),
+    *(_beats(name, "random") for name in ("magnitude_increase", "movement")),
+    _beats("large_final_same_sign", "large_final_diff_sign"),
+)
+
+
+def study(names: Sequence[str]) -> Study:
     """Iterative pruning with each criterion."""
-    return Study(treatments=tuple(Treatment(criterion=name) for name in criteria))
+    return Study(treatments=tuple(Treatment(criterion=name) for name in names))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
@@ -49,33 +72,12 @@ def draw(table: pd.DataFrame, caption: str) -> "Picture":
     """All of the range on the left; on the right its top, where the good criteria part."""
     from analysis import plots
 
-    starred = set(STARRED) <= set(table["criterion"])
-    picture, (whole, top) = plots.new_picture(2, caption)
-    for axes in (whole, top):
-        plots.accuracy_lines(axes, table)
-        plots.unpruned_line(axes, table)
-        plots.remaining_axis(axes, table)
-    top.set_ylim(*top_range(table))
-    top.set_title("the top of it", fontsize=9, loc="left")
-    if starred:
-        for axes in (whole, top):
-            note = plots.stars(axes, table, *STARRED)
-        whole.set_title(note, fontsize=8, loc="left")
-    handles, labels = whole.get_legend_handles_labels()
-    picture.legend(handles, labels, loc="outside right center", fontsize=8, frameon=False)
-    picture.suptitle(
-        "Mask criteria: test accuracy after training the pruned network, by weights remaining", fontsize=11
-    )
+    title = "Mask criteria: test accuracy after training the pruned network, by weights remaining"
+    picture, panels = plots.whole_and_top(table, caption, title, by="criterion")
+    if set(STARRED) <= set(table["criterion"]):
+        notes = [plots.stars(axes, table, *STARRED) for axes in panels]
+        picture.suptitle(f"{title}\n{notes[0]}", fontsize=10)
     return picture
-
-
-def top_range(table: pd.DataFrame) -> tuple[float, float]:
-    """Percent: from a little below the best criterion's worst mean to a little above the best run."""
-    means = 100 * table.groupby(["criterion", "round"])["test_accuracy"].mean().unstack()
-    best = 100 * table["test_accuracy"].max()
-    lowest = float(means.max().min())
-    room = max(best - lowest, 0.5)
-    return lowest - 0.35 * room, best + 0.12 * room
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
@@ -86,5 +88,13 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
 
 
 FIGURE = Figure(
-    "mask-criteria", "Mask criteria: test accuracy by weights remaining", CRITERIA, study, tabulate, draw, summarise
+    "mask-criteria",
+    "Mask criteria: test accuracy by weights remaining",
+    "criterion",
+    CRITERIA,
+    study,
+    tabulate,
+    draw,
+    summarise,
+    CLAIMS,
 )

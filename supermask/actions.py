@@ -8,7 +8,7 @@ Zhou et al. 2019, sections 3 (mask-1) and 4 (mask-0).
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -127,10 +127,14 @@ def _with_sign_of(signs: Weights, magnitudes: Weights) -> Weights:
 
 @dataclass(frozen=True)
 class Action:
-    """A named action. `needs` are the `ActionFacts` fields its function asks for, read off its parameters."""
+    """A named action. `needs` are the `ActionFacts` fields its function asks for, read off its parameters.
+
+    `source` is the digest of the file that a user's own action comes from; empty for those of this module.
+    """
 
     name: str
     function: Callable[..., Float[Array, "*shape"]]
+    source: str = ""
 
     def __post_init__(self) -> None:
         foreign = set(self.needs) - set(ActionFacts._fields)
@@ -148,7 +152,7 @@ class Action:
         return self.function(**{name: getattr(facts, name) for name in self.needs})
 
 
-def _registry(*functions: Callable[..., Float[Array, "*shape"]]) -> Mapping[str, Action]:
+def _registry(*functions: Callable[..., Float[Array, "*shape"]]) -> dict[str, Action]:
     return {function.__name__: Action(function.__name__, function) for function in functions}
 
 

@@ -151,11 +151,15 @@ def magnitude_rank(w: Weights, alive: Alive) -> Weights:
 
 @dataclass(frozen=True)
 class Criterion:
-    """A named criterion. `needs` are the `LayerFacts` fields its function asks for, read off its parameters."""
+    """A named criterion. `needs` are the `LayerFacts` fields its function asks for, read off its parameters.
+
+    `source` is the digest of the file that a user's own criterion comes from; empty for those of this module.
+    """
 
     name: str
     function: Callable[..., Float[Array, "*shape"]]
     formula: str
+    source: str = ""
 
     def __post_init__(self) -> None:
         foreign = set(self.needs) - set(LayerFacts._fields)
@@ -200,7 +204,7 @@ SIGN_AWARE: tuple[Criterion, ...] = (
     _criterion(magnitude_increase_diff_sign, "|wf| − |wi| if signs differ"),
 )
 
-CRITERIA: Mapping[str, Criterion] = {
+CRITERIA: dict[str, Criterion] = {
     criterion.name: criterion
     for criterion in (
         *EIGHT,

@@ -231,12 +231,18 @@ class Agreement:
         return max(self.kept_first, self.kept_second) / self.size
 
     @property
+    def kept_both_by_chance(self) -> float:
+        """How many weights two independent masks of these counts would both keep, in expectation."""
+        return self.kept_first * self.kept_second / self.size
+
+    @property
     def jaccard(self) -> float:
         """Kept by both over kept by either; 1 for two empty masks."""
         either = self.kept_first + self.kept_second - self.kept_both
         return self.kept_both / either if either else 1.0
 
 
-def agreement(first: Bool[Array, "*shape"], second: Bool[Array, "*shape"]) -> Agreement:
+def agreement(first: Bool[Array | np.ndarray, "*shape"], second: Bool[Array | np.ndarray, "*shape"]) -> Agreement:
     """Compares two masks of a layer."""
-    return Agreement(first.size, int(jnp.sum(first)), int(jnp.sum(second)), int(jnp.sum(first & second)))
+    one, other = np.asarray(first), np.asarray(second)
+    return Agreement(one.size, int(one.sum()), int(other.sum()), int((one & other).sum()))

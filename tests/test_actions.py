@@ -1,6 +1,5 @@
 """Every mask-1 and mask-0 action: what it does, and what all of them promise."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -19,29 +18,11 @@ def facts(seed: int = 0, shape: tuple[int, ...] = (40, 30), kept: float = 0.3) -
 
 
 @pytest.mark.parametrize("action", ALL, ids=lambda action: action.name)
-class TestConformance:
-    """What every registered action promises."""
-
-    def test_gives_a_finite_value_for_every_weight(self, action):
-        for shape in ((6, 5), (3, 3, 2, 4)):
-            values = action(facts(shape=shape))
-            assert values.shape == shape
-            assert values.dtype == jnp.float32
-            assert np.isfinite(values).all()
-
-    def test_jit_equals_eager_and_the_same_key_the_same_bits(self, action):
-        given = facts(1)
-        np.testing.assert_allclose(jax.jit(action.__call__)(given), action(given), rtol=1e-6)
-        np.testing.assert_array_equal(action(given), action(given))
-
-    def test_leaves_what_it_was_given_untouched(self, action):
-        given = facts(2)
-        before = np.asarray(given.w_initial).copy()
-        action(given)
-        np.testing.assert_array_equal(given.w_initial, before)
-
-    def test_is_documented(self, action):
-        assert action.function.__doc__
+def test_actions_leave_what_they_were_given_untouched(action):
+    given = facts(2)
+    before = np.asarray(given.w_initial).copy()
+    action(given)
+    np.testing.assert_array_equal(given.w_initial, before)
 
 
 @pytest.mark.parametrize("name", [name for name in KEPT_ACTIONS if name.endswith("_same_sign")])

@@ -1,6 +1,5 @@
 """Every criterion: its formula, and what all of them promise."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,8 +9,6 @@ from hypothesis.extra import numpy as hnp
 
 from supermask import criteria
 from supermask.criteria import CRITERIA, EIGHT, Criterion, LayerFacts
-from supermask.keys import Purpose, derive_key
-from supermask.masks import keep_best
 
 WEIGHTS = hnp.arrays(
     np.float32, st.sampled_from([(2, 2), (6, 5)]), elements=st.floats(-2, 2, width=32, allow_subnormal=False)
@@ -111,50 +108,7 @@ def test_the_eight_are_eight():
 
 
 @pytest.mark.parametrize("name", CRITERIA)
-class TestConformance:
-    """What every registered criterion promises."""
-
-    def test_scores_have_the_layers_shape_and_no_nan(self, name):
-        for shape in ((7, 5), (3, 3, 4, 2)):
-            given_facts = facts(5, shape)
-            scores = CRITERIA[name](given_facts)
-            assert scores.shape == shape
-            assert scores.dtype == jnp.float32
-            assert not np.isnan(scores).any()
-
-    def test_jit_equals_eager(self, name):
-        given_facts = facts(6)
-        np.testing.assert_allclose(
-            jax.jit(CRITERIA[name].__call__)(given_facts), CRITERIA[name](given_facts), rtol=1e-5
-        )
-
-    def test_order_of_weights_does_not_matter(self, name):
-        given_facts = facts(7)
-        order = np.random.default_rng(0).permutation(35)
-        shuffled = jax.tree.map(lambda leaf: leaf.ravel()[order].reshape(leaf.shape), given_facts)
-        expected = CRITERIA[name](given_facts).ravel()[order].reshape(7, 5)
-        np.testing.assert_allclose(CRITERIA[name](shuffled), expected, rtol=1e-5)
-
-    def test_flipping_all_signs_changes_nothing(self, name):
-        given_facts = facts(8)
-        flipped = given_facts._replace(w_initial=-given_facts.w_initial, w_final=-given_facts.w_final)
-        np.testing.assert_allclose(CRITERIA[name](flipped), CRITERIA[name](given_facts), rtol=1e-5)
-
-    def test_pruned_weights_have_no_say(self, name):
-        given_facts = facts(9)
-        other = given_facts._replace(w_final=jnp.where(given_facts.alive, given_facts.w_final, 0.0))
-        alive = np.asarray(given_facts.alive)
-        np.testing.assert_allclose(CRITERIA[name](other)[alive], CRITERIA[name](given_facts)[alive], rtol=1e-5)
-
-    def test_its_masks_have_exact_counts(self, name):
-        given_facts = facts(10)
-        alive = int(given_facts.alive.sum())
-        for count in (0, 1, alive // 2, alive):
-            key = derive_key(0, Purpose.TIES)
-            mask = keep_best(key, CRITERIA[name](given_facts), given_facts.alive, count)
-            assert int(mask.sum()) == count
-            assert not (mask & ~given_facts.alive).any()
-
-    def test_is_documented(self, name):
-        assert CRITERIA[name].function.__doc__
-        assert CRITERIA[name].formula
+def test_flipping_all_signs_changes_nothing(name):
+    given_facts = facts(8)
+    flipped = given_facts._replace(w_initial=-given_facts.w_initial, w_final=-given_facts.w_final)
+    np.testing.assert_allclose(CRITERIA[name](flipped), CRITERIA[name](given_facts), rtol=1e-5)

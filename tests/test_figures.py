@@ -21,6 +21,11 @@ from supermask.criteria import CRITERIA
 SHOWN = ("large_final", "small_final", "magnitude_increase", "random", "large_final_same_sign")
 
 
+def shown(figure):
+    """What a figure is asked to show here: a few criteria, or its own treatments."""
+    return SHOWN if figure.compares == "criterion" else figure.names
+
+
 @pytest.fixture(scope="module")
 def experiment(digits):
     changes = Changes(dataset="digits", epochs=5, rounds=2, seeds=3, rates={"dense": 0.8, "output": 0.5})
@@ -34,9 +39,9 @@ def tables(experiment, tmp_path_factory):
     with Store(tmp_path_factory.mktemp("results")) as store:
         for name, entry in CATALOGUE.items():
             figure = entry.load()
-            study = figure.study(SHOWN)
+            study = figure.study(shown(figure))
             runner.run(experiment, study, store)
-            found[name] = figure.tabulate(Results(experiment, study, store, SHOWN))
+            found[name] = figure.tabulate(Results(experiment, study, store, shown(figure)))
     return found
 
 
@@ -67,9 +72,11 @@ def test_every_picture_states_where_it_comes_from(name, tables, experiment, tmp_
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
-def test_every_summary_has_a_row_a_criterion(name, tables):
-    summary = CATALOGUE[name].load().summarise(tables[name])
-    assert set(summary.index) == set(SHOWN)
+def test_every_summary_has_numbers_for_what_is_shown(name, tables):
+    figure = CATALOGUE[name].load()
+    summary = figure.summarise(tables[name])
+    if name not in ("weight-movement", "mask-agreement"):
+        assert set(summary.index) == set(shown(figure))
     assert np.isfinite(summary.to_numpy(float)).all()
 
 

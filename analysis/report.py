@@ -1,0 +1,157 @@
+"""The report: every figure with its claims judged, as one self-contained HTML page and as Markdown.
+
+Nothing is trained for it. A figure whose results are not all stored is named, with the command that trains them.
+"""
+
+import base64
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from analysis.claims import ENOUGH_SEEDS, Judgement, Verdict, judge
+from analysis.figure import Figure, caption, write
+from analysis.results import Results
+from analysis.runner import missing_results
+from analysis.statistics import FEWEST_PAIRS
+from analysis.store import Store
+from analysis.studies import Experiment, Study, identity
+
+METHOD = (
+    "A claim is tested by a one-sided paired t-test over seeds at each level of sparsity it speaks of, corrected for "
+    "the number of levels (Holm), or once on the mean over them. Reproduced: significant at 0.05 at every level. Not "
+    f"reproduced: not significant on {ENOUGH_SEEDS} seeds or more, or contradicted by the interval on fewer. Not "
+    f"enough data: anything else, and always with fewer than {FEWEST_PAIRS} seeds. Accuracies are in percentage points."
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One figure of the report. `missing` counts results that are not stored; the rest is empty then."""
+
+    name: str
+    title: str
+    paper: str
+    command: str
+    missing: int
+    caption: str = ""
+    alt: str = ""
+    picture: str = ""
+    picture_file: str = ""
+    claims: tuple[dict[str, str], ...] = ()
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+    def count(self, verdict: str) -> int:
+        """How many of its claims came out so."""
+        return sum(row["verdict"] == verdict for row in self.claims)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A figure to report on: what of the paper it is, what it is to show, and the command that trains what it needs."""
+
+    figure: Figure
+    paper: str
+    names: tuple[str, ...]
+    command: str
+
+    @property
+    def study(self) -> Study:
+        """What it needs."""
+        return self.figure.study(self.names)
+
+
+def write_report(experiment: Experiment, subjects: Sequence[Subject], store: Store, path: Path) -> list[Section]:
+    """Writes the page to `path` and the Markdown beside it (same name, .md); pictures go into the results folder."""
+    sections = [_section(experiment, subject, store) for subject in subjects]
+    ids = (identity(d) for subject in subjects for d in experiment.descriptions(subject.study))
+    context = {
+        "title": f"supermask: {experiment.protocol.network} on {experiment.protocol.dataset}",
+        "subtitle": caption(experiment),
+        "method": METHOD,
+        "verdicts": [verdict.value for verdict in Verdict],
+        "sections": sections,
+        "made_with": [_words(made) for made in store.provenance(ids)],
+    }
+    environment = Environment(
+        loader=PackageLoader("analysis"), autoescape=select_autoescape(["html.j2"]), undefined=StrictUndefined
+    )
+    path.write_text(environment.get_template("report.html.j2").render(context), encoding="utf-8")
+    relative = [_relative(section, path.parent) for section in sections]
+    markdown = environment.get_template("report.md.j2").render(context | {"sections": relative})
+    path.with_suffix(".md").write_text(markdown, encoding="utf-8")
+    return sections
+
+
+def _section(experiment: Experiment, subject: Subject, store: Store) -> Section:
+    figure, study = subject.figure, subject.study
+    missing = missing_results(experiment, study, store)
+    if missing:
+        return Section(figure.name, figure.title, subject.paper, subject.command, missing)
+    table = figure.tabulate(Results(experiment, study, store, subject.names))
+    paths = {path.suffix: path for path in write(figure, table, experiment, store.folder / "figures")}
+    image = base64.b64encode(paths[".svg"].read_bytes()).decode()
+    summary = figure.summarise(table)
+    judgements = [judge(claim, table) for claim in figure.claims if _comparable(claim.first, claim.second, table)]
+    return Section(
+        name=figure.name,
+        title=figure.title,
+        paper=subject.paper,
+        command=subject.command,
+        missing=0,
+        caption=caption(experiment),
+        alt=_alt(figure, judgements, summary),
+        picture=f"data:image/svg+xml;base64,{image}",
+        picture_file=str(paths[".png"]),
+        claims=tuple(_claim_row(judgement) for judgement in judgements),
+        columns=(str(summary.index.name), *map(str, summary.columns)),
+        rows=tuple((str(name), *(f"{value:.1f}" for value in row)) for name, row in summary.iterrows()),
+    )
+
+
+def _comparable(first: Mapping[str, str], second: Mapping[str, str], table: pd.DataFrame) -> bool:
+    """Whether both sides are in the table at all: criteria that were not asked for make no claim."""
+    return all((table[column] == value).any() for side in (first, second) for column, value in side.items())
+
+
+def _claim_row(judgement: Judgement) -> dict[str, str]:
+    claim = judgement.claim
+    scale, unit = (1, " steps") if claim.metric.endswith("_step") else (100, " points")
+    if claim.metric == "distance":
+        scale, unit = 1, ""
+    low, high = judgement.interval
+    digits = 4 if claim.metric == "distance" else 1
+    effect = f"{scale * judgement.effect:+.{digits}f}{unit} [{scale * low:+.{digits}f}, {scale * high:+.{digits}f}]"
+    return {
+        "sentence": claim.sentence,
+        "verdict": judgement.verdict.value,
+        "effect": "–" if math.isnan(judgement.effect) else effect,
+        "p_value": "–" if math.isnan(judgement.p_value) else f"{judgement.p_value:.2g}",
+        "levels": f"{judgement.shown} of {judgement.levels}" if claim.every_level else f"mean of {judgement.levels}",
+        "seeds": str(judgement.seeds),
+        "published": claim.published,
+    }
+
+
+def _alt(figure: Figure, judgements: list[Judgement], summary: pd.DataFrame) -> str:
+    """The picture in words: what it shows, whose lines, and what was found; the table below has the numbers."""
+    names = ", ".join(str(name) for name in summary.index)
+    found = "; ".join(f"{j.claim.sentence}: {j.verdict.value}" for j in judgements)
+    return f"{figure.title}. Shown: {names}." + (f" Found: {found}." if found else "")
+
+
+def _relative(section: Section, folder: Path) -> Section:
+    if section.missing:
+        return section
+    link = os.path.relpath(section.picture_file, folder).replace(os.sep, "/")
+    return replace(section, picture_file=link)
+
+
+def _words(made_with: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in made_with.items() if value is not None)

@@ -1,0 +1,78 @@
+"""The lottery ticket paper's two curves: accuracy, and step of lowest validation loss, against weights remaining.
+
+Winning tickets against random reinitialisation, pruned iteratively and one-shot, rewound to initialisation and to a
+later step. Frankle & Carbin 2019 (arXiv 1803.03635), figures 3 and 4; Frankle et al. 2019 (arXiv 1903.01611).
+"""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from analysis.claims import Claim
+from analysis.treatment_figure import treatment_figure
+from supermask.lottery import Treatment
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
+TREATMENTS = {
+    "winning ticket": Treatment(),
+    "winning ticket, rewound to step 50": Treatment(rewind_step=50),
+    "random reinitialisation": Treatment(kept="reinit"),
+    "one-shot": Treatment(schedule="one_shot"),
+    "one-shot, random reinitialisation": Treatment(schedule="one_shot", kept="reinit"),
+}
+WINNING, REINITIALISED = {"treatment": "winning ticket"}, {"treatment": "random reinitialisation"}
+
+CLAIMS = (
+    Claim(
+        "winning tickets are more accurate than the same structure reinitialised at random, "
+        "at every level below 20% of the weights",
+        "Frankle & Carbin 2019, figure 4",
+        WINNING,
+        REINITIALISED,
+        below=0.20,
+    ),
+    Claim(
+        "winning tickets reach their lowest validation loss sooner than the same structure reinitialised at random, "
+        "on average over the levels from 50% to 3.6% of the weights",
+        "Frankle & Carbin 2019, figure 4a",
+        WINNING,
+        REINITIALISED,
+        metric="early_stop_step",
+        above=0.036,
+        below=0.5,
+        smaller=True,
+        every_level=False,
+    ),
+    Claim(
+        "iterative pruning finds better tickets than one-shot pruning, on average over the levels below 20%",
+        "Frankle & Carbin 2019, figure 4 and section 2",
+        WINNING,
+        {"treatment": "one-shot"},
+        below=0.20,
+        every_level=False,
+    ),
+)
+
+
+def draw(table: pd.DataFrame, caption: str) -> "Picture":
+    """Accuracy on the left, its top in the middle, the early-stopping step on the right."""
+    from analysis import plots
+
+    picture, (whole, top, stop) = plots.new_picture(3, caption, width=5.0)
+    for axes in (whole, top):
+        plots.accuracy_lines(axes, table, by="treatment")
+        plots.unpruned_line(axes, table, by="treatment")
+        plots.remaining_axis(axes, table)
+    top.set_ylim(*plots.top_range(table, by="treatment"))
+    top.set_title("the top of it", fontsize=9, loc="left")
+    plots.accuracy_lines(stop, table, by="treatment", value="early_stop_step", scale=1)
+    plots.remaining_axis(stop, table, "step of lowest validation loss")
+    stop.set_title("early stopping: lower learns faster", fontsize=9, loc="left")
+    plots.legend_beside(picture, whole)
+    picture.suptitle("Lottery tickets: accuracy and learning speed of pruned networks", fontsize=11)
+    return picture
+
+
+FIGURE = treatment_figure("lottery-tickets", "Lottery tickets and their controls", "else", TREATMENTS, draw, CLAIMS)

@@ -1,0 +1,166 @@
+"""How alike masks are: of different criteria, of different seeds, iterative and one-shot; against chance.
+
+Overlap is the share of kept weights that another mask of the same counts keeps too. Two independent masks of the same
+counts overlap by the fraction of weights remaining, layer by layer.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.claims import Claim
+from analysis.figure import Figure
+from analysis.results import Results
+from analysis.studies import Study
+from supermask.lottery import Treatment
+from supermask.masks import Masks, agreement, weights_remaining
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Picture
+
+CRITERIA = (
+    "large_final",
+    "large_final_same_sign",
+    "large_init_large_final",
+    "large_init",
+    "magnitude_increase",
+    "movement",
+    "random",
+)
+ONE_SHOT = Treatment(schedule="one_shot")
+
+CLAIMS = (
+    Claim(
+        "masks of different seeds agree little more than by chance: large_final masks of two seeds overlap less than "
+        "10 points above chance, at every level below 50% of the weights",
+        "no statement of the paper; tickets are found anew for each initialisation",
+        {"kind": "chance"},
+        {"kind": "seeds"},
+        metric="overlap",
+        below=0.5,
+        margin=-0.1,
+    ),
+    Claim(
+        "iterative and one-shot large_final masks of one seed agree more than by chance, at every level",
+        "no statement of the paper",
+        {"kind": "one-shot"},
+        {"kind": "chance"},
+        metric="overlap",
+        below=0.99,
+    ),
+)
+
+
+def study(names: Sequence[str]) -> Study:
+    """Iterative pruning with each criterion, and large_final one-shot."""
+    return Study(treatments=(*(Treatment(name) for name in names), ONE_SHOT))
+
+
+def tabulate(results: Results) -> pd.DataFrame:
+    """One row a (kind, pair of masks, seed, round): the overlap, and of what kind the pair is.
+
+    criteria: two criteria, one seed. seeds: large_final of `seed` and of the next one. one-shot: large_final, iterative
+    and one-shot, one seed. chance: what the overlap of two independent masks would be.
+    """
+    return results.labelled(pd.DataFrame(list(_rows(results))))
+
+
+def _rows(results: Results) -> Iterator[dict[str, Any]]:
+    seeds = results.experiment.seeds
+    reference = results.names[0]
+    for round_ in range(1, results.experiment.protocol.rounds + 1):
+        masks = {
+            (treatment, seed): results.end_of_round(treatment, seed, round_)[0]
+            for treatment in results.study.treatments
+            for seed in seeds
+        }
+        for seed in seeds:
+            own = {name: masks[Treatment(name), seed] for name in results.names}
+            common = {"seed": seed, "round": round_, "weights_remaining": weights_remaining(own[reference])}
+            for first, second in combinations(own, 2):
+                pair = {"kind": "criteria", "first": first, "second": second}
+                yield {**common, **pair, "overlap": _overlap(own[first], own[second])[0]}
+            overlap, chance = _overlap(own[reference], masks[ONE_SHOT, seed])
+            pair = {"first": reference, "second": "one-shot large_final"}
+            yield {**common, **pair, "kind": "one-shot", "overlap": overlap}
+            yield {**common, **pair, "kind": "chance", "overlap": chance}
+            if len(seeds) > 1:
+                other = seeds[(seeds.index(seed) + 1) % len(seeds)]
+                overlap, _ = _overlap(own[reference], masks[Treatment(reference), other])
+                yield {**common, "kind": "seeds", "first": reference, "second": f"seed {other}", "overlap": overlap}
+
+
+def _overlap(first: Masks, second: Masks) -> tuple[float, float]:
+    """Kept by both over kept by one, over all layers; and its expectation for independent masks of the same counts."""
+    layers = [agreement(first[layer], second[layer]) for layer in first]
+    kept = min(sum(a.kept_first for a in layers), sum(a.kept_second for a in layers))
+    return sum(a.kept_both for a in layers) / kept, sum(a.kept_both_by_chance for a in layers) / kept
+
+
+def draw(table: pd.DataFrame, caption: str) -> "Picture":
+    """A matrix of criteria at the level nearest to 20% on the left; overlap against weights remaining on the right."""
+    from analysis import plots
+
+    picture, (matrix, lines) = plots.new_picture(2, caption, height=5.2)
+    level = shown_level(table)
+    _matrix(matrix, table[(table["kind"] == "criteria") & (table["round"] == level)])
+    remaining = 100 * table.loc[table["round"] == level, "weights_remaining"].mean()
+    matrix.set_title(f"overlap of masks of two criteria, %, at {remaining:.3g}% of the weights", fontsize=9)
+    looks = {
+        "one-shot": (plots.Style(plots.BLUE, "o"), "large_final: iterative and one-shot, one seed"),
+        "seeds": (plots.Style(plots.ORANGE, "s"), "large_final: two seeds"),
+        "chance": (plots.Style(plots.BLACK, "x", ":"), "chance"),
+    }
+    for kind, (style, label) in looks.items():
+        rows = table[table["kind"] == kind]
+        if len(rows):
+            plots.seed_band(lines, rows, "overlap", style, label, 100)
+    plots.remaining_axis(lines, table, "overlap of two masks, %")
+    lines.set_ylim(0, 101)
+    lines.legend(fontsize=8, frameon=False)
+    picture.suptitle("How alike masks are", fontsize=11)
+    return picture
+
+
+def shown_level(table: pd.DataFrame) -> int:
+    """The round whose weights remaining are nearest to 20%."""
+    nearest = (table["weights_remaining"] - 0.2).abs().to_numpy().argmin()
+    return int(table["round"].to_numpy()[nearest])
+
+
+def _matrix(axes: "Axes", rows: pd.DataFrame) -> None:
+    from analysis import plots
+
+    names = plots.ordered([*rows["first"], *rows["second"]])
+    values = np.full((len(names), len(names)), np.nan)
+    means = rows.groupby(["first", "second"])[["overlap"]].mean().reset_index()
+    for row in means.to_dict("records"):
+        first, second = names.index(row["first"]), names.index(row["second"])
+        values[first, second] = values[second, first] = 100 * row["overlap"]
+    axes.imshow(values, cmap="cividis", vmin=0, vmax=100)
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=8)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            colour = "black" if value > 55 else "white"
+            axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=8)
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean overlap in percent at the level nearest to 20% of the weights, with large_final's mask."""
+    rows = table[table["round"] == shown_level(table)]
+    with_reference = rows[(rows["kind"] != "criteria") | (rows["first"] == "large_final")]
+    named = with_reference.assign(
+        pair=[row["second"] if row["kind"] == "criteria" else row["kind"] for row in with_reference.to_dict("records")]
+    )
+    means = 100 * named.groupby("pair", sort=False)["overlap"].mean()
+    return means.to_frame("overlap with large_final, %").rename_axis("mask of")
+
+
+FIGURE = Figure(
+    "mask-agreement", "How alike masks are", "criterion", CRITERIA, study, tabulate, draw, summarise, CLAIMS
+)

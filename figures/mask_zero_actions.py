@@ -1,0 +1,84 @@
+"""Figures 2 and 3: what pruned weights are frozen at. Zeros matter because those weights were on their way to zero.
+
+large_final masks, kept weights rewound; with the supplement's variants, which treat kept weights alike or reverse the
+rule, and a control that sets as many zeros at random places.
+"""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from analysis.claims import Claim
+from analysis.treatment_figure import treatment_figure
+from supermask.lottery import Treatment
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
+RULE = "zero if moved to zero, else initial"
+TREATMENTS = {
+    "zero": Treatment(),
+    "initial value": Treatment(pruned="init"),
+    RULE: Treatment(pruned="zero_if_shrunk"),
+    "the reverse of that": Treatment(pruned="zero_if_grown"),
+    "as many zeros at random": Treatment(pruned="zero_at_random"),
+    "the rule, kept weights too": Treatment(kept="rewind_or_zero", pruned="zero_if_shrunk"),
+    "kept weights by the rule, pruned at zero": Treatment(kept="rewind_or_zero"),
+}
+
+
+def _beats(sentence: str, published: str, first: str, second: str) -> Claim:
+    return Claim(
+        f"{sentence}, on average over the levels below 50% of the weights",
+        published,
+        {"treatment": first},
+        {"treatment": second},
+        below=0.5,
+        every_level=False,
+    )
+
+
+CLAIMS = (
+    _beats(
+        "pruned weights frozen at 0 do better than frozen at their initial value",
+        "Zhou et al. 2019, figure 2: for Conv2, Conv4 and Conv6",
+        "zero",
+        "initial value",
+    ),
+    _beats(
+        "freezing by the direction of movement does better than freezing at 0",
+        "Zhou et al. 2019, figure 3: better than either alone",
+        RULE,
+        "zero",
+    ),
+    _beats(
+        "freezing by the direction of movement does better than freezing at the initial value",
+        "Zhou et al. 2019, figure 3: better than either alone",
+        RULE,
+        "initial value",
+    ),
+    _beats(
+        "the reversed rule does worse than the rule",
+        "Zhou et al. 2019, supplement",
+        RULE,
+        "the reverse of that",
+    ),
+    _beats(
+        "it is which weights are zero that matters: the rule beats as many zeros at random",
+        "Zhou et al. 2019, supplement",
+        RULE,
+        "as many zeros at random",
+    ),
+)
+
+
+def draw(table: pd.DataFrame, caption: str) -> "Picture":
+    """All treatments; the differences are small, so the right panel carries the weight."""
+    from analysis import plots
+
+    return plots.whole_and_top(table, caption, "What pruned weights are frozen at")[0]
+
+
+FIGURE = treatment_figure(
+    "mask-0-actions", "Mask-0 actions: what pruned weights are frozen at", "pruned", TREATMENTS, draw, CLAIMS
+)

@@ -1,0 +1,82 @@
+"""The supplement's comparison: criteria that look at the sign, trained iteratively.
+
+large_final and magnitude_increase, each also restricted to weights that kept their sign or to those that flipped it.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from analysis.claims import Claim
+from analysis.figure import Figure
+from analysis.studies import Study
+from figures import mask_criteria
+from supermask.lottery import Treatment
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
+CRITERIA = (
+    "large_final",
+    "large_final_same_sign",
+    "large_final_diff_sign",
+    "magnitude_increase",
+    "magnitude_increase_same_sign",
+    "magnitude_increase_diff_sign",
+    "random",
+)
+
+
+def _claims(criterion: str) -> tuple[Claim, Claim]:
+    published = "Zhou et al. 2019, supplement"
+    same, diff = {"criterion": f"{criterion}_same_sign"}, {"criterion": f"{criterion}_diff_sign"}
+    return (
+        Claim(
+            f"{criterion} of weights that kept their sign beats that of weights that flipped it, "
+            "at every level below 20% of the weights",
+            published,
+            same,
+            diff,
+            below=0.20,
+        ),
+        Claim(
+            f"leaving out weights that flipped costs nothing: {criterion}_same_sign is less than a point below "
+            f"{criterion}, on average over the levels above 2% of the weights",
+            published,
+            same,
+            {"criterion": criterion},
+            above=0.02,
+            below=0.99,
+            margin=-0.01,
+            every_level=False,
+        ),
+    )
+
+
+CLAIMS = (*_claims("large_final"), *_claims("magnitude_increase"))
+
+
+def study(names: Sequence[str]) -> Study:
+    """Iterative pruning with each criterion."""
+    return Study(treatments=tuple(Treatment(criterion=name) for name in names))
+
+
+def draw(table: pd.DataFrame, caption: str) -> "Picture":
+    """All of the range on the left, its top on the right."""
+    from analysis import plots
+
+    return plots.whole_and_top(table, caption, "Criteria that look at the sign, trained iteratively", by="criterion")[0]
+
+
+FIGURE = Figure(
+    "sign-criteria",
+    "Criteria that look at the sign",
+    "criterion",
+    CRITERIA,
+    study,
+    mask_criteria.tabulate,
+    draw,
+    mask_criteria.summarise,
+    CLAIMS,
+)

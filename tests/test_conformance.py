@@ -1,0 +1,15 @@
+"""One test over every registered criterion and action: what all of them promise."""
+
+import pytest
+
+from analysis.conformance import CHECKS
+from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
+from supermask.criteria import CRITERIA
+
+MEMBERS = [*CRITERIA.values(), *KEPT_ACTIONS.values(), *PRUNED_ACTIONS.values()]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("member", MEMBERS, ids=lambda member: member.name)
+def test_every_member_keeps_every_promise(member, check):
+    check(member)

@@ -1,0 +1,113 @@
+"""Criteria and actions of one's own: found, checked, shown, and stored apart."""
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from analysis.cli import FAILED, MISUSED, OK, run_command
+from analysis.errors import UsageError
+from analysis.plugins import load_plugin
+from figures.catalogue import CATALOGUE
+
+COMMAND = [sys.executable, "-c", "from figures.command import main; main()"]
+
+GOOD = '''
+import jax.numpy as jnp
+from supermask.plugins import criterion, kept_action, pruned_action
+
+@criterion("|wf / wi|")
+def relative_growth(w_initial, w_final):
+    """How much a weight grew, relative to its start."""
+    return jnp.abs(w_final) / (jnp.abs(w_initial) + 1e-12)
+
+@kept_action
+def half(w_initial):
+    """Half the initial value."""
+    return w_initial / 2
+
+@pruned_action
+def tenth(w_initial):
+    """A tenth of the initial value."""
+    return w_initial / 10
+'''
+
+BAD = """
+import jax.numpy as jnp
+from supermask.plugins import criterion
+
+@criterion("place")
+def by_place(w_initial):
+    return jnp.arange(w_initial.size, dtype=jnp.float32).reshape(w_initial.shape)
+"""
+
+
+def written(folder, text, name="mine.py"):
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_a_plugins_members_are_found_and_nothing_it_imported_is(tmp_path):
+    plugin = load_plugin(written(tmp_path, GOOD))
+    assert [member.name for member in plugin.members()] == ["relative_growth", "half", "tenth"]
+    assert len({member.source for member in plugin.members()}) == 1
+    other = load_plugin(written(tmp_path, GOOD + "\n# changed", "other.py"))
+    assert other.criteria[0].source != plugin.criteria[0].source, "another file, other results"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "defines nothing"),
+        ("from supermask.criteria import movement", "defines nothing"),
+        ("1 / 0", "raised ZeroDivisionError: division by zero"),
+        ("def broken(:", "raised SyntaxError"),
+        (GOOD.replace("relative_growth", "movement"), "defines 'movement', a name that is taken"),
+        (GOOD.replace("w_final):", "hessian):"), "raised ValueError: criterion relative_growth"),
+    ],
+)
+def test_a_plugin_that_cannot_be_used_says_why(tmp_path, text, message):
+    with pytest.raises(UsageError, match=message):
+        load_plugin(written(tmp_path, text))
+
+
+def test_a_file_that_is_not_there_or_not_python(tmp_path):
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_plugin(tmp_path / "none.py")
+    with pytest.raises(UsageError, match=r"its name should end in \.py"):
+        load_plugin(written(tmp_path, GOOD, "plugin.txt"))
+
+
+def test_check_plugin_tells_what_holds_and_what_does_not(tmp_path, capsys):
+    assert run_command(["check-plugin", str(written(tmp_path, GOOD))], CATALOGUE) == OK
+    assert "failed" not in capsys.readouterr().out
+    assert run_command(["check-plugin", str(written(tmp_path, BAD, "bad.py"))], CATALOGUE) == FAILED
+    shown = capsys.readouterr().out
+    assert "by_place: order of weights does not matter: failed" in shown
+    assert "by_place: is documented: failed: its function has no docstring" in shown
+    assert "by_place: same key same bits: passed" in shown
+    assert run_command(["check-plugin", str(tmp_path / "none.py")], CATALOGUE) == MISUSED
+
+
+def test_a_plugin_is_in_help_and_in_every_figure_of_its_kind(tmp_path):
+    path = written(tmp_path, GOOD)
+    shown = subprocess.run(
+        [*COMMAND, "reproduce", "--help", "--plugin", str(path)], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    assert "from the plugin: relative_growth, half, tenth" in shown
+    small = ["--dataset", "digits", "--epochs", "1", "--rounds", "1", "--seeds", "1", "--results", str(tmp_path / "r")]
+    names = ["mask-criteria", "supermasks-at-init", "criteria-plane", "mask-1-actions", "mask-0-actions"]
+    subprocess.run(
+        [*COMMAND, "reproduce", *names, *small, "--plugin", str(path)], capture_output=True, timeout=300, check=True
+    )
+    for name, column, member in (
+        ("mask-criteria", "criterion", "relative_growth"),
+        ("supermasks-at-init", "criterion", "relative_growth"),
+        ("criteria-plane", "criterion", "relative_growth"),
+        ("mask-1-actions", "treatment", "half"),
+        ("mask-0-actions", "treatment", "tenth"),
+    ):
+        table = pd.read_csv(tmp_path / "r" / "figures" / f"{name}-fc-digits-quick.csv")
+        assert member in set(table[column])

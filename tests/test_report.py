@@ -1,0 +1,104 @@
+"""The report, through its content: every figure, verdicts, alt texts, nothing from elsewhere."""
+
+import base64
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from analysis import runner
+from analysis.protocols import Changes, protocol
+from analysis.report import METHOD, Subject, write_report
+from analysis.store import Store
+from analysis.studies import Experiment
+from figures.catalogue import CATALOGUE
+
+
+class Page(HTMLParser):
+    """Collects what the checks ask about."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.images: list[dict[str, str]] = []
+        self.references: list[str] = []
+        self.headings: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        named = dict(attributes)
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+        if tag == "img":
+            self.images.append(named)
+        self.references += [named[name] for name in ("src", "href", "action") if name in named]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, "well formed"
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("h1", "h2"):
+            self.headings.append(data.strip())
+
+
+@pytest.fixture(scope="module")
+def reported(digits, tmp_path_factory):
+    """A report on two figures that are stored and one that is not."""
+    folder = tmp_path_factory.mktemp("reported")
+    changes = Changes(dataset="digits", epochs=4, rounds=2, seeds=3, rates={"dense": 0.8, "output": 0.5})
+    experiment = Experiment(protocol("quick", changes=changes), digits)
+    figures = {name: CATALOGUE[name].load() for name in ("mask-criteria", "supermasks-at-init", "mask-0-actions")}
+    subjects = [Subject(f, CATALOGUE[n].paper, f.names, f"supermask reproduce {n}") for n, f in figures.items()]
+    with Store(folder / "results") as store:
+        for subject in subjects[:2]:
+            runner.run(experiment, subject.study, store)
+        sections = write_report(experiment, subjects, store, folder / "report.html")
+    return folder, sections
+
+
+def test_the_page_needs_nothing_from_elsewhere(reported):
+    page = Page((reported[0] / "report.html").read_text())
+    assert page.open == []
+    assert all(reference.startswith(("data:image/svg+xml;base64,", "#")) for reference in page.references)
+    for image in page.images:
+        assert base64.b64decode(image["src"].split(",")[1]).startswith(b"<?xml")
+
+
+def test_every_picture_has_words_for_those_who_do_not_see_it(reported):
+    page = Page((reported[0] / "report.html").read_text())
+    assert len(page.images) == 2
+    for image in page.images:
+        assert "Shown: large_final" in image["alt"]
+        assert "Found: " in image["alt"]
+
+
+def test_every_claim_has_a_verdict_and_its_numbers(reported):
+    text = (reported[0] / "report.html").read_text()
+    for section in reported[1][:2]:
+        figure = CATALOGUE[section.name].load()
+        assert len(section.claims) == len(figure.claims)
+        for row in section.claims:
+            assert row["verdict"] in ("reproduced", "not reproduced", "not enough data")
+            assert re.fullmatch(r"[+-]\d+\.\d points \[[+-]\d+\.\d, [+-]\d+\.\d\]", row["effect"])
+            assert row["seeds"] == "3"
+    assert METHOD.split(".")[0] in text
+
+
+def test_what_is_not_stored_is_named_with_the_command_that_trains_it(reported):
+    section = reported[1][2]
+    assert section.missing == 3 * 2 * 6
+    text = (reported[0] / "report.html").read_text()
+    assert "Not drawn: 36 of its results are not stored" in text
+    assert "supermask reproduce mask-0-actions" in text
+
+
+def test_the_markdown_says_the_same_and_its_pictures_are_there(reported):
+    text = (reported[0] / "report.md").read_text()
+    for section in reported[1][:2]:
+        for row in section.claims:
+            assert row["sentence"] in text
+            assert f"**{row['verdict']}**" in text
+    links = re.findall(r"\]\(([^)]+\.png)\)", text)
+    assert len(links) == 2
+    for link in links:
+        assert (reported[0] / link).exists()

@@ -1,0 +1,114 @@
+"""The tidy table, and merging: nothing double, nothing lost, conflicts refused."""
+
+import json
+import sqlite3
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import runner
+from analysis.cli import FAILED, MISUSED, OK, run_command
+from analysis.errors import StoreError, UsageError
+from analysis.protocols import Changes, protocol
+from analysis.store import Store
+from analysis.studies import Experiment, Study, Untrained
+from analysis.tables import COLUMNS, merge, tidy_table
+from figures.catalogue import CATALOGUE
+from supermask.lottery import Treatment
+
+
+def fill(folder, digits, seeds: int, criterion: str) -> None:
+    changes = Changes(dataset="digits", epochs=1, rounds=1, seeds=seeds)
+    study = Study((Treatment(criterion),), (Untrained(criterion),))
+    with Store(folder) as store:
+        runner.run(Experiment(protocol("quick", changes=changes), digits), study, store)
+
+
+@pytest.fixture(scope="module")
+def folders(digits, tmp_path_factory):
+    """Two folders that share round 0 of seed 0."""
+    base = tmp_path_factory.mktemp("folders")
+    fill(base / "first", digits, 1, "movement")
+    fill(base / "second", digits, 2, "random")
+    return base
+
+
+def test_a_row_a_result_and_metric_with_the_whole_description(folders):
+    with Store(folders / "first") as store:
+        table = tidy_table(store)
+    assert tuple(table.columns) == COLUMNS
+    assert not table.duplicated(["id", "metric"]).any()
+    assert table["id"].nunique() == 1 + 1 + 2
+    pruned = table[(table["criterion"] == "movement") & (table["kind"] == "training")]
+    assert set(pruned["kept"]) == {"rewind"}
+    assert set(pruned["rate_dense"]) == {0.36}
+    assert set(table[table["kind"] == "untrained"]["round"]) == {0, 1}
+    assert table[["jax", "numpy", "backend", "data_digest"]].notna().all().all()
+
+
+def test_conditions_choose_rows(folders):
+    with Store(folders / "first") as store:
+        table = tidy_table(store, ["metric=test_accuracy", "kind=training"])
+        assert len(table) == 2
+        assert tidy_table(store, ["criterion=none"]).empty
+        with pytest.raises(UsageError, match="it should read like criterion=large_final"):
+            tidy_table(store, ["criterion"])
+        with pytest.raises(UsageError, match=r"where 'criterium' is unknown \(did you mean criterion\?\)"):
+            tidy_table(store, ["criterium=random"])
+
+
+def test_merging_takes_over_what_is_new_and_recognises_what_is_not(folders, tmp_path):
+    with Store(tmp_path / "merged") as store:
+        assert merge(store, folders / "first") == (4, 0)
+        assert merge(store, folders / "second") == (2 + 2 + 4 - 1, 1), "round 0 of seed 0 is in both"
+        assert merge(store, folders / "second") == (0, 8)
+        tables = []
+        for name in ("first", "second"):
+            with Store(folders / name) as source:
+                tables.append(tidy_table(source))
+                for result in source.everything():
+                    if result.arrays_sha256:
+                        theirs, ours = source.arrays(result.id), store.arrays(result.id)
+                        assert all(np.array_equal(theirs[n], ours[n], equal_nan=True) for n in theirs)
+        expected = pd.concat(tables).drop_duplicates(["id", "metric"])
+        found = tidy_table(store)
+        columns = ["id", "metric", "value"]
+        pd.testing.assert_frame_equal(
+            found[columns].sort_values(columns, ignore_index=True),
+            expected[columns].sort_values(columns, ignore_index=True),
+        )
+
+
+def test_a_conflict_is_refused_with_both_provenances_before_anything_is_copied(folders, tmp_path, digits):
+    fill(tmp_path / "mine", digits, 1, "movement")
+    with sqlite3.connect(tmp_path / "mine" / "results.sqlite") as database:
+        rows = database.execute("SELECT id, metrics FROM results").fetchall()
+        for id_, metrics in rows:
+            changed = json.dumps(json.loads(metrics) | {"test_accuracy": 0.123}, sort_keys=True)
+            database.execute("UPDATE results SET metrics = ? WHERE id = ?", (changed, id_))
+        made = json.loads(database.execute("SELECT made_with FROM provenance").fetchone()[0])
+        database.execute("UPDATE provenance SET made_with = ?", (json.dumps(made | {"jax": "0.0"}),))
+    database.close()
+    with Store(tmp_path / "mine") as store:
+        before = len(list(store.everything()))
+        with pytest.raises(StoreError, match=r"differs between .*0\.1230 here.*jax: '0\.0' here"):
+            merge(store, folders / "first")
+        assert len(list(store.everything())) == before
+
+
+def test_merging_what_is_no_results_folder_is_refused(tmp_path):
+    with Store(tmp_path / "mine") as store, pytest.raises(StoreError, match="is not a results folder"):
+        merge(store, tmp_path)
+
+
+def test_the_command_writes_the_table_and_merges(folders, tmp_path, capsys):
+    arguments = ["results", "--results", str(folders / "first"), "--csv", str(tmp_path / "all.csv")]
+    assert run_command([*arguments, "--where", "metric=test_accuracy"], CATALOGUE) == OK
+    assert len(pd.read_csv(tmp_path / "all.csv")) == 4
+    merged = ["results", "--results", str(tmp_path / "new"), "--merge", str(folders / "first")]
+    assert run_command(merged, CATALOGUE) == OK
+    assert "4 results taken over" in capsys.readouterr().out
+    assert run_command(["results", "--results", str(tmp_path / "none")], CATALOGUE) == MISUSED
+    assert "is not a results folder" in capsys.readouterr().err
+    assert run_command([*merged[:-1], str(tmp_path / "nowhere")], CATALOGUE) == FAILED
