@@ -74,7 +74,7 @@ def write(figure: Figure, table: pd.DataFrame, experiment: Experiment, folder: P
     folder.mkdir(parents=True, exist_ok=True)
     base = stem(figure, experiment)
     paths = [folder / f"{base}.{ending}" for ending in ("csv", "svg", "png")]
-    text = table.to_csv(index=False)
+    text = table.to_csv(index=False, float_format="%.9g")  # enough to tell any two float32 apart
     paths[0].write_text(text)
     with matplotlib.rc_context({"svg.hashsalt": base, "svg.fonttype": "none"}):
         picture = figure.draw(pd.read_csv(io.StringIO(text)), caption(experiment))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CRITERIA = tuple(criterion.name for criterion in (*EIGHT, *SIGN_AWARE))
 LAYER = "hidden2"
 KEPT = 0.3
-BINS = 81
+BINS = 61
 
 
 def study(names: Sequence[str]) -> Study:
