@@ -168,7 +168,7 @@ def _flips(axes: "Axes", rows: pd.DataFrame, layers: Sequence[str]) -> None:
     palette = [plots.Style(colour, marker) for colour, marker in looks]
     for index, layer in enumerate(layers):
         plots.seed_band(axes, rows[rows["layer"] == layer], "flipped", palette[index % len(palette)], layer, 100)
-    plots.remaining_axis(axes, rows, "kept weights with another sign than at first, %")
+    plots.remaining_axis(axes, rows, "kept weights whose sign flipped, %")
     axes.set_ylim(bottom=0)
     axes.legend(fontsize=8, frameon=False)
 

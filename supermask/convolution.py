@@ -52,7 +52,7 @@ def conv_relu(
     default backend. Temporary memory is small beside the result's own; to bound that, pass many images in parts.
 
     Raises ValueError where the method is unknown or doesn't serve the dtype (Winograd's loses too much below float32),
-    where shapes don't fit each other, and where images to pool are less than 2 high or wide.
+    where shapes don't fit each other or are empty, and where images to pool are less than 2 high or wide.
     """
     _check(x, kernel, bias, pool, method)
     if method == "auto":
@@ -92,6 +92,8 @@ def _check(x: Array, kernel: Array, bias: Array, pool: bool, method: str) -> Non
         raise ValueError(f"kernel has shape {kernel.shape}; allowed for this x: (3, 3, {channels}, features)")
     if bias.shape != (features,):
         raise ValueError(f"bias has shape {bias.shape}; allowed for this kernel: ({features},)")
+    if 0 in (*x.shape, features):
+        raise ValueError(f"x has shape {x.shape} for {features} features; allowed: 1 or more of everything")
     if pool and min(x.shape[1:3]) < 2:
         raise ValueError(f"x has shape {x.shape}; allowed with pool: a height and width of 2 or more")
     if method not in ("auto", *_LAYERS):

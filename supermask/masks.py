@@ -102,7 +102,9 @@ def rank_layers(key: Key[Array, ""], scores: Scores, masks: Masks) -> dict[str, 
     }
 
 
-def one_shot(layer_ranks: Mapping[str, Int32[Array, "..."]], kept: Mapping[str, Int[Array, ""] | int]) -> Masks:
+def one_shot(
+    layer_ranks: Mapping[str, Int32[Array | np.ndarray, "..."]], kept: Mapping[str, Int[Array, ""] | int]
+) -> Masks:
     """Masks that keep the `kept[layer]` best-ranked weights of each layer, in one step and at any level."""
     return {layer: layer_ranks[layer] < kept[layer] for layer in layer_ranks}
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from supermask.actions import constant_same_sign
+from supermask.masks import one_shot
 from supermask.networks import AnyArray, Kernels, Params, kernels_of, with_kernels
 
 WEIGHTS = ("initial", "signed_constant")
@@ -43,9 +44,8 @@ def masked_networks(
     places = {layer: np.asarray(rank) for layer, rank in ranks.items()}
 
     def network(level: Mapping[str, int]) -> Params:
-        kept: Kernels = {
-            layer: np.where(places[layer] < count, on_host[layer], np.float32(0)) for layer, count in level.items()
-        }
+        masks = one_shot(places, level)
+        kept: Kernels = {layer: np.where(mask, on_host[layer], np.float32(0)) for layer, mask in masks.items()}
         return with_kernels(params, kept)
 
     return [network(level) for level in levels]

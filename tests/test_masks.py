@@ -87,6 +87,20 @@ def test_prune_removes_exactly_the_floor_of_each_layer_and_nests(key, first, sec
         mask = after
 
 
+@given(KEYS, SCORES, DECIMALS, DECIMALS)
+def test_one_ranking_serves_every_level_and_levels_nest(key, scores, first, second):
+    layers = {"hidden1": jnp.asarray(scores), "output": jnp.asarray(scores[::-1])}
+    full = masks.full_masks(layers)
+    ranks = masks.rank_layers(key, layers, full)
+    counts = [{n: masks.share(fraction, scores.size) for n in layers} for fraction in sorted((first, second))]
+    fewer, more = (masks.one_shot(ranks, count) for count in counts)
+    direct = masks.keep_best_of_layers(key, layers, full, counts[0])
+    for layer in layers:
+        assert int(fewer[layer].sum()) == counts[0][layer]
+        assert not (fewer[layer] & ~more[layer]).any()
+        np.testing.assert_array_equal(fewer[layer], direct[layer])
+
+
 def test_prune_leaves_a_layer_without_a_rate_as_it_is():
     scores = {"hidden1": jnp.ones((4, 4)), "output": jnp.ones((4, 2))}
     pruned = masks.prune(derive_key(0, Purpose.TIES), scores, masks.full_masks(scores), {"hidden1": 0.5})
