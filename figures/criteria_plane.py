@@ -36,7 +36,8 @@ def study(names: Sequence[str]) -> Study:
 
 
 def tabulate(results: Results) -> pd.DataFrame:
-    """One row a (criterion, cell of the plane): its centre, the weights in it, how many are kept, and its region.
+    """One row a (criterion, cell of the plane): its centre, the weights in it, how many are kept and how many of those
+    have their initial sign, and its region.
 
     `in_region` is 1 where the criterion's score at the cell's centre reaches the threshold that keeps the share `kept`
     of the layer's weights. Criteria that do not score a point of the plane by its position alone have no region.
@@ -50,7 +51,10 @@ def tabulate(results: Results) -> pd.DataFrame:
     tables = []
     for name in results.names:
         kept, region = _region(name, w_initial, w_final, grid_initial, grid_final)
-        kept_counts = np.histogram2d(w_initial[kept], w_final[kept], bins=edges)[0].astype(int)
+        signed = kept & (w_initial * w_final > 0)
+        of_kept, of_signed = (
+            np.histogram2d(w_initial[some], w_final[some], bins=edges)[0].astype(int) for some in (kept, signed)
+        )
         tables.append(
             pd.DataFrame(
                 {
@@ -58,7 +62,8 @@ def tabulate(results: Results) -> pd.DataFrame:
                     "w_initial": grid_initial,
                     "w_final": grid_final,
                     "weights": counts.ravel(),
-                    "kept": kept_counts.ravel(),
+                    "kept": of_kept.ravel(),
+                    "kept_same_sign": of_signed.ravel(),
                     "in_region": region.astype(int),
                 }
             )
@@ -150,11 +155,10 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     rows = {}
     for name in plots.ordered(table["criterion"]):
         own = table[table["criterion"] == name]
-        same = own[own["w_initial"] * own["w_final"] > 0]
         total = own["kept"].sum()
         rows[name] = {
             "kept, %": 100 * total / own["weights"].sum(),
-            "of those with their initial sign, %": 100 * same["kept"].sum() / total,
+            "of those with their initial sign, %": 100 * own["kept_same_sign"].sum() / total,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("criterion")
 

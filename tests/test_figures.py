@@ -140,6 +140,13 @@ def test_regions_hold_the_weights_that_are_kept(tables, criterion):
     assert np.average(agree, weights=own["weights"]) > 0.9
 
 
+def test_of_a_same_sign_region_every_kept_weight_has_its_sign(tables):
+    table = tables["criteria-plane"]
+    share = criteria_plane.summarise(table)["of those with their initial sign, %"]
+    assert share["large_final_same_sign"] == 100
+    assert share["random"] < 100
+
+
 def test_the_plane_refuses_criteria_that_go_by_gradients():
     with pytest.raises(ValueError, match="criteria has snip"):
         criteria_plane.study(["large_final", "snip"])
