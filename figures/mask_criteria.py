@@ -13,24 +13,13 @@ from analysis.claims import Claim
 from analysis.figure import Figure
 from analysis.results import Results
 from analysis.studies import Study
+from supermask.criteria import EIGHT
 from supermask.lottery import Treatment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
-CRITERIA = (
-    "large_final",
-    "small_final",
-    "large_init",
-    "small_init",
-    "large_init_large_final",
-    "small_init_small_final",
-    "magnitude_increase",
-    "movement",
-    "random",
-    "large_final_same_sign",
-    "large_final_diff_sign",
-)
+CRITERIA = (*(criterion.name for criterion in EIGHT), "random", "large_final_same_sign", "large_final_diff_sign")
 STARRED = ("large_final", "magnitude_increase")
 """The paper's stars mark where these two differ."""
 

@@ -13,26 +13,13 @@ from analysis.claims import Claim
 from analysis.figure import Figure
 from analysis.results import Results
 from analysis.studies import Study, Untrained
+from figures import mask_criteria
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Picture
 
-CRITERIA = (
-    "large_final",
-    "small_final",
-    "large_init",
-    "small_init",
-    "large_init_large_final",
-    "small_init_small_final",
-    "magnitude_increase",
-    "movement",
-    "random",
-    "large_final_same_sign",
-    "large_final_diff_sign",
-    "magnitude_increase_same_sign",
-    "magnitude_increase_diff_sign",
-)
+CRITERIA = (*mask_criteria.CRITERIA, "magnitude_increase_same_sign", "magnitude_increase_diff_sign")
 SHORT = {"initial": "initial", "signed_constant": "S.C."}
 TITLES = {"initial": "mask on initial weights", "signed_constant": "mask on signed constants"}
 
