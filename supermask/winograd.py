@@ -11,7 +11,7 @@ Lavin & Gray 2015 (arXiv 1509.09308); in float32 the relative error is about 2e-
 
 How this is written matters to XLA's CPU backend. Each intermediate is written with `dynamic_update_slice` into a
 workspace that rides in the carry of a loop over chunks of images: as pad, stack or concatenate, the same sums get fused
-into loops that make training 1.5 times slower. A chunk's workspaces fit a core's cache, which sets its size.
+into loops that make training up to 1.6 times slower. A chunk's workspaces fit a core's cache, which sets its size.
 """
 
 from collections.abc import Sequence
@@ -27,6 +27,7 @@ TILE = 4  # side of an output tile
 POINTS = 6  # side of a patch, and of the transforms
 TILES_A_CHUNK = 48  # one image of 32×32, 3 of 16×16, 12 of 8×8
 
+# Lavin & Gray's matrices.
 B_TRANSPOSED = (
     (4, 0, -5, 0, 1, 0),
     (0, -4, -4, 1, 1, 0),
