@@ -1,6 +1,6 @@
 """A study's stored results as tables: what figures are drawn from."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 
 import pandas as pd
 
@@ -26,13 +26,14 @@ class Results:
     study: Study
     store: Store
     names: tuple[str, ...]
+    _round_zero: dict[int, tuple[Params, Params]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def trainings(self) -> pd.DataFrame:
         """One row a training: the treatment's fields, seed, round, and metrics; round 0 once a seed, as 'unpruned'."""
         protocol = self.experiment.protocol
         rows = []
         for seed in self.experiment.seeds:
-            nothing = dict.fromkeys((field.name for field in fields(Treatment)), UNPRUNED)
+            nothing = dict.fromkeys((choice.name for choice in fields(Treatment)), UNPRUNED)
             rows.append(nothing | {"seed": seed, "round": 0} | self._metrics(None, seed, 0))
             for treatment in self.study.treatments:
                 for round_ in range(1, protocol.rounds + 1):
@@ -52,9 +53,11 @@ class Results:
         return self.labelled(pd.DataFrame(rows))
 
     def unpruned_weights(self, seed: int) -> tuple[Params, Params]:
-        """Initial and final parameters of round 0."""
-        description = self.experiment.describe_training(None, seed, 0)
-        return decode_round_zero(self.store.arrays(identity(description)))
+        """Initial and final parameters of round 0, read once: every later round is decoded against them."""
+        if seed not in self._round_zero:
+            description = self.experiment.describe_training(None, seed, 0)
+            self._round_zero[seed] = decode_round_zero(self.store.arrays(identity(description)))
+        return self._round_zero[seed]
 
     def end_of_round(self, treatment: Treatment, seed: int, round_: int) -> tuple[Masks, Kernels]:
         """Masks of a later round, and kernels at its end."""

@@ -3,16 +3,13 @@
 large_final and magnitude_increase, each also restricted to weights that kept their sign or to those that flipped it.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from analysis.claims import Claim
 from analysis.figure import Figure
-from analysis.studies import Study
 from figures import mask_criteria
-from supermask.lottery import Treatment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
@@ -57,11 +54,6 @@ def _claims(criterion: str) -> tuple[Claim, Claim]:
 CLAIMS = (*_claims("large_final"), *_claims("magnitude_increase"))
 
 
-def study(names: Sequence[str]) -> Study:
-    """Iterative pruning with each criterion."""
-    return Study(treatments=tuple(Treatment(criterion=name) for name in names))
-
-
 def draw(table: pd.DataFrame, caption: str) -> "Picture":
     """All of the range on the left, its top on the right."""
     from analysis import plots
@@ -74,7 +66,7 @@ FIGURE = Figure(
     "Criteria that look at the sign",
     "criterion",
     CRITERIA,
-    study,
+    mask_criteria.study,
     mask_criteria.tabulate,
     draw,
     mask_criteria.summarise,
