@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from supermask import masks as mask_functions
+from supermask.learned_masks import LearnedOutcome
 from supermask.lottery import RoundRecord
 from supermask.masks import Masks
 from supermask.networks import Kernels, Params, kernels_of
@@ -37,6 +38,18 @@ def encode(record: RoundRecord, initial: Params) -> Arrays:
 
 
 CURVES = ("evaluated_at", "validation_loss", "validation_accuracy")
+
+
+def encode_learned(outcome: LearnedOutcome) -> Arrays:
+    """The arrays of a learned mask: its logits (or scores), and the curves of its training."""
+    arrays = {f"logits.{layer}": np.asarray(values) for layer, values in outcome.logits.items()}
+    arrays["curve.evaluated_at"] = np.asarray(outcome.evaluated_at)
+    return arrays | {f"curve.{name}": np.asarray(curve) for name, curve in outcome.curves._asdict().items()}
+
+
+def decode_logits(arrays: Mapping[str, np.ndarray]) -> Kernels:
+    """The logits (or scores) of a learned mask."""
+    return {name.removeprefix("logits."): array for name, array in arrays.items() if name.startswith("logits.")}
 
 
 def decode_round_zero(arrays: Mapping[str, np.ndarray]) -> tuple[Params, Params]:

@@ -44,8 +44,8 @@ class Claim:
 
     sentence: str
     published: str
-    first: Mapping[str, str]
-    second: Mapping[str, str]
+    first: Mapping[str, str | float]
+    second: Mapping[str, str | float]
     metric: str = "test_accuracy"
     above: float = 0.0
     below: float = 1.0

@@ -19,7 +19,7 @@ OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 EXAMPLES = """\
 examples:
-  supermask reproduce                                  every figure, quick protocol, embedded digits: ten minutes
+  supermask reproduce                                  every figure, quick protocol, embedded digits: six minutes
   supermask reproduce mask-criteria --dry-run          what that would train, and how long it would take here
   supermask reproduce mask-criteria --protocol short --data-dir ~/data
                                                        full MNIST, 24 rounds, five seeds: half an hour on two cores
@@ -122,6 +122,7 @@ def _parser(catalogue: Catalogue) -> argparse.ArgumentParser:
     _add_reproduce(commands, catalogue)
     _add_report(commands, catalogue)
     _add_results(commands)
+    _add_packing(commands)
     figures = commands.add_parser(
         "figures",
         help="list the figures: what they need and what of it is stored",
@@ -198,6 +199,45 @@ def _add_results(commands: "argparse._SubParsersAction[_Parser]") -> None:
     results.set_defaults(command=_results)
 
 
+def _add_packing(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    pack = commands.add_parser(
+        "pack",
+        help="store a learned supermask as one small file: its mask and its seed",
+        description="Packs a learned mask: an untrained network is its seed and its mask, so that is all the file has.",
+        epilog="examples:\n  supermask pack best digits.mask\n  supermask pack 3f9c --sample 0 digits.mask",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    pack.add_argument(
+        "run", metavar="RUN", help="a learned mask's id or its beginning, or best: see docs/supermasks.md"
+    )
+    pack.add_argument("file", type=Path, metavar="FILE", help="the file to write")
+    pack.add_argument(
+        "--sample", type=int, metavar="N", help="one of the ten drawn masks, 0 to 9, in place of the rounded one"
+    )
+    _add_results_folder(pack)
+    pack.set_defaults(command=_pack)
+    unpack = commands.add_parser(
+        "unpack",
+        help="rebuild a packed network, bit for bit",
+        description="Rebuilds the network of a packed file and writes its parameters as safetensors.",
+        epilog="example:\n  supermask unpack digits.mask digits.safetensors",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    unpack.add_argument("file", type=Path, metavar="FILE", help="the packed file")
+    unpack.add_argument("output", type=Path, metavar="OUTPUT", help="the safetensors file to write")
+    unpack.set_defaults(command=_unpack)
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="the accuracy of a packed network",
+        description="Rebuilds the network of a packed file and prints its accuracy on validation and test images.",
+        epilog="example:\n  supermask evaluate digits.mask",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    evaluate.add_argument("file", type=Path, metavar="FILE", help="the packed file")
+    _add_data_dir(evaluate)
+    evaluate.set_defaults(command=_evaluate)
+
+
 def _listing(catalogue: Catalogue) -> str:
     width = max(map(len, catalogue))
     lines = [f"  {name:{width}}  {entry.paper}: {entry.title}" for name, entry in catalogue.items()]
@@ -214,19 +254,24 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     add("--seeds", type=int, metavar="N", help="seeds 0 to N-1 (default: the protocol's)")
     add("--rounds", type=int, metavar="N", help="rounds of pruning (default: the protocol's)")
     add("--epochs", type=float, metavar="N", help="epochs a round (default: the protocol's)")
+    add("--mask-epochs", type=float, metavar="N", help="epochs that masks are learned for (default: the protocol's)")
     add("--rates", metavar="KIND=F,...", help="fractions pruned a round, such as dense=0.2,output=0.1")
     add(
         "--criteria", nargs="+", metavar="NAME", help="mask criteria of figures that compare them (default: each's own)"
     )
     add("--dataset", metavar="NAME", help="digits, mnist5k, mnist, fashion-mnist or cifar10 (default: the protocol's)")
-    add(
+    _add_data_dir(parser)
+    add("--plugin", type=Path, metavar="FILE", help="Python file with criteria or actions of your own; it is run")
+    _add_results_folder(parser)
+
+
+def _add_data_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--data-dir",
         type=Path,
         metavar="DIR",
         help="where full data sets are (default: $SUPERMASK_DATA, then the cache)",
     )
-    add("--plugin", type=Path, metavar="FILE", help="Python file with criteria or actions of your own; it is run")
-    _add_results_folder(parser)
 
 
 def _add_results_folder(parser: argparse.ArgumentParser) -> None:
@@ -271,6 +316,27 @@ def _bench(options: argparse.Namespace, catalogue: Catalogue) -> int:
     from analysis.bench import bench
 
     bench(options.network, options.pairs, options.steps)
+    return OK
+
+
+def _pack(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    from analysis.packing import pack_result
+
+    pack_result(options.results, options.run, options.file, options.sample)
+    return OK
+
+
+def _unpack(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    from analysis.packing import unpack_file
+
+    unpack_file(options.file, options.output)
+    return OK
+
+
+def _evaluate(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    from analysis.packing import evaluate_file
+
+    evaluate_file(options.file, options.data_dir)
     return OK
 
 
@@ -327,7 +393,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
     if options.dataset is not None:
         choose("dataset", options.dataset, DATASETS)
     rates = None if options.rates is None else parse_rates(options.rates)
-    changes = Changes(options.dataset, options.seeds, options.rounds, options.epochs, rates)
+    changes = Changes(options.dataset, options.seeds, options.rounds, options.epochs, rates, options.mask_epochs)
     return Request(
         figures={name: catalogue[name].load() for name in names},
         protocol=protocol(options.protocol, options.network, changes),
@@ -342,8 +408,8 @@ def _said(options: argparse.Namespace) -> str:
     """The options that name the experiment, as on a command line; without folders, which are the user's own."""
     words = [] if options.protocol == "quick" else ["--protocol", options.protocol]
     words += [] if options.network == "fc" else ["--network", options.network]
-    for name in ("seeds", "rounds", "epochs", "rates", "dataset"):
-        value = getattr(options, name)
+    for name in ("seeds", "rounds", "epochs", "mask-epochs", "rates", "dataset"):
+        value = getattr(options, name.replace("-", "_"))
         words += [] if value is None else [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
     words += ["--criteria", *options.criteria] if options.criteria else []
     words += ["--plugin", options.plugin.name] if options.plugin else []

@@ -45,14 +45,16 @@ class Figure:
     claims: tuple[Claim, ...] = ()
 
 
-def caption(experiment: Experiment) -> str:
-    """What every picture says of itself: data set, protocol, seeds, version."""
+def caption(experiment: Experiment, figure: Figure | None = None) -> str:
+    """What every picture says of itself: data set, protocol, seeds, version; of learned masks, for how long."""
     protocol = experiment.protocol
     commit = provenance()["commit"]
     version = f"supermask {supermask.__version__}" + (f" ({commit[:7]})" if commit else "")
+    learns = figure is not None and figure.study(figure.names).learned
     return (
         f"{protocol.network.upper()} on {DATASETS[protocol.dataset].title} · protocol {protocol.label}: "
         f"{protocol.epochs:g} epochs a round, {protocol.rounds} rounds · "
+        f"{f'masks learned for {protocol.masks.epochs:g} epochs · ' if learns else ''}"
         f"{protocol.seeds} seed{'s' * (protocol.seeds != 1)} · {version}"
     )
 
@@ -77,7 +79,7 @@ def write(figure: Figure, table: pd.DataFrame, experiment: Experiment, folder: P
     text = table.to_csv(index=False, float_format="%.9g")  # enough to tell any two float32 apart
     paths[0].write_text(text)
     with matplotlib.rc_context({"svg.hashsalt": base, "svg.fonttype": "none"}):
-        picture = figure.draw(pd.read_csv(io.StringIO(text)), caption(experiment))
+        picture = figure.draw(pd.read_csv(io.StringIO(text)), caption(experiment, figure))
         picture.savefig(paths[1], metadata={"Date": None})
         picture.savefig(paths[2], dpi=160)
         plt.close(picture)

@@ -77,7 +77,21 @@ TREATMENT_STYLES: Mapping[str, Style] = {
 }
 """Treatments by the labels that figures give them."""
 
-STYLES: Mapping[str, Style] = {**CRITERION_STYLES, **TREATMENT_STYLES}
+SUPERMASK_STYLES: Mapping[str, Style] = {
+    "learned, initial": Style(ORANGE, "s", "--"),
+    "learned, S.C.": Style(RED, "D", "--"),
+    "learned, initial, DWR": Style(SKY, "s"),
+    "learned, S.C., DWR": Style(BLUE, "D"),
+    "large_final_same_sign, initial": Style(GREEN, "o", "--"),
+    "large_final_same_sign, S.C.": Style(GREEN, "o"),
+    "large_final, initial": Style(PURPLE, "v", "--"),
+    "large_final, S.C.": Style(PURPLE, "v"),
+    "random, initial": Style(GREY, "x", ":"),
+    "random, S.C.": Style(BLACK, "+", ":"),
+}
+"""Learned and heuristic supermasks."""
+
+STYLES: Mapping[str, Style] = {**CRITERION_STYLES, **TREATMENT_STYLES, **SUPERMASK_STYLES}
 
 
 def style_of(name: str) -> Style:

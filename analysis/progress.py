@@ -6,21 +6,19 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from analysis.runner import Done, Workload
+from analysis.studies import KINDS
+from analysis.work import Done, Workload
 
 SECONDS_BETWEEN_LINES = 60.0
 
 
 class JobProgress:
-    """Counts what the runner says is done. A context manager; `watch` is the runner's watcher.
+    """Counts what the runner says is done. A context manager; `watch` is the runner's watcher."""
 
-    `steps_an_evaluation` is what an evaluation weighs in network-steps.
-    """
-
-    def __init__(self, load: Workload, steps_an_evaluation: float, console: Console) -> None:
-        self._load, self._console, self._weight = load, console, steps_an_evaluation
-        self._total = load.steps + steps_an_evaluation * (load.evaluations - load.evaluations_stored)
-        self._trainings, self._evaluations, self._steps = load.trainings_stored, load.evaluations_stored, 0.0
+    def __init__(self, load: Workload, console: Console) -> None:
+        self._load, self._console = load, console
+        self._done = {kind: count.stored for kind, count in load.counts.items()}
+        self._work = 0.0
         self._started = self._said = time.monotonic()
         self._display = Progress(
             TextColumn("{task.description}"),
@@ -34,7 +32,7 @@ class JobProgress:
             refresh_per_second=2,
             disable=not console.is_terminal,
         )
-        self._task = self._display.add_task("compiling", total=self._total)
+        self._task = self._display.add_task("compiling", total=load.work)
 
     def __enter__(self) -> "JobProgress":
         self._display.start()
@@ -47,22 +45,19 @@ class JobProgress:
 
     def watch(self, done: Done) -> None:
         """Takes in what is done since the last word."""
-        self._trainings += done.trainings
-        self._evaluations += done.evaluations
-        steps = done.steps + self._weight * done.evaluations
-        self._steps += steps
-        self._display.update(self._task, advance=steps, description=self._words())
+        if done.results:
+            self._done[done.kind] += done.results
+        self._work += done.work
+        self._display.update(self._task, advance=done.work, description=self._words())
         now = time.monotonic()
         if self._display.disable and now - self._said > SECONDS_BETWEEN_LINES:
             self._said = now
-            left = (now - self._started) * (self._total - self._steps) / max(self._steps, 1.0)
+            left = (now - self._started) * (self._load.work - self._work) / max(self._work, 1.0)
             self._console.print(f"{self._words()}, about {duration(left)} left", highlight=False)
 
     def _words(self) -> str:
-        words = f"{self._trainings}/{self._load.trainings} trainings"
-        if self._load.evaluations:
-            words += f", {self._evaluations}/{self._load.evaluations} masks"
-        return f"{words}, {self._steps / (time.monotonic() - self._started):,.0f} network-steps/s"
+        counts = [f"{self._done[kind]}/{count.needed} {KINDS[kind]}" for kind, count in self._load.counts.items()]
+        return f"{', '.join(counts)}, {self._work / (time.monotonic() - self._started):,.0f} network-steps/s"
 
 
 def duration(seconds: float) -> str:

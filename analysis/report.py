@@ -17,10 +17,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from analysis.claims import ENOUGH_SEEDS, Judgement, Verdict, judge
 from analysis.figure import Figure, caption, write
 from analysis.results import Results
-from analysis.runner import missing_results
 from analysis.statistics import FEWEST_PAIRS
 from analysis.store import Store
 from analysis.studies import Experiment, Study, identity
+from analysis.work import missing_results
 
 METHOD = (
     "A claim is tested by a one-sided paired t-test over seeds at each level of sparsity it speaks of, corrected for "
@@ -105,7 +105,7 @@ def _section(experiment: Experiment, subject: Subject, store: Store) -> Section:
         paper=subject.paper,
         command=subject.command,
         missing=0,
-        caption=caption(experiment),
+        caption=caption(experiment, figure),
         alt=_alt(figure, judgements, summary),
         picture=f"data:image/svg+xml;base64,{image}",
         picture_file=str(paths[".png"]),
@@ -115,7 +115,7 @@ def _section(experiment: Experiment, subject: Subject, store: Store) -> Section:
     )
 
 
-def _comparable(first: Mapping[str, str], second: Mapping[str, str], table: pd.DataFrame) -> bool:
+def _comparable(first: Mapping[str, str | float], second: Mapping[str, str | float], table: pd.DataFrame) -> bool:
     """Whether both sides are in the table at all: criteria that were not asked for make no claim."""
     return all((table[column] == value).any() for side in (first, second) for column, value in side.items())
 

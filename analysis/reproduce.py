@@ -17,7 +17,8 @@ from analysis.progress import JobProgress, duration
 from analysis.protocols import Protocol
 from analysis.results import Results
 from analysis.store import Store
-from analysis.studies import Experiment, Study
+from analysis.studies import KINDS, Experiment, Study
+from analysis.work import Workload, missing_results, workload
 from supermask import datasets
 from supermask.lottery import initial_params
 from supermask.masks import full_masks
@@ -66,19 +67,18 @@ def reproduce(request: Request, dry_run: bool) -> int:
     study = reduce(Study.__or__, studies.values())
     with Store(request.results) as store:
         experiment = request.experiment(console.is_terminal)
-        load = runner.workload(experiment, study, store)
+        load = workload(experiment, study, store)
         console.print(_announcement(experiment, load, request.results), highlight=False)
         if dry_run:
             console.print(f"about {duration(_estimate(experiment, study, load))} on this machine", highlight=False)
             return 0
         try:
-            with JobProgress(load, _steps_an_evaluation(experiment), console) as progress:
+            with JobProgress(load, console) as progress:
                 runner.run(experiment, study, store, progress.watch)
         except KeyboardInterrupt:
-            now = runner.workload(experiment, study, store)
+            now = workload(experiment, study, store)
             console.print(
-                f"stopped; {now.trainings_stored} of {now.trainings} trainings are stored in {request.results}. "
-                "The same command goes on from there.",
+                f"stopped; stored in {request.results}: {_counted(now)}. The same command goes on from there.",
                 highlight=False,
             )
             raise
@@ -126,7 +126,7 @@ def list_figures(request: Request, known: Mapping[str, tuple[str, tuple[str, ...
     needed = {name: sum(1 for _ in experiment.descriptions(study)) for name, study in request.studies.items()}
     if (request.results / "results.sqlite").exists():
         with Store(request.results) as store:
-            missing = {name: runner.missing_results(experiment, s, store) for name, s in request.studies.items()}
+            missing = {name: missing_results(experiment, s, store) for name, s in request.studies.items()}
             stored = {name: "all" if not n else str(needed[name] - n) for name, n in missing.items()}
     for name, figure in request.figures.items():
         paper, networks = known[name]
@@ -136,21 +136,22 @@ def list_figures(request: Request, known: Mapping[str, tuple[str, tuple[str, ...
     return 0
 
 
-def _announcement(experiment: Experiment, load: runner.Workload, folder: Path) -> str:
+def _announcement(experiment: Experiment, load: Workload, folder: Path) -> str:
     protocol = experiment.protocol
-    text = (
+    return (
         f"{protocol.network} on {protocol.dataset} ({experiment.data.source}), protocol {protocol.label}: "
         f"{protocol.seeds} seeds, {protocol.rounds} rounds, {experiment.training.steps:,} steps a training\n"
-        f"{load.trainings} trainings, {load.trainings_stored} of them stored in {folder}"
+        f"stored in {folder}: {_counted(load)}"
     )
-    if load.evaluations:
-        text += f"; {load.evaluations} masks on untrained networks, {load.evaluations_stored} stored"
-    return text
 
 
-def _estimate(experiment: Experiment, study: Study, load: runner.Workload) -> float:
+def _counted(load: Workload) -> str:
+    return ", ".join(f"{count.stored} of {count.needed} {KINDS[kind]}" for kind, count in load.counts.items())
+
+
+def _estimate(experiment: Experiment, study: Study, load: Workload) -> float:
     """Seconds that the missing work takes, from a short training here (compilation left out)."""
-    if load.steps == 0 and load.evaluations == load.evaluations_stored:
+    if load.work == 0:
         return 0.0
     trainer = runner.make_trainer(experiment, max(len(study.treatments), 1) * experiment.protocol.seeds)
     params = initial_params(trainer, 0)
@@ -162,13 +163,7 @@ def _estimate(experiment: Experiment, study: Study, load: runner.Workload) -> fl
         trainer.train(jobs)
         seconds = time.monotonic() - started
     per_step = seconds / (max(steps, 1) * len(jobs))
-    evaluations = load.evaluations - load.evaluations_stored
-    return per_step * (load.steps + _steps_an_evaluation(experiment) * evaluations)
-
-
-def _steps_an_evaluation(experiment: Experiment) -> float:
-    """What an evaluation on test data weighs in steps: a step costs about three forward passes of its batch."""
-    return len(experiment.data.test) / (3 * experiment.protocol.batch_size)
+    return per_step * load.work
 
 
 def _print_summary(console: Console, figure: Figure, summary: pd.DataFrame, paths: list[Path]) -> None:

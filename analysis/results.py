@@ -2,11 +2,13 @@
 
 from dataclasses import asdict, dataclass, field, fields
 
+import numpy as np
 import pandas as pd
 
-from analysis.arrays import decode_round, decode_round_zero
+from analysis.arrays import decode_logits, decode_round, decode_round_zero
 from analysis.store import Store
 from analysis.studies import Experiment, Study, identity
+from supermask.learned_masks import LearnedMask, kept_by_layer, rounded_masks
 from supermask.lottery import Treatment
 from supermask.masks import Masks
 from supermask.networks import Kernels, Params, kernels_of
@@ -51,6 +53,20 @@ class Results:
                     row = {"criterion": each.criterion, "weights": each.weights, "seed": seed, "round": level}
                     rows.append(row | self.store.metrics(identity(description)))
         return self.labelled(pd.DataFrame(rows))
+
+    def learned_metrics(self, learned: LearnedMask, seed: int) -> dict[str, float]:
+        """Metrics of a learned mask."""
+        return self.store.metrics(identity(self.experiment.describe_learned(learned, seed)))
+
+    def learned_mask(self, learned: LearnedMask, seed: int) -> Masks:
+        """The rounded mask of learned logits."""
+        logits = decode_logits(self.learned_arrays(learned, seed))
+        masks = rounded_masks(learned.method, logits, kept_by_layer(learned, logits))
+        return {layer: np.asarray(mask) for layer, mask in masks.items()}
+
+    def learned_arrays(self, learned: LearnedMask, seed: int) -> dict[str, np.ndarray]:
+        """Logits and curves of a learned mask."""
+        return self.store.arrays(identity(self.experiment.describe_learned(learned, seed)))
 
     def unpruned_weights(self, seed: int) -> tuple[Params, Params]:
         """Initial and final parameters of round 0, read once: every later round is decoded against them."""

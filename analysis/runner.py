@@ -5,15 +5,17 @@ each population as it is done. What is interrupted is taken up again by calling 
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import jax
 
 from analysis.arrays import decode_round, decode_round_zero, encode
+from analysis.checkpoints import FolderCheckpoints
+from analysis.learned_runs import run_learned
 from analysis.provenance import provenance
 from analysis.store import Result, Store
 from analysis.studies import Experiment, Study, Untrained, identity
+from analysis.work import Done, Watcher
 from supermask.criteria import CRITERIA, Criterion, score_layers_jit
 from supermask.keys import Purpose, derive_key
 from supermask.lottery import RoundRecord, Treatment, facts_of, find_tickets
@@ -21,65 +23,25 @@ from supermask.masks import Masks, full_masks, kept_counts, rank_layers
 from supermask.networks import NETWORKS, Kernels, Params, kernels_of, layer_kinds, parameter_count
 from supermask.population import place
 from supermask.supermasks import masked_networks
-from supermask.training import Scores, Trained, Trainer
+from supermask.training import Checkpoints, Scores, Trained, Trainer
 
 
-@dataclass(frozen=True)
-class Workload:
-    """What is to be done for a study, and what of it is stored. `steps` are network-steps still to be taken."""
-
-    trainings: int
-    trainings_stored: int
-    evaluations: int
-    evaluations_stored: int
-    steps: int
-
-
-@dataclass(frozen=True)
-class Done:
-    """Told to whoever watches: network-steps, trainings or evaluations done since the last word."""
-
-    steps: int = 0
-    trainings: int = 0
-    evaluations: int = 0
-
-
-Watcher = Callable[[Done], None]
-
-
-def workload(experiment: Experiment, study: Study, store: Store) -> Workload:
-    """Counts a study's results, stored and missing."""
-    descriptions = {identity(d): d for d in experiment.descriptions(study)}
-    stored = store.known(descriptions)
-    kinds = [(d["kind"], id_ in stored) for id_, d in descriptions.items()]
-    trainings, evaluations = (sum(kind == k for kind, _ in kinds) for k in ("training", "untrained"))
-    trainings_stored, evaluations_stored = (kinds.count((k, True)) for k in ("training", "untrained"))
-    steps = sum(
-        d["steps"] - d.get("treatment", {}).get("rewind_step", 0)
-        for id_, d in descriptions.items()
-        if d["kind"] == "training" and id_ not in stored
-    )
-    return Workload(trainings, trainings_stored, evaluations, evaluations_stored, steps)
-
-
-def missing_results(experiment: Experiment, study: Study, store: Store) -> int:
-    """How many of a study's results are not stored."""
-    ids = {identity(description) for description in experiment.descriptions(study)}
-    return len(ids - store.known(ids))
-
-
-def make_trainer(experiment: Experiment, networks: int) -> Trainer:
+def make_trainer(experiment: Experiment, networks: int, checkpoints: Checkpoints | None = None) -> Trainer:
     """A trainer for the experiment on all local devices, with slots for no more networks than there will be."""
     network = NETWORKS[experiment.protocol.network]
     placement = place(parameter_count(network, experiment.data.image_shape), networks=networks)
-    return Trainer(network, experiment.data, experiment.training, placement)
+    return Trainer(network, experiment.data, experiment.training, placement, checkpoints=checkpoints)
 
 
 def run(experiment: Experiment, study: Study, store: Store, watch: Watcher = lambda done: None) -> None:
-    """Trains and evaluates everything of the study that the store lacks, storing as it goes."""
-    trainer = make_trainer(experiment, max(len(study.treatments), 1) * experiment.protocol.seeds)
+    """Trains and evaluates everything of the study that the store lacks, storing as it goes.
+
+    Trainings that take long leave checkpoints in the store's folder, which go when all is stored.
+    """
+    checkpoints = FolderCheckpoints(store.folder / "unfinished")
+    trainer = make_trainer(experiment, max(len(study.treatments), 1) * experiment.protocol.seeds, checkpoints)
     memory = StoredRounds(experiment, store, watch)
-    steps_done = lambda steps: watch(Done(steps=steps))  # noqa: E731
+    steps_done = lambda steps: watch(Done(work=steps))  # noqa: E731
     protocol = experiment.protocol
     for _ in find_tickets(
         trainer, protocol.rates, study.treatments, experiment.seeds, protocol.rounds, memory, steps_done
@@ -87,6 +49,8 @@ def run(experiment: Experiment, study: Study, store: Store, watch: Watcher = lam
         pass
     for seed in experiment.seeds:
         _run_untrained(experiment, study.untrained, seed, store, trainer, memory, watch)
+    run_learned(experiment, study.learned, store, watch, checkpoints)
+    checkpoints.clear()
 
 
 class StoredRounds:
@@ -124,7 +88,7 @@ class StoredRounds:
         now = time.monotonic()
         seconds, self._since = (now - self._since) / len(records), now
         self._store.add([self._result(record, seconds) for record in records], provenance())
-        self._watch(Done(trainings=len(records)))
+        self._watch(Done(results=len(records)))
 
     def _result(self, record: RoundRecord, seconds: float) -> Result:
         initial = record.start.params if record.treatment is None else self.round_zero(record.seed)[0]
@@ -200,7 +164,8 @@ def _run_untrained(
                 ],
                 provenance(),
             )
-            watch(Done(evaluations=len(levels)))
+            work = len(levels) * experiment.work_of(experiment.describe_untrained(each, seed, 0))
+            watch(Done(work, "untrained", len(levels)))
 
 
 def _one_shot_ranks(

@@ -15,6 +15,7 @@ from analysis.protocols import Protocol
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
 from supermask.criteria import CRITERIA
 from supermask.datasets import Dataset
+from supermask.learned_masks import EVALUATION_SAMPLES, LearnedMask
 from supermask.lottery import Treatment
 from supermask.networks import NETWORKS
 from supermask.supermasks import WEIGHTS
@@ -24,6 +25,10 @@ Description = dict[str, Any]
 
 REVISION = 1
 """Raised whenever a change of code changes results, so that old and new are not taken for one another."""
+
+
+KINDS = {"training": "trainings", "untrained": "masks on untrained networks", "learned_mask": "learned masks"}
+"""The kinds of results, and what several of them are called."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +45,14 @@ class Study:
 
     treatments: tuple[Treatment, ...] = ()
     untrained: tuple[Untrained, ...] = ()
+    learned: tuple[LearnedMask, ...] = ()
 
     def __or__(self, other: "Study") -> "Study":
         """Both studies, with what they share once."""
         return Study(
             tuple(dict.fromkeys(self.treatments + other.treatments)),
             tuple(dict.fromkeys(self.untrained + other.untrained)),
+            tuple(dict.fromkeys(self.learned + other.learned)),
         )
 
 
@@ -72,6 +79,16 @@ class Experiment:
             evaluate_every=protocol.evaluate_every,
         )
 
+    def mask_training(self, method: str) -> TrainingConfig:
+        """How a mask is learned by that method; epochs become steps of this data set."""
+        masks = self.protocol.masks
+        return TrainingConfig(
+            steps=steps_of(masks.epochs, len(self.data.train), masks.batch_size),
+            learning_rate=masks.learning_rate if method == "bernoulli" else masks.score_learning_rate,
+            batch_size=masks.batch_size,
+            evaluate_every=masks.evaluate_every,
+        )
+
     def describe_training(self, treatment: Treatment | None, seed: int, round_: int) -> Description:
         """The description of one round of one run; round 0 has no treatment."""
         description = self._base("training", seed) | {"round": round_}
@@ -85,6 +102,11 @@ class Experiment:
         own = {"criterion": untrained.criterion, "weights": untrained.weights, "level": level, "rates": self._rates}
         return self._base("untrained", seed) | own | _plugins(untrained.criterion)
 
+    def describe_learned(self, learned: LearnedMask, seed: int) -> Description:
+        """The description of a learned mask; what it goes onto is drawn from the seed, so no training is part of it."""
+        own = {"samples": EVALUATION_SAMPLES, "mask": _without_defaults(learned)}
+        return self._base("learned_mask", seed, self.mask_training(learned.method), "sgd, momentum 0.9") | own
+
     def descriptions(self, study: Study) -> Iterator[Description]:
         """Of everything that the study needs."""
         for seed in self.seeds:
@@ -95,6 +117,16 @@ class Experiment:
             for level in range(self.protocol.rounds + 1):
                 for untrained in study.untrained:
                     yield self.describe_untrained(untrained, seed, level)
+            for learned in study.learned:
+                yield self.describe_learned(learned, seed)
+
+    def work_of(self, description: Description) -> float:
+        """What a result costs, in steps of one network at the protocol's batch size: for progress and estimates."""
+        if description["kind"] == "untrained":
+            return len(self.data.test) / (3 * self.protocol.batch_size)  # a step costs three forward passes
+        if description["kind"] == "learned_mask":
+            return description["steps"] * description["batch_size"] / self.protocol.batch_size
+        return description["steps"] - description.get("treatment", {}).get("rewind_step", 0)
 
     @property
     def _rates(self) -> dict[str, float]:
@@ -103,15 +135,17 @@ class Experiment:
         convolutional = {"conv": rates.conv} if NETWORKS[self.protocol.network].conv_pairs else {}
         return convolutional | {"dense": rates.dense, "output": rates.output}
 
-    def _base(self, kind: str, seed: int) -> Description:
-        training = self.training
+    def _base(
+        self, kind: str, seed: int, training: TrainingConfig | None = None, optimiser: str = "adam"
+    ) -> Description:
+        training = training or self.training
         return {
             "revision": REVISION,
             "kind": kind,
             "dataset": self.data.name,
             "data_digest": self.data.digest,
             "network": self.protocol.network,
-            "optimiser": "adam",
+            "optimiser": optimiser,
             "learning_rate": training.learning_rate,
             "batch_size": training.batch_size,
             "steps": training.steps,
@@ -134,5 +168,5 @@ def _plugins(*names: str) -> dict[str, dict[str, str]]:
     return {"plugins": own} if own else {}
 
 
-def _without_defaults(treatment: Treatment) -> dict[str, Any]:
-    return {f.name: getattr(treatment, f.name) for f in fields(treatment) if getattr(treatment, f.name) != f.default}
+def _without_defaults(choice: Treatment | LearnedMask) -> dict[str, Any]:
+    return {f.name: getattr(choice, f.name) for f in fields(choice) if getattr(choice, f.name) != f.default}

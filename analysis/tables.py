@@ -13,15 +13,19 @@ import pandas as pd
 from analysis.errors import StoreError, UsageError, choose
 from analysis.results import UNPRUNED
 from analysis.store import Store, StoredResult
+from supermask.learned_masks import LearnedMask
 from supermask.lottery import Treatment
 
 COLUMNS = (
     *("id", "kind", "dataset", "data_digest", "network", "optimiser", "learning_rate", "batch_size", "steps"),
     *("evaluate_every", "criterion", "kept", "pruned", "schedule", "ranking", "rewind_step", "weights"),
+    *("rescaled", "method", "start", "kept_fraction"),
     *("rate_conv", "rate_dense", "rate_output", "plugins", "seed", "round", "metric", "value"),
     *("seconds", "stored_at", "supermask", "commit", "python", "jax", "jaxlib", "flax", "optax", "numpy"),
     *("backend", "device", "devices", "machine", "revision"),
 )
+STRUCTURED = ("treatment", "rates", "level", "plugins", "mask", "samples")
+"""Parts of a description that have columns of their own, or none."""
 
 
 def tidy_table(store: Store, where: Sequence[str] = ()) -> pd.DataFrame:
@@ -48,15 +52,16 @@ def _rows(result: StoredResult) -> list[dict[str, Any]]:
         "seconds": result.seconds,
         "stored_at": result.stored_at,
         **result.made_with,
-        **{
-            name: value for name, value in description.items() if name not in ("treatment", "rates", "level", "plugins")
-        },
+        **{name: value for name, value in description.items() if name not in STRUCTURED},
         **{f"rate_{kind}": rate for kind, rate in description.get("rates", {}).items()},
         "plugins": " ".join(sorted(description.get("plugins", {}))),
         "weights": description.get("weights", "trained"),
     }
     if description["kind"] == "untrained":
         columns |= {"round": description["level"], "schedule": "one_shot"}
+    elif description["kind"] == "learned_mask":
+        mask = asdict(LearnedMask()) | description["mask"]
+        columns |= mask | {"kept": None, "kept_fraction": mask["kept"] if mask["method"] == "edge_popup" else None}
     elif "treatment" in description:
         columns |= asdict(Treatment()) | description["treatment"]
     else:

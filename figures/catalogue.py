@@ -52,6 +52,15 @@ CATALOGUE: Mapping[str, Entry] = {
     "supermasks-at-init": Entry(
         "figures.supermasks_at_init", "figures 1 and 10", "accuracy of untrained networks under one-shot masks"
     ),
+    "learned-supermasks": Entry(
+        "figures.learned_supermasks", "figure 11", "masks found by gradient descent against masks cut from training"
+    ),
+    "supermask-table": Entry(
+        "figures.supermask_table", "table 2", "how accurate an untrained network gets by a mask alone"
+    ),
+    "learned-masks-seen": Entry(
+        "figures.learned_masks_seen", "no figure of the paper", "which pixels learned masks look at; agreement"
+    ),
     "lottery-tickets": Entry(
         "figures.lottery_tickets", "Frankle & Carbin 2019, figures 3 and 4", "accuracy and learning speed of tickets"
     ),

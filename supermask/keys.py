@@ -20,6 +20,9 @@ class Purpose(IntEnum):
     PRUNED_VALUES = 3
     FRESH_WEIGHTS = 4
     DATA_ORDER = 5
+    MASK_SAMPLES = 6  # masks drawn while logits are trained, a fold for every step
+    MASK_EVALUATION = 7  # masks that learned logits are judged by
+    MASK_SCORES = 8  # where edge-popup's scores start
 
 
 def derive_key(seed: int, purpose: Purpose, round_: int = 0) -> Key[Array, ""]:

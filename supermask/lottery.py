@@ -276,7 +276,12 @@ def find_tickets(
 
 def initial_params(trainer: Trainer, seed: int) -> Params:
     """The seed's initial parameters: its one draw, whatever is done with it."""
-    return initialise(trainer.network, derive_key(seed, Purpose.INITIAL_WEIGHTS), trainer.data.image_shape)
+    return initial_of(trainer.network, seed, trainer.data.image_shape)
+
+
+def initial_of(network: Network, seed: int, image_shape: tuple[int, int, int]) -> Params:
+    """A network's initial parameters by its seed, for images of (height, width, channels)."""
+    return initialise(network, derive_key(seed, Purpose.INITIAL_WEIGHTS), image_shape)
 
 
 def _rewind_step(treatment: Treatment) -> int:

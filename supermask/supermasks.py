@@ -1,25 +1,30 @@
-"""Supermasks: masks that make an untrained network accurate.
+"""Supermasks: masks that make an untrained network accurate, and the weights that they go onto.
 
 The heuristic ones come from a network that was trained once: rank its weights by a criterion, keep the best, and put
-the mask on the *initial* weights, or on signed constants. Zhou et al. 2019, section 5.
+the mask on the *initial* weights, or on signed constants. Zhou et al. 2019, section 5. `learned_masks` finds masks by
+gradient descent instead.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Array, Bool, Float, Int32
 
 from supermask.actions import constant_same_sign
 from supermask.masks import one_shot
 from supermask.networks import AnyArray, Kernels, Params, kernels_of, with_kernels
 
-WEIGHTS = ("initial", "signed_constant")
+WEIGHTS = ("initial", "signed_constant", "kaiming", "signed_kaiming")
 """What an untrained network's kept weights can be."""
 
 
 def untrained_kernels(initial: Kernels, weights: str) -> Kernels:
-    """The kernels that a supermask goes onto: 'initial' values, or 'signed_constant', sign(wi)·std of the layer.
+    """The kernels that a supermask goes onto, made from the initial ones.
+
+    'initial': as they are. 'signed_constant': sign(wi)·std of the layer (Zhou et al. 2019). 'kaiming': scaled to the
+    variance 2 / fan-in. 'signed_kaiming': sign(wi)·√(2 / fan-in) (Ramanujan et al. 2020, section 3).
 
     Raises ValueError for another name.
     """
@@ -27,7 +32,41 @@ def untrained_kernels(initial: Kernels, weights: str) -> Kernels:
         raise ValueError(f"weights is {weights!r}; allowed: {', '.join(WEIGHTS)}")
     if weights == "initial":
         return initial
-    return {layer: constant_same_sign(jnp.asarray(kernel)) for layer, kernel in initial.items()}
+    if weights == "signed_constant":
+        return {layer: constant_same_sign(jnp.asarray(kernel)) for layer, kernel in initial.items()}
+    if weights == "kaiming":
+        return {layer: jnp.asarray(kernel) * _glorot_to_kaiming(kernel.shape) for layer, kernel in initial.items()}
+    return {layer: jnp.sign(jnp.asarray(k)) * math.sqrt(2 / fan_in(k.shape)) for layer, k in initial.items()}
+
+
+def fan_in(shape: tuple[int, ...]) -> int:
+    """How many inputs each output of a kernel of that shape sums over."""
+    return math.prod(shape[:-1])
+
+
+def _glorot_to_kaiming(shape: tuple[int, ...]) -> float:
+    """√(variance 2 / fan-in over variance 2 / (fan-in + fan-out)): one draw serves both distributions."""
+    fan_out = math.prod(shape[:-2]) * shape[-1]
+    return math.sqrt((fan_in(shape) + fan_out) / fan_in(shape))
+
+
+def rescaling(mask: Bool[Array, "*shape"]) -> Float[Array, ""]:
+    """Dynamic weight rescaling: weights in the layer over ones in its mask; 1 for a mask without ones.
+
+    Zhou et al. 2019, section 5.2.
+    """
+    ones = jnp.sum(mask, dtype=jnp.float32)
+    return jnp.where(ones > 0, mask.size / jnp.maximum(ones, 1.0), 1.0)
+
+
+def masked_kernels(kernels: Kernels, masks: Mapping[str, Bool[AnyArray, "..."]], rescaled: bool) -> Kernels:
+    """Kernels under their masks, 0 elsewhere; `rescaled` multiplies each layer by its `rescaling`."""
+    masked: Kernels = {}
+    for layer, kernel in kernels.items():
+        mask = jnp.asarray(masks[layer])
+        scale = rescaling(mask) if rescaled else jnp.float32(1)
+        masked[layer] = jnp.where(mask, jnp.asarray(kernel) * scale, jnp.float32(0))
+    return masked
 
 
 def masked_networks(

@@ -6,11 +6,12 @@ value. Validation data is looked at every so many steps; the parameters of the l
 (the papers' early stopping), and test data is seen once, when all is over.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -121,6 +122,16 @@ def steps_of(epochs: float, examples: int, batch_size: int) -> int:
     return int(epochs * examples / batch_size)
 
 
+def scaled(images: Num[Array, "*shape"], maximum: int) -> Float32[Array, "*shape"]:
+    """Images as the networks read them, in [0, 1]."""
+    return images.astype(jnp.float32) / maximum
+
+
+def where_better(better: Bool[AnyArray, ""], new: PyTree, old: PyTree) -> PyTree:
+    """The new tree if it is better, else the old one: how the best so far is kept aside."""
+    return jax.tree.map(lambda n, o: jnp.where(better, n, o), new, old)
+
+
 def cross_entropy(
     network: Network,
     params: Params,
@@ -138,7 +149,7 @@ def evaluate(network: Network, params: Params, examples: Examples, maximum: int)
     chunk = min(EVALUATION_CHUNK, size)
 
     def totals(images: Num[Array, "chunk height width channels"], labels: Int32[Array, " chunk"]) -> Array:
-        outputs = networks.logits(network, params, _scaled(images, maximum))
+        outputs = networks.logits(network, params, scaled(images, maximum))
         loss = optax.softmax_cross_entropy_with_integer_labels(outputs, labels).sum()
         right = jnp.sum(jnp.argmax(outputs, axis=-1) == labels, dtype=jnp.float32)
         return jnp.stack([loss, right])
@@ -151,6 +162,128 @@ def evaluate(network: Network, params: Params, examples: Examples, maximum: int)
     if rest := size % chunk:
         total = total + totals(*jax.tree.map(lambda leaf: leaf[-rest:], examples))
     return Scores(total[0] / size, total[1] / size)
+
+
+@runtime_checkable
+class Checkpoints(Protocol):
+    """Where long trainings are kept while they last, by a key that names everything that determines them."""
+
+    def due(self) -> bool:
+        """Whether it is time to save again."""
+        ...
+
+    def load(self, key: str) -> Mapping[str, np.ndarray] | None:
+        """What was saved last under that key, if anything."""
+        ...
+
+    def save(self, key: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keeps arrays under a key, in place of what was there."""
+        ...
+
+
+class Resumable(NamedTuple):
+    """Checkpoints, and what names a population among them: `start` is all that its training begins with."""
+
+    checkpoints: Checkpoints
+    start: PyTree
+
+    def key(self, *settings: object) -> str:
+        """SHA-256 (hex) of the start's arrays and the settings' texts."""
+        digest = hashlib.sha256("\n".join(map(repr, settings)).encode())
+        for leaf in jax.tree.leaves(self.start):
+            array = np.asarray(leaf)
+            digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+        return digest.hexdigest()
+
+
+class DataOrder(NamedTuple):
+    """Which batches a network sees: those of a seed from a step on, over so many training examples."""
+
+    seed: int
+    first_step: int
+    examples: int
+
+
+def train_in_intervals(
+    place: Placement,
+    config: TrainingConfig,
+    orders: Sequence[DataOrder],
+    steps: int,
+    state: PyTree,
+    interval: Callable[[PyTree, PyTree, int], PyTree],
+    observe: Callable[[Any], PyTree],
+    on_progress: OnProgress,
+    resumable: Resumable | None = None,
+) -> tuple[PyTree, PyTree]:
+    """Takes a population through `steps` steps, with an evaluation before the first and every so many steps after.
+
+    `interval(state, order, length)` takes so many steps with the batches of `order` and evaluates. What `observe` sees
+    of each state comes back as the history, with one more axis, for evaluations, behind that of the networks.
+
+    One call an interval: the host hears of progress, and an interrupt, every so many steps of the population. What is
+    `resumable` goes on from its last checkpoint, to the same bits.
+    """
+    every = config.evaluate_every
+    lengths = [0] + [min(every, steps - at) for at in range(0, steps, every)]
+    history: list[PyTree] = []
+    key = None if resumable is None else resumable.key(config, orders, steps)
+    saved = None if resumable is None or key is None else resumable.checkpoints.load(key)
+    if saved is not None:
+        state, history = _restored(saved, state, observe)
+        on_progress(sum(lengths[: len(history)]) * len(orders))
+    for index in range(len(history), len(lengths)):
+        done, length = sum(lengths[:index]), lengths[index]
+        order = place.stack([_batches(each, config, done, length) for each in orders])
+        state = interval(state, order, length)
+        history.append(jax.tree.map(np.asarray, observe(state)))
+        on_progress(length * len(orders))
+        if resumable is not None and key is not None and resumable.checkpoints.due():
+            resumable.checkpoints.save(key, _saved(state, history))
+    return state, _stacked(history)
+
+
+def resumable_by(checkpoints: Checkpoints | None, network: Network, data: Dataset, start: PyTree) -> Resumable | None:
+    """What makes a population resumable: None without checkpoints."""
+    if checkpoints is None:
+        return None
+    names = np.frombuffer(f"{network!r} {data.digest}".encode(), np.uint8)
+    return Resumable(checkpoints, (names, start))
+
+
+def _stacked(history: Sequence[PyTree]) -> PyTree:
+    return jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *history)
+
+
+def _saved(state: PyTree, history: Sequence[PyTree]) -> dict[str, np.ndarray]:
+    """A checkpoint's arrays: the leaves of the state and of the history so far."""
+    parts = {"state": state, "history": _stacked(history)}
+    return {
+        f"{name}.{index}": np.asarray(leaf)
+        for name, part in parts.items()
+        for index, leaf in enumerate(jax.tree.leaves(part))
+    }
+
+
+def _restored(
+    saved: Mapping[str, np.ndarray], state: PyTree, observe: Callable[[Any], PyTree]
+) -> tuple[PyTree, list[PyTree]]:
+    """State, placed like the one given, and history of a checkpoint."""
+    leaves, seen = jax.tree.leaves(state), observe(state)
+    placed = [jax.device_put(saved[f"state.{index}"], leaf.sharding) for index, leaf in enumerate(leaves)]
+    curves = [saved[f"history.{index}"] for index in range(len(jax.tree.leaves(seen)))]
+    history = [
+        jax.tree.unflatten(jax.tree.structure(seen), [curve[:, at] for curve in curves])
+        for at in range(curves[0].shape[1])
+    ]
+    return jax.tree.unflatten(jax.tree.structure(state), placed), history
+
+
+def _batches(order: DataOrder, config: TrainingConfig, done: int, length: int) -> Int32[np.ndarray, "every batch"]:
+    """An interval's batches; a shorter interval is filled up, for the sake of one shape, and never read there."""
+    batches = np.zeros((config.evaluate_every, config.batch_size), np.int32)
+    first = order.first_step + done
+    batches[:length] = batch_order(order.seed, order.examples, config.batch_size, first, first + length)
+    return batches
 
 
 def masked_update(params: Params, updates: Params, masks: dict[str, Bool[Array, "..."]]) -> Params:
@@ -169,7 +302,8 @@ def masked_update(params: Params, updates: Params, masks: dict[str, Bool[Array, 
 class Trainer:
     """Trains populations of one network on one data set. Compiled once, on first use, whatever is trained.
 
-    The optimiser is Adam, as in the papers, unless another optax optimiser is given.
+    The optimiser is Adam, as in the papers, unless another optax optimiser is given. With `checkpoints` a training that
+    was cut off goes on where it was saved last.
     """
 
     network: Network
@@ -177,6 +311,7 @@ class Trainer:
     config: TrainingConfig
     placement: Placement
     optimiser: optax.GradientTransformation | None = None
+    checkpoints: Checkpoints | None = None
 
     def train(self, jobs: Sequence[Job], on_progress: OnProgress = ignore_progress) -> list[Trained]:
         """Trains all jobs, as many at once as there are slots, and returns their outcomes in order.
@@ -195,35 +330,33 @@ class Trainer:
         """Gradient of the mean training loss with respect to every kernel, over the whole training split."""
         return jax.tree.map(np.asarray, self._mean_gradient(params, self._train_data))
 
-    def evaluate(self, params: Sequence[Params]) -> list[Scores]:
-        """Test loss and accuracy of networks as they are, without training."""
-        return [scores for some in batched(params, self.placement.slots) for scores in self._test(some)]
+    def evaluate(self, params: Sequence[Params], split: Split | None = None) -> list[Scores]:
+        """Loss and accuracy of networks as they are, without training, on test data or another split."""
+        examples = self._test_data if split is None else self._on_devices(split)
+        return [scores for some in batched(params, self.placement.slots) for scores in self._scores(some, examples)]
 
     def _length(self, job: Job) -> int:
         return (self.config.steps if job.last_step is None else job.last_step) - job.first_step
 
     def _train_population(self, jobs: Sequence[Job], on_progress: OnProgress) -> list[Trained]:
-        place, every, steps = self.placement, self.config.evaluate_every, self._length(jobs[0])
-        counts = place.counts(len(jobs))
+        place = self.placement
         state = place.stack([self._start(job) for job in jobs])
         masks = place.stack([job.masks for job in jobs])
-        history: list[Any] = []
-        # One call an interval: the host hears of progress, and an interrupt, every hundred steps of the population.
-        lengths = [0] + [min(every, steps - at) for at in range(0, steps, every)]
-        done = 0
-        for length in lengths:
-            order = place.stack([self._order(job, done, length) for job in jobs])
-            state = self._interval(state, (masks, order), (self._train_data, self._validation_data, length), counts)
-            done += length
-            history.append(jax.tree.map(np.asarray, (state.step, *state.validation)))
-            on_progress(length * len(jobs))
-        return self._outcomes(place.unstack(state, len(jobs)), history, len(jobs))
+        shared, counts = (self._train_data, self._validation_data), place.counts(len(jobs))
 
-    def _outcomes(self, states: list[NetworkState], history: list[Any], jobs: int) -> list[Trained]:
+        def interval(state: NetworkState, order: Any, length: int) -> NetworkState:
+            return self._interval(state, (masks, order), (*shared, length), counts)
+
+        orders = [DataOrder(job.seed, job.first_step, len(self.data.train)) for job in jobs]
+        resumable = resumable_by(self.checkpoints, self.network, self.data, (state, masks))
+        state, history = train_in_intervals(
+            place, self.config, orders, self._length(jobs[0]), state, interval, _observed, on_progress, resumable
+        )
+        return self._outcomes(place.unstack(state, len(jobs)), place.unstack(history, len(jobs)))
+
+    def _outcomes(self, states: Sequence[NetworkState], curves: Sequence[Any]) -> list[Trained]:
         at_early_stop = self.evaluate([state.best_params for state in states])
         at_end = self.evaluate([state.params for state in states])
-        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *history)
-        curves = self.placement.unstack(jax.tree.map(lambda leaf: leaf.T, stacked), jobs)
         return [
             Trained(
                 state.params,
@@ -242,17 +375,10 @@ class Trainer:
         optimiser_state = jax.tree.map(np.asarray, self._optimiser.init(params))
         return NetworkState(params, optimiser_state, step, unseen, params, unseen, step)
 
-    def _order(self, job: Job, done: int, length: int) -> Int32[np.ndarray, "every batch"]:
-        """The interval's batches; a shorter interval is filled up, for the sake of one shape, and never read there."""
-        order = np.zeros((self.config.evaluate_every, self.config.batch_size), np.int32)
-        first = job.first_step + done
-        order[:length] = batch_order(job.seed, len(self.data.train), self.config.batch_size, first, first + length)
-        return order
-
-    def _test(self, params: Sequence[Params]) -> list[Scores]:
+    def _scores(self, params: Sequence[Params], examples: Examples) -> list[Scores]:
         place = self.placement
         empty = place.stack([Scores(_float(0), _float(0))] * len(params))
-        tested = self._tested(empty, place.stack(params), self._test_data, place.counts(len(params)))
+        tested = self._evaluated(empty, place.stack(params), examples, place.counts(len(params)))
         return place.unstack(tested, len(params))
 
     @cached_property
@@ -285,7 +411,7 @@ class Trainer:
             def one_step(index: Array, moving: tuple[Params, PyTree]) -> tuple[Params, PyTree]:
                 params, optimiser_state = moving
                 batch = lax.dynamic_index_in_dim(order, index, keepdims=False)
-                grads = gradient(params, _scaled(train.images[batch], maximum), train.labels[batch])
+                grads = gradient(params, scaled(train.images[batch], maximum), train.labels[batch])
                 updates, optimiser_state = optimiser.update(grads, optimiser_state, params)
                 return masked_update(params, updates, masks), optimiser_state
 
@@ -293,18 +419,14 @@ class Trainer:
             step = state.step + length
             scores = evaluate(network, params, validation, maximum)
             better = scores.loss < state.best_validation.loss
-
-            def kept(new: PyTree, old: PyTree) -> PyTree:
-                return jax.tree.map(lambda n, o: jnp.where(better, n, o), new, old)
-
             return NetworkState(
                 params,
                 optimiser_state,
                 step,
                 scores,
-                kept(params, state.best_params),
-                kept(scores, state.best_validation),
-                kept(step, state.best_step),
+                where_better(better, params, state.best_params),
+                where_better(better, scores, state.best_validation),
+                where_better(better, step, state.best_step),
             )
 
         return over_population(interval, self.placement)
@@ -316,7 +438,7 @@ class Trainer:
         chunk = min(EVALUATION_CHUNK, size)
 
         def summed(params: Params, images: Array, labels: Array) -> Kernels:
-            loss = lambda p: cross_entropy(network, p, _scaled(images, maximum), labels) * labels.size  # noqa: E731
+            loss = lambda p: cross_entropy(network, p, scaled(images, maximum), labels) * labels.size  # noqa: E731
             return networks.kernels_of(jax.grad(loss)(params))
 
         def mean(params: Params, examples: Examples) -> Kernels:
@@ -334,14 +456,15 @@ class Trainer:
         return jax.jit(mean)
 
     @cached_property
-    def _tested(self) -> Callable[..., Scores]:
+    def _evaluated(self) -> Callable[..., Scores]:
         network, maximum = self.network, self.data.maximum
-        return over_population(lambda _, params, test: evaluate(network, params, test, maximum), self.placement)
+        return over_population(lambda _, params, split: evaluate(network, params, split, maximum), self.placement)
+
+
+def _observed(state: NetworkState) -> tuple[AnyArray, AnyArray, AnyArray]:
+    """What a training's curves are made of."""
+    return state.step, *state.validation
 
 
 def _float(value: float) -> Float32[np.ndarray, ""]:
     return np.asarray(value, np.float32)
-
-
-def _scaled(images: Num[Array, "*shape"], maximum: int) -> Float32[Array, "*shape"]:
-    return images.astype(jnp.float32) / maximum

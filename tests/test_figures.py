@@ -20,6 +20,8 @@ from supermask.criteria import CRITERIA
 
 SHOWN = ("large_final", "small_final", "magnitude_increase", "random", "large_final_same_sign")
 
+RATES = {"dense": 0.8, "output": 0.5}
+
 
 def shown(figure):
     """What a figure is asked to show here: a few criteria, or its own treatments."""
@@ -28,7 +30,9 @@ def shown(figure):
 
 @pytest.fixture(scope="module")
 def experiment(digits):
-    changes = Changes(dataset="digits", epochs=5, rounds=2, seeds=3, rates={"dense": 0.8, "output": 0.5})
+    changes = Changes(
+        dataset="digits", epochs=5, rounds=2, seeds=3, rates={"dense": 0.8, "output": 0.5}, mask_epochs=40
+    )
     return Experiment(protocol("quick", changes=changes), digits)
 
 
@@ -64,8 +68,10 @@ def test_the_csv_redraws_the_picture_exactly(name, tables, experiment, tmp_path)
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_every_picture_states_where_it_comes_from(name, tables, experiment, tmp_path):
     text = write(CATALOGUE[name].load(), tables[name], experiment, tmp_path)[1].read_text()
-    said = caption(experiment)
-    assert "protocol quick (changed: dataset, epochs, rounds, rates)" in said
+    said = caption(experiment, CATALOGUE[name].load())
+    assert "protocol quick (changed: dataset, epochs, rounds, rates, mask-epochs)" in said
+    learned = name in ("learned-supermasks", "supermask-table", "learned-masks-seen")
+    assert ("masks learned for 40 epochs" in said) == learned
     for part in ("FC on", "5 epochs a round", "2 rounds", "3 seeds", "supermask 0."):
         assert part in said
     assert all(part in text for part in said.split(" · "))

@@ -13,6 +13,8 @@ from analysis.store import Store
 from analysis.studies import Experiment
 from figures.catalogue import CATALOGUE
 
+RATES = {"dense": 0.8, "output": 0.5}
+
 
 class Page(HTMLParser):
     """Collects what the checks ask about."""
@@ -45,7 +47,9 @@ class Page(HTMLParser):
 def reported(digits, tmp_path_factory):
     """A report on two figures that are stored and one that is not."""
     folder = tmp_path_factory.mktemp("reported")
-    changes = Changes(dataset="digits", epochs=4, rounds=2, seeds=3, rates={"dense": 0.8, "output": 0.5})
+    changes = Changes(
+        dataset="digits", epochs=4, rounds=2, seeds=3, rates={"dense": 0.8, "output": 0.5}, mask_epochs=40
+    )
     experiment = Experiment(protocol("quick", changes=changes), digits)
     figures = {name: CATALOGUE[name].load() for name in ("mask-criteria", "supermasks-at-init", "mask-0-actions")}
     subjects = [Subject(f, CATALOGUE[n].paper, f.names, f"supermask reproduce {n}") for n, f in figures.items()]

@@ -1,0 +1,80 @@
+"""Learning the masks that the store lacks."""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from analysis.arrays import encode_learned
+from analysis.provenance import provenance
+from analysis.store import Result, Store
+from analysis.studies import Experiment, identity
+from analysis.work import Done, Watcher
+from supermask.learned_masks import LearnedMask, LearnedOutcome, MaskJob, MaskTrainer
+from supermask.lottery import initial_of
+from supermask.networks import NETWORKS, parameter_count
+from supermask.population import batched, place
+from supermask.training import Checkpoints
+
+
+def run_learned(
+    experiment: Experiment,
+    learned: Sequence[LearnedMask],
+    store: Store,
+    watch: Watcher,
+    checkpoints: Checkpoints | None = None,
+) -> None:
+    """Learns the masks that the store lacks, storing each population as it is done."""
+    ids = {
+        (each, seed): identity(experiment.describe_learned(each, seed)) for seed in experiment.seeds for each in learned
+    }
+    stored = store.known(ids.values())
+    missing = [own for own, id_ in ids.items() if id_ not in stored]
+    if not missing:
+        return
+    network, shape = NETWORKS[experiment.protocol.network], experiment.data.image_shape
+    initial = {seed: initial_of(network, seed, shape) for seed in experiment.seeds}
+    placement = place(parameter_count(network, shape), networks=len(missing))
+    for method in dict.fromkeys(each.method for each, _ in missing):
+        config = experiment.mask_training(method)
+        trainer = MaskTrainer(network, experiment.data, config, placement, checkpoints=checkpoints)
+        cost = config.batch_size / experiment.protocol.batch_size
+        own = [(each, seed) for each, seed in missing if each.method == method]
+        for some in batched(own, placement.slots):
+            started = time.monotonic()
+            jobs = [MaskJob(initial[seed], each, seed) for each, seed in some]
+            outcomes = trainer.train(jobs, partial(_tell, watch, cost))
+            seconds = (time.monotonic() - started) / len(some)
+            results = [
+                Result(experiment.describe_learned(*run), learned_metrics(outcome), encode_learned(outcome), seconds)
+                for run, outcome in zip(some, outcomes, strict=True)
+            ]
+            store.add(results, provenance())
+            watch(Done(kind="learned_mask", results=len(some)))
+
+
+def _tell(watch: Watcher, cost: float, steps: int) -> None:
+    watch(Done(work=steps * cost))
+
+
+def learned_metrics(outcome: LearnedOutcome) -> dict[str, float]:
+    """The metrics of a learned mask: means over drawn masks, and the rounded mask's own, as `rounded_…`."""
+    metrics = {"early_stop_step": float(outcome.early_stop)}
+    for split, at, scores in (
+        ("test", "", outcome.test_at_early_stop),
+        ("test", "_at_end", outcome.test_at_end),
+        ("validation", "", outcome.validation_at_early_stop),
+        ("validation", "_at_end", outcome.validation_at_end),
+    ):
+        metrics |= {
+            f"{split}_accuracy{at}": float(scores.accuracy),
+            f"{split}_loss{at}": float(scores.loss),
+            f"rounded_{split}_accuracy{at}": float(scores.rounded_accuracy),
+            f"rounded_{split}_loss{at}": float(scores.rounded_loss),
+        }
+    best, end = outcome.validation_at_early_stop, outcome.validation_at_end
+    return metrics | {
+        "weights_remaining": float(best.remaining),
+        "rounded_weights_remaining": float(best.rounded_remaining),
+        "weights_remaining_at_end": float(end.remaining),
+        "rounded_weights_remaining_at_end": float(end.rounded_remaining),
+    }

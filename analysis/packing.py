@@ -1,0 +1,153 @@
+"""The commands `pack`, `unpack` and `evaluate`: a learned supermask as one small file, and back."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from safetensors.numpy import save
+
+from analysis.arrays import decode_logits
+from analysis.errors import StoreError, UsageError
+from analysis.store import Store, StoredResult
+from supermask import datasets
+from supermask.keys import Purpose, derive_key
+from supermask.learned_masks import EVALUATION_SAMPLES, LearnedMask, draw_masks, kept_by_layer, rounded_masks
+from supermask.masks import weights_remaining
+from supermask.networks import NETWORKS, Params, parameter_count
+from supermask.packed import MaskedNetwork, PackedError, pack, sizes_of, unpack
+from supermask.population import place
+from supermask.training import Trainer, TrainingConfig
+
+MAXIMUM_FILE = 1 << 22
+"""Bytes; the largest network here takes an eighth of that."""
+
+
+def pack_result(results: Path, run: str, path: Path, sample: int | None) -> None:
+    """Packs the mask of a stored result into a file and prints its sizes.
+
+    `run` is a result's id or its beginning, or 'best', the highest validation accuracy; `sample` picks one of the drawn
+    masks that the result was judged by, in place of the rounded one.
+    Raises UsageError where there is no such result, or the file cannot be written.
+    """
+    if not (results / "results.sqlite").exists():
+        raise UsageError(f"results {str(results)!r} is not a results folder; `supermask reproduce` makes one")
+    if sample is not None and not 0 <= sample < EVALUATION_SAMPLES:
+        raise UsageError(f"sample is {sample}; allowed: 0 to {EVALUATION_SAMPLES - 1}")
+    with Store(results) as store:
+        result = _find(store, run)
+        network = _masked_network(result, store.arrays(result.id), sample)
+    content = pack(network)
+    _write(path, content)
+    sizes = sizes_of(network, content)
+    print(f"{path}: {_words(network)}")
+    print(
+        f"{sizes.packed:,} bytes; the mask holds {sizes.information:,.0f} bytes of information (row by row), "
+        f"one bit a weight is {sizes.bits:,}, float32 weights are {sizes.float32:,}: "
+        f"{sizes.float32 / sizes.packed:.0f} times smaller"
+    )
+
+
+def unpack_file(path: Path, output: Path) -> None:
+    """Rebuilds the network of a file and writes its parameters as safetensors.
+
+    Raises UsageError where a file cannot be read or written, StoreError where it is damaged or cannot be rebuilt here.
+    """
+    network, params = _read(path)
+    arrays = {
+        f"{layer}.{name}": np.ascontiguousarray(leaf, np.float32)
+        for layer, leaves in params.items()
+        for name, leaf in leaves.items()
+    }
+    _write(output, save(arrays, {"network": network.network, "dataset": network.dataset, "seed": str(network.seed)}))
+    print(f"{output}: {_words(network)}")
+
+
+def evaluate_file(path: Path, data_dir: Path | None) -> None:
+    """Prints the accuracy of a file's network on validation and test images.
+
+    Raises UsageError where the file cannot be read, StoreError where it is damaged, DataError where there are no data.
+    """
+    network, params = _read(path)
+    data = datasets.load(network.dataset, data_dir=data_dir, progress=False)
+    module = NETWORKS[network.network]
+    placement = place(parameter_count(module, data.image_shape), networks=1)
+    trainer = Trainer(module, data, TrainingConfig(0, 1.0), placement)
+    print(f"{path}: {_words(network)}")
+    for name, split in (("validation", data.validation), ("test", data.test)):
+        (scores,) = trainer.evaluate([jax.tree.map(np.asarray, params)], split)
+        print(f"{name} accuracy {100 * float(scores.accuracy):.2f}% on {len(split):,} images, loss {scores.loss:.4f}")
+
+
+def _find(store: Store, run: str) -> StoredResult:
+    learned = [result for result in store.everything() if result.description["kind"] == "learned_mask"]
+    if run == "best" and learned:
+        return max(learned, key=lambda result: result.metrics["validation_accuracy"])
+    found = [result for result in learned if result.id.startswith(run)]
+    if len(found) == 1:
+        return found[0]
+    known = "\n".join(f"  {each.id[:12]}  {_brief(each)}" for each in learned[:40])
+    what = "stands for several learned masks" if found else "is no learned mask"
+    raise UsageError(f"run {run!r} {what} of {store.folder}; allowed: best, or the beginning of an id:\n{known}")
+
+
+def _brief(result: StoredResult) -> str:
+    own = result.description
+    mask = ", ".join(f"{name} {value}" for name, value in own["mask"].items()) or "initial weights"
+    accuracy = 100 * result.metrics["test_accuracy"]
+    return f"{own['network']} on {own['dataset']}, seed {own['seed']}, {own['steps']:,} steps, {mask}: {accuracy:.1f}%"
+
+
+def _masked_network(result: StoredResult, arrays: dict[str, np.ndarray], sample: int | None) -> MaskedNetwork:
+    description = result.description
+    learned = LearnedMask(**description["mask"])
+    logits = decode_logits(arrays)
+    if sample is None or learned.method != "bernoulli":
+        masks: Any = rounded_masks(learned.method, logits, kept_by_layer(learned, logits))
+    else:
+        key = derive_key(description["seed"], Purpose.MASK_EVALUATION)
+        masks = draw_masks(jax.random.fold_in(key, sample), logits)
+    return MaskedNetwork(
+        description["network"],
+        description["dataset"],
+        description["seed"],
+        learned.weights,
+        learned.rescaled,
+        {layer: np.asarray(mask) for layer, mask in masks.items()},
+    )
+
+
+def _words(network: MaskedNetwork) -> str:
+    rescaled = ", rescaled" if network.rescaled else ""
+    return (
+        f"{network.network} for {network.dataset}, seed {network.seed}, {network.weights.replace('_', ' ')} weights"
+        f"{rescaled}, {100 * weights_remaining(network.masks):.1f}% of them kept"
+    )
+
+
+def _read(path: Path) -> tuple[MaskedNetwork, Params]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAXIMUM_FILE + 1)
+    except OSError as error:
+        raise UsageError(f"file {path} cannot be read: {error.strerror}") from None
+    if len(content) > MAXIMUM_FILE:
+        raise StoreError(f"{path} is no packed network: it has more than {MAXIMUM_FILE:,} bytes")
+    try:
+        return unpack(content)
+    except PackedError as error:
+        raise StoreError(f"{path}: {error}") from None
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all: an existing file is replaced only by a complete one."""
+    try:
+        part = path.with_name(path.name + ".part")
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise UsageError(f"file {path} cannot be written: {error.strerror}") from None

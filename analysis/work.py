@@ -1,0 +1,58 @@
+"""What there is to do for a study, and word of what is done."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from analysis.store import Store
+from analysis.studies import KINDS, Experiment, Study, identity
+
+
+class Count(NamedTuple):
+    """How many results of a kind a study needs, and how many of them are stored."""
+
+    needed: int
+    stored: int
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is to be done for a study, and what of it is stored.
+
+    `counts` are by kind of result, in the order of `KINDS`; `work` is what is missing, in network-steps: see
+    `Experiment.work_of`.
+    """
+
+    counts: Mapping[str, Count]
+    work: float
+
+
+@dataclass(frozen=True)
+class Done:
+    """Told to whoever watches: work and results of a kind done since the last word."""
+
+    work: float = 0
+    kind: str = "training"
+    results: int = 0
+
+
+Watcher = Callable[[Done], None]
+
+
+def workload(experiment: Experiment, study: Study, store: Store) -> Workload:
+    """Counts a study's results, stored and missing."""
+    descriptions = {identity(d): d for d in experiment.descriptions(study)}
+    stored = store.known(descriptions)
+    kinds = [(d["kind"], id_ in stored) for id_, d in descriptions.items()]
+    counts = {
+        kind: Count(kinds.count((kind, True)) + kinds.count((kind, False)), kinds.count((kind, True)))
+        for kind in KINDS
+        if (kind, True) in kinds or (kind, False) in kinds
+    }
+    return Workload(counts, sum(experiment.work_of(d) for id_, d in descriptions.items() if id_ not in stored))
+
+
+def missing_results(experiment: Experiment, study: Study, store: Store) -> int:
+    """How many of a study's results are not stored."""
+    ids = {identity(description) for description in experiment.descriptions(study)}
+    return len(ids - store.known(ids))

@@ -1,0 +1,150 @@
+"""Learned masks as pictures: which input pixels keep their weights, and how alike masks are between seeds.
+
+Beside them the mask that a trained network's large_final criterion cuts at the same number of weights.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from analysis.claims import Claim
+from analysis.figure import Figure
+from analysis.results import Results
+from analysis.studies import Study
+from figures.learned_supermasks import LEARNED
+from supermask.keys import Purpose, derive_key
+from supermask.masks import Masks, agreement, full_masks, keep_best_of_layers, weights_remaining
+from supermask.networks import kernels_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Picture
+
+CLAIMS = (
+    Claim(
+        "masks learned on signed constants with DWR agree with the large_final mask of the same network and size more "
+        "than by chance",
+        "no statement of the paper",
+        {"label": "learned, S.C., DWR", "kind": "large_final"},
+        {"label": "learned, S.C., DWR", "kind": "large_final by chance"},
+        metric="overlap",
+    ),
+)
+
+
+def study(names: Sequence[str]) -> Study:
+    """The learned masks; large_final's need round 0 only."""
+    return Study(learned=tuple(LEARNED[name] for name in names))
+
+
+def tabulate(results: Results) -> pd.DataFrame:
+    """One row a (label, kind, seed) of overlaps, and one a (label, pixel) of kept shares, mean over seeds.
+
+    Masks are the rounded ones. kinds 'next seed' and 'large_final': the overlap with that mask over the whole network,
+    and, 'by chance', that of two independent masks of the same counts. kind 'pixel', where the first layer sees the
+    image whole: the share of a pixel's weights into it that is kept.
+    """
+    return results.labelled(pd.DataFrame([row for label in results.names for row in _rows(results, label)]))
+
+
+def _rows(results: Results, label: str) -> Iterator[dict[str, Any]]:
+    seeds = results.experiment.seeds
+    masks = {seed: results.learned_mask(LEARNED[label], seed) for seed in seeds}
+    for seed, own in masks.items():
+        others = {"large_final": _large_final(results, seed, own)}
+        if len(seeds) > 1:
+            others["next seed"] = masks[seeds[(seeds.index(seed) + 1) % len(seeds)]]
+        common = {"label": label, "seed": seed, "round": 0, "weights_remaining": weights_remaining(own)}
+        for kind, other in others.items():
+            overlap, chance = _overlap(own, other)
+            yield {**common, "kind": kind, "overlap": overlap}
+            yield {**common, "kind": f"{kind} by chance", "overlap": chance}
+    if "conv1" not in masks[seeds[0]]:
+        height, width, channels = results.experiment.data.image_shape
+        shares = np.mean([np.asarray(own["hidden1"]).mean(axis=1) for own in masks.values()], axis=0)
+        for place, share in enumerate(shares.reshape(height * width, channels).mean(axis=1)):
+            yield {"label": label, "kind": "pixel", "row": place // width, "column": place % width, "kept": share}
+
+
+def _large_final(results: Results, seed: int, like: Masks) -> Masks:
+    """The one-shot large_final mask of the seed's trained network, of another mask's counts."""
+    final = kernels_of(results.unpruned_weights(seed)[1])
+    magnitudes = {layer: jnp.abs(kernel) for layer, kernel in final.items()}
+    counts = {layer: int(np.sum(mask)) for layer, mask in like.items()}
+    return keep_best_of_layers(derive_key(seed, Purpose.TIES), magnitudes, full_masks(final), counts)
+
+
+def _overlap(first: Masks, second: Masks) -> tuple[float, float]:
+    """Kept by both over the most that could be, over all layers; and its expectation for independent masks."""
+    layers = [agreement(first[layer], second[layer]) for layer in first]
+    kept = max(min(sum(a.kept_first for a in layers), sum(a.kept_second for a in layers)), 1)
+    return sum(a.kept_both for a in layers) / kept, sum(a.kept_both_by_chance for a in layers) / kept
+
+
+def draw(table: pd.DataFrame, caption: str) -> "Picture":
+    """A map a learned mask, where there are maps; on the right their overlaps beside what chance would give."""
+    from analysis import plots
+
+    pixels = table[table["kind"] == "pixel"]
+    labels = list(dict.fromkeys(pixels["label"]))
+    picture, panels = plots.new_picture(len(labels) + 1, caption, width=3.2, height=4.2)
+    most = 10 * np.ceil(10 * pixels["kept"].max()) if labels else 100
+    for axes, label in zip(panels, labels, strict=False):
+        own = pixels[pixels["label"] == label].pivot_table(index="row", columns="column", values="kept")
+        image = axes.imshow(100 * own.to_numpy(float), cmap="cividis", vmin=0, vmax=most)
+        axes.set_title(label, fontsize=9)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    if labels:
+        picture.colorbar(image, ax=panels[:-1], shrink=0.7, label="weights kept of an input pixel's, %")
+    _overlaps(panels[-1], table[table["kind"] != "pixel"])
+    picture.suptitle("Learned masks: where they look, and how alike they are", fontsize=11)
+    return picture
+
+
+def _overlaps(axes: "Axes", table: pd.DataFrame) -> None:
+    from analysis import plots
+
+    looks = {
+        "large_final": (plots.BLUE, "o", "with large_final's mask"),
+        "next seed": (plots.ORANGE, "s", "with the next seed's"),
+    }
+    labels = list(dict.fromkeys(table["label"]))
+    for offset, (kind, (colour, marker, words)) in zip((-0.15, 0.15), looks.items(), strict=True):
+        for name, fill, suffix in ((kind, colour, ""), (f"{kind} by chance", "white", ", by chance")):
+            means = 100 * table[table["kind"] == name].groupby("label")["overlap"].mean()
+            shown = [(place + offset, means[label]) for place, label in enumerate(labels) if label in means]
+            if shown:
+                x, y = zip(*shown, strict=True)
+                axes.plot(x, y, marker, color=colour, markerfacecolor=fill, markersize=7, label=words + suffix)
+    axes.set_xticks(range(len(labels)), [label.replace(", ", "\n") for label in labels], fontsize=8)
+    axes.set_xlim(-0.5, len(labels) - 0.5)
+    axes.set_ylim(0, 100)
+    axes.set_ylabel("overlap of two masks, %")
+    axes.grid(axis="y", alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=7, frameon=False)
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean overlaps in percent, and the weights that the masks keep."""
+    pairs = table[table["kind"] != "pixel"]
+    overlaps = 100 * pairs.pivot_table(index="label", columns="kind", values="overlap", sort=False)
+    overlaps["% left"] = 100 * pairs.groupby("label")["weights_remaining"].mean()
+    return overlaps.rename_axis("mask", axis="index").rename_axis(None, axis="columns")
+
+
+FIGURE = Figure(
+    "learned-masks-seen",
+    "Learned masks seen: pixels and agreement",
+    "else",
+    tuple(LEARNED),
+    study,
+    tabulate,
+    draw,
+    summarise,
+    CLAIMS,
+)

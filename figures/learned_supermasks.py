@@ -1,0 +1,187 @@
+"""Figure 11: masks found by gradient descent against masks cut from a trained network.
+
+No weight is trained: masks are learned on initial weights or on signed constants, with and without dynamic weight
+rescaling (DWR); where their logits start moves how many weights they keep.
+"""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from analysis.claims import Claim
+from analysis.figure import Figure
+from analysis.results import Results
+from analysis.studies import Study, Untrained
+from supermask.learned_masks import LearnedMask
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Picture
+
+LEARNED = {
+    "learned, initial": LearnedMask(),
+    "learned, S.C.": LearnedMask("signed_constant"),
+    "learned, initial, DWR": LearnedMask(rescaled=True),
+    "learned, S.C., DWR": LearnedMask("signed_constant", rescaled=True),
+}
+"""The paper's four, by the labels they are shown under. S.C.: signed constants."""
+
+STARTS = (-4.0, -2.0, 2.0)
+"""Other starts of the logits, for signed constants: sigmoid(start) of the weights are kept at first."""
+
+HEURISTIC = {
+    f"{criterion}, {short}": Untrained(criterion, weights)
+    for (weights, short), criterion in product(
+        {"initial": "initial", "signed_constant": "S.C."}.items(), ("large_final_same_sign", "large_final", "random")
+    )
+}
+
+CLAIMS = (
+    Claim(
+        "rescaling makes sparse learned masks better: with logits that start at -4, masks on signed constants with DWR "
+        "beat those without",
+        "Zhou et al. 2019, section 5.2 and figure 11",
+        {"label": "learned, S.C., DWR", "start": STARTS[0]},
+        {"label": "learned, S.C.", "start": STARTS[0]},
+    ),
+)
+
+
+def swept() -> dict[str, tuple[LearnedMask, ...]]:
+    """What is learned, by label: the paper's start, and for signed constants others."""
+    others = {
+        label: tuple(LearnedMask("signed_constant", rescaled=base.rescaled, start=start) for start in STARTS)
+        for label, base in LEARNED.items()
+        if base.weights == "signed_constant"
+    }
+    return {label: (base, *others.get(label, ())) for label, base in LEARNED.items()}
+
+
+def study(names: Sequence[str]) -> Study:
+    """Learned masks at every start, and the heuristic ones at every level."""
+    learned = tuple(each for label, masks in swept().items() if label in names for each in masks)
+    return Study(untrained=tuple(HEURISTIC.values()), learned=learned)
+
+
+def tabulate(results: Results) -> pd.DataFrame:
+    """One row a (part, label, seed, level, start or step).
+
+    part 'learned': a learned mask's test accuracy (mean over drawn masks) and its rounded mask's. 'heuristic': that of
+    a mask cut from a trained network. 'curve': validation accuracy while a mask is learned, at each evaluated step.
+    """
+    rows: list[dict[Any, Any]] = []
+    for label, masks in swept().items():
+        for each, seed in product(masks, results.experiment.seeds):
+            if each not in results.study.learned:
+                continue
+            metrics = results.learned_metrics(each, seed)
+            common = {"label": label, "seed": seed, "start": each.start, "round": 0}
+            names = ("weights_remaining", "test_accuracy", "rounded_weights_remaining", "rounded_test_accuracy")
+            rows.append({"part": "learned", **common, **{name: metrics[name] for name in names}})
+            if each == LEARNED[label]:
+                arrays = results.learned_arrays(each, seed)
+                curve = zip(arrays["curve.evaluated_at"], arrays["curve.accuracy"], strict=True)
+                rows += [
+                    {"part": "curve", **common, "step": int(at), "validation_accuracy": float(a)} for at, a in curve
+                ]
+    untrained = results.untrained()
+    for label, own in HEURISTIC.items():
+        part = untrained[(untrained["criterion"] == own.criterion) & (untrained["weights"] == own.weights)]
+        shown = part[["seed", "round", "weights_remaining", "test_accuracy"]]
+        rows += shown.assign(part="heuristic", label=label).to_dict("records")
+    return results.labelled(pd.DataFrame(rows))
+
+
+def draw(table: pd.DataFrame, caption: str) -> "Picture":
+    """Accuracy against weights remaining on the left and its top in the middle; accuracy against step on the right."""
+    from analysis import plots
+
+    picture, (whole, top, curves) = plots.new_picture(3, caption, width=5.4, height=5.0)
+    learned, heuristic = (table[table["part"] == part] for part in ("learned", "heuristic"))
+    for axes in (whole, top):
+        for label, own in learned.groupby("label", sort=False):
+            _learned_line(axes, own, str(label))
+        for label, own in heuristic.groupby("label", sort=False):
+            plots.seed_band(axes, own, "test_accuracy", plots.style_of(str(label)), str(label), 100)
+        plots.remaining_axis(axes, table.dropna(subset=["weights_remaining"]), "test accuracy without training, %")
+    whole.set_ylim(0, 101)
+    whole.set_title("all of it", fontsize=9, loc="left")
+    best = 100 * learned["test_accuracy"].max()
+    top.set_ylim(best - 12, best + 1)
+    top.set_title("the top of it: filled, drawn masks; hollow, the rounded mask", fontsize=9, loc="left")
+    _curves(curves, table[table["part"] == "curve"])
+    handles, labels = whole.get_legend_handles_labels()
+    picture.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False)
+    picture.suptitle("Learned supermasks: accuracy of untrained networks under masks found by gradient descent")
+    return picture
+
+
+def _learned_line(axes: "Axes", own: pd.DataFrame, label: str) -> None:
+    """Means over seeds from start to start, bars from least to greatest; hollow markers for the rounded masks."""
+    from analysis import plots
+
+    style = plots.style_of(label)
+    for prefix, fill in (("", style.colour), ("rounded_", "white")):
+        names = [f"{prefix}weights_remaining", f"{prefix}test_accuracy"]
+        points = own.groupby("start")[names].agg(["mean", "min", "max"]) * 100
+        points = points.sort_values((names[0], "mean"))
+        x, y = points[names[0], "mean"], points[names[1], "mean"]
+        spread = [y - points[names[1], "min"], points[names[1], "max"] - y]
+        axes.errorbar(
+            x,
+            y,
+            yerr=spread,
+            color=style.colour,
+            marker=style.marker,
+            markerfacecolor=fill,
+            linestyle=style.dash if not prefix else "none",
+            markersize=7,
+            linewidth=1.4,
+            capsize=3,
+            label=None if prefix else label,
+        )
+
+
+def _curves(axes: "Axes", rows: pd.DataFrame) -> None:
+    from analysis import plots
+
+    for label, own in rows.groupby("label", sort=False):
+        style = plots.style_of(str(label))
+        band = 100 * own.groupby("step")["validation_accuracy"].agg(["mean", "min", "max"])
+        axes.plot(band.index, band["mean"], color=style.colour, linestyle=style.dash, linewidth=1.4)
+        axes.fill_between(band.index, band["min"], band["max"], color=style.colour, alpha=0.15, linewidth=0)
+    last = 100 * rows.groupby("label")["validation_accuracy"].max()
+    axes.set_ylim(max(0.0, float(last.min()) - 12), min(101.0, float(last.max()) + 1))
+    axes.set_xlabel("step of learning the mask")
+    axes.set_ylabel("validation accuracy, mean of ten drawn masks, %")
+    axes.set_title("while masks are learned", fontsize=9, loc="left")
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Of every learned mask, at the paper's start: mean test accuracies and weights remaining, in percent."""
+    own = table[(table["part"] == "learned") & (table["start"] == 0)]
+    names = {
+        "test_accuracy": "drawn masks",
+        "weights_remaining": "% left",
+        "rounded_test_accuracy": "rounded mask",
+        "rounded_weights_remaining": "% left, rounded",
+    }
+    means = 100 * own.groupby("label", sort=False)[list(names)].mean()
+    return means.rename(columns=names).rename_axis("mask")
+
+
+FIGURE = Figure(
+    "learned-supermasks",
+    "Learned supermasks against heuristic ones",
+    "else",
+    tuple(LEARNED),
+    study,
+    tabulate,
+    draw,
+    summarise,
+    CLAIMS,
+)

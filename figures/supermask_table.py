@@ -1,0 +1,134 @@
+"""The paper's table of supermasks: how far a mask alone takes an untrained network, their numbers beside ours."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.claims import Claim
+from analysis.figure import Figure
+from analysis.results import Results
+from analysis.studies import Study, Untrained
+from figures.learned_supermasks import LEARNED
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
+HEURISTIC = {"mask, initial": "initial", "mask, S.C.": "signed_constant"}
+CRITERIA = ("large_final_same_sign", "magnitude_increase_same_sign", "large_final", "magnitude_increase")
+TRAINED = "trained weights"
+
+PAPER: Mapping[str, tuple[float, ...]] = {
+    "fc": (79.3, 86.3, 95.3, 96.4, 97.8, 98.0, 97.7),
+    "conv2": (22.3, 37.4, 64.4, 66.3, 65.0, 66.0, 69.2),
+    "conv4": (23.7, 39.7, 65.4, 66.2, 71.7, 72.5, 75.4),
+    "conv6": (24.0, 41.0, 65.3, 65.4, 76.3, 76.5, 78.3),
+}
+"""Zhou et al. 2019, table 2: test accuracy in percent, in the order of `COLUMNS`, on MNIST and CIFAR-10."""
+
+COLUMNS = (*HEURISTIC, *LEARNED, TRAINED)
+
+
+def _beats(first: str, second: str, points: float, published: str) -> Claim:
+    margin = f"by more than {points:g} points" if points > 0 else f"or is less than {-points:g} points below it"
+    return Claim(
+        f"{first} beats {second}{f' {margin}' if points else ''}",
+        f"Zhou et al. 2019, table 2: {published}",
+        {"column": first},
+        {"column": second},
+        margin=points / 100,
+    )
+
+
+CLAIMS = (
+    _beats("learned, initial", "mask, initial", 5, "95.3% against 79.3% on MNIST"),
+    _beats("learned, S.C.", "mask, S.C.", 5, "96.4% against 86.3% on MNIST"),
+    _beats("learned, S.C.", "learned, initial", 0, "96.4% against 95.3% on MNIST"),
+    _beats("learned, initial, DWR", "learned, initial", 0, "97.8% against 95.3% on MNIST"),
+    _beats("learned, S.C., DWR", "learned, S.C.", 0, "98.0% against 96.4% on MNIST"),
+    _beats("learned, S.C., DWR", TRAINED, -0.5, "98.0% against 97.7% on MNIST: masking is training"),
+)
+
+
+def study(names: Sequence[str]) -> Study:
+    """The heuristic masks that the paper's best ones come from, and the four learned ones."""
+    untrained = tuple(Untrained(criterion, weights) for weights in HEURISTIC.values() for criterion in CRITERIA)
+    return Study(untrained=untrained, learned=tuple(LEARNED.values()))
+
+
+def tabulate(results: Results) -> pd.DataFrame:
+    """One row a (column of the paper's table, seed): test accuracy, weights remaining, and the paper's percent.
+
+    For heuristic masks it is each seed's best over criteria and levels, read off test data as in the paper: an upper
+    end, which is conservative for what is claimed of learned masks. `round` is 0 everywhere: there are no levels here.
+    """
+    paper = dict(zip(COLUMNS, PAPER[results.experiment.protocol.network], strict=True))
+    untrained = results.untrained()
+    trained = results.trainings()
+    rows = []
+    row: Mapping[Any, Any]
+    for column in COLUMNS:
+        for seed in results.experiment.seeds:
+            if column in HEURISTIC:
+                own = untrained[(untrained["weights"] == HEURISTIC[column]) & (untrained["seed"] == seed)]
+                row = own[own["round"] > 0].sort_values("test_accuracy", kind="stable").to_dict("records")[-1]
+            elif column in LEARNED:
+                row = results.learned_metrics(LEARNED[column], seed)
+            else:
+                row = trained[trained["seed"] == seed].to_dict("records")[0]
+            metrics = {name: row[name] for name in ("test_accuracy", "weights_remaining")}
+            rows.append({"column": column, "seed": seed, "round": 0, **metrics, "paper_percent": paper[column]})
+    return results.labelled(pd.DataFrame(rows))
+
+
+def draw(table: pd.DataFrame, caption: str) -> "Picture":
+    """Bars, ours beside the paper's, with the numbers on them; whiskers from least to greatest over seeds."""
+    from analysis import plots
+
+    picture, (axes,) = plots.new_picture(1, caption, width=11.5, height=4.6)
+    groups = (100 * table.set_index("column")["test_accuracy"]).groupby(level=0, sort=False)
+    ours, least, greatest = groups.mean(), groups.min(), groups.max()
+    paper = table.groupby("column", sort=False)["paper_percent"].first()
+    places = np.arange(len(ours))
+    spread = np.array([ours - least, greatest - ours])
+    label = "here (whiskers: least and greatest seed)"
+    axes.bar(places - 0.2, ours, 0.38, yerr=spread, color=plots.BLUE, ecolor=plots.BLACK, capsize=3, label=label)
+    label = "Zhou et al. 2019, table 2"
+    axes.bar(places + 0.2, paper, 0.38, color="white", edgecolor=plots.ORANGE, hatch="///", label=label)
+    for shift, tops, values in ((-0.2, greatest, ours), (0.2, paper, paper)):
+        for place, top, value in zip(places + shift, tops, values, strict=True):
+            axes.annotate(f"{value:.1f}", (place, top), (0, 3), textcoords="offset points", ha="center", fontsize=8)
+    axes.legend(loc="upper left", ncols=2, fontsize=8, frameon=False)
+    axes.set_xticks(places, [str(column).replace(", ", "\n") for column in ours.index], fontsize=9)
+    axes.set_ylim(0, 118)
+    axes.set_yticks(range(0, 101, 20))
+    axes.set_ylabel("test accuracy, %")
+    axes.spines[["top", "right"]].set_visible(False)
+    picture.suptitle("How far a mask alone takes an untrained network (S.C.: signed constants)", fontsize=11)
+    return picture
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean test accuracy over seeds beside the paper's, and the mean of weights remaining, in percent."""
+    groups = table.groupby("column", sort=False)
+    return pd.DataFrame(
+        {
+            "ours": 100 * groups["test_accuracy"].mean(),
+            "paper": groups["paper_percent"].first(),
+            "% left": 100 * groups["weights_remaining"].mean(),
+        }
+    ).rename_axis("untrained network under")
+
+
+FIGURE = Figure(
+    "supermask-table",
+    "How far a mask alone takes an untrained network",
+    "else",
+    COLUMNS,
+    study,
+    tabulate,
+    draw,
+    summarise,
+    CLAIMS,
+)

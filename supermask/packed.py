@@ -1,0 +1,260 @@
+"""A network as a mask and a seed: what must be stored to rebuild it, in one small file.
+
+An untrained network's weights follow from its seed, so its mask is all that was learned (Zhou et al. 2019, and the
+closing remark of the authors' blog). A file is
+
+    magic (8 bytes)  version (2)  length of header (4)  header  masks  SHA-256 of all before (32)
+
+numbers little-endian; the header is JSON; the masks are one block a layer, in the order of the layers' names. A block's
+coding is 'bits' (eight weights a byte, row-major) or 'rows' (range coded: how many weights each row keeps, then each
+row's weights as draws of that frequency), whichever is smaller. A row is all that leaves one input unit.
+
+Reading checks length and digest before anything else, runs no code, and allocates what the named network needs and no
+more. Network and data set must be ones that this package knows.
+"""
+
+import hashlib
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import constriction
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float
+
+from supermask import masks as mask_functions
+from supermask.datasets import DATASETS
+from supermask.lottery import initial_of
+from supermask.masks import Masks
+from supermask.networks import NETWORKS, Kernels, Params, initialise, kernels_of
+from supermask.supermasks import WEIGHTS, masked_kernels, untrained_kernels
+
+MAGIC = b"SUPERMSK"
+VERSION = 1
+MAXIMUM_HEADER = 4096
+_FIXED = struct.Struct("<8sHI")
+_DIGEST = 32
+_CODINGS = ("bits", "rows")
+
+
+class PackedError(ValueError):
+    """A file is not a packed network, is damaged, or cannot be rebuilt here. The message says which, and what to do."""
+
+
+@dataclass(frozen=True)
+class MaskedNetwork:
+    """An untrained network under a mask: everything that it is.
+
+    network, dataset: names in `NETWORKS` and `DATASETS`; the data set gives the images' shape.
+    seed: what the initial weights are drawn from.
+    weights: what the kept weights are, a name in `WEIGHTS`.
+    rescaled: whether each layer is multiplied by (weights in it / ones in its mask).
+    masks: a boolean array of each kernel's shape.
+    """
+
+    network: str
+    dataset: str
+    seed: int
+    weights: str
+    rescaled: bool
+    masks: Masks
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes: of the packed file, of the information in the masks by the coding's model, one bit a weight, float32."""
+
+    packed: int
+    information: float
+    bits: int
+    float32: int
+
+
+def rebuild(network: MaskedNetwork) -> Params:
+    """The network itself: kernels drawn from the seed, under the mask; zero biases."""
+    initial = initial_of(NETWORKS[network.network], network.seed, DATASETS[network.dataset].image_shape)
+    kernels = masked_kernels(untrained_kernels(kernels_of(initial), network.weights), network.masks, network.rescaled)
+    return {
+        layer: {"kernel": kernel, "bias": jnp.zeros(kernel.shape[-1], jnp.float32)} for layer, kernel in kernels.items()
+    }
+
+
+def pack(network: MaskedNetwork) -> bytes:
+    """The file's content. The header names the JAX version and digests the rebuilt weights, for `unpack` to compare."""
+    blocks = {layer: _encode(np.asarray(network.masks[layer])) for layer in sorted(network.masks)}
+    header = {
+        "network": network.network,
+        "dataset": network.dataset,
+        "seed": network.seed,
+        "weights": network.weights,
+        "rescaled": network.rescaled,
+        "layers": [[coding, len(block)] for coding, block in blocks.values()],
+        "jax": jax.__version__,
+        "kernels_sha256": digest_of(kernels_of(rebuild(network))),
+    }
+    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    body = _FIXED.pack(MAGIC, VERSION, len(text)) + text + b"".join(block for _, block in blocks.values())
+    return body + hashlib.sha256(body).digest()
+
+
+def unpack(content: bytes) -> tuple[MaskedNetwork, Params]:
+    """The network of a file, and its parameters, bit for bit those that were packed.
+
+    Raises PackedError for a file that is truncated, altered, foreign or of another version, and where the weights drawn
+    here are not those that were packed: another version of JAX, or another kind of processor.
+    """
+    header, blocks = _read(content)
+    shapes = _shapes(header)
+    layers = sorted(shapes)
+    entries = header["layers"]
+    if len(entries) != len(layers) or sum(length for _, length in entries) != len(blocks):
+        raise PackedError("the file is inconsistent: its layers are not those of its network")
+    masks: Masks = {}
+    start = 0
+    for layer, (coding, length) in zip(layers, entries, strict=True):
+        masks[layer] = _decode(coding, blocks[start : start + length], shapes[layer])
+        start += length
+    network = MaskedNetwork(
+        header["network"], header["dataset"], header["seed"], header["weights"], header["rescaled"], masks
+    )
+    params = rebuild(network)
+    if digest_of(kernels_of(params)) != header["kernels_sha256"]:
+        raise PackedError(
+            f"the weights drawn from seed {network.seed} by JAX {jax.__version__} are not those that were packed, "
+            f"by JAX {header['jax']}: take that version, on the kind of processor that packed the file"
+        )
+    return network, params
+
+
+def sizes_of(network: MaskedNetwork, content: bytes) -> Sizes:
+    """What a packed file takes, beside what its masks hold and what the kernels would take."""
+    weights = sum(mask.size for mask in network.masks.values())
+    information = sum(_information(np.asarray(mask)) for mask in network.masks.values())
+    return Sizes(len(content), information, -(-weights // 8), 4 * weights)
+
+
+def digest_of(kernels: Mapping[str, Float[Any, "..."]]) -> str:
+    """SHA-256 (hex) of kernels as little-endian float32, in the order of the layers' names."""
+    digest = hashlib.sha256()
+    for layer in sorted(kernels):
+        digest.update(np.ascontiguousarray(np.asarray(kernels[layer]), "<f4").tobytes())
+    return digest.hexdigest()
+
+
+def _rows(mask: Bool[np.ndarray, "*shape"]) -> Bool[np.ndarray, "rows columns"]:
+    """One row an input unit (of a convolution: an input channel at one place of the filter)."""
+    return mask.reshape(-1, mask.shape[-1])
+
+
+def _information(mask: Bool[np.ndarray, "*shape"]) -> float:
+    """Bytes: the entropy of every row's weights at the row's own frequency, and of the rows' counts."""
+    rows = _rows(mask)
+    p = rows.mean(axis=1)
+    inside = p[(p > 0) & (p < 1)]
+    entropy = -(inside * np.log2(inside) + (1 - inside) * np.log2(1 - inside)).sum() * rows.shape[1]
+    return float(entropy + len(rows) * math.log2(rows.shape[1] + 1)) / 8
+
+
+def _encode(mask: Bool[np.ndarray, "*shape"]) -> tuple[str, bytes]:
+    """The smaller of the two codings, and the block."""
+    bits = mask_functions.pack(mask).tobytes()
+    rows = _rows(mask)
+    counts = rows.sum(axis=1).astype(np.int32)
+    encoder = constriction.stream.queue.RangeEncoder()
+    encoder.encode(counts, constriction.stream.model.Uniform(rows.shape[1] + 1))
+    encoder.encode(rows.ravel().astype(np.int32), _model(), _frequencies(counts, rows.shape))
+    coded = encoder.get_compressed().astype("<u4").tobytes()
+    return ("rows", coded) if len(coded) < len(bits) else ("bits", bits)
+
+
+def _decode(coding: str, block: bytes, shape: tuple[int, ...]) -> Bool[np.ndarray, "..."]:
+    if coding == "bits":
+        try:
+            return mask_functions.unpack(np.frombuffer(block, np.uint8), shape)
+        except ValueError as error:
+            raise PackedError(f"the file is inconsistent: {error}") from None
+    if len(block) % 4:
+        raise PackedError("the file is inconsistent: a range coded block is not made of whole words")
+    rows, columns = math.prod(shape[:-1]), shape[-1]
+    decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(block, "<u4").astype(np.uint32))
+    try:
+        counts = decoder.decode(constriction.stream.model.Uniform(columns + 1), rows)
+        weights = decoder.decode(_model(), _frequencies(counts, (rows, columns)))
+    except AssertionError as error:  # what constriction raises for words that no encoder writes
+        raise PackedError(f"the file is inconsistent: {error}") from None
+    mask: np.ndarray = weights.astype(bool).reshape(shape)
+    if (_rows(mask).sum(axis=1) != counts).any():
+        raise PackedError("the file is inconsistent: its rows do not keep as many weights as they say")
+    return mask
+
+
+def _model() -> Any:
+    return constriction.stream.model.Bernoulli(perfect=False)
+
+
+def _frequencies(counts: np.ndarray, shape: tuple[int, ...]) -> Float[np.ndarray, "weights"]:
+    """Each weight's probability of being kept, by its row's count."""
+    return np.repeat(counts.astype(np.float64) / shape[1], shape[1])
+
+
+def _read(content: bytes) -> tuple[dict[str, Any], bytes]:
+    """Header and blocks of a whole and unaltered file."""
+    if len(content) < _FIXED.size + _DIGEST:
+        raise PackedError(f"the file is too short to be a packed network: {len(content)} bytes")
+    magic, version, length = _FIXED.unpack_from(content)
+    if magic != MAGIC:
+        raise PackedError(f"the file is not a packed network: it begins with {magic!r}, not {MAGIC!r}")
+    if hashlib.sha256(content[:-_DIGEST]).digest() != content[-_DIGEST:]:
+        raise PackedError("the file is truncated or altered: its SHA-256 is not the one that it ends with")
+    if version != VERSION:
+        raise PackedError(f"the file has format {version}; this version of supermask reads {VERSION}")
+    end = _FIXED.size + length
+    if length > MAXIMUM_HEADER or end > len(content) - _DIGEST:
+        raise PackedError(f"the file is inconsistent: a header of {length} bytes; allowed: {MAXIMUM_HEADER}")
+    try:
+        header = json.loads(content[_FIXED.size : end])
+    except (ValueError, RecursionError) as error:
+        raise PackedError(f"the file's header is not JSON: {error}") from None
+    _check_header(header)
+    return header, content[end:-_DIGEST]
+
+
+def _check_header(header: Any) -> None:
+    """Raises PackedError unless every field is there, of its type, and names something known."""
+    allowed = {"network": NETWORKS, "dataset": DATASETS, "weights": WEIGHTS}
+    if not isinstance(header, dict):
+        raise PackedError("the file's header is not an object")
+    for name, choices in allowed.items():
+        if not isinstance(header.get(name), str) or header[name] not in choices:
+            raise PackedError(f"the file's {name} is {header.get(name)!r}; known here: {', '.join(choices)}")
+    seed, layers = header.get("seed"), header.get("layers")
+    if type(seed) is not int or not 0 <= seed < 2**31:
+        raise PackedError(f"the file's seed is {seed!r}; allowed: 0 to 2³¹ - 1")
+    if not isinstance(header.get("rescaled"), bool):
+        raise PackedError(f"the file's rescaled is {header.get('rescaled')!r}; allowed: true or false")
+    for name in ("jax", "kernels_sha256"):
+        if not isinstance(header.get(name), str):
+            raise PackedError(f"the file's {name} is {header.get(name)!r}; allowed: text")
+    if not isinstance(layers, list) or not all(_is_entry(entry) for entry in layers):
+        raise PackedError(f"the file's layers are not pairs of a coding ({', '.join(_CODINGS)}) and a length")
+
+
+def _is_entry(entry: Any) -> bool:
+    return (
+        isinstance(entry, list) and len(entry) == 2 and entry[0] in _CODINGS and type(entry[1]) is int and entry[1] >= 0
+    )
+
+
+def _shapes(header: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The named network's kernels' shapes; nothing is drawn."""
+    image_shape = DATASETS[header["dataset"]].image_shape
+
+    def kernels() -> Kernels:
+        return kernels_of(initialise(NETWORKS[header["network"]], jax.random.key(0), image_shape))
+
+    return {layer: tuple(kernel.shape) for layer, kernel in jax.eval_shape(kernels).items()}

@@ -1,0 +1,134 @@
+"""Long trainings go on after an interrupt: to the same bits, from the last checkpoint, or from the start."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from analysis.checkpoints import FolderCheckpoints
+from supermask import learned_masks, training
+from supermask.learned_masks import LearnedMask, MaskJob, MaskTrainer
+from supermask.lottery import initial_params
+from supermask.masks import full_masks
+from supermask.networks import kernels_of
+from supermask.training import Job, TrainingConfig
+
+
+class InterruptError(Exception):
+    """Stands for whatever ends a process."""
+
+
+class Switched:
+    """Checkpoints in a folder or, without one, none: so that one compiled trainer serves all tests."""
+
+    folder: FolderCheckpoints | None = None
+
+    def due(self) -> bool:
+        return self.folder is not None and self.folder.due()
+
+    def load(self, key):
+        return None if self.folder is None else self.folder.load(key)
+
+    def save(self, key, arrays) -> None:
+        self.folder.save(key, arrays)
+
+
+def same_bits(first, second) -> bool:
+    pairs = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
+    return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
+
+
+def weights(trainer):
+    """A trainer of weights, and three jobs for it: not as many as there are slots."""
+    params = [initial_params(trainer, seed) for seed in range(3)]
+    return trainer, [Job(p, full_masks(kernels_of(p)), seed) for seed, p in enumerate(params)]
+
+
+def masks(trainer):
+    """A trainer of masks, and three jobs for it."""
+    config = TrainingConfig(300, 100.0, batch_size=50, evaluate_every=100)
+    jobs = [MaskJob(initial_params(trainer, seed), LearnedMask(rescaled=True), seed) for seed in range(3)]
+    return MaskTrainer(trainer.network, trainer.data, config, trainer.placement), jobs
+
+
+@pytest.fixture(scope="module", params=[weights, masks])
+def work(request, trainer):
+    """A trainer, its jobs, and what they come to when nothing comes between."""
+    own, jobs = request.param(trainer)
+    own = replace(own, checkpoints=Switched())
+    return own, jobs, own.train(jobs)
+
+
+@pytest.fixture
+def checkpoints(work, tmp_path):
+    """Checkpoints after every interval, in a folder that is not there yet."""
+    folder = FolderCheckpoints(tmp_path / "unfinished", seconds_between=0.0)
+    work[0].checkpoints.folder = folder
+    yield folder
+    work[0].checkpoints.folder = None
+
+
+def interrupted(trainer, jobs, after: int) -> None:
+    """Trains until `after` network-steps are done."""
+    done = []
+
+    def tell(steps: int) -> None:
+        done.append(steps)
+        if sum(done) >= after:
+            raise InterruptError
+
+    with pytest.raises(InterruptError):
+        trainer.train(jobs, tell)
+
+
+@pytest.mark.parametrize("after", [1, 301, 601])
+def test_a_training_that_was_cut_off_ends_in_the_same_bits(work, checkpoints, tmp_path, after):
+    trainer, jobs, straight = work
+    interrupted(trainer, jobs, after)
+    steps = []
+    assert same_bits(straight, trainer.train(jobs, steps.append))
+    assert sum(steps) == 3 * 300, "what was done before counts as done"
+    assert steps[0] >= 300 * (after // 300) - 300
+    checkpoints.clear()
+    assert not (tmp_path / "unfinished").exists()
+
+
+def test_nothing_is_saved_before_it_is_due(work, tmp_path):
+    trainer, jobs, straight = work
+    trainer.checkpoints.folder = FolderCheckpoints(tmp_path / "patient")
+    assert same_bits(straight[:1], trainer.train(jobs[:1]))
+    trainer.checkpoints.folder = None
+    assert not (tmp_path / "patient").exists()
+
+
+def test_other_work_is_not_taken_for_ones_own(work, checkpoints):
+    trainer, jobs, straight = work
+    interrupted(trainer, jobs[:2], 401)
+    assert same_bits(straight[1:], trainer.train(jobs[1:]))
+    assert same_bits(straight[:1], trainer.train(jobs[:1]))
+    start = training.resumable_by(checkpoints, trainer.network, trainer.data, jobs[0].seed)
+    keys = [start.key(config) for config in (trainer.config, replace(trainer.config, learning_rate=1e-3))]
+    other_data = replace(trainer.data, digest="another")
+    keys.append(training.resumable_by(checkpoints, trainer.network, other_data, jobs[0].seed).key(trainer.config))
+    assert len(set(keys)) == 3
+
+
+def test_a_damaged_checkpoint_is_left_alone(work, checkpoints, tmp_path):
+    trainer, jobs, straight = work
+    interrupted(trainer, jobs[:1], 201)
+    (path,) = (tmp_path / "unfinished").glob("*.safetensors")
+    content = bytearray(path.read_bytes())
+    for damage in (content[:-1], b"", content[:500] + b"x" + content[501:]):
+        path.write_bytes(damage)
+        assert same_bits(straight[:1], trainer.train(jobs[:1]))
+
+
+def test_a_folder_that_cannot_be_written_costs_the_checkpoint_alone(work, checkpoints, tmp_path):
+    trainer, jobs, straight = work
+    (tmp_path / "unfinished").write_text("in the way")
+    assert same_bits(straight[:1], trainer.train(jobs[:1]))
+
+
+def test_both_trainers_go_through_the_same_loop():
+    assert learned_masks.train_in_intervals is training.train_in_intervals

@@ -1,0 +1,193 @@
+"""Masks by gradient descent: exact draws, gradients straight through, weights untouched, and the science of it."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supermask import learned_masks as learned
+from supermask.keys import Purpose, derive_key
+from supermask.learned_masks import LearnedMask, MaskJob, MaskTrainer
+from supermask.lottery import initial_params
+from supermask.networks import kernels_of
+from supermask.population import Placement, place
+from supermask.supermasks import WEIGHTS, masked_kernels, rescaling, untrained_kernels
+from supermask.training import TrainingConfig
+
+FOUR = tuple(LearnedMask(weights, rescaled) for rescaled in (False, True) for weights in ("initial", "signed_constant"))
+STEPS = 600
+RATES = {"bernoulli": 100.0, "threshold": 1.0, "edge_popup": 1.0}
+
+
+def same_bits(first, second) -> bool:
+    pairs = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
+    return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
+
+
+def mask_trainer(trainer, method: str = "bernoulli", steps: int = STEPS, placement=None) -> MaskTrainer:
+    config = TrainingConfig(steps, RATES[method], batch_size=50, evaluate_every=200)
+    return MaskTrainer(trainer.network, trainer.data, config, placement or place(4000, networks=4))
+
+
+def jobs(trainer, masks, seeds=(0,)) -> list[MaskJob]:
+    return [MaskJob(initial_params(trainer, seed), each, seed) for seed in seeds for each in masks]
+
+
+@pytest.fixture(scope="module")
+def outcomes(trainer):
+    return mask_trainer(trainer).train(jobs(trainer, FOUR))
+
+
+def test_the_science_a_mask_alone_trains_a_network_and_rescaling_helps(trainer, outcomes):
+    """Zhou et al. 2019, table 2: far above chance with no weight trained, and better with DWR."""
+    accuracy = [float(outcome.test_at_early_stop.accuracy) for outcome in outcomes]
+    assert min(accuracy) > 0.6
+    assert np.mean(accuracy[2:]) > np.mean(accuracy[:2])
+    for outcome in outcomes:
+        assert float(outcome.curves.accuracy[0]) < 0.3, "before the first step the masks are random"
+        assert outcome.evaluated_at.tolist() == [0, 200, 400, 600]
+        assert float(outcome.validation_at_early_stop.loss) == outcome.curves.loss.min()
+        assert outcome.early_stop == outcome.evaluated_at[outcome.curves.loss.argmin()]
+
+
+@pytest.mark.parametrize("method", ["threshold", "edge_popup"])
+def test_masks_without_draws_learn_too(trainer, method):
+    mask = LearnedMask("signed_kaiming", method=method, kept=0.4)
+    (outcome,) = mask_trainer(trainer, method).train(jobs(trainer, [mask]))
+    scores = outcome.test_at_early_stop
+    assert float(scores.accuracy) > 0.7
+    assert scores.accuracy == scores.rounded_accuracy
+    if method == "edge_popup":
+        kernels = kernels_of(initial_params(trainer, 0))
+        counts = learned.kept_by_layer(mask, kernels)
+        masks = learned.rounded_masks(method, outcome.logits, counts)
+        for layer, kernel in kernels.items():
+            kept = kernel.size - int(0.6 * kernel.size)
+            assert int(masks[layer].sum()) == int(counts[layer]) == kept
+
+
+def test_no_weight_changes_and_what_is_scored_is_weights_times_mask(trainer):
+    """Bit for bit: what the logits' network is, is made of the initial draw and of nothing else."""
+    (job,) = jobs(trainer, [LearnedMask("initial", rescaled=True)])
+    before = jax.tree.map(lambda leaf: np.array(leaf, copy=True), job.initial)
+    outcome = mask_trainer(trainer, steps=100).train([job])[0]
+    assert same_bits(before, job.initial)
+    given_ = learned.given_of(job)
+    assert same_bits(given_.kernels, kernels_of(job.initial))
+    key = derive_key(0, Purpose.MASK_SAMPLES)
+    masks = learned.draw_masks(key, outcome.logits)
+    expected = masked_kernels(kernels_of(job.initial), masks, rescaled=True)
+    effective = learned.effective_kernels("bernoulli", outcome.logits, key, given_)
+    for layer, kernel in effective.items():
+        np.testing.assert_array_equal(kernel, expected[layer])
+
+
+def test_a_masks_outcome_depends_on_its_own_description_alone(trainer):
+    own = jobs(trainer, FOUR[:2], seeds=(0, 1))
+    trainer_ = mask_trainer(trainer, steps=100)
+    together = trainer_.train(own)
+    alone = [trainer_.train([job])[0] for job in own]
+    one_device = mask_trainer(trainer, steps=100, placement=Placement(tuple(jax.local_devices()[:1]), 3)).train(own)
+    for index in range(len(own)):
+        assert same_bits(together[index], alone[index])
+        assert same_bits(together[index], one_device[index])
+    assert not same_bits(together[0].logits, together[2].logits), "another seed, other logits"
+
+
+def test_all_at_once_is_one_after_another(trainer, monkeypatch):
+    """The accelerators' way through a population gives the CPU's results, up to rounding."""
+    own = jobs(trainer, FOUR[2:])
+    loop = mask_trainer(trainer, steps=20).train(own)
+    monkeypatch.setattr(Placement, "strategy", "vmap")
+    vmap = mask_trainer(trainer, steps=20).train(own)
+    for one, other in zip(loop, vmap, strict=True):
+        for layer, logits in one.logits.items():
+            np.testing.assert_allclose(logits, other.logits[layer], rtol=1e-3, atol=1e-3)
+
+
+def test_gradients_go_straight_through_the_draw():
+    """d loss / d logit is d loss / d weight · w · scale · p (1 - p), for kept and for dropped weights alike."""
+    random = np.random.default_rng(0)
+    kernel, logits = (jnp.asarray(random.normal(size=(6, 5)), jnp.float32) for _ in range(2))
+    key = derive_key(0, Purpose.MASK_SAMPLES)
+    data = np.asarray(jax.random.key_data(key))
+    given_ = learned.Given({"output": kernel}, np.asarray(True), {"output": np.int32(3)}, data, data)
+    outer = jnp.asarray(random.normal(size=(6, 5)), jnp.float32)
+
+    def loss(values):
+        return jnp.sum(outer * learned.effective_kernels("bernoulli", {"output": values}, key, given_)["output"])
+
+    p = jax.nn.sigmoid(logits)
+    scale = rescaling(learned.draw_masks(key, {"output": logits})["output"])
+    np.testing.assert_allclose(jax.grad(loss)(logits), outer * kernel * scale * p * (1 - p), rtol=1e-5)
+
+
+@given(st.integers(0, 2**31 - 1), st.floats(0.0, 1.0, width=32))
+def test_straight_through_is_the_mask_to_the_bit(seed, soft):
+    hard = jnp.asarray(np.random.default_rng(seed).integers(0, 2, 7), jnp.float32)
+    assert same_bits(learned.straight_through(hard, jnp.full(7, soft)), hard)
+
+
+@given(st.integers(0, 1000), st.floats(-6, 6, width=32), st.booleans())
+def test_draws_are_exact_bernoulli_and_the_key_decides(seed, logit, odd):
+    shape = (151, 67) if odd else (200, 50)
+    logits = {"output": jnp.full(shape, logit)}
+    key = derive_key(seed, Purpose.MASK_SAMPLES)
+    mask = learned.draw_masks(key, logits)["output"]
+    p, size = float(jax.nn.sigmoid(jnp.float32(logit))), mask.size
+    assert abs(int(mask.sum()) - p * size) < 5 * np.sqrt(p * (1 - p) * size) + 2
+    assert same_bits(mask, jax.jit(learned.draw_masks)(key, logits)["output"])
+    half = mask.ravel()[: size // 2]
+    assert 0.0 < p < 1.0
+    if 0.2 < p < 0.8:
+        assert not same_bits(half, mask.ravel()[size // 2 : 2 * (size // 2)]), "no bits are used twice"
+
+
+def test_impossible_logits_are_never_and_always():
+    logits = {"output": jnp.asarray([[-200.0, 200.0]] * 500)}
+    mask = learned.draw_masks(derive_key(0, Purpose.MASK_SAMPLES), logits)["output"]
+    assert not mask[:, 0].any()
+    assert mask[:, 1].all()
+
+
+def test_a_start_moves_the_sparsity(trainer):
+    masks = [LearnedMask(start=start) for start in (-2.0, 2.0)]
+    sparse, dense = mask_trainer(trainer, steps=100).train(jobs(trainer, masks))
+    assert float(sparse.curves.remaining[0]) == pytest.approx(float(jax.nn.sigmoid(-2.0)), abs=0.02)
+    assert float(sparse.test_at_end.remaining) < 0.3 < 0.7 < float(dense.test_at_end.remaining)
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_weights_are_what_they_are_called(trainer, weights):
+    initial = kernels_of(initial_params(trainer, 0))
+    for layer, kernel in untrained_kernels(initial, weights).items():
+        assert (np.sign(kernel) == np.sign(initial[layer])).all()
+        spread = float(np.std(kernel))
+        glorot = np.sqrt(2 / sum(initial[layer].shape))
+        expected = glorot if weights in ("initial", "signed_constant") else np.sqrt(2 / initial[layer].shape[0])
+        assert spread == pytest.approx(expected, rel=0.1)
+
+
+@given(st.integers(0, 50), st.integers(1, 50))
+def test_rescaling_is_weights_over_ones(ones, zeros):
+    mask = jnp.arange(ones + zeros) < ones
+    assert float(rescaling(mask)) == pytest.approx((ones + zeros) / ones if ones else 1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"weights": "trained"}, "weights is 'trained'; allowed: initial"),
+        ({"method": "magic"}, "method is 'magic'; allowed: bernoulli"),
+        ({"start": float("nan")}, "start is nan; allowed: -20 to 20"),
+        ({"kept": 1.0}, "kept is 1.0; allowed: 0 <= fraction < 1"),
+        ({"kept": 0.0}, "kept is 0; allowed: 0 < kept < 1"),
+    ],
+)
+def test_impossible_masks_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(LearnedMask(), **change)
