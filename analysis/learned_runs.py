@@ -9,7 +9,7 @@ from analysis.provenance import provenance
 from analysis.store import Result, Store
 from analysis.studies import Experiment, identity
 from analysis.work import Done, Watcher
-from supermask.learned_masks import LearnedMask, LearnedOutcome, MaskJob, MaskTrainer
+from supermask.learned_masks import LearnedMask, LearnedOutcome, MaskJob, MaskTrainer, mask_optimiser
 from supermask.lottery import initial_of
 from supermask.networks import NETWORKS, parameter_count
 from supermask.population import batched, place
@@ -36,7 +36,8 @@ def run_learned(
     placement = place(parameter_count(network, shape), networks=len(missing))
     for method in dict.fromkeys(each.method for each, _ in missing):
         config = experiment.mask_training(method)
-        trainer = MaskTrainer(network, experiment.data, config, placement, checkpoints=checkpoints)
+        optimiser = mask_optimiser(experiment.protocol.masks.optimiser, config.learning_rate, config.steps)
+        trainer = MaskTrainer(network, experiment.data, config, placement, optimiser, checkpoints)
         cost = config.batch_size / experiment.protocol.batch_size
         own = [(each, seed) for each, seed in missing if each.method == method]
         for some in batched(own, placement.slots):

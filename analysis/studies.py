@@ -30,6 +30,9 @@ REVISION = 1
 KINDS = {"training": "trainings", "untrained": "masks on untrained networks", "learned_mask": "learned masks"}
 """The kinds of results, and what several of them are called."""
 
+MASK_OPTIMISERS = {"sgd": "sgd, momentum 0.9", "adam": "adam, cosine to 0"}
+"""What descriptions call the optimisers of learned masks."""
+
 
 @dataclass(frozen=True)
 class Untrained:
@@ -105,7 +108,8 @@ class Experiment:
     def describe_learned(self, learned: LearnedMask, seed: int) -> Description:
         """The description of a learned mask; what it goes onto is drawn from the seed, so no training is part of it."""
         own = {"samples": EVALUATION_SAMPLES, "mask": _without_defaults(learned)}
-        return self._base("learned_mask", seed, self.mask_training(learned.method), "sgd, momentum 0.9") | own
+        name = self.protocol.masks.optimiser
+        return self._base("learned_mask", seed, self.mask_training(learned.method), MASK_OPTIMISERS[name]) | own
 
     def descriptions(self, study: Study) -> Iterator[Description]:
         """Of everything that the study needs."""

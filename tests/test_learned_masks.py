@@ -161,6 +161,11 @@ def test_a_start_moves_the_sparsity(trainer):
     assert float(sparse.test_at_end.remaining) < 0.3 < 0.7 < float(dense.test_at_end.remaining)
 
 
+def test_an_unknown_optimiser_is_refused():
+    with pytest.raises(ValueError, match="optimiser is 'adagrad'; allowed: sgd, adam"):
+        learned.mask_optimiser("adagrad", 0.1, 10)
+
+
 @pytest.mark.parametrize("weights", WEIGHTS)
 def test_weights_are_what_they_are_called(trainer, weights):
     initial = kernels_of(initial_params(trainer, 0))
