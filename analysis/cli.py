@@ -4,6 +4,7 @@ Nothing heavy is imported before it is needed: help and mistakes come at once.
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,8 @@ examples:
                                                        full MNIST, 24 rounds, five seeds: half an hour on two cores
   supermask reproduce supermasks-at-init --criteria large_final random snip
                                                        other criteria than the figure's own
+  supermask reproduce mask-1-actions --network conv2 --show rewind constant "constant, same sign"
+                                                       some lines of a figure, on another network
   supermask report                                     which of the paper's claims hold, in one page
 An interrupted command goes on where it was when it is called again.
 """
@@ -259,6 +262,7 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     add(
         "--criteria", nargs="+", metavar="NAME", help="mask criteria of figures that compare them (default: each's own)"
     )
+    add("--show", nargs="+", metavar="NAME", help="only these lines of the other figures, by their labels")
     add("--dataset", metavar="NAME", help="digits, mnist5k, mnist, fashion-mnist or cifar10 (default: the protocol's)")
     _add_data_dir(parser)
     add("--plugin", type=Path, metavar="FILE", help="Python file with criteria or actions of your own; it is run")
@@ -394,10 +398,15 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
         choose("dataset", options.dataset, DATASETS)
     rates = None if options.rates is None else parse_rates(options.rates)
     changes = Changes(options.dataset, options.seeds, options.rounds, options.epochs, rates, options.mask_epochs)
+    figures = {name: catalogue[name].load() for name in names}
+    labels = [label for figure in figures.values() if figure.compares != "criterion" for label in figure.names]
+    for name in options.show or ():
+        choose("show", name, dict.fromkeys(labels))
     return Request(
-        figures={name: catalogue[name].load() for name in names},
+        figures=figures,
         protocol=protocol(options.protocol, options.network, changes),
         criteria=tuple(options.criteria or ()),
+        shown=tuple(options.show or ()),
         own=_own_members(),
         data_dir=options.data_dir,
         results=options.results,
@@ -412,5 +421,6 @@ def _said(options: argparse.Namespace) -> str:
         value = getattr(options, name.replace("-", "_"))
         words += [] if value is None else [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
     words += ["--criteria", *options.criteria] if options.criteria else []
+    words += ["--show", *map(shlex.quote, options.show)] if options.show else []
     words += ["--plugin", options.plugin.name] if options.plugin else []
     return " ".join(words)

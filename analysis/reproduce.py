@@ -30,13 +30,15 @@ from supermask.training import Job
 class Request:
     """Figures of an experiment, checked.
 
-    `criteria` take the place of a figure's own where there are any; `own` are a user's criteria and actions, which
-    every figure of their kind shows as well.
+    `criteria` take the place of a figure's own where there are any; `shown` picks among what the other figures show,
+    each of which keeps all where none of it is named; `own` are a user's criteria and actions, which every figure of
+    their kind shows as well.
     """
 
     figures: Mapping[str, Figure]
     protocol: Protocol
     criteria: tuple[str, ...]
+    shown: tuple[str, ...]
     own: Mapping[str, tuple[str, ...]]
     data_dir: Path | None
     results: Path
@@ -48,7 +50,10 @@ class Request:
 
     def names(self, figure: Figure) -> tuple[str, ...]:
         """What a figure is to show."""
-        chosen = self.criteria if self.criteria and figure.compares == "criterion" else figure.names
+        if figure.compares == "criterion":
+            chosen = self.criteria or figure.names
+        else:
+            chosen = tuple(name for name in figure.names if name in self.shown) or figure.names
         return tuple(dict.fromkeys((*chosen, *self.own.get(figure.compares, ()))))
 
     def experiment(self, progress: bool) -> Experiment:

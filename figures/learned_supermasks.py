@@ -5,12 +5,14 @@ rescaling (DWR); where their logits start moves how many weights they keep.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from analysis.claims import Claim
+from analysis.errors import UsageError
 from analysis.figure import Figure
 from analysis.results import Results
 from analysis.studies import Study, Untrained
@@ -28,8 +30,9 @@ LEARNED = {
 }
 """The paper's four, by the labels they are shown under. S.C.: signed constants."""
 
+OTHER_STARTS = "other starts"
 STARTS = (-4.0, -2.0, 2.0)
-"""Other starts of the logits, for signed constants: sigmoid(start) of the weights are kept at first."""
+"""Other starts of the logits, for masks on signed constants: sigmoid(start) of the weights are kept at first."""
 
 HEURISTIC = {
     f"{criterion}, {short}": Untrained(criterion, weights)
@@ -49,20 +52,22 @@ CLAIMS = (
 )
 
 
-def swept() -> dict[str, tuple[LearnedMask, ...]]:
-    """What is learned, by label: the paper's start, and for signed constants others."""
-    others = {
-        label: tuple(LearnedMask("signed_constant", rescaled=base.rescaled, start=start) for start in STARTS)
+def swept(names: Sequence[str]) -> dict[str, tuple[LearnedMask, ...]]:
+    """What is learned for those names, by label: the paper's start, and for signed constants others if asked."""
+    starts = STARTS if OTHER_STARTS in names else ()
+    return {
+        label: (base, *(replace(base, start=start) for start in starts if base.weights == "signed_constant"))
         for label, base in LEARNED.items()
-        if base.weights == "signed_constant"
+        if label in names
     }
-    return {label: (base, *others.get(label, ())) for label, base in LEARNED.items()}
 
 
 def study(names: Sequence[str]) -> Study:
-    """Learned masks at every start, and the heuristic ones at every level."""
-    learned = tuple(each for label, masks in swept().items() if label in names for each in masks)
-    return Study(untrained=tuple(HEURISTIC.values()), learned=learned)
+    """Learned masks at every start, and the heuristic ones at every level. Raises UsageError for no learned mask."""
+    if not swept(names):
+        raise UsageError(f"show names no learned mask; learned-supermasks needs one of: {', '.join(LEARNED)}")
+    learned = tuple(each for masks in swept(names).values() for each in masks)
+    return Study(untrained=tuple(own for label, own in HEURISTIC.items() if label in names), learned=learned)
 
 
 def tabulate(results: Results) -> pd.DataFrame:
@@ -72,10 +77,8 @@ def tabulate(results: Results) -> pd.DataFrame:
     a mask cut from a trained network. 'curve': validation accuracy while a mask is learned, at each evaluated step.
     """
     rows: list[dict[Any, Any]] = []
-    for label, masks in swept().items():
+    for label, masks in swept(results.names).items():
         for each, seed in product(masks, results.experiment.seeds):
-            if each not in results.study.learned:
-                continue
             metrics = results.learned_metrics(each, seed)
             common = {"label": label, "seed": seed, "start": each.start, "round": 0}
             names = ("weights_remaining", "test_accuracy", "rounded_weights_remaining", "rounded_test_accuracy")
@@ -86,8 +89,10 @@ def tabulate(results: Results) -> pd.DataFrame:
                 rows += [
                     {"part": "curve", **common, "step": int(at), "validation_accuracy": float(a)} for at, a in curve
                 ]
-    untrained = results.untrained()
+    untrained = results.untrained() if results.study.untrained else pd.DataFrame()
     for label, own in HEURISTIC.items():
+        if label not in results.names:
+            continue
         part = untrained[(untrained["criterion"] == own.criterion) & (untrained["weights"] == own.weights)]
         shown = part[["seed", "round", "weights_remaining", "test_accuracy"]]
         rows += shown.assign(part="heuristic", label=label).to_dict("records")
@@ -178,7 +183,7 @@ FIGURE = Figure(
     "learned-supermasks",
     "Learned supermasks against heuristic ones",
     "else",
-    tuple(LEARNED),
+    (*LEARNED, OTHER_STARTS, *HEURISTIC),
     study,
     tabulate,
     draw,

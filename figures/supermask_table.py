@@ -52,9 +52,10 @@ CLAIMS = (
 
 
 def study(names: Sequence[str]) -> Study:
-    """The heuristic masks that the paper's best ones come from, and the four learned ones."""
-    untrained = tuple(Untrained(criterion, weights) for weights in HEURISTIC.values() for criterion in CRITERIA)
-    return Study(untrained=untrained, learned=tuple(LEARNED.values()))
+    """The heuristic masks that the paper's best ones come from, and the learned ones, of the columns named."""
+    heuristic = [weights for column, weights in HEURISTIC.items() if column in names]
+    untrained = tuple(Untrained(criterion, weights) for weights in heuristic for criterion in CRITERIA)
+    return Study(untrained=untrained, learned=tuple(own for column, own in LEARNED.items() if column in names))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
@@ -68,7 +69,7 @@ def tabulate(results: Results) -> pd.DataFrame:
     trained = results.trainings()
     rows = []
     row: Mapping[Any, Any]
-    for column in COLUMNS:
+    for column in results.names:
         for seed in results.experiment.seeds:
             if column in HEURISTIC:
                 own = untrained[(untrained["weights"] == HEURISTIC[column]) & (untrained["seed"] == seed)]
