@@ -31,7 +31,8 @@ CRITERIA = (
     "movement",
     "random",
 )
-ONE_SHOT = Treatment(schedule="one_shot")
+REFERENCE = "large_final"
+ONE_SHOT = Treatment(REFERENCE, schedule="one_shot")
 
 CLAIMS = (
     Claim(
@@ -56,8 +57,8 @@ CLAIMS = (
 
 
 def study(names: Sequence[str]) -> Study:
-    """Iterative pruning with each criterion, and large_final one-shot."""
-    return Study(treatments=(*(Treatment(name) for name in names), ONE_SHOT))
+    """Iterative pruning with large_final and each criterion, and large_final one-shot."""
+    return Study(treatments=(*(Treatment(name) for name in dict.fromkeys((REFERENCE, *names))), ONE_SHOT))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
@@ -71,7 +72,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def _rows(results: Results) -> Iterator[dict[str, Any]]:
     seeds = results.experiment.seeds
-    reference = results.names[0]
+    names = dict.fromkeys((REFERENCE, *results.names))
     for round_ in range(1, results.experiment.protocol.rounds + 1):
         masks = {
             (treatment, seed): results.end_of_round(treatment, seed, round_)[0]
@@ -79,19 +80,19 @@ def _rows(results: Results) -> Iterator[dict[str, Any]]:
             for seed in seeds
         }
         for seed in seeds:
-            own = {name: masks[Treatment(name), seed] for name in results.names}
-            common = {"seed": seed, "round": round_, "weights_remaining": weights_remaining(own[reference])}
+            own = {name: masks[Treatment(name), seed] for name in names}
+            common = {"seed": seed, "round": round_, "weights_remaining": weights_remaining(own[REFERENCE])}
             for first, second in combinations(own, 2):
                 pair = {"kind": "criteria", "first": first, "second": second}
                 yield {**common, **pair, "overlap": _overlap(own[first], own[second])[0]}
-            overlap, chance = _overlap(own[reference], masks[ONE_SHOT, seed])
-            pair = {"first": reference, "second": "one-shot large_final"}
+            overlap, chance = _overlap(own[REFERENCE], masks[ONE_SHOT, seed])
+            pair = {"first": REFERENCE, "second": "one-shot large_final"}
             yield {**common, **pair, "kind": "one-shot", "overlap": overlap}
             yield {**common, **pair, "kind": "chance", "overlap": chance}
             if len(seeds) > 1:
                 other = seeds[(seeds.index(seed) + 1) % len(seeds)]
-                overlap, _ = _overlap(own[reference], masks[Treatment(reference), other])
-                yield {**common, "kind": "seeds", "first": reference, "second": f"seed {other}", "overlap": overlap}
+                overlap, _ = _overlap(own[REFERENCE], masks[Treatment(REFERENCE), other])
+                yield {**common, "kind": "seeds", "first": REFERENCE, "second": f"seed {other}", "overlap": overlap}
 
 
 def _overlap(first: Masks, second: Masks) -> tuple[float, float]:
@@ -153,7 +154,7 @@ def _matrix(axes: "Axes", rows: pd.DataFrame) -> None:
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """Mean overlap in percent at the level nearest to 20% of the weights, with large_final's mask."""
     rows = table[table["round"] == shown_level(table)]
-    with_reference = rows[(rows["kind"] != "criteria") | (rows["first"] == "large_final")]
+    with_reference = rows[(rows["kind"] != "criteria") | (rows["first"] == REFERENCE)]
     named = with_reference.assign(
         pair=[row["second"] if row["kind"] == "criteria" else row["kind"] for row in with_reference.to_dict("records")]
     )
