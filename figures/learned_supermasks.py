@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.claims import Claim
 from analysis.errors import UsageError
 from analysis.figure import Figure
 from analysis.results import Results
@@ -40,16 +39,6 @@ HEURISTIC = {
         {"initial": "initial", "signed_constant": "S.C."}.items(), ("large_final_same_sign", "large_final", "random")
     )
 }
-
-CLAIMS = (
-    Claim(
-        "rescaling makes sparse learned masks better: with logits that start at -4, masks on signed constants with DWR "
-        "beat those without",
-        "Zhou et al. 2019, section 5.2 and figure 11",
-        {"label": "learned, S.C., DWR", "start": STARTS[0]},
-        {"label": "learned, S.C.", "start": STARTS[0]},
-    ),
-)
 
 
 def swept(names: Sequence[str]) -> dict[str, tuple[LearnedMask, ...]]:
@@ -188,5 +177,4 @@ FIGURE = Figure(
     tabulate,
     draw,
     summarise,
-    CLAIMS,
 )
