@@ -29,6 +29,7 @@ examples:
   supermask reproduce mask-1-actions --network conv2 --show rewind constant "constant, same sign"
                                                        some lines of a figure, on another network
   supermask report                                     which of the paper's claims hold, in one page
+  supermask explore                                    a page on which to bend the masks oneself
 An interrupted command goes on where it was when it is called again.
 """
 
@@ -124,6 +125,7 @@ def _parser(catalogue: Catalogue) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_reproduce(commands, catalogue)
     _add_report(commands, catalogue)
+    _add_explore(commands)
     _add_results(commands)
     _add_packing(commands)
     figures = commands.add_parser(
@@ -182,6 +184,38 @@ def _add_report(commands: "argparse._SubParsersAction[_Parser]", catalogue: Cata
     _add_experiment(report)
     report.add_argument("--output", type=Path, metavar="FILE", help="the page (default: RESULTS/report.html)")
     report.set_defaults(command=_report)
+
+
+def _add_explore(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    explore = commands.add_parser(
+        "explore",
+        help="a page on which to bend a mask and see what the network reads",
+        description="Opens a page in the browser on which a mask of FC is chosen, dragged or painted, and the "
+        "untrained network's accuracy is seen at once. It shows the best that is stored; with nothing stored, it first "
+        "trains FC on embedded digits (under a minute). See docs/explorer.md.",
+        epilog="examples:\n"
+        "  supermask explore                                    open the page\n"
+        "  supermask explore --export site                      write it as a site for any file server\n"
+        "  supermask explore --protocol short --data-dir ~/data --export site\n"
+        "                                                       full MNIST, with its rounds of pruning\n"
+        "  supermask explore --protocol paper --without-rounds --data-dir ~/data\n"
+        "                                                       the paper's 55 epochs, but for the rounds",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = explore.add_argument
+    add("--export", type=Path, metavar="DIR", help="write page and bundle as a site to this folder; serve nothing")
+    add("--protocol", metavar="NAME", help="quick, short or paper (default: the best that is stored, else quick)")
+    add("--dataset", metavar="NAME", help="digits, mnist5k, mnist or fashion-mnist (default: the protocol's)")
+    add("--seeds", type=int, metavar="N", help="seeds 0 to N-1, 2 or more (default: 2)")
+    add("--rounds", type=int, metavar="N", help="rounds of pruning (default: the protocol's)")
+    add("--epochs", type=float, metavar="N", help="epochs a round (default: the protocol's)")
+    add("--without-rounds", action="store_true", help="round 0 alone: no rounds of iterative pruning on the page")
+    add("--data-dir", type=Path, metavar="DIR", help="where full data sets are (default: $SUPERMASK_DATA, the cache)")
+    add("--port", type=int, default=0, metavar="N", help="port on 127.0.0.1 (default: a free one)")
+    add("--no-browser", action="store_true", help="print the address; open no browser")
+    _add_results_folder(explore)
+    _add_devices(explore)
+    explore.set_defaults(command=_explore)
 
 
 def _add_results(commands: "argparse._SubParsersAction[_Parser]") -> None:
@@ -359,6 +393,36 @@ def _report(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
     papers = {name: catalogue[name].paper for name in request.figures}
     return report(request, papers, options.output or options.results / "report.html", _said(options))
+
+
+def _explore(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    from analysis.protocols import PROTOCOLS, Changes, protocol
+    from supermask.datasets import DATASETS
+
+    if options.protocol is not None:
+        choose("protocol", options.protocol, PROTOCOLS)
+    if options.dataset is not None:
+        choose("dataset", options.dataset, (name for name, info in DATASETS.items() if info.image_shape[2] == 1))
+    if not 0 <= options.port <= 65535:
+        raise UsageError(f"port is {options.port}; allowed: 0 to 65535")
+    changes = Changes(options.dataset, options.seeds, options.rounds, options.epochs)
+    protocol(options.protocol or "quick", "fc", changes)  # says what is wrong before anything heavy is loaded
+    from analysis.explorer.explore import Request, explore
+    from analysis.platform import set_up_jax
+
+    set_up_jax(options.devices)
+    return explore(
+        Request(
+            protocol=options.protocol,
+            changes=changes,
+            with_rounds=not options.without_rounds,
+            data_dir=options.data_dir,
+            results=options.results,
+            export=options.export,
+            port=options.port,
+            browser=not options.no_browser,
+        )
+    )
 
 
 def _results(options: argparse.Namespace, catalogue: Catalogue) -> int:

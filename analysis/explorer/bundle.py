@@ -1,0 +1,224 @@
+"""The bundle: what the page computes from, in a few files that any server can hand out.
+
+    bundle.json     what it shows and was made from; layers, levels, labels, and the scalars that depend on the order of
+                    a sum, which the page takes over instead of computing them anew
+    images.bin      the first 1,000 test images: a byte a pixel
+    seed-N.bin      one seed's initial and final kernels, layer after layer, in float32: first the lowest byte of every
+                    weight, then the next (such planes compress better than whole numbers); then, a byte a weight, the
+                    last round of iterative pruning that kept it
+
+The .bin files are zlib streams. Masks are not in the bundle, but for those of iterative pruning, whose networks were
+trained in every round: the page computes all others from the weights, by the rules of `supermask.masks`.
+"""
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import UInt8
+
+import supermask
+from analysis.errors import UsageError
+from analysis.protocols import PAPER
+from analysis.provenance import provenance
+from analysis.results import Results
+from analysis.studies import Experiment, identity
+from supermask.actions import constant_same_sign
+from supermask.criteria import CRITERIA, scale_ratio, score_layers_jit
+from supermask.datasets import DATASETS, Split
+from supermask.keys import Purpose, derive_key
+from supermask.lottery import Treatment, facts_of
+from supermask.masks import full_masks, kept_counts, rank_layers
+from supermask.networks import Kernels, Network, Params, kernels_of, layer_kinds, logits
+from supermask.supermasks import masked_networks
+
+FORMAT = 1
+IMAGES = 1000
+LEVELS = 24
+MOST_BYTES = 6_000_000
+"""The most that a bundle may take: what one can wait for in a lecture hall."""
+
+PRUNING = Treatment()
+"""Iterative pruning as in the lottery ticket algorithm: whose rounds the page scrubs through."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of iterative pruning: its mask's fraction of weights, and accuracy on all test images once trained."""
+
+    weights_remaining: float
+    test_accuracy: float
+
+
+@dataclass(frozen=True)
+class SeedRun:
+    """One seed: its network before and after training, and the rounds of iterative pruning, round 0 included.
+
+    `last_round` says of every weight in which round it was alive last; zeros where no round is known but the first.
+    """
+
+    seed: int
+    initial: Params
+    final: Params
+    rounds: tuple[Round, ...]
+    last_round: Mapping[str, UInt8[np.ndarray, "..."]]
+
+
+def seed_run(results: Results, seed: int) -> SeedRun:
+    """A seed's run out of stored results: of the study's one treatment, or of round 0 alone where it has none."""
+    experiment, store = results.experiment, results.store
+    initial, final = results.unpruned_weights(seed)
+    last_round = {layer: np.zeros(kernel.shape, np.uint8) for layer, kernel in kernels_of(initial).items()}
+    treatments: list[Treatment | None] = [None]
+    for treatment in results.study.treatments:
+        treatments += [treatment] * experiment.protocol.rounds
+    rounds = []
+    for round_, treatment in enumerate(treatments):
+        metrics = store.metrics(identity(experiment.describe_training(treatment, seed, round_)))
+        rounds.append(Round(metrics["weights_remaining"], metrics["test_accuracy"]))
+        if treatment is not None:
+            masks, _ = results.end_of_round(treatment, seed, round_)
+            for layer, mask in masks.items():
+                last_round[layer][np.asarray(mask)] = round_
+    return SeedRun(seed, initial, final, tuple(rounds), last_round)
+
+
+def make_bundle(experiment: Experiment, network: Network, runs: Sequence[SeedRun]) -> dict[str, bytes]:
+    """The bundle's files by name, made from two or more seeds' runs of one experiment.
+
+    Raises UsageError for fewer seeds, for images that have colours, and where the bundle would be larger than
+    `MOST_BYTES`.
+    """
+    data = experiment.data
+    height, width, channels = data.image_shape
+    if channels != 1:
+        raise UsageError(f"dataset {data.name!r} has colours; the explorer shows digits, mnist5k, mnist, fashion-mnist")
+    if len(runs) < 2:
+        raise UsageError(f"seeds is {len(runs)}; allowed: 2 or more, because a new draw is another seed's")
+    kernels = kernels_of(runs[0].initial)
+    sizes = {layer: kernel.size for layer, kernel in kernels.items()}
+    counts = kept_counts(sizes, PAPER["fc"].rates.by_layer(layer_kinds(kernels)), LEVELS)
+    shown = Split(data.test.images[:IMAGES], data.test.labels[:IMAGES])
+    manifest = {
+        "format": FORMAT,
+        "about": _about(experiment, len(shown)),
+        "image": {"height": height, "width": width, "maximum": data.maximum},
+        "labels": shown.labels.tolist(),
+        "classes": data.classes,
+        "layers": [
+            {"name": layer, "inputs": kernel.shape[0], "outputs": kernel.shape[1]} for layer, kernel in kernels.items()
+        ],
+        "levels": [[count[layer] for layer in kernels] for count in counts],
+        "best_level": _best_level(runs, network, data.validation, data.maximum, counts),
+        "seeds": [_seed_entry(run, network, shown, data.maximum) for run in runs],
+    }
+    files = {"images.bin": zlib.compress(np.ascontiguousarray(shown.images).tobytes(), 9)}
+    files |= {f"seed-{run.seed}.bin": zlib.compress(_weights(run), 9) for run in runs}
+    files["bundle.json"] = json.dumps(manifest, separators=(",", ":"), allow_nan=False).encode()
+    size = sum(map(len, files.values()))
+    if size > MOST_BYTES:
+        raise UsageError(f"seeds is {len(runs)}, which makes a bundle of {size:,} bytes; allowed: {MOST_BYTES:,}")
+    return files
+
+
+def _about(experiment: Experiment, images: int) -> dict[str, str | int]:
+    """What the page says of where its numbers come from."""
+    protocol, commit = experiment.protocol, provenance()["commit"]
+    return {
+        "dataset": DATASETS[protocol.dataset].title,
+        "network": protocol.network.upper(),
+        "protocol": protocol.label,
+        "epochs": f"{protocol.epochs:g}",
+        "images": images,
+        "test_images": len(experiment.data.test),
+        "version": f"supermask {supermask.__version__}" + (f" ({commit[:7]})" if commit else ""),
+    }
+
+
+def _seed_entry(run: SeedRun, network: Network, shown: Split, maximum: int) -> dict[str, object]:
+    initial, final = (
+        {layer: jnp.asarray(kernel) for layer, kernel in kernels_of(params).items()}
+        for params in (run.initial, run.final)
+    )
+    reach_initial, reach_final = (
+        {n: float(stretch * np.quantile(np.abs(k), q)) for n, k in kernels.items()}
+        for kernels, q, stretch in ((initial, 1.0, 1.03), (final, 0.9995, 1.1))
+    )
+    return {
+        "seed": run.seed,
+        "file": f"seed-{run.seed}.bin",
+        "trained_accuracy": _accuracy(network, run.final, shown, maximum),
+        "rounds": [[each.weights_remaining, each.test_accuracy] for each in run.rounds],
+        "constant": [float(jnp.max(jnp.abs(constant_same_sign(kernel)))) for kernel in initial.values()],
+        "alpha": _scale_ratios(initial, final),
+        "reach_initial": list(reach_initial.values()),
+        "reach_final": list(reach_final.values()),
+    }
+
+
+def _scale_ratios(initial: Kernels, final: Kernels) -> list[float]:
+    """α of every layer: to the bit the one in the toolkit's own scores.
+
+    A compiler may sum in another order where it fuses α into the scores, so α is looked for beside the value that it
+    has on its own, until scores made from it are the toolkit's.
+    """
+    facts = facts_of(initial, final, full_masks(initial), None)
+    wanted = score_layers_jit(CRITERIA["large_init_large_final"], facts)
+    alphas = []
+    for layer, fact in facts.items():
+        alpha = np.float32(scale_ratio(fact.w_initial, fact.w_final, fact.alive))
+        magnitudes = np.abs(np.asarray(fact.w_initial)), np.abs(np.asarray(fact.w_final))
+        near = [alpha]
+        for _ in range(16):
+            near = [np.nextafter(near[0], np.float32(0)), *near, np.nextafter(near[-1], np.float32(np.inf))]
+        near.sort(key=lambda a: abs(float(a) - float(alpha)))
+        fitting = [a for a in near if np.array_equal(np.minimum(a * magnitudes[1], magnitudes[0]), wanted[layer])]
+        if not fitting:
+            raise ArithmeticError(f"no α near {alpha} gives the scores of layer {layer}")
+        alphas.append(float(fitting[0]))
+    return alphas
+
+
+def _weights(run: SeedRun) -> bytes:
+    """Initial and final kernels as byte planes, then the last rounds."""
+    parts = []
+    for params in (run.initial, run.final):
+        values = np.concatenate([np.asarray(k, "<f4").ravel() for k in kernels_of(params).values()])
+        parts.append(np.ascontiguousarray(values.view(np.uint8).reshape(-1, 4).T).tobytes())
+    parts += [np.ascontiguousarray(run.last_round[layer]).tobytes() for layer in kernels_of(run.initial)]
+    return b"".join(parts)
+
+
+def _best_level(
+    runs: Sequence[SeedRun], network: Network, validation: Split, maximum: int, counts: Sequence[Mapping[str, int]]
+) -> int:
+    """The level at which signed constants under the same-sign mask do best on *validation* images, over the seeds.
+
+    That is what the page opens with; test images have no say in it.
+    """
+    total = np.zeros(len(counts))
+    for run in runs:
+        kernels = kernels_of(run.initial)
+        masks = full_masks(kernels)
+        facts = facts_of(kernels, kernels_of(run.final), masks, None)
+        scores = score_layers_jit(CRITERIA["large_final_same_sign"], facts)
+        ranks = rank_layers(derive_key(run.seed, Purpose.TIES), scores, masks)
+        some = masked_networks(run.initial, "signed_constant", ranks, counts)
+        total += [_accuracy(network, params, validation, maximum) for params in some]
+    return int(np.argmax(total))
+
+
+def _accuracy(network: Network, params: Params, split: Split, maximum: int) -> float:
+    right = 0
+    for start in range(0, len(split), IMAGES):
+        images = jnp.asarray(split.images[start : start + IMAGES]).astype(jnp.float32) / maximum
+        found = jnp.argmax(_logits(network, params, images), axis=-1)
+        right += int(jnp.sum(found == split.labels[start : start + IMAGES]))
+    return right / len(split)
+
+
+_logits = jax.jit(logits, static_argnums=0)

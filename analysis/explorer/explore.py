@@ -1,0 +1,148 @@
+"""The command `supermask explore`: from stored results, or a short training where there are none, to the open page."""
+
+import webbrowser
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from analysis import runner
+from analysis.errors import at_least
+from analysis.explorer.bundle import PRUNING, make_bundle, seed_run
+from analysis.explorer.server import SiteServer
+from analysis.explorer.site import check_target, site_files, write_site
+from analysis.progress import JobProgress
+from analysis.protocols import Changes, Protocol, protocol
+from analysis.results import Results
+from analysis.store import Store
+from analysis.studies import Experiment, Study, identity
+from supermask import datasets
+from supermask.datasets import DataError
+from supermask.networks import NETWORKS
+
+FEWEST_SEEDS = 2
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to show and where.
+
+    `protocol` None stands for the best that is stored, and `quick` where nothing is. Without `with_rounds` the bundle
+    has no rounds of iterative pruning. `export` None shows the page on this machine, at `port` (0: any free one), and
+    opens it in a `browser`.
+    """
+
+    protocol: str | None
+    changes: Changes
+    with_rounds: bool
+    data_dir: Path | None
+    results: Path
+    export: Path | None
+    port: int
+    browser: bool
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds are shown."""
+        return FEWEST_SEEDS if self.changes.seeds is None else self.changes.seeds
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is shown: an experiment, and its iterative pruning or (an empty study) round 0 alone."""
+
+    experiment: Experiment
+    study: Study
+
+
+def explore(request: Request) -> int:
+    """Trains what is missing, makes the site, and writes or shows it. Returns the exit status.
+
+    Raises UsageError, StoreError or DataError before anything is trained.
+    """
+    console = Console()
+    at_least("seeds", request.seeds, FEWEST_SEEDS)
+    if request.export is not None:
+        check_target(request.export)
+    with Store(request.results) as store:
+        choice = _choose(request, store, console)
+        _train(choice, store, request.results, console)
+        results = Results(choice.experiment, choice.study, store, ())
+        runs = [seed_run(results, seed) for seed in choice.experiment.seeds]
+    bundle = make_bundle(choice.experiment, NETWORKS["fc"], runs)
+    site = site_files(bundle)
+    if request.export is not None:
+        size = write_site(site, request.export)
+        console.print(f"{request.export}: page and bundle, {size / 1e6:.1f} MB", highlight=False, soft_wrap=True)
+        console.print(f"to see it: python -m http.server --directory {request.export}", highlight=False, soft_wrap=True)
+        return 0
+    return _show(site, request, console)
+
+
+def _choose(request: Request, store: Store, console: Console) -> Choice:
+    """The experiment that was asked for, or the best that is stored."""
+    if request.protocol is None:
+        for choice in _stored_choices(request, store):
+            console.print(f"showing what is stored: {_named(choice.experiment)}", highlight=False)
+            return choice
+    chosen = _protocol(request, request.protocol or "quick")
+    data = datasets.load(chosen.dataset, data_dir=request.data_dir, progress=console.is_terminal)
+    return Choice(Experiment(chosen, data), _study(request.with_rounds))
+
+
+def _stored_choices(request: Request, store: Store) -> Iterator[Choice]:
+    """What needs no training at all, the best first: with rounds before without, more epochs before fewer."""
+    experiments = []
+    for name in ("paper", "short"):
+        chosen = _protocol(request, name)
+        try:
+            data = datasets.load(chosen.dataset, data_dir=request.data_dir, download=False)
+        except DataError:
+            continue  # results without their data cannot be shown
+        experiments.append(Experiment(chosen, data))
+    for with_rounds in (True, False)[0 if request.with_rounds else 1 :]:
+        for experiment in experiments:
+            study = _study(with_rounds)
+            ids = {identity(description) for description in experiment.descriptions(study)}
+            if store.known(ids) == ids:
+                yield Choice(experiment, study)
+
+
+def _protocol(request: Request, name: str) -> Protocol:
+    """The protocol, on as many seeds as are shown: showing fewer of them changes nothing of it."""
+    return replace(protocol(name, "fc", replace(request.changes, seeds=None)), seeds=request.seeds)
+
+
+def _study(with_rounds: bool) -> Study:
+    return Study((PRUNING,) if with_rounds else ())
+
+
+def _train(choice: Choice, store: Store, folder: Path, console: Console) -> None:
+    load = runner.workload(choice.experiment, choice.study, store)
+    if load.trainings == load.trainings_stored:
+        return
+    console.print(
+        f"{load.trainings - load.trainings_stored} trainings are not in {folder} yet; training them first: "
+        f"{_named(choice.experiment)}. They are stored, and figures share them.",
+        highlight=False,
+    )
+    with JobProgress(load, 0.0, console) as progress:
+        runner.run(choice.experiment, choice.study, store, progress.watch)
+
+
+def _named(experiment: Experiment) -> str:
+    chosen = experiment.protocol
+    return f"FC on {chosen.dataset} ({experiment.data.source}), protocol {chosen.label}, {chosen.seeds} seeds"
+
+
+def _show(site: dict[str, bytes], request: Request, console: Console) -> int:
+    with SiteServer(site, request.port) as server:
+        console.print(f"{server.url}  (Ctrl-C ends it)", highlight=False, soft_wrap=True)
+        if request.browser:
+            webbrowser.open(server.url)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            console.print("ended", highlight=False)
+    return 0

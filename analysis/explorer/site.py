@@ -1,0 +1,66 @@
+"""The site: page and bundle together, as files by name; and how it is written to a folder."""
+
+import mimetypes
+from collections.abc import Mapping
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from analysis.errors import UsageError
+
+BUNDLE = "bundle"
+POLICY = (
+    "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'"
+)
+"""The page's content security policy: it loads nothing but what lies beside it. index.html carries it too."""
+
+_TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".json": "application/json"}
+
+
+def site_files(bundle: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Every file of the site by its path, '/' between folders: the page, and the bundle beneath bundle/."""
+    page = dict(_files_of(files("analysis.explorer") / "page"))
+    return page | {f"{BUNDLE}/{name}": content for name, content in bundle.items()}
+
+
+def content_type(path: str) -> str:
+    """The media type of a site's file."""
+    ending = Path(path).suffix
+    return _TYPES.get(ending) or mimetypes.types_map.get(ending, "application/octet-stream")
+
+
+def check_target(folder: Path) -> None:
+    """Raises UsageError unless a site can be written there: a new or empty folder, or an earlier export."""
+    if not folder.parent.is_dir():
+        raise UsageError(f"export {str(folder)!r} cannot be written: {folder.parent} is not a folder")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"export {str(folder)!r} is a file; allowed: a new or empty folder, or an earlier export")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / BUNDLE / "bundle.json").is_file():
+        raise UsageError(f"export {str(folder)!r} holds other files; allowed: a new or empty folder, an earlier export")
+
+
+def write_site(site: Mapping[str, bytes], folder: Path) -> int:
+    """Writes the site's files and returns their size in bytes. Seeds of an earlier export are removed.
+
+    Raises UsageError where the folder cannot be written.
+    """
+    check_target(folder)
+    try:
+        for old in (folder / BUNDLE).glob("seed-*.bin"):
+            old.unlink()
+        for path, content in site.items():
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"export {str(folder)!r} cannot be written: {error.strerror}") from None
+    return sum(map(len, site.values()))
+
+
+def _files_of(folder: Traversable, prefix: str = "") -> list[tuple[str, bytes]]:
+    found: list[tuple[str, bytes]] = []
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        path = prefix + entry.name
+        found += _files_of(entry, path + "/") if entry.is_dir() else [(path, entry.read_bytes())]
+    return found
