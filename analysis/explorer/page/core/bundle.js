@@ -1,0 +1,134 @@
+/** The bundle, as analysis/explorer/bundle.py writes it: reading it, and its types. */
+
+/** @typedef {import("./network.js").Shape} Shape */
+
+/**
+ * @typedef {object} About
+ * @property {string} dataset
+ * @property {string} network
+ * @property {string} protocol
+ * @property {string} epochs
+ * @property {number} images how many test images are shown
+ * @property {number} test_images how many there are
+ * @property {string} version
+ */
+
+/**
+ * @typedef {object} SeedEntry numbers of one seed; lists have an entry a layer
+ * @property {number} seed
+ * @property {string} file
+ * @property {number} trained_accuracy on the bundle's images, at the end of training
+ * @property {[number, number][]} rounds of iterative pruning: weights remaining, test accuracy after training
+ * @property {number[]} constant standard deviation of the initial weights
+ * @property {number[]} alpha
+ * @property {number[]} reach_initial
+ * @property {number[]} reach_final
+ */
+
+/**
+ * @typedef {object} Manifest
+ * @property {number} format
+ * @property {About} about
+ * @property {{height: number, width: number, maximum: number}} image
+ * @property {number[]} labels
+ * @property {number} classes
+ * @property {Shape[]} layers
+ * @property {number[][]} levels weights kept by every layer, a row a level
+ * @property {number} best_level
+ * @property {SeedEntry[]} seeds
+ */
+
+/**
+ * @typedef {object} SeedWeights arrays of every layer
+ * @property {Float32Array[]} initial
+ * @property {Float32Array[]} final
+ * @property {Uint8Array[]} lastRound
+ */
+
+export const FORMAT = 1;
+
+/**
+ * Reads a file of the bundle.
+ * @typedef {(name: string) => Promise<ArrayBuffer>} Read
+ */
+
+/**
+ * @param {Read} read
+ * @returns {Promise<Manifest>}
+ */
+export async function readManifest(read) {
+  /** @type {Manifest} */
+  const manifest = JSON.parse(new TextDecoder().decode(await read("bundle.json")));
+  if (manifest.format !== FORMAT) {
+    throw new Error(`The bundle has format ${manifest.format}; this page reads ${FORMAT}. Export both anew.`);
+  }
+  return manifest;
+}
+
+/**
+ * The test images, a byte a pixel.
+ * @param {Read} read
+ * @param {Manifest} manifest
+ * @returns {Promise<Uint8Array>}
+ */
+export async function readImages(read, manifest) {
+  const pixels = manifest.image.height * manifest.image.width;
+  return inflate(await read("images.bin"), manifest.labels.length * pixels);
+}
+
+/**
+ * One seed's weights.
+ * @param {Read} read
+ * @param {Manifest} manifest
+ * @param {SeedEntry} entry
+ * @returns {Promise<SeedWeights>}
+ */
+export async function readSeed(read, manifest, entry) {
+  const sizes = manifest.layers.map((layer) => layer.inputs * layer.outputs);
+  const size = sizes.reduce((total, each) => total + each, 0);
+  const content = await inflate(await read(entry.file), 9 * size);
+  const lastRound = content.subarray(8 * size);
+  return {
+    initial: split(fromPlanes(content.subarray(0, 4 * size)), sizes),
+    final: split(fromPlanes(content.subarray(4 * size, 8 * size)), sizes),
+    lastRound: split(lastRound, sizes),
+  };
+}
+
+/**
+ * Numbers from their bytes: all lowest bytes first, the highest last.
+ * @param {Uint8Array} planes
+ * @returns {Float32Array}
+ */
+function fromPlanes(planes) {
+  const size = planes.length / 4;
+  const words = new Uint32Array(size);
+  for (let index = 0; index < size; index++) {
+    words[index] =
+      planes[index] | (planes[size + index] << 8) | (planes[2 * size + index] << 16) | (planes[3 * size + index] << 24);
+  }
+  return new Float32Array(words.buffer);
+}
+
+/**
+ * @template {Float32Array | Uint8Array} T
+ * @param {T} all
+ * @param {number[]} sizes
+ * @returns {T[]}
+ */
+function split(all, sizes) {
+  let start = 0;
+  return sizes.map((size) => /** @type {T} */ (all.slice(start, (start += size))));
+}
+
+/**
+ * @param {ArrayBuffer} content a zlib stream
+ * @param {number} size that it must have
+ * @returns {Promise<Uint8Array>}
+ */
+async function inflate(content, size) {
+  const stream = new Blob([content]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+  if (bytes.length !== size) throw new Error(`A file of the bundle holds ${bytes.length} bytes; ${size} expected.`);
+  return bytes;
+}

@@ -1,0 +1,313 @@
+/** From a setting to masks, weights and what the network reads: everything the page shows, without the page. */
+
+import { setWeights } from "./actions.js";
+import { criterionOf, scoreLayer } from "./criteria.js";
+import * as masks from "./masks.js";
+import { Network, readOne } from "./network.js";
+import { PURPOSE, deriveKey, foldIn, randomBits } from "./random.js";
+
+/** @typedef {import("./actions.js").Kept} Kept */
+/** @typedef {import("./actions.js").Pruned} Pruned */
+/** @typedef {import("./bundle.js").Manifest} Manifest */
+/** @typedef {import("./bundle.js").SeedWeights} SeedWeights */
+
+/**
+ * One network: which mask, on which values.
+ * @typedef {object} Setting
+ * @property {number} seed its place in the bundle
+ * @property {"criterion" | "round" | "painted"} source of the mask
+ * @property {string} criterion
+ * @property {number} level in quarters of a step, 0 to 4 × (levels - 1)
+ * @property {number} round of iterative pruning
+ * @property {Uint8Array} region painted: masks.CELLS × masks.CELLS
+ * @property {Kept} kept
+ * @property {boolean} signs kept weights have the sign that they started with
+ * @property {Pruned} pruned
+ * @property {boolean[]} flipped layers whose signs are all turned round
+ */
+
+/**
+ * @typedef {object} Reading
+ * @property {Uint8Array} found the class read in every image
+ * @property {number} right how many of them
+ * @property {number[]} kept weights of every layer
+ * @property {number} remaining fraction of all weights
+ */
+
+/**
+ * @typedef {object} Plane
+ * @property {Uint32Array} all weights in every bin
+ * @property {Uint32Array} kept
+ * @property {number} threshold the highest score that is pruned; NaN where the mask is not a criterion's
+ * @property {number} alpha
+ */
+
+/**
+ * @typedef {object} MaskView of the first layer
+ * @property {Uint16Array} perPixel kept weights of every input pixel
+ * @property {Float32Array} unit one unit's incoming weights, 0 where pruned to 0
+ * @property {Uint8Array} unitMask
+ * @property {number[]} perUnit kept weights of every unit
+ */
+
+/**
+ * How another mask differs from this one.
+ * @typedef {object} Difference
+ * @property {Uint16Array} onlyHere weights of every input pixel that this mask alone keeps
+ * @property {Uint16Array} onlyThere
+ * @property {{here: number, there: number, both: number, size: number}[]} layers
+ */
+
+/**
+ * What the toolkit's random bits say of one layer, and what is made of its weights once.
+ * @typedef {object} LayerData
+ * @property {Float32Array} initial
+ * @property {Float32Array} final
+ * @property {Uint8Array} lastRound
+ * @property {Float32Array} fresh
+ * @property {number} constant
+ * @property {number} alpha
+ * @property {Uint32Array} bits
+ * @property {Uint32Array} byBits
+ * @property {Uint32Array} ties
+ * @property {Uint16Array} bins
+ * @property {Uint32Array} density
+ * @property {Map<string, Int32Array>} ranks by criterion
+ */
+
+export class Engine {
+  /**
+   * @param {Manifest} manifest
+   * @param {Uint8Array} images
+   * @param {SeedWeights[]} seeds of all seeds, in the manifest's order
+   */
+  constructor(manifest, images, seeds) {
+    this.manifest = manifest;
+    this.seeds = seeds;
+    /** @type {LayerData[][]} */
+    this.data = seeds.map(() => []);
+    const largest = Math.max(
+      ...seeds.map((seed) => seed.initial[0].reduce((most, w) => Math.max(most, Math.abs(w)), 0)),
+      ...manifest.seeds.map((entry) => entry.constant[0]),
+    );
+    this.network = new Network(manifest.layers, images, manifest.image.maximum, largest);
+  }
+
+  /**
+   * @param {number} seed its place
+   * @param {number} layer
+   * @returns {LayerData}
+   */
+  layer(seed, layer) {
+    return (this.data[seed][layer] ??= this.prepare(seed, layer));
+  }
+
+  /**
+   * @param {number} seed
+   * @param {number} layer
+   * @returns {LayerData}
+   */
+  prepare(seed, layer) {
+    const entry = this.manifest.seeds[seed];
+    const initial = this.seeds[seed].initial[layer];
+    const final = this.seeds[seed].final[layer];
+    /** @type {(purpose: number) => Uint32Array} */
+    const draw = (purpose) => randomBits(foldIn(deriveKey(entry.seed, purpose), layer), initial.length);
+    const bits = draw(PURPOSE.KEPT_VALUES);
+    const bins = masks.planeBins(initial, final, entry.reach_initial[layer], entry.reach_final[layer]);
+    const density = new Uint32Array(masks.BINS ** 2);
+    for (const bin of bins) density[bin]++;
+    return {
+      initial,
+      final,
+      lastRound: this.seeds[seed].lastRound[layer],
+      // A new draw from the initial distribution: what another seed started with.
+      fresh: this.seeds[(seed + 1) % this.seeds.length].initial[layer],
+      constant: Math.fround(entry.constant[layer]),
+      alpha: Math.fround(entry.alpha[layer]),
+      bits,
+      byBits: masks.tieOrder(bits),
+      ties: masks.tieOrder(draw(PURPOSE.TIES)),
+      bins,
+      density,
+      ranks: new Map(),
+    };
+  }
+
+  /**
+   * @param {Setting} setting
+   * @param {number} layer
+   * @returns {Int32Array} the layer's ranks by the setting's criterion
+   */
+  ranks(setting, layer) {
+    const data = this.layer(setting.seed, layer);
+    let places = data.ranks.get(setting.criterion);
+    if (!places) {
+      const scores = scoreLayer(criterionOf(setting.criterion), data.initial, data.final, data.alpha);
+      places = masks.ranks(scores, data.ties);
+      data.ranks.set(setting.criterion, places);
+    }
+    return places;
+  }
+
+  /**
+   * The masks of all layers.
+   * @param {Setting} setting
+   * @returns {Uint8Array[]}
+   */
+  masks(setting) {
+    const counts = masks.countsAt(this.manifest.levels, setting.level);
+    return this.manifest.layers.map((_, layer) => {
+      if (setting.source === "criterion") return masks.keepBest(this.ranks(setting, layer), counts[layer]);
+      const data = this.layer(setting.seed, layer);
+      if (setting.source === "round") return masks.keepRound(data.lastRound, setting.round);
+      return masks.keepPainted(data.bins, setting.region);
+    });
+  }
+
+  /**
+   * The weights of all layers under their masks.
+   * @param {Setting} setting
+   * @param {Uint8Array[]} [chosen] the setting's masks
+   * @returns {Float32Array[]}
+   */
+  weights(setting, chosen = this.masks(setting)) {
+    return chosen.map((mask, layer) => {
+      const facts = this.layer(setting.seed, layer);
+      return setWeights(facts, mask, setting.kept, setting.signs, setting.pruned, setting.flipped[layer]);
+    });
+  }
+
+  /**
+   * What the network reads in every image of the bundle.
+   * @param {Setting} setting
+   * @param {Uint8Array[]} [chosen] the setting's masks
+   * @param {Float32Array[]} [weights] the setting's weights
+   * @returns {Reading}
+   */
+  read(setting, chosen = this.masks(setting), weights = this.weights(setting, chosen)) {
+    const found = this.network.predict(weights);
+    const kept = chosen.map(masks.count);
+    const size = chosen.reduce((total, mask) => total + mask.length, 0);
+    return {
+      found,
+      right: found.reduce((right, c, image) => right + (c === this.manifest.labels[image] ? 1 : 0), 0),
+      kept,
+      remaining: kept.reduce((total, each) => total + each, 0) / size,
+    };
+  }
+
+  /**
+   * The network's outputs for an image of one's own.
+   * @param {Float32Array[]} weights
+   * @param {Uint8Array} pixels
+   * @returns {Float64Array}
+   */
+  readOwn(weights, pixels) {
+    const image = Float64Array.from(pixels, (pixel) => pixel / 255);
+    return readOne(this.manifest.layers, weights, image);
+  }
+
+  /**
+   * The plane of initial and final weights of one layer.
+   * @param {Setting} setting
+   * @param {number} layer
+   * @param {Uint8Array} mask the layer's
+   * @returns {Plane}
+   */
+  plane(setting, layer, mask) {
+    const data = this.layer(setting.seed, layer);
+    const kept = new Uint32Array(data.density.length);
+    for (let index = 0; index < mask.length; index++) kept[data.bins[index]] += mask[index];
+    return { all: data.density, kept, threshold: this.threshold(setting, layer), alpha: data.alpha };
+  }
+
+  /**
+   * The highest score of the layer that is pruned: a weight is in the criterion's region where it scores more.
+   * @param {Setting} setting
+   * @param {number} layer
+   * @returns {number}
+   */
+  threshold(setting, layer) {
+    if (setting.source !== "criterion") return NaN;
+    const data = this.layer(setting.seed, layer);
+    const count = masks.countsAt(this.manifest.levels, setting.level)[layer];
+    const best = this.ranks(setting, layer).indexOf(count);
+    if (best < 0) return -Infinity;
+    return criterionOf(setting.criterion).score(data.initial[best], data.final[best], data.alpha);
+  }
+
+  /**
+   * The level at which a criterion's boundary is nearest to a point of the plane.
+   * @param {Setting} setting
+   * @param {number} layer
+   * @param {number} initial
+   * @param {number} final
+   * @returns {number} in quarters of a step
+   */
+  levelAt(setting, layer, initial, final) {
+    const data = this.layer(setting.seed, layer);
+    const score = criterionOf(setting.criterion).score;
+    const here = score(Math.fround(initial), Math.fround(final), data.alpha);
+    let above = 0;
+    for (let index = 0; index < data.initial.length; index++) {
+      if (score(data.initial[index], data.final[index], data.alpha) >= here) above++;
+    }
+    const { levels } = this.manifest;
+    let best = 0;
+    let distance = Infinity;
+    for (let quarters = 0; quarters <= 4 * (levels.length - 1); quarters++) {
+      const ratio = Math.abs(Math.log(masks.countsAt(levels, quarters)[layer] / Math.max(above, 1)));
+      if (ratio < distance) [best, distance] = [quarters, ratio];
+    }
+    return best;
+  }
+
+  /**
+   * @param {Uint8Array} mask of the first layer
+   * @param {Float32Array} weights of the first layer
+   * @param {number} unit
+   * @returns {MaskView}
+   */
+  view(mask, weights, unit) {
+    const { inputs, outputs } = this.manifest.layers[0];
+    const perPixel = new Uint16Array(inputs);
+    const perUnit = new Array(outputs).fill(0);
+    for (let pixel = 0, index = 0; pixel < inputs; pixel++) {
+      for (let to = 0; to < outputs; to++, index++) {
+        perPixel[pixel] += mask[index];
+        perUnit[to] += mask[index];
+      }
+    }
+    const pixels = Array.from({ length: inputs }, (_, pixel) => pixel * outputs + unit);
+    return {
+      perPixel,
+      perUnit,
+      unit: Float32Array.from(pixels, (index) => weights[index]),
+      unitMask: Uint8Array.from(pixels, (index) => mask[index]),
+    };
+  }
+
+  /**
+   * @param {Uint8Array[]} here
+   * @param {Uint8Array[]} there
+   * @returns {Difference}
+   */
+  difference(here, there) {
+    const { inputs, outputs } = this.manifest.layers[0];
+    const onlyHere = new Uint16Array(inputs);
+    const onlyThere = new Uint16Array(inputs);
+    for (let index = 0; index < here[0].length; index++) {
+      const pixel = Math.floor(index / outputs);
+      if (here[0][index] > there[0][index]) onlyHere[pixel]++;
+      if (here[0][index] < there[0][index]) onlyThere[pixel]++;
+    }
+    const layers = here.map((mask, layer) => ({
+      here: masks.count(mask),
+      there: masks.count(there[layer]),
+      both: mask.reduce((both, kept, index) => both + (kept & there[layer][index]), 0),
+      size: mask.length,
+    }));
+    return { onlyHere, onlyThere, layers };
+  }
+}

@@ -1,0 +1,183 @@
+/** Accuracy against weights remaining: the present curve, those kept to compare, and lines to compare them with. */
+
+import { html, percent, svg } from "./dom.js";
+
+/** @typedef {import("../worker.js").Point} Point */
+
+/**
+ * @typedef {object} Line
+ * @property {string} name
+ * @property {string} look its class: present, random, or pin-1 to pin-5
+ * @property {Point[]} points
+ */
+
+/**
+ * @typedef {object} Level a height to compare with
+ * @property {string} name
+ * @property {number} accuracy
+ * @property {string} look
+ */
+
+/**
+ * @typedef {object} Chart
+ * @property {Line[]} lines
+ * @property {Level[]} heights
+ * @property {Point | null} now
+ * @property {number} least the fewest weights remaining that are shown
+ */
+
+const [WIDTH, HEIGHT] = [560, 300];
+const EDGE = { left: 44, right: 12, top: 12, bottom: 40 };
+const TICKS = [1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005];
+
+export class CurveView {
+  /**
+   * @param {HTMLElement} place
+   * @param {HTMLTableElement} table
+   * @param {(text: string) => void} onReading
+   * @param {(remaining: number) => void} onPick weights remaining that were clicked on
+   */
+  constructor(place, table, onReading, onPick) {
+    this.place = place;
+    this.table = table;
+    this.onReading = onReading;
+    /** @type {Chart} */
+    this.chart = { lines: [], heights: [], now: null, least: 0.005 };
+    this.picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
+    place.append(this.picture);
+    this.picture.addEventListener("pointermove", (event) => this.tell(this.remainingAt(event)));
+    this.picture.addEventListener("pointerleave", () => this.tell());
+    this.picture.addEventListener("click", (event) => onPick(this.remainingAt(event)));
+  }
+
+  /** @param {Chart} chart */
+  show(chart) {
+    this.chart = chart;
+    this.picture.replaceChildren(...this.axes(), ...chart.heights.map((each) => this.height(each)));
+    for (const line of [...chart.lines].reverse()) this.picture.append(this.line(line));
+    if (chart.now) this.picture.append(this.marker(chart.now));
+    this.picture.append(svg("line", { class: "hair", y1: EDGE.top, y2: HEIGHT - EDGE.bottom, visibility: "hidden" }));
+    this.picture.setAttribute("aria-label", this.words());
+    this.tabulate();
+    this.tell();
+  }
+
+  words() {
+    const lines = this.chart.lines.map(({ name, points }) => {
+      const best = points.reduce((a, b) => (b.accuracy > a.accuracy ? b : a), points[0]);
+      return best ? `${name}: best ${percent(best.accuracy)} at ${percent(best.remaining)}` : name;
+    });
+    const heights = this.chart.heights.map(({ name, accuracy }) => `${name}: ${percent(accuracy)}`);
+    return `Accuracy against weights remaining. ${[...lines, ...heights].join("; ")}. The numbers are in a table below.`;
+  }
+
+  axes() {
+    const parts = [];
+    for (let tick = 0; tick <= 1; tick += 0.2) {
+      const y = this.y(tick);
+      parts.push(svg("line", { class: "grid", x1: EDGE.left, x2: WIDTH - EDGE.right, y1: y, y2: y }));
+      parts.push(svg("text", { x: EDGE.left - 7, y: y + 4, "text-anchor": "end" }, `${Math.round(100 * tick)}`));
+    }
+    for (const tick of TICKS) {
+      if (tick < this.chart.least * 0.9) continue;
+      const x = this.x(tick);
+      parts.push(svg("line", { class: "grid", x1: x, x2: x, y1: EDGE.top, y2: HEIGHT - EDGE.bottom }));
+      parts.push(svg("text", { x, y: HEIGHT - EDGE.bottom + 17, "text-anchor": "middle" }, `${100 * tick}`));
+    }
+    const middle = (EDGE.left + WIDTH - EDGE.right) / 2;
+    parts.push(svg("text", { class: "title", x: middle, y: HEIGHT - 6, "text-anchor": "middle" }, "weights remaining, %"));
+    parts.push(svg("text", { class: "title", transform: `translate(12 ${(HEIGHT - EDGE.bottom) / 2 + 6}) rotate(-90)`, "text-anchor": "middle" }, "read right, %"));
+    return parts;
+  }
+
+  /** @param {Line} line */
+  line({ look, points }) {
+    const path = points.map(({ remaining, accuracy }) => `${this.x(remaining).toFixed(1)},${this.y(accuracy).toFixed(1)}`);
+    return svg("polyline", { class: `curve-line ${look}`, points: path.join(" ") });
+  }
+
+  /** @param {Level} level */
+  height({ name, accuracy, look }) {
+    const y = this.y(accuracy);
+    return svg(
+      "g",
+      { class: `height ${look}` },
+      svg("line", { x1: EDGE.left, x2: WIDTH - EDGE.right, y1: y, y2: y }),
+      svg("text", { x: WIDTH - EDGE.right - 4, y: accuracy > 0.5 ? y + 14 : y - 5, "text-anchor": "end" }, `${name} ${percent(accuracy)}`),
+    );
+  }
+
+  /** @param {Point} now */
+  marker(now) {
+    const [x, y] = [this.x(now.remaining), this.y(now.accuracy)];
+    const side = x > WIDTH / 2 ? "end" : "start";
+    return svg(
+      "g",
+      { class: "now" },
+      svg("circle", { cx: x, cy: y, r: 7 }),
+      svg("text", { x: side === "end" ? x - 12 : x + 12, y: y - 10, "text-anchor": side }, percent(now.accuracy)),
+    );
+  }
+
+  /** @type {(remaining: number) => number} */
+  x(remaining) {
+    const along = Math.log(Math.max(remaining, this.chart.least)) / Math.log(this.chart.least);
+    return EDGE.left + along * (WIDTH - EDGE.left - EDGE.right);
+  }
+
+  /** @type {(accuracy: number) => number} */
+  y(accuracy) {
+    return HEIGHT - EDGE.bottom - accuracy * (HEIGHT - EDGE.top - EDGE.bottom);
+  }
+
+  /** @param {MouseEvent} event */
+  remainingAt(event) {
+    const box = this.picture.getBoundingClientRect();
+    const x = ((event.clientX - box.left) / box.width) * WIDTH;
+    const along = (x - EDGE.left) / (WIDTH - EDGE.left - EDGE.right);
+    return this.chart.least ** Math.min(Math.max(along, 0), 1);
+  }
+
+  /**
+   * Says what all curves are at some weights remaining: side by side at equal sparsity.
+   * @param {number} [remaining]
+   */
+  tell(remaining) {
+    const hair = this.picture.querySelector(".hair");
+    const at = remaining ?? this.chart.now?.remaining;
+    hair?.setAttribute("visibility", remaining === undefined ? "hidden" : "visible");
+    if (at === undefined) return;
+    hair?.setAttribute("x1", String(this.x(at)));
+    hair?.setAttribute("x2", String(this.x(at)));
+    const values = this.chart.lines
+      .filter(({ points }) => points.length)
+      .map(({ name, points }) => `${name} ${percent(nearest(points, at).accuracy)}`);
+    this.onReading(values.length ? `At ${percent(at)} of weights: ${values.join("; ")}.` : "");
+  }
+
+  tabulate() {
+    const { lines } = this.chart;
+    const rows = lines[0]?.points ?? [];
+    const head = html("tr", {}, html("th", { scope: "col" }, "weights remaining"), ...lines.map(({ name }) => html("th", { scope: "col" }, name)));
+    const body = rows.map(({ remaining }) =>
+      html(
+        "tr",
+        {},
+        html("th", { scope: "row" }, percent(remaining)),
+        ...lines.map(({ points }) => html("td", {}, points.length ? percent(nearest(points, remaining).accuracy) : "–")),
+      ),
+    );
+    this.table.replaceChildren(html("caption", {}, "Test digits read right"), html("thead", {}, head), html("tbody", {}, ...body));
+  }
+}
+
+/**
+ * The point of a curve that is nearest to some weights remaining.
+ * @param {Point[]} points
+ * @param {number} remaining
+ */
+export function nearest(points, remaining) {
+  /** @type {(point: Point) => number} */
+  const distance = (point) => Math.abs(Math.log(point.remaining / remaining));
+  return points.reduce((a, b) => (distance(b) < distance(a) ? b : a), points[0]);
+}

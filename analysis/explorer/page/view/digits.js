@@ -1,0 +1,101 @@
+/** Test digits with what the network makes of them; which classes it confuses. */
+
+import { html, percent } from "./dom.js";
+
+/** @typedef {import("../core/bundle.js").Manifest} Manifest */
+
+const A_CLASS = 2;
+
+/** A strip of test digits: the first two of every class. */
+export class StripView {
+  /**
+   * @param {HTMLUListElement} place
+   * @param {Manifest} manifest
+   * @param {Uint8Array} images
+   */
+  constructor(place, manifest, images) {
+    this.manifest = manifest;
+    const { labels, classes } = manifest;
+    const classesInTurn = Array.from({ length: classes }, (_, c) => c);
+    this.shown = classesInTurn.flatMap((c) =>
+      labels.flatMap((label, image) => (label === c ? [image] : [])).slice(0, A_CLASS),
+    );
+    this.captions = this.shown.map(() => html("span", { class: "guess" }));
+    place.replaceChildren(
+      ...this.shown.map((image, at) => html("li", {}, picture(manifest, images, image), this.captions[at])),
+    );
+  }
+
+  /** @param {Uint8Array} found */
+  show(found) {
+    this.shown.forEach((image, at) => {
+      const [right, seen] = [this.manifest.labels[image], found[image]];
+      this.captions[at].textContent = `${seen} ${right === seen ? "✓" : "✗"}`;
+      this.captions[at].className = `guess ${right === seen ? "right" : "wrong"}`;
+      this.captions[at].setAttribute("aria-label", `a ${right}, read as ${seen}: ${right === seen ? "right" : "wrong"}`);
+      this.captions[at].setAttribute("role", "img");
+    });
+  }
+}
+
+/**
+ * @param {Manifest} manifest
+ * @param {Uint8Array} images
+ * @param {number} image
+ * @returns {HTMLCanvasElement}
+ */
+function picture({ image: { width, height, maximum } }, images, image) {
+  const canvas = html("canvas", { width, height, class: "digit", "aria-hidden": "true" });
+  const context = canvas.getContext("2d");
+  const data = context?.createImageData(width, height);
+  if (!context || !data) return canvas;
+  for (let pixel = 0; pixel < width * height; pixel++) {
+    const grey = 255 - Math.round((255 * images[image * width * height + pixel]) / maximum);
+    data.data.set([grey, grey, grey, 255], 4 * pixel);
+  }
+  context.putImageData(data, 0, 0);
+  return canvas;
+}
+
+/** How often every digit is read as every other. */
+export class ConfusionView {
+  /**
+   * @param {HTMLTableElement} table
+   * @param {Manifest} manifest
+   * @param {(text: string) => void} onReading
+   */
+  constructor(table, manifest, onReading) {
+    this.manifest = manifest;
+    const classes = Array.from({ length: manifest.classes }, (_, c) => c);
+    /** @type {HTMLTableCellElement[][]} */
+    this.cells = classes.map(() => classes.map(() => html("td")));
+    this.shares = classes.map(() => html("td", { class: "share" }));
+    table.replaceChildren(
+      html("caption", {}, "Rows: the digit. Columns: what it is read as. Numbers of test images."),
+      html("thead", {}, html("tr", {}, html("th", { scope: "col" }, "digit"), ...classes.map((c) => html("th", { scope: "col" }, String(c))), html("th", { scope: "col" }, "right"))),
+      html("tbody", {}, ...classes.map((c) => html("tr", {}, html("th", { scope: "row" }, String(c)), ...this.cells[c], this.shares[c]))),
+    );
+    table.addEventListener("pointerover", ({ target }) => {
+      const row = this.cells.findIndex((cells) => cells.some((cell) => cell === target));
+      if (row < 0) return onReading("");
+      const column = this.cells[row].findIndex((cell) => cell === target);
+      return onReading(`${this.cells[row][column].textContent} images of a ${row} are read as ${column}.`);
+    });
+  }
+
+  /** @param {Uint8Array} found */
+  show(found) {
+    const { labels, classes } = this.manifest;
+    const counts = Array.from({ length: classes }, () => new Array(classes).fill(0));
+    labels.forEach((label, image) => counts[label][found[image]]++);
+    counts.forEach((row, right) => {
+      const total = row.reduce((sum, each) => sum + each, 0);
+      row.forEach((count, seen) => {
+        const cell = this.cells[right][seen];
+        cell.textContent = String(count);
+        cell.className = `${count === 0 ? "none" : right === seen ? "hit" : "miss"} deep-${Math.ceil((4 * count) / Math.max(total, 1))}`;
+      });
+      this.shares[right].textContent = total ? percent(row[right] / total) : "–";
+    });
+  }
+}

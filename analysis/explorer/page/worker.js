@@ -1,0 +1,134 @@
+/**
+ * The engine in a worker of its own, so that the page never waits. Of requests that come while one is at work only the
+ * newest of each kind is answered; the others are told that they were overtaken.
+ */
+
+import { readImages, readManifest, readSeed } from "./core/bundle.js";
+import { Engine } from "./core/engine.js";
+
+/** @typedef {import("./core/engine.js").Setting} Setting */
+
+/**
+ * @typedef {object} Look everything the page shows of a setting
+ * @property {import("./core/engine.js").Reading} reading
+ * @property {import("./core/engine.js").Plane} plane
+ * @property {import("./core/engine.js").MaskView} view
+ * @property {import("./core/engine.js").Difference | null} difference
+ * @property {Float64Array | null} own outputs for a digit of one's own
+ */
+
+/**
+ * @typedef {object} Requests what can be asked for, by kind
+ * @property {{setting: Setting, layer: number, unit: number, other: Setting | null, own: Uint8Array | null}} look
+ * @property {{setting: Setting, layer: number, initial: number, final: number}} level
+ * @property {{settings: Setting[]}} curve
+ * @property {{setting: Setting}} masks
+ */
+
+/** @typedef {{remaining: number, accuracy: number}} Point */
+
+/**
+ * @typedef {object} Answers
+ * @property {Look} look
+ * @property {number} level
+ * @property {Point[]} curve
+ * @property {Uint8Array[]} masks
+ */
+
+/** @typedef {keyof Requests} Kind */
+
+const base = new URL("bundle/", self.location.href);
+
+/** @type {import("./core/bundle.js").Read} */
+async function read(name) {
+  const response = await fetch(new URL(name, base));
+  if (!response.ok) throw new Error(`bundle/${name} is missing (HTTP ${response.status}).`);
+  return response.arrayBuffer();
+}
+
+async function load() {
+  const manifest = await readManifest(read);
+  const [images, ...seeds] = await Promise.all([
+    readImages(read, manifest),
+    ...manifest.seeds.map((entry) => readSeed(read, manifest, entry)),
+  ]);
+  self.postMessage({ ready: { manifest, images } });
+  return new Engine(manifest, images, seeds);
+}
+
+const engine = load();
+engine.catch((error) => self.postMessage({ failed: String(error.message ?? error) }));
+
+/** @type {Map<Kind, {id: number, request: any}>} */
+const waiting = new Map();
+let busy = false;
+
+self.onmessage = ({ data }) => {
+  const { id, kind, request } = data;
+  const overtaken = waiting.get(kind);
+  if (overtaken) self.postMessage({ id: overtaken.id, overtaken: true });
+  waiting.set(kind, { id, request });
+  if (!busy) void work();
+};
+
+async function work() {
+  busy = true;
+  const ready = await engine;
+  for (let next = take(); next; next = take()) {
+    const { kind, id, request } = next;
+    const answer = await answers[kind](ready, request);
+    self.postMessage(answer === OVERTAKEN ? { id, overtaken: true } : { id, answer });
+    await pause();
+  }
+  busy = false;
+}
+
+/** @returns {{kind: Kind, id: number, request: any} | null} */
+function take() {
+  for (const [kind, { id, request }] of waiting) {
+    waiting.delete(kind);
+    return { kind, id, request };
+  }
+  return null;
+}
+
+const OVERTAKEN = Symbol("overtaken");
+const channel = new MessageChannel();
+
+/** Lets messages that have come meanwhile be heard. */
+function pause() {
+  return new Promise((resolve) => {
+    channel.port1.onmessage = resolve;
+    channel.port2.postMessage(null);
+  });
+}
+
+/** @type {{[K in Kind]: (engine: Engine, request: Requests[K]) => Answers[K] | Promise<Answers[K] | typeof OVERTAKEN>}} */
+const answers = {
+  look(engine, { setting, layer, unit, other, own }) {
+    const masks = engine.masks(setting);
+    const weights = engine.weights(setting, masks);
+    return {
+      reading: engine.read(setting, masks, weights),
+      plane: engine.plane(setting, layer, masks[layer]),
+      view: engine.view(masks[0], weights[0], unit),
+      difference: other && engine.difference(masks, engine.masks(other)),
+      own: own && engine.readOwn(weights, own),
+    };
+  },
+
+  level: (engine, { setting, layer, initial, final }) => engine.levelAt(setting, layer, initial, final),
+
+  async curve(engine, { settings }) {
+    const points = [];
+    for (const setting of settings) {
+      const { remaining, right, found } = engine.read(setting);
+      points.push({ remaining, accuracy: right / found.length });
+      await pause();
+      if (waiting.has("curve")) return OVERTAKEN;
+    }
+    return points;
+  },
+
+  masks: (engine, { setting }) => engine.masks(setting),
+};
