@@ -131,6 +131,7 @@ class Explorer {
     this.tour.show(this.state.tour, this.state.guess, this.state.revealed);
     this.drawCurves();
     this.nextCurve();
+    if (this.state.tour && this.state.revealed) void this.tellTour(this.state);
     void this.look();
   }
 
@@ -290,7 +291,7 @@ class Explorer {
   drawLook(look, state) {
     const { manifest } = this;
     const entry = manifest.seeds[state.setting.seed];
-    const { name, outputs } = manifest.layers[state.layer];
+    const { name } = manifest.layers[state.layer];
     this.plane.show({
       setting: state.setting,
       plane: look.plane,
@@ -317,35 +318,19 @@ class Explorer {
     this.showRounds(look.reading.right / look.reading.found.length);
     this.drawCurves();
     byId("level", HTMLInputElement).setAttribute("aria-valuetext", `${percent(look.reading.remaining)} of weights remaining`);
-    document.body.dataset.outputs = String(outputs);
-    if (state.tour && state.revealed) void this.tellTour(state);
   }
 
   /**
-   * The tour's answer, from this network's accuracies.
+   * The tour's answer, from this network's accuracies: of its own settings, whatever has been changed since.
    * @param {State} state
    */
   async tellTour(state) {
     const { setting, before } = this.tour.all[state.tour - 1];
     /** @type {(changes: Partial<Setting>) => Setting} */
     const made = (changes) => ({ ...defaults(this.manifest).setting, seed: state.setting.seed, ...changes });
-    const [now, earlier] = await Promise.all([setting, before].map((changes) => this.accuracyOf(made(changes))));
-    if (this.state.tour === state.tour && this.state.revealed) this.tour.reveal(now, earlier, state.guess);
-  }
-
-  /**
-   * A setting's accuracy: off its curve, which is drawn for it where it has not been.
-   * @param {Setting} setting
-   * @returns {Promise<number>}
-   */
-  async accuracyOf(setting) {
-    const key = this.curveKey(setting);
-    while (!this.curves.has(key)) {
-      const points = await this.background.ask("curve", { settings: this.settingsAlong(setting) });
-      if (points) this.curves.set(key, points);
-      else await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    return this.curves.get(key)?.[setting.level / 4]?.accuracy ?? NaN;
+    const accuracies = await this.background.ask("accuracies", { settings: [made(setting), made(before)] });
+    if (!accuracies || this.state.tour !== state.tour || !this.state.revealed) return;
+    this.tour.reveal(accuracies[0], accuracies[1], this.state.guess);
   }
 
   /**
@@ -621,10 +606,10 @@ const say = (id) => {
 
 /** @param {Setting} setting */
 function formulaWords(setting) {
-  if (setting.source === "round") return "Mask: a round of iterative pruning, see below.";
-  if (setting.source === "painted") return "Mask: the region that you paint, in every layer in units of its own axes.";
+  if (setting.source === "round") return "A round of iterative pruning, see below.";
+  if (setting.source === "painted") return "The region that you paint; in every layer in units of its own axes.";
   const { name, formula } = criterionOf(setting.criterion);
-  return `${name}: keep the highest ${formula}`;
+  return `${name}, highest ${formula}`;
 }
 
 /** @param {Manifest} manifest */

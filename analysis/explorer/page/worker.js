@@ -22,6 +22,7 @@ import { Engine } from "./core/engine.js";
  * @property {{setting: Setting, layer: number, unit: number, other: Setting | null, own: Uint8Array | null}} look
  * @property {{setting: Setting, layer: number, initial: number, final: number}} level
  * @property {{settings: Setting[]}} curve
+ * @property {{settings: Setting[]}} accuracies
  * @property {{setting: Setting}} masks
  */
 
@@ -32,6 +33,7 @@ import { Engine } from "./core/engine.js";
  * @property {Look} look
  * @property {number} level
  * @property {Point[]} curve
+ * @property {number[]} accuracies
  * @property {Uint8Array[]} masks
  */
 
@@ -122,13 +124,20 @@ const answers = {
   async curve(engine, { settings }) {
     const points = [];
     for (const setting of settings) {
-      const { remaining, right, found } = engine.read(setting);
-      points.push({ remaining, accuracy: right / found.length });
+      points.push(point(engine, setting));
       await pause();
       if (waiting.has("curve")) return OVERTAKEN;
     }
     return points;
   },
 
+  accuracies: (engine, { settings }) => settings.map((setting) => point(engine, setting).accuracy),
+
   masks: (engine, { setting }) => engine.masks(setting),
 };
+
+/** @type {(engine: Engine, setting: Setting) => Point} */
+function point(engine, setting) {
+  const { remaining, right, found } = engine.read(setting);
+  return { remaining, accuracy: right / found.length };
+}

@@ -128,5 +128,6 @@ export function rgb(name) {
  */
 export function percent(fraction) {
   const value = 100 * fraction;
+  if (value === 0) return "0%";
   return `${value >= 99.95 ? "100" : value >= 10 ? value.toFixed(1) : value.toFixed(value >= 1 ? 1 : 2)}%`;
 }

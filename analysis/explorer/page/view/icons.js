@@ -22,10 +22,10 @@ export function icon(name) {
     const score = !criterion ? -1 : name === "random" ? (at * 7919) % 97 : criterion.score(2 * x - 1, 1.25 * (2 * y - 1), 0.8);
     return { at, score };
   });
-  const best = cells
-    .filter(({ score }) => !name.includes("sign") || (score !== 0 && score !== -Infinity))
-    .sort((a, b) => b.score - a.score)
-    .slice(0, Math.round(SHARE * SIDE * SIDE));
+  const eligible = cells.filter(({ score }) => !name.includes("sign") || (score !== 0 && score !== -Infinity));
+  const scores = eligible.map(({ score }) => score).sort((a, b) => b - a);
+  const least = scores[Math.min(Math.round(SHARE * SIDE * SIDE), scores.length) - 1];
+  const best = eligible.filter(({ score }) => score >= least);
   if (!criterion) picture.append(svg("path", { class: "stroke", d: "M3 11 C5 3 8 12 12 4" }));
   else for (const { at } of best) picture.append(svg("rect", { x: at % SIDE, y: Math.floor(at / SIDE), width: 1.02, height: 1.02 }));
   picture.append(svg("path", { class: "cross", d: `M0 ${SIDE / 2}H${SIDE}M${SIDE / 2} 0V${SIDE}` }));

@@ -98,8 +98,13 @@ export class PlaneView {
     context.textBaseline = "top";
     context.fillText("↑ final weight", width / 2 + 6, 6);
     context.fillStyle = colour("muted");
+    context.fillText(shown.reachFinal.toPrecision(2), width / 2 + 6, 22);
+    context.fillText(`−${shown.reachInitial.toPrecision(2)}`, 5, height / 2 + 4);
+    context.textBaseline = "bottom";
+    context.fillText(`−${shown.reachFinal.toPrecision(2)}`, width / 2 + 6, height - 4);
+    context.textAlign = "right";
     context.textBaseline = "top";
-    context.fillText(`±${shown.reachInitial.toPrecision(2)} across, ±${shown.reachFinal.toPrecision(2)} up`, 6, height - 18);
+    context.fillText(shown.reachInitial.toPrecision(2), width - 6, height / 2 + 4);
   }
 
   /**
@@ -252,7 +257,7 @@ function densityImage({ all, kept }) {
       image.data[at + channel] = Math.round(grey[channel] + share * (blue[channel] - grey[channel]));
     }
     const depth = Math.log1p(all[bin]) / most;
-    image.data[at + 3] = Math.round(255 * (0.12 + 0.83 * depth) * (0.5 + 0.5 * share));
+    image.data[at + 3] = Math.round(255 * (0.15 + 0.8 * depth) * (0.72 + 0.28 * share));
   }
   context.putImageData(image, 0, 0);
   return canvas;

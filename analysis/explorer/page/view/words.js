@@ -70,7 +70,7 @@ function whichWords(setting, remaining) {
   if (setting.source === "painted") return `Kept: the ${share} of weights in the region you painted.`;
   if (setting.level === 0) return "Kept: all weights.";
   if (setting.criterion === "random") return `Kept: ${share} of the weights, drawn at random.`;
-  return `Kept: the ${share} of weights that most ${criterionOf(setting.criterion).title}.`;
+  return `Kept: the ${share} of weights that ${criterionOf(setting.criterion).title}.`;
 }
 
 /** @param {Setting} setting */
