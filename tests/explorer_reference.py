@@ -1,7 +1,7 @@
 """The toolkit's own answers to the explorer's settings: what the page is compared with."""
 
 import hashlib
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -34,6 +34,7 @@ KEPT = {
 PRUNED = {"zero": "zero", "initial": "init"}
 
 Setting = dict[str, Any]
+Masks = dict[str, np.ndarray]
 
 
 def setting(**changed: Any) -> Setting:
@@ -55,19 +56,19 @@ def setting(**changed: Any) -> Setting:
 
 
 class Reference:
-    """Masks and predictions by the toolkit's functions alone."""
+    """Masks and outputs by the toolkit's functions alone."""
 
     def __init__(self, data: Dataset, network: Network, runs: list[SeedRun]) -> None:
-        self.runs, self.layers = runs, list(kernels_of(runs[0].initial))
-        self._images = jnp.asarray(data.test.images[:IMAGES]).astype(jnp.float32) / data.maximum
-        self._predict = jax.jit(lambda params: jnp.argmax(logits(network, params, self._images), axis=-1))
+        self.runs, self.network, self.layers = runs, network, list(kernels_of(runs[0].initial))
+        self.labels = data.test.labels[:IMAGES]
+        self.images = jnp.asarray(data.test.images[:IMAGES]).astype(jnp.float32) / data.maximum
         kernels = kernels_of(runs[0].initial)
         rates = PAPER["fc"].rates.by_layer(layer_kinds(kernels))
         self.counts = masks.kept_counts({layer: k.size for layer, k in kernels.items()}, rates, LEVELS)
-        self.ranks = cache(self.ranks)  # type: ignore[method-assign]
+        self.ranks = cache(self._ranks)
+        self.level_masks = cache(self._level_masks)
 
-    def ranks(self, seed: int, criterion: str) -> dict[str, np.ndarray]:
-        """One ranking a layer."""
+    def _ranks(self, seed: int, criterion: str) -> Masks:
         run = self.runs[seed]
         initial = kernels_of(run.initial)
         full = masks.full_masks(initial)
@@ -75,33 +76,63 @@ class Reference:
         ranked = masks.rank_layers(derive_key(run.seed, Purpose.TIES), scores, full)
         return {layer: np.asarray(places) for layer, places in ranked.items()}
 
-    def masks(self, given: Setting) -> dict[str, np.ndarray]:
-        """The masks of a setting at a whole step of its criterion's levels, or of a round."""
+    def masks(self, given: Setting) -> Masks:
+        """The masks of a setting: a criterion's at a whole step, or a round's."""
         if given["source"] == "round":
             last = self.runs[given["seed"]].last_round
             return {layer: last[layer] >= given["round"] for layer in self.layers}
         level, rest = divmod(given["level"], 4)
-        assert rest == 0
-        return masks.one_shot(self.ranks(given["seed"], given["criterion"]), self.counts[level])  # type: ignore[return-value]
+        assert rest == 0, "only whole steps are the toolkit's"
+        return self.level_masks(given["seed"], given["criterion"], level)
 
-    def found(self, given: Setting, chosen: dict[str, np.ndarray]) -> np.ndarray:
-        """The class predicted for every image."""
+    def _level_masks(self, seed: int, criterion: str, level: int) -> Masks:
+        chosen = masks.one_shot(self.ranks(seed, criterion), self.counts[level])
+        return {layer: np.asarray(mask) for layer, mask in chosen.items()}
+
+    def outputs(self, given: Setting, chosen: list[Masks]) -> np.ndarray:
+        """Logits under each of the masks: (masks, images, classes)."""
         run, other = self.runs[given["seed"]], self.runs[(given["seed"] + 1) % len(self.runs)]
-        kept = KEPT_ACTIONS[KEPT[given["kept"], given["signs"] or given["kept"] == "initial"]]
-        pruned = PRUNED_ACTIONS[PRUNED[given["pruned"]]]
+        stacked = {layer: jnp.asarray(np.stack([each[layer] for each in chosen])) for layer in self.layers}
+        names = KEPT[given["kept"], given["signs"] or given["kept"] == "initial"], PRUNED[given["pruned"]]
         key = derive_key(run.seed, Purpose.KEPT_VALUES)
+        weights = [kernels_of(params) for params in (run.initial, run.final, other.initial)]
+        flipped = jnp.asarray(given["flipped"])
+        return np.asarray(_outputs(self.network, names, run.initial, self.images, weights, key, flipped, stacked))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _outputs(network, names, initial, images, weights, key, flipped, stacked):  # type: ignore[no-untyped-def]
+    kept, pruned = KEPT_ACTIONS[names[0]], PRUNED_ACTIONS[names[1]]
+
+    def one(chosen: dict[str, jax.Array]) -> jax.Array:
         kernels = {}
-        for index, layer in enumerate(sorted(self.layers)):
-            facts = ActionFacts(
-                jax.random.fold_in(key, index),
-                *(jnp.asarray(params[layer]["kernel"]) for params in (run.initial, run.final, other.initial)),
-                jnp.asarray(chosen[layer]),
-            )
-            kernel = np.where(chosen[layer], kept(facts), pruned(facts))
-            kernels[layer] = -kernel if given["flipped"][index] else kernel
-        return np.asarray(self._predict(with_kernels(run.initial, kernels)))
+        for index, layer in enumerate(sorted(chosen)):
+            arrays = (jnp.asarray(tree[layer]) for tree in weights)
+            facts = ActionFacts(jax.random.fold_in(key, index), *arrays, chosen[layer])
+            kernel = jnp.where(chosen[layer], kept(facts), pruned(facts))
+            kernels[layer] = jnp.where(flipped[index], -kernel, kernel)
+        return logits(network, with_kernels(initial, kernels), images)
+
+    return jax.lax.map(one, stacked)
 
 
-def digests(chosen: dict[str, np.ndarray]) -> list[str]:
+def digests(chosen: Masks) -> list[str]:
     """SHA-256 of every layer's packed mask."""
     return [hashlib.sha256(masks.pack(mask).tobytes()).hexdigest() for mask in chosen.values()]
+
+
+def check_readings(found: np.ndarray, outputs: np.ndarray, labels: np.ndarray, where: object) -> int:
+    """Asserts that the classes found by the page are the reference's but where float32 cannot tell them apart.
+
+    A class may differ from the reference's only where the reference's output for it is within rounding of the largest.
+    Few constants in a sparse network leave many outputs that are equal but for rounding: the page sums exactly and takes
+    the first of them, float32 takes any. Returns how far the numbers of right ones are apart.
+    """
+    expected = outputs.argmax(axis=1)
+    (differs,) = np.nonzero(found != expected)
+    if len(differs) == 0:
+        return 0
+    size = np.abs(outputs).max() + np.float32(1e-30)
+    gaps = (outputs[differs, expected[differs]] - outputs[differs, found[differs]]) / size
+    assert gaps.max() < 2e-6, f"{where}: outputs {gaps.max():.2g} apart are told differently"
+    return abs(int((found == labels).sum()) - int((expected == labels).sum()))
