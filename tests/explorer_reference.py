@@ -125,8 +125,8 @@ def check_readings(found: np.ndarray, outputs: np.ndarray, labels: np.ndarray, w
     """Asserts that the classes found by the page are the reference's but where float32 cannot tell them apart.
 
     A class may differ from the reference's only where the reference's output for it is within rounding of the largest.
-    Few constants in a sparse network leave many outputs that are equal but for rounding: the page sums exactly and takes
-    the first of them, float32 takes any. Returns how far the numbers of right ones are apart.
+    Few constants in a sparse network leave many outputs that are equal but for rounding: the page takes the first of
+    them, float32 takes any. Returns how far the numbers of right ones are apart.
     """
     expected = outputs.argmax(axis=1)
     (differs,) = np.nonzero(found != expected)

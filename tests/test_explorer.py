@@ -11,12 +11,12 @@ import sys
 import time
 import urllib.request
 import zlib
-from pathlib import Path
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from explorer_reference import KEPT, PRUNED, SHOWN, Reference, check_readings, digests, setting
-from explorer_site import PAGE, ROOT, answers, serving, train_runs
+from explorer_site import PAGE, ROOT, answers, node, serving, train_runs
 
 from analysis.cli import MISUSED, run_command
 from analysis.errors import UsageError
@@ -59,14 +59,12 @@ def reference(digits, small_network, runs):
     return Reference(digits, small_network, runs)
 
 
-# The page's modules against the toolkit ------------------------------------------------------------------------------
+# The page's modules against the toolkit -------------------------------------------------------------------------------
 
 
 def test_every_criterion_level_and_treatment_gives_the_toolkits_masks_and_readings(site, reference):
     """13 criteria × 25 levels × 7 mask-1 × 2 mask-0 actions, in Node; the real network's turn is in Chromium."""
-    combinations = [
-        (criterion, *values, pruned) for criterion in SHOWN for values in KEPT for pruned in PRUNED
-    ]  # fmt: skip
+    combinations = [(criterion, *values, pruned) for criterion in SHOWN for values in KEPT for pruned in PRUNED]
     settings = [
         setting(seed=at % 2, criterion=criterion, kept=kept, signs=signs, pruned=pruned, level=4 * level)
         for at, (criterion, kept, signs, pruned) in enumerate(combinations)
@@ -96,7 +94,7 @@ def test_rounds_flips_and_quarters_of_a_step(site, reference):
         found = np.frombuffer(base64.b64decode(answer["found"]), np.uint8)
         assert check_readings(found, reference.outputs(given, [masks])[0], reference.labels, given) <= 2
     kept = [answer["kept"] for answer in answers(site, [setting(level=level) for level in range(20, 29)])]
-    assert all(np.all(np.subtract(more, fewer) >= 0) for more, fewer in zip(kept, kept[1:], strict=False))
+    assert all(np.all(np.subtract(more, fewer) >= 0) for more, fewer in pairwise(kept))
     fifth, sixth = (np.array(list(reference.counts[level].values())) for level in (5, 6))
     assert kept[0] == fifth.tolist()
     assert kept[4] == sixth.tolist()
@@ -125,18 +123,16 @@ def test_the_modules_random_words_are_jaxs(tmp_path):
     program.write_text(
         f"import {{ deriveKey, foldIn, randomBits, threefry }} from 'file://{PAGE}/core/random.js';\n"
         "const key = foldIn(deriveKey(4294967291, 2), 7);\n"
-        "const own = [...randomBits(key, 5)].map((_, at) => { const [a, b] = threefry(key, 0, at); return (a ^ b) >>> 0; });\n"
+        "const own = [0, 1, 2, 3, 4].map((at) => threefry(key, 0, at)).map(([a, b]) => (a ^ b) >>> 0);\n"
         "console.log(JSON.stringify([[...randomBits(key, 100)], own]));"
     )
-    from explorer_site import node
-
     said = json.loads(subprocess.run([node(), str(program)], capture_output=True, text=True, check=True).stdout)
     key = jax.random.fold_in(derive_key(4294967291, Purpose.KEPT_VALUES), 7)
     assert said[0] == np.asarray(jax.random.bits(key, (100,))).tolist()
     assert said[1] == said[0][:5]
 
 
-# The bundle ----------------------------------------------------------------------------------------------------------
+# The bundle -----------------------------------------------------------------------------------------------------------
 
 
 def test_the_bundle_says_what_it_shows_and_holds_the_weights_to_the_bit(bundle, runs, experiment, digits):
@@ -181,7 +177,7 @@ def test_bundles_that_would_not_do_are_refused(change, message, experiment, smal
         make_bundle(experiment, small_network, runs[: 1 if change == "one seed" else 2])
 
 
-# The site and its server ---------------------------------------------------------------------------------------------
+# The site and its server ----------------------------------------------------------------------------------------------
 
 
 def test_the_server_gives_the_sites_files_and_nothing_else(bundle):
@@ -206,7 +202,7 @@ def test_the_server_gives_the_sites_files_and_nothing_else(bundle):
         assert ask("/")[2] == site["index.html"]
         assert ask("/main.js")[1]["Content-Type"] == "text/javascript"
         assert ask("/main.js", "HEAD")[2] == b""
-        for path in ("/..%2f..%2fetc/passwd", "/../pyproject.toml", "/%2e%2e/site.py", "/core", "/core/", "//etc/passwd"):
+        for path in ("/..%2f..%2fetc/passwd", "/../pyproject.toml", "/%2e%2e/site.py", "/core/", "//etc/passwd"):
             status, headers, _ = ask(path)
             assert status == 404
             assert "Content-Security-Policy" in headers
@@ -250,7 +246,7 @@ def test_an_export_goes_into_its_own_folder_alone(bundle, tmp_path):
     assert not (tmp_path / "site" / "bundle" / "seed-3.bin").exists(), "what an earlier export left is gone"
 
 
-# The command ---------------------------------------------------------------------------------------------------------
+# The command ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -301,7 +297,7 @@ def test_the_command_trains_shows_and_ends(tmp_path):
     assert (tmp_path / "site" / "bundle" / "bundle.json").exists()
 
 
-# Types ---------------------------------------------------------------------------------------------------------------
+# Types ----------------------------------------------------------------------------------------------------------------
 
 
 def test_the_types_in_the_pages_comments_are_right():

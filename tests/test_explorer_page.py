@@ -5,11 +5,10 @@ import csv
 import functools
 import http.server
 import json
+import os
 import re
 import statistics
 import threading
-import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -27,7 +26,6 @@ from supermask.population import place
 from supermask.training import Trainer
 
 SIZES = {"phone": (390, 844), "laptop": (1366, 768), "projector": (1920, 1080)}
-SETTLED = 900  # ms: longer than the page takes to count a state as tried
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +87,15 @@ def open_page(browser, address):
 
 
 def settled(page) -> str:
-    """The address's state once the page has settled."""
-    page.wait_for_timeout(SETTLED)
+    """The address's state once the page stands still."""
+    page.wait_for_selector("html[data-state=settled]", timeout=60_000)
     return page.evaluate("location.hash")
+
+
+def with_curves(page) -> None:
+    """Waits for every curve to be drawn."""
+    page.wait_for_selector("html[data-curves=drawn]", timeout=120_000)
+    page.evaluate("new Promise(requestAnimationFrame)")
 
 
 def right(page) -> int:
@@ -156,34 +160,49 @@ def test_the_browsers_masks_and_readings_are_the_toolkits(open_page, quick):
 def test_the_accuracy_follows_the_slider(open_page):
     """From a slider's step to the new accuracy on the page, at 30% of weights or fewer, while it is dragged."""
     page = open_page("level=6&criterion=large_final_same_sign&kept=constant")
-    page.wait_for_timeout(4000)
-    took = {}
+    with_curves(page)
+    settled(page)
+    # On two idle cores it is held to 50 and 100 ms. Beside other work on the machine it may take as much longer.
+    crowd = max(1.0, os.getloadavg()[0] / 2)
     for pruned in ("zero", "initial"):
         page.locator(f"input[name=pruned][value={pruned}]").check()
-        page.wait_for_timeout(SETTLED)
-        page.evaluate("performance.clearMeasures()")
-        slider = page.locator("#level")
-        slider.focus()
-        for _ in range(60):
-            page.keyboard.press("ArrowRight")
-            page.wait_for_timeout(60)
-        page.wait_for_timeout(300)
-        measured = page.evaluate("performance.getEntriesByName('step-to-accuracy').map((each) => each.duration)")
-        assert len(measured) >= 40, "most steps are caught up with one by one"
-        took[pruned] = (statistics.median(measured), float(np.percentile(measured, 95)))
-        median, late = took[pruned]
+        with_curves(page)
+        settled(page)
+        measured = page.evaluate(
+            """async () => {
+              const slider = document.querySelector("#level");
+              const entries = () => performance.getEntriesByName("step-to-accuracy");
+              performance.clearMeasures();
+              for (let step = 1; step <= 70; step++) {
+                slider.stepUp();
+                slider.dispatchEvent(new Event("input", { bubbles: true }));
+                while (entries().length < step) await new Promise((resolve) => setTimeout(resolve, 4));
+              }
+              return entries().map((each) => each.duration);
+            }"""
+        )
+        median, late = statistics.median(measured), float(np.percentile(measured, 95))
         print(f"pruned at {pruned}: median {median:.1f} ms, 95th percentile {late:.1f} ms of {len(measured)} steps")
-    # The page is held to 50 and 100 ms on two idle cores; a test machine may be busy with other tests.
-    assert took["zero"][0] < 100
-    assert took["zero"][1] < 250
+        print(f"load {crowd:.1f} times the cores")
+        assert median < 50 * crowd
+        assert late < 100 * crowd
+        page.locator("#level").fill("24")
 
 
 def test_dragging_never_freezes_the_page(open_page):
     page = open_page()
     page.evaluate(
-        """() => { window.longest = 0; let last = performance.now();
-        const frame = () => { const now = performance.now(); window.longest = Math.max(window.longest, now - last); last = now;
-        requestAnimationFrame(frame); }; requestAnimationFrame(frame); }"""
+        """() => {
+          window.longest = 0;
+          let last = performance.now();
+          const frame = () => {
+            const now = performance.now();
+            window.longest = Math.max(window.longest, now - last);
+            last = now;
+            requestAnimationFrame(frame);
+          };
+          requestAnimationFrame(frame);
+        }"""
     )
     box = page.locator("#level").bounding_box()
     page.mouse.move(box["x"] + 20, box["y"] + box["height"] / 2)
@@ -191,7 +210,7 @@ def test_dragging_never_freezes_the_page(open_page):
     for step in range(80):
         page.mouse.move(box["x"] + 20 + step * (box["width"] - 40) / 80, box["y"] + box["height"] / 2)
     page.mouse.up()
-    page.wait_for_timeout(300)
+    settled(page)
     longest = page.evaluate("window.longest")
     print(f"longest frame while dragging: {longest:.0f} ms")
     assert longest < 500
@@ -284,6 +303,7 @@ def test_every_slider_and_button_works(how, open_page):
     press("#paint-clear")
     assert "region=" not in settled(page)
     press("#paint-fill")
+    assert "region=" in settled(page)
     assert page.get_attribute("#accuracy", "data-kept") == "235200 30000 1000"
     page.locator("#round").scroll_into_view_if_needed()
     slide("#round")
@@ -295,7 +315,8 @@ def test_every_slider_and_button_works(how, open_page):
     press("#round-back")
     assert "&round=" not in settled(page)
     press("#round-play")
-    page.wait_for_timeout(1600)
+    page.wait_for_selector("#round-play[aria-pressed=true]")
+    page.wait_for_selector("#round-play[aria-pressed=false]", timeout=20_000)
     assert "&round=2" in settled(page)
     rows = page.locator("#tries tbody tr").count()
     assert rows >= 5
@@ -304,7 +325,7 @@ def test_every_slider_and_button_works(how, open_page):
     assert "mask=" not in page.evaluate("location.hash")
     press("#share")
     page.wait_for_selector("#share:has-text('ink')")
-    press("#numbers-title")
+    press("summary")
     page.locator("#numbers").wait_for()
     assert page.locator("#numbers tbody tr").count() == LEVELS + 1
     press("#reset")
@@ -322,11 +343,9 @@ def test_the_boundary_is_dragged_and_the_plane_painted(open_page):
     page.mouse.move(middle, box["y"] + box["height"] * 0.45)
     page.mouse.down()
     page.mouse.move(middle, box["y"] + box["height"] * 0.44)
-    page.wait_for_timeout(400)
     near = float(re.search(r"level=([\d.]+)", settled(page))[1])
     page.mouse.move(middle, box["y"] + box["height"] * 0.2, steps=6)
     page.mouse.up()
-    page.wait_for_timeout(400)
     far = float(re.search(r"level=([\d.]+)", settled(page))[1])
     assert far > near, "the farther out the boundary, the fewer weights stay"
     assert " kept." in page.locator("#plane-reading").inner_text()
@@ -334,7 +353,6 @@ def test_the_boundary_is_dragged_and_the_plane_painted(open_page):
     for _ in range(9):
         page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    page.wait_for_timeout(400)
     assert float(re.search(r"level=([\d.]+)", settled(page))[1]) < far, "by keyboard: the boundary near zero"
     page.locator("input[name=criterion][value=painted]").check()
     page.locator("#paint-clear").click()
@@ -382,7 +400,7 @@ def test_a_digit_of_ones_own_is_read(how, open_page):
 
 def test_live_values_on_hover(open_page):
     page = open_page()
-    page.wait_for_timeout(3000)
+    with_curves(page)
     for selector, reading, expected in (
         ("#plane-canvas", "#plane-reading", r"near \(.*\): [\d,]+ of [\d,]+ kept"),
         ("#curve svg", "#curve-reading", r"At [\d.]+% of weights: large_final_same_sign [\d.]+%; random mask [\d.]+%"),
@@ -396,10 +414,13 @@ def test_live_values_on_hover(open_page):
 def test_everything_that_can_be_used_is_reached_by_tab(open_page):
     page = open_page()
     wanted = page.evaluate(
-        """() => { const shown = [...document.querySelectorAll("button, select, summary, canvas[tabindex], input")].filter(
-          (each) => each.offsetParent && !each.disabled);
-          shown.forEach((each, at) => { each.dataset.reach = each.type === "radio" ? "radio-" + each.name : "at-" + at; });
-          return [...new Set(shown.map((each) => each.dataset.reach))]; }"""
+        """() => {
+          const all = [...document.querySelectorAll("button, select, summary, canvas[tabindex], input")];
+          const shown = all.filter((each) => each.offsetParent && !each.disabled);
+          const nameOf = (each, at) => (each.type === "radio" ? "radio-" + each.name : "at-" + at);
+          shown.forEach((each, at) => (each.dataset.reach = nameOf(each, at)));
+          return [...new Set(shown.map((each) => each.dataset.reach))];
+        }"""
     )
     reached = set()
     for _ in range(len(wanted) + 40):
@@ -408,7 +429,7 @@ def test_everything_that_can_be_used_is_reached_by_tab(open_page):
     assert set(wanted) <= reached
 
 
-# The tour, the address, accessibility ----------------------------------------------------------------------------------
+# The tour, the address, accessibility ---------------------------------------------------------------------------------
 
 
 def test_the_tour_runs_to_its_end_by_keyboard_alone(open_page):
@@ -419,7 +440,6 @@ def test_the_tour_runs_to_its_end_by_keyboard_alone(open_page):
         page.wait_for_selector(f"#tour-step:has-text('Step {step} of 7')")
         assert page.evaluate("document.activeElement.id") == "tour-title", "focus follows the tour"
         assert page.locator("#tour-next").is_disabled(), "one guesses first"
-        page.wait_for_timeout(150)
         assert page.locator("#accuracy").inner_text() == "?", "nothing is given away"
         page.keyboard.press("Tab")
         page.keyboard.press(" ")
@@ -464,25 +484,27 @@ def test_the_address_restores_the_exact_state(open_page, address):
     page.mouse.up()
     state = settled(page)
     other = open_page(state[1:])
-    page.wait_for_timeout(3500)  # for the curves of both
     assert settled(other) == state
+    with_curves(page)
+    with_curves(other)
     for selector in ("#headline", "#explanation", "#own-reading", "#seen-words", "#pins", "#curve-reading", "#strip"):
         assert other.locator(selector).inner_text() == page.locator(selector).inner_text(), selector
     assert right(other) == right(page)
     for selector in ("#seen-canvas", "#plane-canvas"):
         pictures = [each.evaluate("c => c.toDataURL()") for each in (p.locator(selector) for p in (page, other))]
         assert pictures[0] == pictures[1], selector
-    assert settled(open_page("seed=x&level=1e9&criterion=__proto__&region=!&pin=%00&own=AA&tour=9")) == settled(open_page())
+    nonsense = "seed=x&level=1e9&criterion=__proto__&region=!&pin=%00&own=AA&tour=9"
+    assert settled(open_page(nonsense)) == settled(open_page())
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_an_accessibility_checker_finds_nothing_serious(size, scheme, open_page):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    fragment = {"phone": "mask=painted", "laptop": "tour=3.1.shown", "projector": "pin=criterion%3Drandom&seen=unit"}[size]
-    page = open_page(fragment, size=size, color_scheme=scheme, bypass_csp=True)
-    page.wait_for_timeout(2500)
-    page.locator("#numbers-title").click()
+    states = {"phone": "mask=painted", "laptop": "tour=3.1.shown", "projector": "pin=criterion%3Drandom&seen=unit"}
+    page = open_page(states[size], size=size, color_scheme=scheme, bypass_csp=True)
+    with_curves(page)
+    page.locator("summary").click()
     found = axe.Axe().run(page).response["violations"]
     serious = [
         (each["id"], [node["target"] for node in each["nodes"]][:4])
@@ -499,12 +521,13 @@ def test_less_motion_is_respected_and_results_are_spoken(open_page):
     assert re.fullmatch(r"[\d.]+% of weights kept: [\d.]+% read right\.", page.locator("#status").inner_text())
     assert page.get_attribute("#status", "role") == "status"
     page.locator("#round-play").click()
-    page.wait_for_timeout(1700)
+    assert "mask=round" in settled(page)
+    page.wait_for_timeout(1500)
     assert "&round" not in settled(page), "one click, one step, to round 0"
     assert "of weights remaining" in page.get_attribute("#level", "aria-valuetext")
 
 
-# Files, and other servers ------------------------------------------------------------------------------------------------
+# Files, and other servers ---------------------------------------------------------------------------------------------
 
 
 def test_picture_and_table_are_saved(open_page, tmp_path):
@@ -520,7 +543,7 @@ def test_picture_and_table_are_saved(open_page, tmp_path):
         download.value.save_as(saved[button])
     assert saved["picture"].read_bytes().startswith(b"\x89PNG")
     assert saved["picture"].stat().st_size > 20_000
-    rows = list(csv.DictReader(saved["table"].open()))
+    rows = list(csv.DictReader(saved["table"].read_text().splitlines()))
     assert [row["criterion"] for row in rows] == ["large_final_same_sign", "small_final"]
     assert float(rows[1]["accuracy"]) == right(page) / 1000
     other = open_page(rows[0]["address"][1:])

@@ -73,11 +73,9 @@ def seed_run(results: Results, seed: int) -> SeedRun:
     experiment, store = results.experiment, results.store
     initial, final = results.unpruned_weights(seed)
     last_round = {layer: np.zeros(kernel.shape, np.uint8) for layer, kernel in kernels_of(initial).items()}
-    treatments: list[Treatment | None] = [None]
-    for treatment in results.study.treatments:
-        treatments += [treatment] * experiment.protocol.rounds
+    later = results.study.treatments[:1] * experiment.protocol.rounds
     rounds = []
-    for round_, treatment in enumerate(treatments):
+    for round_, treatment in enumerate((None, *later)):
         metrics = store.metrics(identity(experiment.describe_training(treatment, seed, round_)))
         rounds.append(Round(metrics["weights_remaining"], metrics["test_accuracy"]))
         if treatment is not None:
@@ -140,10 +138,7 @@ def _about(experiment: Experiment, images: int) -> dict[str, str | int]:
 
 
 def _seed_entry(run: SeedRun, network: Network, shown: Split, maximum: int) -> dict[str, object]:
-    initial, final = (
-        {layer: jnp.asarray(kernel) for layer, kernel in kernels_of(params).items()}
-        for params in (run.initial, run.final)
-    )
+    initial, final = kernels_of(run.initial), kernels_of(run.final)
     reach_initial, reach_final = (
         {n: float(stretch * np.quantile(np.abs(k), q)) for n, k in kernels.items()}
         for kernels, q, stretch in ((initial, 1.0, 1.03), (final, 0.9995, 1.1))
@@ -153,7 +148,7 @@ def _seed_entry(run: SeedRun, network: Network, shown: Split, maximum: int) -> d
         "file": f"seed-{run.seed}.bin",
         "trained_accuracy": _accuracy(network, run.final, shown, maximum),
         "rounds": [[each.weights_remaining, each.test_accuracy] for each in run.rounds],
-        "constant": [float(jnp.max(jnp.abs(constant_same_sign(kernel)))) for kernel in initial.values()],
+        "constant": [float(jnp.max(jnp.abs(constant_same_sign(jnp.asarray(kernel))))) for kernel in initial.values()],
         "alpha": _scale_ratios(initial, final),
         "reach_initial": list(reach_initial.values()),
         "reach_final": list(reach_final.values()),

@@ -17,6 +17,7 @@ from analysis.protocols import Changes, Protocol, protocol
 from analysis.results import Results
 from analysis.store import Store
 from analysis.studies import Experiment, Study, identity
+from analysis.work import workload
 from supermask import datasets
 from supermask.datasets import DataError
 from supermask.networks import NETWORKS
@@ -119,15 +120,16 @@ def _study(with_rounds: bool) -> Study:
 
 
 def _train(choice: Choice, store: Store, folder: Path, console: Console) -> None:
-    load = runner.workload(choice.experiment, choice.study, store)
-    if load.trainings == load.trainings_stored:
+    load = workload(choice.experiment, choice.study, store)
+    trainings = load.counts["training"]
+    if trainings.needed == trainings.stored:
         return
     console.print(
-        f"{load.trainings - load.trainings_stored} trainings are not in {folder} yet; training them first: "
+        f"{trainings.needed - trainings.stored} trainings are not in {folder} yet; training them first: "
         f"{_named(choice.experiment)}. They are stored, and figures share them.",
         highlight=False,
     )
-    with JobProgress(load, 0.0, console) as progress:
+    with JobProgress(load, console) as progress:
         runner.run(choice.experiment, choice.study, store, progress.watch)
 
 

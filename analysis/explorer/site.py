@@ -15,7 +15,12 @@ POLICY = (
 )
 """The page's content security policy: it loads nothing but what lies beside it. index.html carries it too."""
 
-_TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".json": "application/json"}
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".json": "application/json",
+}
 
 
 def site_files(bundle: Mapping[str, bytes]) -> dict[str, bytes]:

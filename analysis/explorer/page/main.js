@@ -129,6 +129,7 @@ class Explorer {
   apply() {
     this.showControls();
     this.tour.show(this.state.tour, this.state.guess, this.state.revealed);
+    if (this.veiled) byId("accuracy", HTMLOutputElement).value = "?";
     this.drawCurves();
     this.nextCurve();
     if (this.state.tour && this.state.revealed) void this.tellTour(this.state);
@@ -136,6 +137,7 @@ class Explorer {
   }
 
   settleLater() {
+    document.documentElement.dataset.state = "moving";
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.settle(), SETTLED);
   }
@@ -154,6 +156,7 @@ class Explorer {
     }
     history.replaceState(null, "", `#${address}`);
     byId("undo", HTMLButtonElement).disabled = this.past.length === 0;
+    document.documentElement.dataset.state = "settled";
     if (this.veiled) return;
     const { reading } = this.last.look;
     const accuracy = reading.right / reading.found.length;
@@ -357,6 +360,7 @@ class Explorer {
   /** Has the next missing curve computed; a curve under way that is no longer wanted first is overtaken. */
   nextCurve() {
     const missing = this.compared.find((setting) => !this.curves.has(this.curveKey(setting)));
+    document.documentElement.dataset.curves = missing ? "missing" : "drawn";
     if (!missing) return;
     const key = this.curveKey(missing);
     if (this.drawing === key) return;

@@ -91,8 +91,10 @@ export function decode(text, manifest) {
   state.seen = oneOf(words.get("seen"), SEEN, state.seen);
   state.pins = words
     .getAll("pin")
+    .map((pin) => new URLSearchParams(pin))
+    .filter((pin) => CRITERIA.some(({ name }) => name === pin.get("criterion")))
     .slice(0, MOST_PINS)
-    .map((pin) => decodeSetting(new URLSearchParams(pin), defaults(manifest).setting, manifest));
+    .map((pin) => decodeSetting(pin, defaults(manifest).setting, manifest));
   const own = fromText(words.get("own"), (manifest.image.height * manifest.image.width) / 2);
   if (own) state.own = whole8(own);
   const tour = /^([1-7])\.([0-9])(\.shown)?$/.exec(words.get("tour") ?? "");
