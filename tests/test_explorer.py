@@ -17,14 +17,17 @@ import numpy as np
 import pytest
 from explorer_reference import KEPT, PRUNED, SHOWN, Reference, check_readings, digests, setting
 from explorer_site import PAGE, ROOT, answers, node, serving, train_runs
+from rich.console import Console
 
 from analysis.cli import MISUSED, run_command
 from analysis.errors import UsageError
 from analysis.explorer import bundle as bundles
 from analysis.explorer.bundle import FORMAT, LEVELS, make_bundle
+from analysis.explorer.explore import Request, choose
 from analysis.explorer.site import POLICY, site_files, write_site
 from analysis.protocols import Changes, protocol
-from analysis.studies import Experiment
+from analysis.store import Result, Store
+from analysis.studies import Experiment, Study
 from figures.catalogue import CATALOGUE
 from supermask.keys import Purpose, derive_key
 
@@ -270,6 +273,29 @@ def test_a_mistake_is_one_line_and_nothing_is_trained(arguments, message, capsys
     assert said.err.count("\n") == 1
     assert said.out == ""
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked", "expected"),
+    [
+        ((), True, ("quick", 1)),
+        (("short without rounds",), True, ("short", 0)),
+        (("paper without rounds", "short"), True, ("short", 1)),
+        (("paper without rounds", "short"), False, ("paper", 0)),
+        (("paper", "short"), True, ("paper", 1)),
+    ],
+)
+def test_the_best_that_is_stored_is_shown(stored, asked, expected, digits, results_folder):
+    """More epochs before fewer, with rounds before without; what is stored is told by its description alone."""
+    request = Request(None, Changes(dataset="digits"), asked, None, results_folder, None, 0, False)
+    with Store(results_folder) as store:
+        for words in stored:
+            chosen = protocol(words.split()[0], changes=Changes(dataset="digits", seeds=2))
+            study = Study() if "without" in words else Study((bundles.PRUNING,))
+            descriptions = Experiment(chosen, digits).descriptions(study)
+            store.add([Result(description, {}, None, 0.0) for description in descriptions], {})
+        choice = choose(request, store, Console(quiet=True))
+    assert (choice.experiment.protocol.name, len(choice.study.treatments)) == expected
 
 
 def test_the_command_trains_shows_and_ends(tmp_path):

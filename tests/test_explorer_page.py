@@ -21,7 +21,8 @@ from analysis.explorer.site import site_files, write_site
 from analysis.protocols import Changes, protocol
 from analysis.studies import Experiment
 from supermask import datasets
-from supermask.networks import NETWORKS
+from supermask.networks import NETWORKS, logits
+from supermask.packed import unpack
 from supermask.population import place
 from supermask.training import Trainer
 
@@ -548,6 +549,26 @@ def test_picture_and_table_are_saved(open_page, tmp_path):
     assert float(rows[1]["accuracy"]) == right(page) / 1000
     other = open_page(rows[0]["address"][1:])
     assert right(other) == round(1000 * float(rows[0]["accuracy"]))
+
+
+def test_the_mask_is_saved_as_a_network_that_the_toolkit_reads(open_page, quick, tmp_path):
+    page = open_page("seed=1&criterion=large_final_same_sign&level=5&kept=constant")
+    settled(page)
+    with page.expect_download() as download:
+        page.locator("#save-mask").click()
+    path = tmp_path / download.value.suggested_filename
+    download.value.save_as(path)
+    network, params = unpack(path.read_bytes())
+    assert (network.network, network.dataset, network.seed) == ("fc", "mnist5k", 1)
+    given = setting(seed=1, level=20)
+    masks = quick.reference.masks(given)
+    for layer, mask in network.masks.items():
+        np.testing.assert_array_equal(mask, masks[layer])
+    outputs = np.asarray(logits(NETWORKS["fc"], params, quick.reference.images))
+    assert abs(int((outputs.argmax(axis=1) == quick.reference.labels).sum()) - right(page)) <= 2
+    page.locator("input[name=pruned][value=initial]").check()
+    assert page.locator("#save-mask").is_disabled(), "what the format cannot hold is not offered"
+    assert "zeros elsewhere" in page.locator("#save-words").inner_text()
 
 
 def test_an_exported_site_opens_from_any_file_server_and_from_a_sub_folder(quick, open_page, tmp_path):

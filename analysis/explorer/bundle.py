@@ -104,6 +104,7 @@ def make_bundle(experiment: Experiment, network: Network, runs: Sequence[SeedRun
     manifest = {
         "format": FORMAT,
         "about": _about(experiment, len(shown)),
+        "packed": {"network": experiment.protocol.network, "dataset": data.name, "jax": jax.__version__},
         "image": {"height": height, "width": width, "maximum": data.maximum},
         "labels": shown.labels.tolist(),
         "classes": data.classes,

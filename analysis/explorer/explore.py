@@ -67,7 +67,7 @@ def explore(request: Request) -> int:
     if request.export is not None:
         check_target(request.export)
     with Store(request.results) as store:
-        choice = _choose(request, store, console)
+        choice = choose(request, store, console)
         _train(choice, store, request.results, console)
         results = Results(choice.experiment, choice.study, store, ())
         runs = [seed_run(results, seed) for seed in choice.experiment.seeds]
@@ -81,7 +81,7 @@ def explore(request: Request) -> int:
     return _show(site, request, console)
 
 
-def _choose(request: Request, store: Store, console: Console) -> Choice:
+def choose(request: Request, store: Store, console: Console) -> Choice:
     """The experiment that was asked for, or the best that is stored."""
     if request.protocol is None:
         for choice in _stored_choices(request, store):

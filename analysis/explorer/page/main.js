@@ -2,7 +2,7 @@
 
 import { criterionOf } from "./core/criteria.js";
 import { BINS_A_CELL, CELLS } from "./core/masks.js";
-import { packMask } from "./core/packed.js";
+import { packedWeights } from "./core/packed.js";
 import { Client } from "./view/client.js";
 import { CurveView, nearest } from "./view/curve.js";
 import { ConfusionView, StripView } from "./view/digits.js";
@@ -448,6 +448,11 @@ class Explorer {
     byId("unit-value", HTMLOutputElement).value = String(unit);
     byId("pin", HTMLButtonElement).disabled =
       pins.length >= MOST_PINS || pins.some((pin) => this.curveKey(pin) === this.curveKey(setting));
+    const packable = packedWeights(setting) !== null;
+    byId("save-mask", HTMLButtonElement).disabled = !packable;
+    byId("save-words", HTMLElement).textContent = packable
+      ? "The mask's file is a whole network: supermask evaluate reads it."
+      : "A mask's file holds initial values or constants with their signs, and zeros elsewhere.";
     byId("pins", HTMLUListElement).replaceChildren(...pins.map((pin, at) => this.pinItem(pin, at)));
   }
 
@@ -597,8 +602,8 @@ class Explorer {
 
   async saveMask() {
     const { setting } = this.state;
-    const masks = await this.live.ask("masks", { setting });
-    if (masks) save(`mask-seed-${this.manifest.seeds[setting.seed].seed}.supermask`, packMask(masks, this.manifest, setting));
+    const content = await this.live.ask("packed", { setting });
+    if (content) save(`seed-${this.manifest.seeds[setting.seed].seed}.mask`, new Blob([content]));
   }
 }
 

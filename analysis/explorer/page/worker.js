@@ -5,6 +5,7 @@
 
 import { readImages, readManifest, readSeed } from "./core/bundle.js";
 import { Engine } from "./core/engine.js";
+import { pack } from "./core/packed.js";
 
 /** @typedef {import("./core/engine.js").Setting} Setting */
 
@@ -23,7 +24,7 @@ import { Engine } from "./core/engine.js";
  * @property {{setting: Setting, layer: number, initial: number, final: number}} level
  * @property {{settings: Setting[]}} curve
  * @property {{settings: Setting[]}} accuracies
- * @property {{setting: Setting}} masks
+ * @property {{setting: Setting}} packed
  */
 
 /** @typedef {{remaining: number, accuracy: number}} Point */
@@ -34,7 +35,7 @@ import { Engine } from "./core/engine.js";
  * @property {number} level
  * @property {Point[]} curve
  * @property {number[]} accuracies
- * @property {Uint8Array[]} masks
+ * @property {Uint8Array<ArrayBuffer>} packed
  */
 
 /** @typedef {keyof Requests} Kind */
@@ -133,7 +134,10 @@ const answers = {
 
   accuracies: (engine, { settings }) => settings.map((setting) => point(engine, setting).accuracy),
 
-  masks: (engine, { setting }) => engine.masks(setting),
+  packed(engine, { setting }) {
+    const masks = engine.masks(setting);
+    return pack(engine.manifest, setting, masks, engine.weights(setting, masks));
+  },
 };
 
 /** @type {(engine: Engine, setting: Setting) => Point} */

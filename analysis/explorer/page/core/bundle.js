@@ -29,6 +29,7 @@
  * @typedef {object} Manifest
  * @property {number} format
  * @property {About} about
+ * @property {{network: string, dataset: string, jax: string}} packed what a packed file names
  * @property {{height: number, width: number, maximum: number}} image
  * @property {number[]} labels
  * @property {number} classes
