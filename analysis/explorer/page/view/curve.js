@@ -26,8 +26,7 @@ import { html, percent, svg } from "./dom.js";
  * @property {number} least the fewest weights remaining that are shown
  */
 
-const [WIDTH, HEIGHT] = [560, 300];
-const EDGE = { left: 44, right: 12, top: 12, bottom: 40 };
+const EDGE = { left: 48, right: 14, top: 12, bottom: 46 };
 const TICKS = [1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005];
 
 export class CurveView {
@@ -43,20 +42,33 @@ export class CurveView {
     this.onReading = onReading;
     /** @type {Chart} */
     this.chart = { lines: [], heights: [], now: null, least: 0.005 };
-    this.picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
+    this.across = 560;
+    this.down = 300;
+    this.picture = svg("svg", { role: "img" });
     place.append(this.picture);
+    new ResizeObserver(() => this.fit()).observe(place);
     this.picture.addEventListener("pointermove", (event) => this.tell(this.remainingAt(event)));
     this.picture.addEventListener("pointerleave", () => this.tell());
     this.picture.addEventListener("click", (event) => onPick(this.remainingAt(event)));
   }
 
+  /** Takes the width that there is; letters keep their size. */
+  fit() {
+    const width = Math.max(this.place.clientWidth, 200);
+    if (width === this.across && this.picture.hasAttribute("viewBox")) return;
+    this.across = width;
+    this.down = Math.round(Math.min(Math.max(0.52 * width, 230), 420));
+    this.picture.setAttribute("viewBox", `0 0 ${this.across} ${this.down}`);
+    this.show(this.chart);
+  }
+
   /** @param {Chart} chart */
   show(chart) {
     this.chart = chart;
-    this.picture.replaceChildren(...this.axes(), ...chart.heights.map((each) => this.height(each)));
-    for (const line of [...chart.lines].reverse()) this.picture.append(this.line(line));
+    const lines = [...chart.lines].reverse().map((line) => this.line(line));
+    this.picture.replaceChildren(...this.axes(), ...lines, ...chart.heights.map((each) => this.height(each)));
     if (chart.now) this.picture.append(this.marker(chart.now));
-    this.picture.append(svg("line", { class: "hair", y1: EDGE.top, y2: HEIGHT - EDGE.bottom, visibility: "hidden" }));
+    this.picture.append(svg("line", { class: "hair", y1: EDGE.top, y2: this.down - EDGE.bottom, visibility: "hidden" }));
     this.picture.setAttribute("aria-label", this.words());
     this.tabulate();
     this.tell();
@@ -75,18 +87,18 @@ export class CurveView {
     const parts = [];
     for (let tick = 0; tick <= 1; tick += 0.2) {
       const y = this.y(tick);
-      parts.push(svg("line", { class: "grid", x1: EDGE.left, x2: WIDTH - EDGE.right, y1: y, y2: y }));
+      parts.push(svg("line", { class: "grid", x1: EDGE.left, x2: this.across - EDGE.right, y1: y, y2: y }));
       parts.push(svg("text", { x: EDGE.left - 7, y: y + 4, "text-anchor": "end" }, `${Math.round(100 * tick)}`));
     }
     for (const tick of TICKS) {
       if (tick < this.chart.least * 0.9) continue;
       const x = this.x(tick);
-      parts.push(svg("line", { class: "grid", x1: x, x2: x, y1: EDGE.top, y2: HEIGHT - EDGE.bottom }));
-      parts.push(svg("text", { x, y: HEIGHT - EDGE.bottom + 17, "text-anchor": "middle" }, `${100 * tick}`));
+      parts.push(svg("line", { class: "grid", x1: x, x2: x, y1: EDGE.top, y2: this.down - EDGE.bottom }));
+      parts.push(svg("text", { x, y: this.down - EDGE.bottom + 19, "text-anchor": "middle" }, `${100 * tick}`));
     }
-    const middle = (EDGE.left + WIDTH - EDGE.right) / 2;
-    parts.push(svg("text", { class: "title", x: middle, y: HEIGHT - 6, "text-anchor": "middle" }, "weights remaining, %"));
-    parts.push(svg("text", { class: "title", transform: `translate(12 ${(HEIGHT - EDGE.bottom) / 2 + 6}) rotate(-90)`, "text-anchor": "middle" }, "read right, %"));
+    const middle = (EDGE.left + this.across - EDGE.right) / 2;
+    parts.push(svg("text", { class: "title", x: middle, y: this.down - 6, "text-anchor": "middle" }, "weights remaining, %"));
+    parts.push(svg("text", { class: "title", transform: `translate(13 ${(this.down - EDGE.bottom) / 2 + 6}) rotate(-90)`, "text-anchor": "middle" }, "read right, %"));
     return parts;
   }
 
@@ -102,15 +114,15 @@ export class CurveView {
     return svg(
       "g",
       { class: `height ${look}` },
-      svg("line", { x1: EDGE.left, x2: WIDTH - EDGE.right, y1: y, y2: y }),
-      svg("text", { x: WIDTH - EDGE.right - 4, y: accuracy > 0.5 ? y + 14 : y - 5, "text-anchor": "end" }, `${name} ${percent(accuracy)}`),
+      svg("line", { x1: EDGE.left, x2: this.across - EDGE.right, y1: y, y2: y }),
+      svg("text", { x: this.across - EDGE.right - 4, y: accuracy > 0.5 ? y + 16 : y - 6, "text-anchor": "end" }, `${name} ${percent(accuracy)}`),
     );
   }
 
   /** @param {Point} now */
   marker(now) {
     const [x, y] = [this.x(now.remaining), this.y(now.accuracy)];
-    const side = x > WIDTH / 2 ? "end" : "start";
+    const side = x > this.across / 2 ? "end" : "start";
     return svg(
       "g",
       { class: "now" },
@@ -122,19 +134,19 @@ export class CurveView {
   /** @type {(remaining: number) => number} */
   x(remaining) {
     const along = Math.log(Math.max(remaining, this.chart.least)) / Math.log(this.chart.least);
-    return EDGE.left + along * (WIDTH - EDGE.left - EDGE.right);
+    return EDGE.left + along * (this.across - EDGE.left - EDGE.right);
   }
 
   /** @type {(accuracy: number) => number} */
   y(accuracy) {
-    return HEIGHT - EDGE.bottom - accuracy * (HEIGHT - EDGE.top - EDGE.bottom);
+    return this.down - EDGE.bottom - accuracy * (this.down - EDGE.top - EDGE.bottom);
   }
 
   /** @param {MouseEvent} event */
   remainingAt(event) {
     const box = this.picture.getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * WIDTH;
-    const along = (x - EDGE.left) / (WIDTH - EDGE.left - EDGE.right);
+    const x = ((event.clientX - box.left) / box.width) * this.across;
+    const along = (x - EDGE.left) / (this.across - EDGE.left - EDGE.right);
     return this.chart.least ** Math.min(Math.max(along, 0), 1);
   }
 
@@ -151,7 +163,7 @@ export class CurveView {
     hair?.setAttribute("x2", String(this.x(at)));
     const values = this.chart.lines
       .filter(({ points }) => points.length)
-      .map(({ name, points }) => `${name} ${percent(nearest(points, at).accuracy)}`);
+      .map(({ name, points }) => `${name}: ${percent(nearest(points, at).accuracy)}`);
     this.onReading(values.length ? `At ${percent(at)} of weights: ${values.join("; ")}.` : "");
   }
 

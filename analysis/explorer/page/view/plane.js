@@ -89,7 +89,7 @@ export class PlaneView {
    * @param {Shown} shown
    */
   drawWords(context, width, height, shown) {
-    context.font = "12px system-ui, sans-serif";
+    context.font = `${0.78 * Number.parseFloat(getComputedStyle(document.documentElement).fontSize)}px system-ui, sans-serif`;
     context.fillStyle = colour("ink");
     context.textBaseline = "bottom";
     context.textAlign = "right";
@@ -98,7 +98,7 @@ export class PlaneView {
     context.textBaseline = "top";
     context.fillText("↑ final weight", width / 2 + 6, 6);
     context.fillStyle = colour("muted");
-    context.fillText(shown.reachFinal.toPrecision(2), width / 2 + 6, 22);
+    context.fillText(shown.reachFinal.toPrecision(2), width / 2 + 6, 25);
     context.fillText(`−${shown.reachInitial.toPrecision(2)}`, 5, height / 2 + 4);
     context.textBaseline = "bottom";
     context.fillText(`−${shown.reachFinal.toPrecision(2)}`, width / 2 + 6, height - 4);
