@@ -79,8 +79,12 @@ async function work() {
   const ready = await engine;
   for (let next = take(); next; next = take()) {
     const { kind, id, request } = next;
-    const answer = await answers[kind](ready, request);
-    self.postMessage(answer === OVERTAKEN ? { id, overtaken: true } : { id, answer });
+    try {
+      const answer = await answers[kind](ready, request);
+      self.postMessage(answer === OVERTAKEN ? { id, overtaken: true } : { id, answer });
+    } catch (error) {
+      self.postMessage({ id, error: String(error) });
+    }
     await pause();
   }
   busy = false;
