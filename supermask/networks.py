@@ -1,8 +1,8 @@
-"""The papers' networks, in Flax: FC (LeNet-300-100) and the VGG-like Conv2, Conv4 and Conv6.
+"""The papers' networks, in Flax: FC (LeNet-300-100), the VGG-like Conv2, Conv4 and Conv6, and LeNet-5.
 
 Parameters are plain pytrees, {layer: {"kernel", "bias"}}. ReLU, 3×3 'same' convolutions, 2×2 max pooling after each
 pair of them; no batch norm, no dropout. Glorot-normal kernels, zero biases. Zhou et al. 2019, table 1; Frankle & Carbin
-2019, figure 2.
+2019, figure 2. LeNet-5 is that of Deep Compression (Han et al. 2016, table 5): 5×5 'valid' convolutions, each pooled.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Key
 
 from supermask.convolution import conv_relu
+from supermask.valid_convolution import valid_conv_relu_pool
 
 AnyArray = Array | np.ndarray
 """Parameters and masks may lie on a device or on the host."""
@@ -39,8 +40,21 @@ class ConvReLU(nn.Module):
         return conv_relu(x, kernel, bias, pool=self.pool)
 
 
+class ValidConvReLU(nn.Module):
+    """5×5 'valid' convolution, bias, ReLU, and 2×2 max pooling."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch _ _ features"]:
+        """The layer's output, half as high and wide as the convolution's."""
+        kernel = self.param("kernel", _glorot, (5, 5, x.shape[-1], self.features), x.dtype)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), x.dtype)
+        return valid_conv_relu_pool(x, kernel, bias)
+
+
 class Network(nn.Module):
-    """Pairs of convolutions, then dense hidden layers, then the output layer.
+    """Pairs of 3×3 convolutions or single 5×5 ones, then dense hidden layers, then the output layer.
 
     Layers are named conv1, conv2, ...; hidden1, hidden2, ...; output.
     """
@@ -48,6 +62,12 @@ class Network(nn.Module):
     conv_pairs: tuple[int, ...] = ()
     hidden: tuple[int, ...] = (300, 100)
     classes: int = 10
+    valid_convs: tuple[int, ...] = ()
+
+    @property
+    def convolutional(self) -> bool:
+        """Whether it has any convolutions."""
+        return bool(self.conv_pairs or self.valid_convs)
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch classes"]:
@@ -55,6 +75,8 @@ class Network(nn.Module):
         for pair, features in enumerate(self.conv_pairs):
             x = ConvReLU(features, pool=False, name=f"conv{2 * pair + 1}")(x)
             x = ConvReLU(features, pool=True, name=f"conv{2 * pair + 2}")(x)
+        for index, features in enumerate(self.valid_convs):
+            x = ValidConvReLU(features, name=f"conv{2 * len(self.conv_pairs) + index + 1}")(x)
         x = x.reshape(x.shape[0], -1)
         for index, units in enumerate(self.hidden):
             x = nn.relu(nn.Dense(units, kernel_init=_glorot, name=f"hidden{index + 1}")(x))
@@ -66,6 +88,7 @@ NETWORKS: Mapping[str, Network] = {
     "conv2": Network(conv_pairs=(64,), hidden=(256, 256)),
     "conv4": Network(conv_pairs=(64, 128), hidden=(256, 256)),
     "conv6": Network(conv_pairs=(64, 128, 256), hidden=(256, 256)),
+    "lenet5": Network(valid_convs=(20, 50), hidden=(500,)),
 }
 
 

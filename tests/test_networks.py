@@ -8,13 +8,20 @@ import pytest
 from supermask import networks
 from supermask.keys import Purpose, derive_key
 from supermask.networks import NETWORKS
+from supermask.valid_convolution import valid_conv_relu_pool
 
 MNIST, CIFAR = (28, 28, 1), (32, 32, 3)
 
 
 @pytest.mark.parametrize(
     ("name", "image_shape", "parameters"),
-    [("fc", MNIST, 266_610), ("conv2", CIFAR, 4_301_642), ("conv4", CIFAR, 2_425_930), ("conv6", CIFAR, 2_262_602)],
+    [
+        ("fc", MNIST, 266_610),
+        ("conv2", CIFAR, 4_301_642),
+        ("conv4", CIFAR, 2_425_930),
+        ("conv6", CIFAR, 2_262_602),
+        ("lenet5", MNIST, 431_080),
+    ],
 )
 def test_parameter_counts_are_the_papers(name, image_shape, parameters):
     assert networks.parameter_count(NETWORKS[name], image_shape) == parameters
@@ -30,7 +37,7 @@ def test_fc_starts_from_glorot_normal_kernels_and_zero_biases():
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_logits_are_finite_and_one_a_class(name):
-    shape = (8, 8, 1)
+    shape = (16, 16, 1)  # the smallest that two 5×5 convolutions leave something of
     params = networks.initialise(NETWORKS[name], derive_key(0, Purpose.INITIAL_WEIGHTS), shape)
     images = jax.random.uniform(jax.random.key(0), (3, *shape))
     outputs = networks.logits(NETWORKS[name], params, images)
@@ -52,3 +59,26 @@ def test_kernels_go_out_and_in_again():
     assert not np.any(changed["hidden2"]["kernel"])
     assert changed["hidden1"]["kernel"] is params["hidden1"]["kernel"]
     assert changed["hidden2"]["bias"] is params["hidden2"]["bias"]
+
+
+def test_lenet5s_layer_is_a_valid_convolution_with_relu_and_pooling():
+    """Against XLA's own convolution and gradients, odd sides included."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    x = jax.random.normal(keys[0], (3, 13, 12, 4))
+    kernel, bias = jax.random.normal(keys[1], (5, 5, 4, 6)), jax.random.normal(keys[2], (6,))
+
+    def plain(x, kernel, bias):
+        z = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        z = jnp.maximum(z + bias.reshape(1, 1, 1, -1), 0)[:, :8, :8]
+        return z.reshape(3, 4, 2, 4, 2, 6).max((2, 4))
+
+    np.testing.assert_allclose(valid_conv_relu_pool(x, kernel, bias), plain(x, kernel, bias), atol=1e-4)
+    weigh = jax.random.normal(jax.random.key(1), (3, 4, 4, 6))
+    gradients = [
+        jax.grad(lambda *a, f=f: (f(*a) * weigh).sum(), argnums=(0, 1, 2))(x, kernel, bias)
+        for f in (valid_conv_relu_pool, plain)
+    ]
+    for ours, expected in zip(*gradients, strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-3)
+    with pytest.raises(ValueError, match="6 or more of each side"):
+        valid_conv_relu_pool(x[:, :5], kernel, bias)
