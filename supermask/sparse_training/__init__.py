@@ -1,0 +1,73 @@
+"""Sparse training: networks that are sparse from the first step to the last. One module a method, one registry.
+
+from supermask.sparse_training import METHODS, Horizon
+
+entry = METHODS["rigl"]
+method = entry.make(optax.adam(1e-3), Horizon(steps=20_000, epoch=1_000), entry.config(fraction=0.2))
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from supermask.sparse_training.base import Horizon, Info, Method, State, start
+from supermask.sparse_training.densities import DISTRIBUTIONS, erk, layer_counts, uniform
+from supermask.sparse_training.dnw import DNWConfig, dnw
+from supermask.sparse_training.drop_and_grow import DropAndGrowConfig, rigl, set_training
+from supermask.sparse_training.dsr import DSRConfig, dsr
+from supermask.sparse_training.magnitude_pruning import MagnitudePruningConfig, magnitude_pruning
+from supermask.sparse_training.sparse_momentum import SparseMomentumConfig, sparse_momentum
+from supermask.sparse_training.static import StaticConfig, static
+
+__all__ = [
+    "DISTRIBUTIONS",
+    "METHODS",
+    "DNWConfig",
+    "DSRConfig",
+    "DropAndGrowConfig",
+    "Entry",
+    "Horizon",
+    "Info",
+    "MagnitudePruningConfig",
+    "Method",
+    "SparseMomentumConfig",
+    "State",
+    "StaticConfig",
+    "dnw",
+    "dsr",
+    "erk",
+    "layer_counts",
+    "magnitude_pruning",
+    "rigl",
+    "set_training",
+    "sparse_momentum",
+    "start",
+    "static",
+    "uniform",
+]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method by name.
+
+    make: (optimiser, horizon, configuration or None) -> the method.
+    config: the class of its configuration, whose defaults are the published choices.
+    exact: what is constant: each 'layer''s number of live weights, their 'total', or only the 'final' number.
+    """
+
+    make: Callable[..., Method]
+    config: type[Any]
+    exact: Literal["layer", "total", "final"]
+
+
+METHODS: Mapping[str, Entry] = {
+    "static": Entry(static, StaticConfig, "layer"),
+    "set": Entry(set_training, DropAndGrowConfig, "layer"),
+    "rigl": Entry(rigl, DropAndGrowConfig, "layer"),
+    "dsr": Entry(dsr, DSRConfig, "total"),
+    "sparse_momentum": Entry(sparse_momentum, SparseMomentumConfig, "total"),
+    "dnw": Entry(dnw, DNWConfig, "layer"),
+    "magnitude_pruning": Entry(magnitude_pruning, MagnitudePruningConfig, "final"),
+}
+"""Methods of sparse training by name."""

@@ -1,0 +1,268 @@
+"""What all methods of sparse training share: their types, their step, and the move from one mask to the next.
+
+A method trains a network of which only some weights are live; the others are exactly 0 in every forward pass. Like an
+optax optimiser it is a pair of pure functions, `init` and `update`, closed over its hyperparameters:
+
+    method = rigl(optax.adam(1e-3), Horizon(steps=20_000, epoch=1_000))
+    state = method.init(key, params, counts)
+    params, state, info = method.update(state, grads, params)
+
+`params` are always the network's own, with zeros where weights are dead. `grads` is the loss's gradient with respect
+to them, dead weights included: some methods grow weights by it. How many weights a layer has (`counts`) is data, not
+shape: one compiled program trains every density.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+from jaxtyping import Array, Float, Int, Int32, Key, PyTree, UInt32
+
+from supermask.masks import Masks, full_masks, keep_best_of_layers
+from supermask.networks import Kernels, Params, kernels_of, with_kernels
+from supermask.training import masked_update
+
+Counts = Mapping[str, Int[Array, ""] | int]
+LayerCounts = dict[str, Int32[Array, ""]]
+
+AnyStep = Int[Array, "..."] | Int[np.ndarray, "..."] | int
+AnyKey = Key[Array, ""] | UInt32[Array, "2"] | UInt32[np.ndarray, "2"]
+
+PERIOD = 100
+"""Steps between changes of the mask, as published for RigL and SET (Evci et al. 2020)."""
+
+
+class Horizon(NamedTuple):
+    """How long the training is, which schedules depend on: its steps, and the steps of one epoch."""
+
+    steps: int
+    epoch: int
+
+    @property
+    def period(self) -> int:
+        """Steps between changes of the mask: `PERIOD`, or a fiftieth of a training shorter than 5,000 steps."""
+        return min(PERIOD, max(self.steps // 50, 1))
+
+
+class State(NamedTuple):
+    """What a method carries from step to step, of one network; arrays only, so that it can be stacked and stored.
+
+    step: steps taken so far.
+    key: the raw threefry key of the seed. What is random in a step is drawn from `fold_in(key, step)`.
+    masks: which weights are live.
+    kept: how many live weights each layer was asked to have; methods that move weights between layers keep the sum.
+    optimiser: the optimiser's state. That of dead weights is 0 (but for DNW, which trains them).
+    own: what the method itself remembers.
+    """
+
+    step: Int32[Array, ""]
+    key: UInt32[Array, "2"]
+    masks: Masks
+    kept: LayerCounts
+    optimiser: PyTree
+    own: PyTree
+
+
+class Info(NamedTuple):
+    """What one step did, for plots: live weights of each layer after it, and how many came alive in it."""
+
+    live: LayerCounts
+    grown: LayerCounts
+
+
+@runtime_checkable
+class Init(Protocol):
+    """Where a training starts. `counts` are live weights a layer, `masks` which they are if that is given."""
+
+    def __call__(self, key: AnyKey, params: Params, counts: Counts, masks: Masks | None = None) -> State:
+        """The state before the first step."""
+        ...
+
+
+Advance = Callable[[State, Params, Params], tuple[Params, State]]
+Update = Callable[[State, Params, Params], tuple[Params, State, Info]]
+Due = Callable[[AnyStep], Any]
+
+
+class Method(NamedTuple):
+    """A method of sparse training as functions of one network.
+
+    init: (key, params, counts) -> state. `start` gives the parameters that go with it.
+    update: (state, grads, params) -> (params, state, info). One step: `advance`, then `rewire` where `due`.
+    advance: the step of the weights alone.
+    rewire: the change of the mask alone.
+    due: of a number of steps taken (or an array of them), whether the mask changes after the last of them.
+    """
+
+    init: Init
+    update: Update
+    advance: Advance
+    rewire: Advance
+    due: Due
+
+
+def never(step: AnyStep) -> Any:
+    """No change of the mask, ever."""
+    return step != step
+
+
+def make_method(init: Init, advance: Advance, rewire: Advance, due: Due) -> Method:
+    """A method from its parts."""
+
+    def update(state: State, grads: Params, params: Params) -> tuple[Params, State, Info]:
+        before = state.masks
+        params, state = advance(state, grads, params)
+        stay = lambda state, grads, params: (params, state)  # noqa: E731
+        params, state = lax.cond(due(state.step), rewire, stay, state, grads, params)
+        return params, state, inform(before, state.masks)
+
+    return Method(init, update, advance, rewire, due)
+
+
+def start(state: State, params: Params) -> Params:
+    """The parameters that a training starts from: `params`, with dead weights at 0."""
+    return with_kernels(params, masked(kernels_of(params), state.masks))
+
+
+def masked(kernels: Kernels, masks: Masks) -> Kernels:
+    """The kernels with dead weights at 0."""
+    return {layer: jnp.where(jnp.asarray(masks[layer]), kernel, 0.0) for layer, kernel in kernels.items()}
+
+
+def initial_state(
+    optimiser: optax.GradientTransformation, key: AnyKey, params: Params, counts: Counts, masks: Masks, own: PyTree
+) -> State:
+    """A state before the first step."""
+    live = with_kernels(params, masked(kernels_of(params), masks))
+    kept = {layer: jnp.asarray(counts[layer], jnp.int32) for layer in sorted(masks)}
+    return State(jnp.int32(0), raw_key(key), masks, kept, optimiser.init(live), own)
+
+
+def random_masks(key: AnyKey, kernels: Kernels, counts: Counts) -> Masks:
+    """Exactly `counts[layer]` weights of each layer, at random."""
+    alike = {layer: jnp.zeros(kernel.shape) for layer, kernel in kernels.items()}
+    return keep_best_of_layers(step_key(key, 0), alike, full_masks(kernels), counts)
+
+
+def sparse_init(optimiser: optax.GradientTransformation, own: Callable[[Params], PyTree] = lambda params: ()) -> Init:
+    """An `init` whose live weights are random, unless masks are given. `own` makes the method's own memory."""
+
+    def init(key: AnyKey, params: Params, counts: Counts, masks: Masks | None = None) -> State:
+        masks = random_masks(key, kernels_of(params), counts) if masks is None else masks
+        return initial_state(optimiser, key, params, counts, masks, own(params))
+
+    return init
+
+
+def live_step(optimiser: optax.GradientTransformation) -> Advance:
+    """A step of the optimiser for live weights and biases. Dead weights get no gradient, and so no momentum."""
+
+    def advance(state: State, grads: Params, params: Params) -> tuple[Params, State]:
+        live = with_kernels(grads, masked(kernels_of(grads), state.masks))
+        updates, optimiser_state = optimiser.update(live, state.optimiser, params)
+        params = masked_update(params, updates, {layer: jnp.asarray(mask) for layer, mask in state.masks.items()})
+        return params, state._replace(step=state.step + 1, optimiser=optimiser_state)
+
+    return advance
+
+
+def move_to(
+    optimiser: optax.GradientTransformation, state: State, params: Params, masks: Masks
+) -> tuple[Params, State]:
+    """The change to other masks: a weight that comes alive starts at 0, and with the optimiser's state at 0.
+
+    A weight that was live before and after goes on as if nothing had happened.
+    """
+    stays = {layer: mask & state.masks[layer] for layer, mask in masks.items()}
+    everything = {
+        layer: {name: stays[layer] if name == "kernel" else jnp.ones(leaf.shape, bool) for name, leaf in leaves.items()}
+        for layer, leaves in params.items()
+    }
+    optimiser_state = optax.tree_utils.tree_map_params(
+        optimiser, lambda leaf, keep: jnp.where(keep, leaf, jnp.zeros_like(leaf)), state.optimiser, everything
+    )
+    kernels = masked(kernels_of(params), stays)
+    return with_kernels(params, kernels), state._replace(masks=masks, optimiser=optimiser_state)
+
+
+def magnitudes(params: Params) -> dict[str, Float[Array, "..."]]:
+    """|w| of every kernel."""
+    return {layer: jnp.abs(jnp.asarray(kernel)) for layer, kernel in kernels_of(params).items()}
+
+
+def count_of(masks: Masks) -> LayerCounts:
+    """Ones of each layer's mask."""
+    return {layer: jnp.sum(jnp.asarray(mask), dtype=jnp.int32) for layer, mask in masks.items()}
+
+
+def inform(before: Masks, after: Masks) -> Info:
+    """What a step did to the masks."""
+    return Info(count_of(after), count_of({layer: after[layer] & ~jnp.asarray(before[layer]) for layer in after}))
+
+
+def raw_key(key: AnyKey) -> UInt32[Array, "2"]:
+    """The key's two words."""
+    return jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jnp.asarray(key)
+
+
+def step_key(key: AnyKey, step: Int32[Array | np.ndarray, ""] | int) -> Key[Array, ""]:
+    """The key of what is random in a step; 0 is the start."""
+    return jax.random.fold_in(jax.random.wrap_key_data(raw_key(key), impl="threefry2x32"), step)
+
+
+def apportion(
+    total: Int32[Array, ""], shares: Float[Array, "layers"], room: Int32[Array, "layers"]
+) -> Int32[Array, "layers"]:
+    """Deals out `total` in proportion to the shares, nobody more than there is room for; the sum is exact.
+
+    What a full layer cannot take goes to the others by their shares, or evenly where those are all 0; the last few
+    units go where the largest fractions are left. There must be room for all.
+    """
+    layers = shares.shape[0]
+    shares = jnp.where(jnp.isfinite(shares), shares, 0.0)
+
+    def weights(given: Array) -> Array:
+        open_shares = jnp.where(given < room, shares, 0.0)
+        return jnp.where(jnp.sum(open_shares) > 0, open_shares, (given < room).astype(jnp.float32))
+
+    def deal(_: Array | int, given: Array) -> Array:
+        part = weights(given)
+        quota = (total - jnp.sum(given)).astype(jnp.float32) * (part / jnp.maximum(jnp.sum(part), 1e-30))
+        return given + jnp.minimum(jnp.floor(quota).astype(jnp.int32), room - given)
+
+    def hand_out_one(_: Array | int, given: Array) -> Array:
+        part = weights(given)
+        owed = total.astype(jnp.float32) * part / jnp.maximum(jnp.sum(part), 1e-30) - given.astype(jnp.float32)
+        neediest = jnp.argmax(jnp.where(given < room, owed, -jnp.inf))
+        left = total - jnp.sum(given)
+        return given + (jnp.arange(layers) == neediest) * jnp.minimum(left, 1)
+
+    given = lax.fori_loop(0, layers + 1, deal, jnp.zeros(layers, jnp.int32))
+    return lax.fori_loop(0, layers, hand_out_one, given)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """A fraction that falls from `first` to `last` over `steps` along half a cosine.
+
+    Raises ValueError for fractions outside 0..1.
+    """
+
+    first: float
+    last: float
+    steps: int
+
+    def __post_init__(self) -> None:
+        for name in ("first", "last"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
+
+    def __call__(self, step: Int32[Array, ""]) -> Float[Array, ""]:
+        """The fraction after `step` steps."""
+        progress = jnp.minimum(step.astype(jnp.float32) / max(self.steps, 1), 1.0)
+        return self.last + (self.first - self.last) * 0.5 * (1 + jnp.cos(jnp.pi * progress))

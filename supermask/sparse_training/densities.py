@@ -1,0 +1,71 @@
+"""How many weights each layer of a sparse network has: uniform or Erdős–Rényi densities, with exact totals."""
+
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+
+from supermask.masks import check_fraction, share
+
+
+def uniform(shapes: Mapping[str, tuple[int, ...]], density: float) -> dict[str, int]:
+    """The same density in every layer."""
+    return _rounded({layer: density * math.prod(shape) for layer, shape in shapes.items()}, shapes, density)
+
+
+def erk(shapes: Mapping[str, tuple[int, ...]], density: float) -> dict[str, int]:
+    """Erdős–Rényi(-kernel) densities: a layer's is proportional to the sum of its dimensions over their product.
+
+    So a dense layer of n inputs and m outputs gets weights in proportion to n + m: small layers are denser. A layer
+    that would be more than dense is dense, and the others share what is left. Mocanu et al. 2018 (arXiv 1707.04780),
+    section 2; Evci et al. 2020 (arXiv 1911.11134), section 3, for kernels of convolutions.
+    """
+    total = density * sum(math.prod(shape) for shape in shapes.values())
+    dense: set[str] = set()
+    while True:
+        left = total - sum(math.prod(shapes[layer]) for layer in dense)
+        sums = {layer: sum(shape) for layer, shape in shapes.items() if layer not in dense}
+        counts = {layer: left * sums[layer] / sum(sums.values()) for layer in sums}
+        full = {layer for layer, count in counts.items() if count > math.prod(shapes[layer])}
+        if not full:
+            wanted = {layer: counts.get(layer, float(math.prod(shape))) for layer, shape in shapes.items()}
+            return _rounded(wanted, shapes, density)
+        dense |= full
+
+
+DISTRIBUTIONS = {"uniform": uniform, "erk": erk}
+"""Ways to spread a density over layers, by name."""
+
+
+def layer_counts(shapes: Mapping[str, tuple[int, ...]], density: float, distribution: str) -> dict[str, int]:
+    """Live weights of each layer, at least one in each; their sum is exactly floor(density × all weights).
+
+    Raises ValueError for a density outside 0 < density <= 1, one that leaves a layer without a weight, or an unknown
+    distribution.
+    """
+    if distribution not in DISTRIBUTIONS:
+        raise ValueError(f"distribution is {distribution!r}; allowed: {', '.join(DISTRIBUTIONS)}")
+    if density != 1:
+        check_fraction("density", density)
+    counts = DISTRIBUTIONS[distribution](shapes, density)
+    if min(counts.values()) < 1:
+        raise ValueError(f"density is {density}; it leaves layers without a weight: {counts}")
+    return {layer: counts[layer] for layer in sorted(counts)}
+
+
+def _rounded(wanted: Mapping[str, float], shapes: Mapping[str, tuple[int, ...]], density: float) -> dict[str, int]:
+    """Whole numbers near the wanted ones, whose sum is exactly `share` of all weights: by largest remainders."""
+    sizes = {layer: math.prod(shape) for layer, shape in shapes.items()}
+    total = share(density, sum(sizes.values()))
+    counts = {layer: min(math.floor(count), sizes[layer]) for layer, count in wanted.items()}
+    owed = sorted(counts, key=lambda layer: (Fraction(counts[layer]) - Fraction(wanted[layer]), layer))
+    left = total - sum(counts.values())
+    while left > 0:
+        for layer in owed:
+            if left > 0 and counts[layer] < sizes[layer]:
+                counts[layer] += 1
+                left -= 1
+    for layer in reversed(owed):
+        if left < 0 and counts[layer] > 0:
+            counts[layer] -= 1
+            left += 1
+    return counts

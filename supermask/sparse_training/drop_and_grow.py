@@ -1,0 +1,107 @@
+"""SET and RigL: every ΔT steps, each layer drops its smallest live weights and grows as many elsewhere.
+
+With the fraction f falling along half a cosine, a layer of k live weights drops the floor(f·k) of smallest |w| and
+grows the same number among all that are then dead: at random (SET), or those of the largest |gradient| of the batch at
+hand (RigL). New weights are 0, and so is their optimiser state. A weight that is dropped and grown at once goes on as
+if nothing had happened. Each layer keeps its number of weights.
+
+SET: Mocanu et al. 2018 (arXiv 1707.04780), algorithm 2, which drops the smallest positive and largest negative weights;
+by magnitude, as here, in RigL's comparison with it. RigL: Evci et al. 2020 (arXiv 1911.11134), algorithm 1. There the
+step of a change is no step of the weights; here it is both.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array
+
+from supermask.masks import Masks, keep_best_of_layers
+from supermask.networks import Params, kernels_of
+from supermask.sparse_training.base import (
+    AnyStep,
+    Cosine,
+    Horizon,
+    Method,
+    State,
+    live_step,
+    magnitudes,
+    make_method,
+    move_to,
+    sparse_init,
+    step_key,
+)
+
+GrowthScores = Callable[[Array, Params], dict[str, Array]]
+
+
+@dataclass(frozen=True)
+class DropAndGrowConfig:
+    """How much is exchanged, and when.
+
+    fraction: of a layer's live weights, dropped at the first change; it falls to 0 along half a cosine.
+    every: steps between changes; 0 for the horizon's own.
+    until: the part of the training after which masks stay.
+
+    Raises ValueError where a value is not allowed.
+    """
+
+    fraction: float = 0.3
+    every: int = 0
+    until: float = 0.75
+
+    def __post_init__(self) -> None:
+        for name in ("fraction", "until"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
+        if self.every < 0:
+            raise ValueError(f"every is {self.every}; allowed: 0 or more")
+
+
+def set_training(
+    optimiser: optax.GradientTransformation, horizon: Horizon, config: DropAndGrowConfig | None = None
+) -> Method:
+    """Sparse evolutionary training: grows at random."""
+    return _drop_and_grow(optimiser, horizon, config or DropAndGrowConfig(), lambda key, grads: at_random(key, grads))
+
+
+def rigl(optimiser: optax.GradientTransformation, horizon: Horizon, config: DropAndGrowConfig | None = None) -> Method:
+    """Rigging the lottery: grows where the dense gradient is largest."""
+    return _drop_and_grow(optimiser, horizon, config or DropAndGrowConfig(), lambda key, grads: magnitudes(grads))
+
+
+def _drop_and_grow(
+    optimiser: optax.GradientTransformation, horizon: Horizon, config: DropAndGrowConfig, growth: GrowthScores
+) -> Method:
+    every, last = config.every or horizon.period, int(config.until * horizon.steps)
+    fraction = Cosine(config.fraction, 0.0, last)
+
+    def due(step: AnyStep) -> Any:
+        return (step % every == 0) & (step > 0) & (step < last)
+
+    def rewire(state: State, grads: Params, params: Params) -> tuple[Params, State]:
+        key, part = step_key(state.key, state.step), fraction(state.step)
+        drop = {layer: jnp.floor(part * kept).astype(jnp.int32) for layer, kept in state.kept.items()}
+        survive = {layer: state.kept[layer] - drop[layer] for layer in drop}
+        survivors = keep_best_of_layers(jax.random.fold_in(key, 0), magnitudes(params), state.masks, survive)
+        grown = grow(jax.random.fold_in(key, 1), growth(jax.random.fold_in(key, 2), grads), survivors, drop)
+        return move_to(optimiser, state, params, grown)
+
+    return make_method(sparse_init(optimiser), live_step(optimiser), rewire, due)
+
+
+def at_random(key: Array, params: Params) -> dict[str, Array]:
+    """Scores in [0, 1), so that the best are a random choice."""
+    kernels = kernels_of(params)
+    keys = {layer: jax.random.fold_in(key, index) for index, layer in enumerate(sorted(kernels))}
+    return {layer: jax.random.uniform(keys[layer], kernel.shape) for layer, kernel in kernels.items()}
+
+
+def grow(key: Array, scores: dict[str, Array], survivors: Masks, counts: dict[str, Array]) -> Masks:
+    """The survivors, and in each layer the `counts` others of highest score; equal scores by the key."""
+    dead = {layer: ~mask for layer, mask in survivors.items()}
+    new = keep_best_of_layers(key, scores, dead, counts)
+    return {layer: survivors[layer] | new[layer] for layer in survivors}

@@ -1,0 +1,82 @@
+"""Gradual magnitude pruning, for comparison: dense at first, and the smallest weights go as training goes on.
+
+A layer of n weights that is to end with k has k + floor((n − k)(1 − t/T)³) at step t, T being the end of the pruning.
+What is pruned stays pruned. Its peak of memory is the dense network's: it is no sparse training from the start.
+Zhu & Gupta 2017 (arXiv 1710.01878), equation 1.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+
+from supermask.masks import Masks, full_masks, keep_best_of_layers
+from supermask.networks import Params, kernels_of
+from supermask.sparse_training.base import (
+    AnyKey,
+    AnyStep,
+    Counts,
+    Horizon,
+    LayerCounts,
+    Method,
+    State,
+    initial_state,
+    live_step,
+    magnitudes,
+    make_method,
+    move_to,
+    step_key,
+)
+
+
+@dataclass(frozen=True)
+class MagnitudePruningConfig:
+    """When it is pruned.
+
+    every: steps between prunings; 0 for the horizon's own.
+    until: the part of the training at which the asked number of weights is reached.
+
+    Raises ValueError where a value is not allowed.
+    """
+
+    every: int = 0
+    until: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.until <= 1:
+            raise ValueError(f"until is {self.until}; allowed: 0 < until <= 1")
+        if self.every < 0:
+            raise ValueError(f"every is {self.every}; allowed: 0 or more")
+
+
+def magnitude_pruning(
+    optimiser: optax.GradientTransformation, horizon: Horizon, config: MagnitudePruningConfig | None = None
+) -> Method:
+    """Gradual magnitude pruning, each layer to its own number of weights."""
+    config = MagnitudePruningConfig() if config is None else config
+    every = config.every or horizon.period
+    last = max(int(config.until * horizon.steps) // every, 1) * every
+
+    def init(key: AnyKey, params: Params, counts: Counts, masks: Masks | None = None) -> State:
+        masks = full_masks(kernels_of(params)) if masks is None else masks
+        return initial_state(optimiser, key, params, counts, masks, ())
+
+    def due(step: AnyStep) -> Any:
+        return (step % every == 0) & (step > 0) & (step <= last)
+
+    def rewire(state: State, grads: Params, params: Params) -> tuple[Params, State]:
+        counts = scheduled_counts(state, last)
+        masks = keep_best_of_layers(step_key(state.key, state.step), magnitudes(params), state.masks, counts)
+        return move_to(optimiser, state, params, masks)
+
+    return make_method(init, live_step(optimiser), rewire, due)
+
+
+def scheduled_counts(state: State, last: int) -> LayerCounts:
+    """How many weights each layer has after a pruning at the state's step."""
+    left = (1 - jnp.minimum(state.step.astype(jnp.float32) / last, 1.0)) ** 3
+    return {
+        layer: kept + jnp.floor(left * (state.masks[layer].size - kept)).astype(jnp.int32)
+        for layer, kept in state.kept.items()
+    }

@@ -1,0 +1,295 @@
+"""Training a population of sparse networks by one method: seeds and densities at once.
+
+As `supermask.training` does it: the same order of batches, validation every so many steps, the parameters of the lowest
+validation loss kept aside, test data seen once at the end. A network that is still denser than asked, as under gradual
+pruning, is validated but not kept: what is reported always has the number of weights that it was asked to have.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+from jaxtyping import Array, Bool, Float32, Int, Int32
+
+from supermask.datasets import Dataset
+from supermask.keys import Purpose, batch_order, derive_key
+from supermask.masks import Masks
+from supermask.networks import AnyArray, Network, Params
+from supermask.population import Placement, batched, over_population
+from supermask.sparse_training import Entry, Horizon, Method, State, start
+from supermask.sparse_training.base import LayerCounts, inform, raw_key
+from supermask.training import (
+    Examples,
+    OnProgress,
+    Scores,
+    Trained,
+    TrainingConfig,
+    cross_entropy,
+    evaluate,
+    ignore_progress,
+    scaled,
+    where_better,
+)
+
+
+@dataclass(frozen=True)
+class SparseJob:
+    """One network to train: its dense initial parameters, how many live weights each layer has, and its seed.
+
+    `masks` are the live weights at the start, if not the method's own choice.
+    """
+
+    params: Params
+    counts: Mapping[str, int]
+    seed: int
+    masks: Mapping[str, Bool[AnyArray, "..."]] | None = None
+
+
+class Structure(NamedTuple):
+    """Masks at the first and the last step, and what became of them in between.
+
+    live: live weights of each layer at every evaluation, layers in the order of their names.
+    grown: how many weights had come alive in each layer by then, since the start; one that comes and goes and comes
+        again counts twice.
+    """
+
+    first: Masks
+    last: Masks
+    live: Int[np.ndarray, "evaluations layers"]
+    grown: Int[np.ndarray, "evaluations layers"]
+
+
+class SparseTrained(NamedTuple):
+    """The outcome of one sparse training; arrays on the host."""
+
+    trained: Trained
+    structure: Structure
+
+
+class Progress(NamedTuple):
+    """One network under way; a population has one more axis in front of every leaf."""
+
+    params: Params
+    method: State
+    grown: dict[str, Int32[AnyArray, ""]]
+    validation: Scores
+    best_params: Params
+    best_validation: Scores
+    best_step: Int32[AnyArray, ""]  # -1 while nothing has been kept
+
+
+@dataclass(frozen=True, eq=False)
+class SparseTrainer:
+    """Trains populations of one network on one data set by one method. Compiled once, on first use."""
+
+    network: Network
+    data: Dataset
+    config: TrainingConfig
+    placement: Placement
+    entry: Entry
+    optimiser: optax.GradientTransformation
+    method_config: Any = None
+
+    def train(self, jobs: Sequence[SparseJob], on_progress: OnProgress = ignore_progress) -> list[SparseTrained]:
+        """Trains all jobs, as many at once as there are slots, and returns their outcomes in order."""
+        return [
+            outcome
+            for some in batched(jobs, self.placement.slots)
+            for outcome in self._train_population(some, on_progress)
+        ]
+
+    @cached_property
+    def method(self) -> Method:
+        """The method over the optimiser, for trainings of this length."""
+        horizon = Horizon(self.config.steps, max(len(self.data.train) // self.config.batch_size, 1))
+        return self.entry.make(self.optimiser, horizon, self.method_config)
+
+    def begin(self, job: SparseJob) -> Progress:
+        """A network before its first step, on the host."""
+        params: Params = jax.tree.map(np.asarray, job.params)
+        key = np.asarray(raw_key(derive_key(job.seed, Purpose.SPARSE_STRUCTURE)))
+        counts = {layer: np.int32(count) for layer, count in job.counts.items()}
+        masks = None if job.masks is None else {layer: np.asarray(mask) for layer, mask in job.masks.items()}
+        state, params = jax.tree.map(np.asarray, self._started(key, params, counts, masks))
+        nothing, unseen = np.asarray(0, np.int32), Scores(_float(np.inf), _float(0))
+        return Progress(
+            params, state, dict.fromkeys(state.masks, nothing), unseen, params, unseen, np.asarray(-1, np.int32)
+        )
+
+    def _train_population(self, jobs: Sequence[SparseJob], on_progress: OnProgress) -> list[SparseTrained]:
+        place, steps = self.placement, self.config.steps
+        counts = place.counts(len(jobs))
+        begun = [self.begin(job) for job in jobs]
+        first: list[Masks] = [{layer: np.array(mask) for layer, mask in each.method.masks.items()} for each in begun]
+        state = place.stack(begun)
+        nothing = place.stack([np.int32(0)] * len(jobs))
+        evaluations, changes = self._calendar()
+        history: list[Any] = []
+        done = 0
+        for until in [0, *sorted(evaluations | changes)]:
+            length = until - done
+            if length:
+                order = place.stack([self._order(job.seed, done, length) for job in jobs])
+                rewire = np.bool_(until in changes)
+                state = self._interval(state, order, (self._train_data, np.int32(length), rewire), counts)
+                done = until
+                on_progress(length * len(jobs))
+            if until in evaluations or until == 0:
+                state = self._look(state, nothing, self._validation_data, counts)
+                history.append(self._glance(state))
+        return self._outcomes(place.unstack(state, len(jobs)), first, history, steps)
+
+    def _calendar(self) -> tuple[set[int], set[int]]:
+        """The numbers of steps after which networks are evaluated, and after which their masks change."""
+        every, steps = self.config.evaluate_every, self.config.steps
+        taken = np.arange(1, steps + 1)
+        due = np.asarray(self.method.due(taken), bool) if steps else np.zeros(0, bool)
+        longest = set(range(every, steps + 1, every)) | ({steps} if steps else set())
+        return longest, {int(step) for step in taken[due]}
+
+    def _glance(self, state: Progress) -> Any:
+        """What a history keeps of a population at one evaluation."""
+        layers = sorted(state.grown)
+        live = [
+            np.asarray(jnp.sum(state.method.masks[n], axis=tuple(range(1, state.method.masks[n].ndim)))) for n in layers
+        ]
+        grown = [np.asarray(state.grown[layer]) for layer in layers]
+        at, scores = np.asarray(state.method.step), jax.tree.map(np.asarray, state.validation)
+        return at, scores.loss, scores.accuracy, np.stack(live, axis=-1), np.stack(grown, axis=-1)
+
+    def _outcomes(
+        self, states: list[Progress], first: list[Masks], history: list[Any], steps: int
+    ) -> list[SparseTrained]:
+        at_early_stop = self._test([state.best_params for state in states])
+        at_end = self._test([state.params for state in states])
+        stacked = tuple(np.stack(parts, axis=1) for parts in zip(*history, strict=True))
+        curves = self.placement.unstack(stacked, len(states))
+        outcomes = []
+        for index, state in enumerate(states):
+            step, loss, accuracy, live, grown = curves[index]
+            trained = Trained(
+                state.params,
+                int(state.best_step),
+                state.best_validation,
+                state.validation,
+                at_early_stop[index],
+                at_end[index],
+                step,
+                loss,
+                accuracy,
+            )
+            last: Masks = {layer: np.asarray(mask) for layer, mask in state.method.masks.items()}
+            outcomes.append(SparseTrained(trained, Structure(first[index], last, live, grown)))
+        return outcomes
+
+    def _order(self, seed: int, done: int, length: int) -> Int32[np.ndarray, "every batch"]:
+        """The interval's batches, filled up to one shape."""
+        order = np.zeros((self.config.evaluate_every, self.config.batch_size), np.int32)
+        order[:length] = batch_order(seed, len(self.data.train), self.config.batch_size, done, done + length)
+        return order
+
+    def _test(self, params: Sequence[Params]) -> list[Scores]:
+        place = self.placement
+        empty = place.stack([Scores(_float(0), _float(0))] * len(params))
+        tested = self._tested(empty, place.stack(params), self._test_data, place.counts(len(params)))
+        return place.unstack(tested, len(params))
+
+    @cached_property
+    def _train_data(self) -> Examples:
+        return self.placement.shared(Examples(self.data.train.images, self.data.train.labels))
+
+    @cached_property
+    def _validation_data(self) -> Examples:
+        return self.placement.shared(Examples(self.data.validation.images, self.data.validation.labels))
+
+    @cached_property
+    def _test_data(self) -> Examples:
+        return self.placement.shared(Examples(self.data.test.images, self.data.test.labels))
+
+    @cached_property
+    def _started(self) -> Callable[..., tuple[State, Params]]:
+        method = self.method
+
+        def started(key: Any, params: Params, counts: Any, masks: Any) -> tuple[State, Params]:
+            state = method.init(key, params, counts, masks)
+            return state, start(state, params)
+
+        return jax.jit(started)
+
+    @cached_property
+    def _interval(self) -> Callable[..., Progress]:
+        network, method, maximum = self.network, self.method, self.data.maximum
+        gradient = jax.grad(lambda params, images, labels: cross_entropy(network, params, images, labels))
+
+        def interval(progress: Progress, order: Any, shared: Any) -> Progress:
+            train, length, rewire_now = shared
+
+            def step_gradient(index: Array | int, params: Params) -> Params:
+                batch = lax.dynamic_index_in_dim(order, index, keepdims=False)
+                return gradient(params, scaled(train.images[batch], maximum), train.labels[batch])
+
+            def one_step(index: Array, moving: tuple[Params, State, LayerCounts]) -> tuple[Params, State, LayerCounts]:
+                params, state, grown = moving
+                before = state.masks
+                params, state = method.advance(state, step_gradient(index, params), params)
+                return params, state, _add_grown(grown, before, state.masks)
+
+            def last_step(moving: tuple[Params, State, LayerCounts]) -> tuple[Params, State, LayerCounts]:
+                params, state, grown = moving
+                before, grads = state.masks, step_gradient(length - 1, params)
+                params, state = method.rewire(*_swap(method.advance(state, grads, params), grads))
+                return params, state, _add_grown(grown, before, state.masks)
+
+            # The step of a change stands outside the loop: inside, choosing would copy the network at every step.
+            moving = (progress.params, progress.method, progress.grown)
+            moving = lax.fori_loop(0, length - rewire_now.astype(jnp.int32), one_step, moving)
+            params, state, grown = lax.cond(rewire_now, last_step, lambda moving: moving, moving)
+            return progress._replace(params=params, method=state, grown=grown)
+
+        return over_population(interval, self.placement)
+
+    @cached_property
+    def _look(self) -> Callable[..., Progress]:
+        network, maximum = self.network, self.data.maximum
+
+        def look(progress: Progress, _: Any, validation: Examples) -> Progress:
+            scores = evaluate(network, progress.params, validation, maximum)
+            live = sum((jnp.sum(mask, dtype=jnp.int32) for mask in progress.method.masks.values()), start=jnp.int32(0))
+            asked = sum(progress.method.kept.values(), start=jnp.int32(0))
+            better = (scores.loss < progress.best_validation.loss) | (progress.best_step < 0)
+            better &= live <= asked
+
+            return progress._replace(
+                validation=scores,
+                best_params=where_better(better, progress.params, progress.best_params),
+                best_validation=where_better(better, scores, progress.best_validation),
+                best_step=where_better(better, progress.method.step, progress.best_step),
+            )
+
+        return over_population(look, self.placement)
+
+    @cached_property
+    def _tested(self) -> Callable[..., Scores]:
+        network, maximum = self.network, self.data.maximum
+        return over_population(lambda _, params, test: evaluate(network, params, test, maximum), self.placement)
+
+
+def _add_grown(grown: LayerCounts, before: Masks, after: Masks) -> LayerCounts:
+    if before is after:  # methods that leave the mask alone cost nothing
+        return grown
+    return jax.tree.map(jnp.add, grown, inform(before, after).grown)
+
+
+def _swap(moved: tuple[Params, State], grads: Params) -> tuple[State, Params, Params]:
+    params, state = moved
+    return state, grads, params
+
+
+def _float(value: float) -> Float32[np.ndarray, ""]:
+    return np.asarray(value, np.float32)

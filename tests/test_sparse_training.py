@@ -1,0 +1,356 @@
+"""Sparse training: what every method promises, and what each one does with its weights."""
+
+from dataclasses import replace
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supermask import networks
+from supermask.keys import Purpose, batch_order, derive_key
+from supermask.masks import keep_best
+from supermask.population import Placement, place
+from supermask.sparse_training import METHODS, Horizon, layer_counts, start
+from supermask.sparse_training.base import apportion, inform
+from supermask.sparse_training.dnw import TOP, largest
+from supermask.sparse_training.dsr import DSRConfig
+from supermask.sparse_training.trainer import SparseJob, SparseTrainer
+from supermask.training import TrainingConfig, cross_entropy
+
+SHAPES = {"hidden1": (64, 40), "hidden2": (40, 20), "output": (20, 10)}
+STEPS = 14
+HORIZON = Horizon(STEPS, epoch=6)
+OPTIMISERS = {"adam": optax.adam(3e-3), "momentum": optax.sgd(0.1, momentum=0.9)}
+
+
+def same_bits(first, second) -> bool:
+    pairs = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
+    return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
+
+
+@cache
+def method_of(name: str, optimiser: str = "adam"):
+    """The method with a change of the mask every other step, where it has a say in that."""
+    entry = METHODS[name]
+    config = entry.config(every=2) if "every" in entry.config.__dataclass_fields__ else entry.config()
+    method = entry.make(OPTIMISERS[optimiser], HORIZON, config)
+    return method, jax.jit(method.init), jax.jit(method.update)
+
+
+@cache
+def gradient(small_network):
+    return jax.jit(jax.grad(lambda p, x, y: cross_entropy(small_network, p, x, y)))
+
+
+def begin(name, small_network, seed=0, density=0.3):
+    _, init, _ = method_of(name)
+    params = networks.initialise(small_network, derive_key(seed, Purpose.INITIAL_WEIGHTS), (8, 8, 1))
+    counts = layer_counts(SHAPES, density, "erk")
+    state = init(derive_key(seed, Purpose.SPARSE_STRUCTURE), params, counts)
+    return start(state, params), state
+
+
+def walk(name, network, digits, params, state, first=0, last=STEPS, seed=0, update=None):
+    """Each step's parameters, the state before and after it, and what it tells."""
+    update = method_of(name)[2] if update is None else update
+    for step in range(first, last):
+        batch = batch_order(seed, len(digits.train), 60, step, step + 1)[0]
+        images = jnp.asarray(digits.train.images[batch], jnp.float32) / digits.maximum
+        grads = gradient(network)(params, images, jnp.asarray(digits.train.labels[batch]))
+        before = state
+        params, state, info = update(state, grads, params)
+        yield params, before, state, info
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_keeps_its_promises_at_every_step(name, small_network, digits):
+    """Exact counts, dead weights at zero, honest information, and no optimiser state where nothing is alive."""
+    counts = layer_counts(SHAPES, 0.3, "erk")
+    changed, begun = 0, begin(name, small_network)
+    for params, before, state, info in walk(name, small_network, digits, *begun):
+        live = {layer: int(mask.sum()) for layer, mask in state.masks.items()}
+        if METHODS[name].exact == "layer":
+            assert live == counts
+        elif METHODS[name].exact == "total":
+            assert sum(live.values()) == sum(counts.values())
+        else:
+            assert all(counts[layer] <= live[layer] <= int(before.masks[layer].sum()) for layer in live)
+        assert min(live.values()) >= 1
+        assert {layer: int(n) for layer, n in info.live.items()} == live
+        for layer, mask in state.masks.items():
+            kernel, mask, was = (np.asarray(leaf) for leaf in (params[layer]["kernel"], mask, before.masks[layer]))
+            assert not kernel[~mask].any(), "dead weights are exactly zero in the forward pass"
+            assert int(info.grown[layer]) == (mask & ~was).sum()
+            changed += (mask != was).sum()
+            if name != "dnw":
+                moments = state.optimiser[0].mu[layer]["kernel"], state.optimiser[0].nu[layer]["kernel"]
+                for moment in moments:
+                    assert not np.asarray(moment)[~mask | ~was].any(), "a weight that comes alive starts afresh"
+    assert (changed > 0) == (name != "static")
+    assert live == counts or METHODS[name].exact == "total"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_same_again_resumed_and_compiled_or_not(name, small_network, digits):
+    params, state = begin(name, small_network)
+    *_, straight = walk(name, small_network, digits, params, state)
+    *_, again = walk(name, small_network, digits, params, state)
+    assert same_bits((straight[0], straight[2]), (again[0], again[2]))
+    *_, half = walk(name, small_network, digits, params, state, last=7)
+    stored = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf).copy()), (half[0], half[2]))
+    *_, resumed = walk(name, small_network, digits, *stored, first=7)
+    assert same_bits((straight[0], straight[2]), (resumed[0], resumed[2]))
+    compiled = method_of(name)[2]
+    args = next(walk_arguments(name, small_network, digits, half))
+    with jax.disable_jit():
+        eager = method_of(name)[0].update(*args)
+    for one, other in zip(jax.tree.leaves(eager), jax.tree.leaves(compiled(*args)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def walk_arguments(name, network, digits, moment):
+    """The arguments of the update after the 8th step: one at which masks change."""
+    params, _, state, _ = moment
+    batch = batch_order(0, len(digits.train), 60, 7, 8)[0]
+    images = jnp.asarray(digits.train.images[batch], jnp.float32) / digits.maximum
+    yield state, gradient(network)(params, images, jnp.asarray(digits.train.labels[batch])), params
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_many_at_once_are_one_after_another(name, small_network, digits):
+    method, _, compiled = method_of(name)
+    arguments = []
+    for seed, density in ((0, 0.3), (1, 0.1), (2, 0.1)):
+        params, state = begin(name, small_network, seed, density)
+        *_, last = walk(name, small_network, digits, params, state, last=7)
+        arguments.append(next(walk_arguments(name, small_network, digits, last)))
+    together = jax.jit(jax.vmap(method.update))(*jax.tree.map(lambda *leaves: jnp.stack(leaves), *arguments))
+    for index, each in enumerate(arguments):
+        alone, mine = compiled(*each), jax.tree.map(lambda leaf, index=index: leaf[index], together)
+        for one, other in zip(jax.tree.leaves(alone), jax.tree.leaves(mine), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["rigl", "dnw"])
+def test_any_optimiser_will_do(name, small_network, digits):
+    _, init, update = method_of(name, "momentum")
+    params = networks.initialise(small_network, derive_key(0, Purpose.INITIAL_WEIGHTS), (8, 8, 1))
+    state = init(derive_key(0, Purpose.SPARSE_STRUCTURE), params, layer_counts(SHAPES, 0.3, "uniform"))
+    *_, (params, _, state, _) = walk(name, small_network, digits, start(state, params), state, update=update)
+    for layer, mask in state.masks.items():
+        assert not np.asarray(params[layer]["kernel"])[~np.asarray(mask)].any()
+
+
+def rewired(name, small_network, digits):
+    """A state before a change of the mask, the gradient there, and the state after it."""
+    params, state = begin(name, small_network)
+    *_, last = walk(name, small_network, digits, params, state, last=7)
+    state, grads, params = next(walk_arguments(name, small_network, digits, last))
+    method = method_of(name)[0]
+    params, state = method.advance(state, grads, params)
+    assert method.due(state.step)
+    after_params, after = method.rewire(state, grads, params)
+    return params, grads, state, after_params, after
+
+
+def test_rigl_drops_the_smallest_and_grows_where_the_gradient_is_largest(small_network, digits):
+    params, grads, before, _, after = rewired("rigl", small_network, digits)
+    for layer, mask in before.masks.items():
+        was, now = np.asarray(mask), np.asarray(after.masks[layer])
+        size, slope = np.abs(params[layer]["kernel"]), np.abs(grads[layer]["kernel"])
+        dropped, grown = was & ~now, now & ~was
+        # A weight that is dropped and grown at once is neither.
+        drop = int(np.floor(0.15 * (1 + np.cos(np.pi * 8 / 10)) * was.sum()))
+        survivors = was & (size >= np.sort(size[was])[drop])
+        assert not (dropped & survivors).any()
+        chosen = now & ~survivors
+        assert chosen.sum() == drop
+        assert slope[chosen].min() >= slope[~now].max()
+        assert grown.sum() == dropped.sum() > 0
+
+
+def test_dsr_moves_weights_to_the_layers_of_many_survivors(small_network, digits):
+    params, state = begin("dsr", small_network)
+    params = networks.with_kernels(params, {"hidden1": params["hidden1"]["kernel"] * 1e-3})
+    method = method_of("dsr")[0]
+    counts = {layer: int(mask.sum()) for layer, mask in state.masks.items()}
+    moved, after = method.rewire(state._replace(step=jnp.int32(1)), params, params)
+    now = {layer: int(mask.sum()) for layer, mask in after.masks.items()}
+    assert sum(now.values()) == sum(counts.values())
+    assert now["hidden1"] < counts["hidden1"]
+    assert now["hidden2"] > counts["hidden2"]
+    assert int((after.masks["hidden1"] & (jnp.abs(moved["hidden1"]["kernel"]) > 0)).sum()) >= 1, "one at least stays"
+    assert float(after.own.value) == pytest.approx(DSRConfig().threshold / 2), "far too many went: the threshold halves"
+
+
+def test_dsr_prefers_places_that_were_not_just_pruned(small_network, digits):
+    _, _, before, params, after = rewired("dsr", small_network, digits)
+    for layer, mask in before.masks.items():
+        survivors = mask & after.masks[layer] & (jnp.abs(params[layer]["kernel"]) > 0)
+        regrown_at_once = mask & after.masks[layer] & ~survivors
+        assert int(regrown_at_once.sum()) == 0
+
+
+def test_sparse_momentum_grows_where_the_mean_gradient_is_largest(small_network, digits):
+    _, _, before, _, after = rewired("sparse_momentum", small_network, digits)
+    for layer, mask in before.masks.items():
+        new = np.asarray(after.masks[layer] & ~mask)
+        momentum = np.abs(before.own.kernels[layer])
+        still_dead = ~np.asarray(mask) & ~np.asarray(after.masks[layer])
+        if new.any():
+            assert momentum[new].min() >= momentum[still_dead].max()
+
+
+def test_dnw_lets_a_dead_edge_overtake_a_live_one(small_network):
+    """Two edges of one layer, one live; the gradient pulls the dead one up until it is the larger."""
+    method = METHODS["dnw"].make(optax.sgd(0.1), HORIZON)
+    params = {"output": {"kernel": jnp.array([[1.0], [0.5]]), "bias": jnp.zeros(1)}}
+    state = method.init(derive_key(0, Purpose.SPARSE_STRUCTURE), params, {"output": 1})
+    live = start(state, params)
+    assert live["output"]["kernel"].ravel().tolist() == [1.0, 0.0]
+    pull = {"output": {"kernel": jnp.array([[0.0], [-1.0]]), "bias": jnp.zeros(1)}}
+    for _ in range(6):
+        live, state, _ = method.update(state, pull, live)
+    np.testing.assert_allclose(live["output"]["kernel"].ravel(), [0.0, 1.1], rtol=1e-6)
+    np.testing.assert_allclose(state.own.weights["output"].ravel(), [1.0, 1.1], rtol=1e-6)
+
+
+WEIGHTS = st.lists(st.sampled_from([0.0, -0.0, 1e-30, 0.5, -0.5, 0.7, -3.0, np.inf, np.nan]), min_size=15, max_size=15)
+
+
+@given(
+    st.one_of(WEIGHTS, st.lists(st.floats(-1e3, 1e3, width=32), min_size=15, max_size=15)),
+    st.integers(1, 15),
+    st.integers(0, TOP),
+    st.floats(0, 1e6, width=32),
+)
+def test_the_largest_are_found_from_any_guess(values, count, guess, slope):
+    weights, key = jnp.array(values, jnp.float32).reshape(3, 5), derive_key(0, Purpose.TIES)
+    scores = jnp.where(jnp.isnan(weights), -jnp.inf, jnp.abs(weights))
+    found, threshold, _ = _largest(key, weights, jnp.int32(count), jnp.uint32(guess), jnp.float32(slope))
+    np.testing.assert_array_equal(found, keep_best(key, scores, jnp.ones((3, 5), bool), count))
+    again, _, _ = _largest(key, weights, jnp.int32(count), threshold, jnp.float32(slope))
+    np.testing.assert_array_equal(found, again)
+
+
+_largest = jax.jit(largest)
+
+
+@given(st.data(), st.integers(1, 6))
+def test_apportioning_is_exact_and_leaves_nobody_more_than_there_is_room_for(data, layers):
+    shares = data.draw(st.lists(st.floats(0, 1e4, width=32), min_size=layers, max_size=layers))
+    room = data.draw(st.lists(st.integers(0, 100_000), min_size=layers, max_size=layers))
+    total = data.draw(st.integers(0, sum(room)))
+    dealt = np.asarray(apportion(jnp.int32(total), jnp.array(shares), jnp.array(room, jnp.int32)))
+    assert dealt.sum() == total
+    assert (dealt >= 0).all()
+    assert (dealt <= np.array(room)).all()
+    if sum(shares) and all(total * share / sum(shares) <= space for share, space in zip(shares, room, strict=True)):
+        np.testing.assert_allclose(dealt, total * np.array(shares) / sum(shares), atol=layers, rtol=1e-5)
+
+
+@given(st.floats(0.005, 1.0), st.sampled_from(["uniform", "erk"]))
+def test_densities_are_exact_in_total_and_fit_every_layer(density, distribution):
+    shapes = {"hidden1": (784, 300), "hidden2": (300, 100), "output": (100, 10)}
+    counts = layer_counts(shapes, density, distribution)
+    total = sum(counts.values())
+    assert abs(total - density * 266_200) <= 1 + 266_200 / 46_340
+    assert all(1 <= counts[layer] <= shape[0] * shape[1] for layer, shape in shapes.items())
+
+
+def test_erdos_renyi_densities_go_by_the_sums_of_dimensions():
+    shapes = {"hidden1": (784, 300), "hidden2": (300, 100), "output": (100, 10)}
+    assert layer_counts(shapes, 0.02, "uniform") == {"hidden1": 4704, "hidden2": 600, "output": 20}
+    counts = layer_counts(shapes, 0.02, "erk")
+    assert sum(counts.values()) == 5324
+    assert counts["hidden1"] / counts["hidden2"] == pytest.approx(1084 / 400, rel=2e-3)
+    dense_output = layer_counts(shapes, 0.1, "erk")
+    assert dense_output["output"] == 1000, "a layer that would be more than dense is dense"
+    assert sum(dense_output.values()) == 26_620
+    assert layer_counts(shapes, 1.0, "erk") == {"hidden1": 235_200, "hidden2": 30_000, "output": 1000}
+
+
+@pytest.mark.parametrize(("density", "message"), [(0.0, "without a weight"), (1.5, "density is 1.5"), (-1, "density")])
+def test_impossible_densities_are_refused(density, message):
+    with pytest.raises(ValueError, match=message):
+        layer_counts(SHAPES, density, "uniform")
+    with pytest.raises(ValueError, match="distribution is 'even'"):
+        layer_counts(SHAPES, 0.5, "even")
+
+
+@pytest.mark.parametrize("name", [name for name, entry in METHODS.items() if entry.config.__dataclass_fields__])
+def test_impossible_configurations_are_refused_by_name(name):
+    with pytest.raises(ValueError, match="every is -1"):
+        METHODS[name].config(every=-1)
+    other = "until" if "until" in METHODS[name].config.__dataclass_fields__ else "fraction"
+    with pytest.raises(ValueError, match=f"{other} is 1.5"):
+        METHODS[name].config(**{other: 1.5})
+
+
+CONFIG = TrainingConfig(120, 3e-3, evaluate_every=50)
+
+
+def sparse_trainer(small_network, digits, name, **changes):
+    placement = Placement(tuple(jax.devices()), 2)
+    trainer = SparseTrainer(small_network, digits, CONFIG, placement, METHODS[name], OPTIMISERS["adam"])
+    return replace(trainer, **changes)
+
+
+def job(small_network, seed, density, masks=None):
+    params = networks.initialise(small_network, derive_key(seed, Purpose.INITIAL_WEIGHTS), (8, 8, 1))
+    return SparseJob(params, layer_counts(SHAPES, density, "erk"), seed, masks)
+
+
+@pytest.mark.parametrize("name", ["rigl"])
+def test_the_trainer_takes_the_same_steps_as_the_update(name, small_network, digits):
+    """Its loop takes the method apart; the parts do what the whole does, and the history tells of it."""
+    trainer = sparse_trainer(small_network, digits, name)
+    trained, structure = trainer.train([job(small_network, 0, 0.2)])[0]
+    begun = trainer.begin(job(small_network, 0, 0.2))
+    update, grown = jax.jit(trainer.method.update), dict.fromkeys(begun.grown, 0)
+    walked = walk(name, small_network, digits, begun.params, begun.method, last=120, update=update)
+    for params, before, state, _ in walked:  # noqa: B007 (the last ones are compared below)
+        new = inform(before.masks, state.masks).grown
+        grown = {layer: grown[layer] + int(new[layer]) for layer in grown}
+    for layer, leaves in params.items():
+        np.testing.assert_allclose(trained.params[layer]["kernel"], leaves["kernel"], atol=1e-4)
+    assert np.mean([np.mean(structure.last[n] == np.asarray(state.masks[n])) for n in grown]) > 0.999
+    assert trained.evaluated_at.tolist() == [0, 50, 100, 120]
+    assert structure.live.shape == structure.grown.shape == (4, 3)
+    np.testing.assert_allclose(structure.grown[-1], [grown[layer] for layer in sorted(grown)], rtol=0.02)
+
+
+def test_seeds_and_densities_train_together_as_alone_and_a_structure_can_be_given(small_network, digits):
+    trainer = sparse_trainer(small_network, digits, "dsr")
+    jobs = [job(small_network, seed, density) for density in (0.5, 0.1) for seed in (0, 1, 2)]
+    together = trainer.train(jobs)
+    assert same_bits(together[4], trainer.train([jobs[4]])[0])
+    static = sparse_trainer(small_network, digits, "static")
+    given = static.train([job(small_network, 1, 0.1, together[4].structure.last)])[0]
+    assert same_bits(given.structure.first, together[4].structure.last)
+    assert same_bits(given.structure.last, together[4].structure.last)
+
+
+def test_pruning_reports_the_network_that_is_as_sparse_as_asked(small_network, digits):
+    trained, structure = sparse_trainer(small_network, digits, "magnitude_pruning").train([job(small_network, 0, 0.1)])[
+        0
+    ]
+    assert trained.early_stop >= 60, "before half of the training it is still denser"
+    assert structure.live[-1].sum() == sum(layer_counts(SHAPES, 0.1, "erk").values())
+    assert trained.test_at_early_stop.accuracy > 0.5
+
+
+def test_moving_weights_beats_leaving_them(small_network, digits):
+    """At 3% of the weights, three seeds: every way of moving weights learns more than the fixed random mask."""
+    config = TrainingConfig(600, 3e-3)
+    jobs = [job(small_network, seed, 0.03) for seed in range(3)]
+    accuracy = {}
+    for name in ("static", "set", "rigl", "dnw"):
+        trainer = sparse_trainer(small_network, digits, name, config=config, placement=place(4000, networks=3))
+        accuracy[name] = np.mean([float(t.trained.test_at_early_stop.accuracy) for t in trainer.train(jobs)])
+    assert min(accuracy["set"], accuracy["rigl"], accuracy["dnw"]) > accuracy["static"] + 0.02, accuracy
