@@ -1,0 +1,178 @@
+"""A compressed network as one file: it decodes to the same parameters, bit for bit, and so to the same logits.
+
+    magic (8 bytes)  version (2)  length of header (4)  header  blocks  SHA-256 of all before (32)
+
+Numbers are little-endian; the header is JSON. Of each layer, in the order of their names, there are four blocks: coded
+gaps, coded values, the codebook and the biases as float32. Reading checks length and digest before anything else, then
+the header's every field, and only then allocates, by the shapes of the network that the header names: they are not in
+the file. It runs no code.
+"""
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from supermask.compression import coding
+from supermask.compression.coding import CodingError, Symbols
+from supermask.compression.quantisation import MOST_BITS, Quantised
+from supermask.networks import NETWORKS, initialise
+
+MAGIC = b"SMDEEPCO"
+VERSION = 1
+MAXIMUM_HEADER = 64 * 1024
+_FIXED = struct.Struct("<8sHI")
+_DIGEST = 32
+_BLOCKS = 4
+
+
+class CompressedError(ValueError):
+    """A file is not a compressed network, or is damaged. The message says what was expected and what was found."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of a network at every stage of its compression.
+
+    dense: all weights and biases as float32. pruned: live weights as float32, with relative indices and biases.
+    quantised: codes in place of the weights, and codebooks. coded: the file.
+    """
+
+    dense: int
+    pruned: int
+    quantised: int
+    coded: int
+
+    @property
+    def rate(self) -> float:
+        """How many times smaller the file is than the dense network."""
+        return self.dense / self.coded
+
+
+def compress(
+    network: str, image_shape: tuple[int, int, int], quantised: Quantised, index_bits: Mapping[str, int]
+) -> tuple[bytes, Sizes]:
+    """The file's content, and what each stage takes.
+
+    Raises ValueError where the network's name is unknown or the kernels are not of its shapes.
+    """
+    shapes = _shapes(network, image_shape)
+    if {layer: codes.shape for layer, codes in quantised.codes.items()} != {n: k for n, (k, _) in shapes.items()}:
+        raise ValueError(f"quantised does not have the kernels of {network} for images of shape {image_shape}")
+    entries, blocks = [], []
+    dense = pruned = coded_bits = 0
+    for layer in sorted(shapes):
+        codebook = np.asarray(quantised.codebooks[layer], "<f4")
+        bias = np.asarray(quantised.biases[layer], "<f4")
+        mask, codes = np.asarray(quantised.masks[layer]), np.asarray(quantised.codes[layer])
+        symbols = coding.to_symbols(mask, codes, index_bits[layer])
+        gap_counts = coding.frequencies(symbols.gaps, 2 ** index_bits[layer])
+        value_counts = coding.frequencies(symbols.values, codebook.size + 1)
+        own = [coding.encode(symbols.gaps, gap_counts), coding.encode(symbols.values, value_counts)]
+        blocks += [*own, codebook.tobytes(), bias.tobytes()]
+        entries.append([gap_counts, value_counts, len(own[0]), len(own[1])])
+        dense += 4 * (mask.size + bias.size)
+        pruned += 4 * bias.size + -(-symbols.gaps.size * (32 + index_bits[layer]) // 8)
+        bits = int(np.log2(codebook.size)) + index_bits[layer]
+        coded_bits += 8 * (bias.nbytes + codebook.nbytes) + symbols.gaps.size * bits
+    header = {"network": network, "image_shape": list(image_shape), "layers": entries}
+    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    body = _FIXED.pack(MAGIC, VERSION, len(text)) + text + b"".join(blocks)
+    content = body + hashlib.sha256(body).digest()
+    return content, Sizes(dense, pruned, -(-coded_bits // 8), len(content))
+
+
+def decompress(content: bytes) -> tuple[str, Quantised]:
+    """The network's name, and the network; `quantisation.expand` gives its parameters.
+
+    Raises CompressedError for a file that is truncated, altered, foreign, of another version or inconsistent.
+    """
+    header, rest = _read(content)
+    shapes = _shapes(header["network"], tuple(header["image_shape"]))
+    if len(header["layers"]) != len(shapes):
+        raise CompressedError(f"the file has {len(header['layers'])} layers; its network has {len(shapes)}")
+    quantised = Quantised({}, {}, {}, {})
+    for layer, entry in zip(sorted(shapes), header["layers"], strict=True):
+        gap_counts, value_counts, gap_bytes, value_bytes = entry
+        shape, features = shapes[layer]
+        if sum(gap_counts) != sum(value_counts) or sum(gap_counts) > int(np.prod(shape)):
+            raise CompressedError(f"the file's layer {layer} has {sum(gap_counts)} symbols; allowed: {np.prod(shape)}")
+        lengths = (gap_bytes, value_bytes, 4 * (len(value_counts) - 1), 4 * features)
+        if sum(lengths) > len(rest):
+            raise CompressedError(f"the file's layer {layer} takes {sum(lengths)} bytes; {len(rest)} are left")
+        pieces, start = [], 0
+        for length in lengths:
+            pieces.append(rest[start : start + length])
+            start += length
+        rest = rest[start:]
+        try:
+            gaps, values = coding.decode(pieces[0], gap_counts), coding.decode(pieces[1], value_counts)
+            mask, codes = coding.from_symbols(Symbols(gaps, values), shape)
+        except CodingError as error:
+            raise CompressedError(f"the file's layer {layer} is inconsistent: {error}") from None
+        quantised.codes[layer], quantised.masks[layer] = codes, mask
+        quantised.codebooks[layer] = np.frombuffer(pieces[2], "<f4").astype(np.float32)
+        quantised.biases[layer] = np.frombuffer(pieces[3], "<f4").astype(np.float32)
+    if rest:
+        raise CompressedError(f"the file has {len(rest)} bytes more than its layers take")
+    return header["network"], quantised
+
+
+def _shapes(network: str, image_shape: tuple[int, int, int]) -> dict[str, tuple[tuple[int, ...], int]]:
+    """Each kernel's shape and number of biases; nothing is drawn."""
+    if network not in NETWORKS:
+        raise ValueError(f"network is {network!r}; allowed: {', '.join(NETWORKS)}")
+    params = jax.eval_shape(lambda: initialise(NETWORKS[network], jax.random.key(0), image_shape))
+    return {layer: (tuple(leaves["kernel"].shape), leaves["bias"].shape[0]) for layer, leaves in params.items()}
+
+
+def _read(content: bytes) -> tuple[dict[str, Any], bytes]:
+    """Header and blocks of a whole and unaltered file."""
+    if len(content) < _FIXED.size + _DIGEST:
+        raise CompressedError(f"the file is too short to be a compressed network: {len(content)} bytes")
+    magic, version, length = _FIXED.unpack_from(content)
+    if magic != MAGIC:
+        raise CompressedError(f"the file is not a compressed network: it begins with {magic!r}, not {MAGIC!r}")
+    if hashlib.sha256(content[:-_DIGEST]).digest() != content[-_DIGEST:]:
+        raise CompressedError("the file is truncated or altered: its SHA-256 is not the one that it ends with")
+    if version != VERSION:
+        raise CompressedError(f"the file has format {version}; this version of supermask reads {VERSION}")
+    end = _FIXED.size + length
+    if length > MAXIMUM_HEADER or end > len(content) - _DIGEST:
+        raise CompressedError(f"the file is inconsistent: a header of {length} bytes; allowed: {MAXIMUM_HEADER}")
+    try:
+        header = json.loads(content[_FIXED.size : end])
+    except (ValueError, RecursionError) as error:
+        raise CompressedError(f"the file's header is not JSON: {error}") from None
+    _check(header)
+    return header, content[end:-_DIGEST]
+
+
+def _check(header: Any) -> None:
+    """Raises CompressedError unless every field is there, of its type and within bounds."""
+    if not isinstance(header, dict) or set(header) != {"network", "image_shape", "layers"}:
+        raise CompressedError("the file's header does not have the fields network, image_shape and layers alone")
+    if not isinstance(header["network"], str) or header["network"] not in NETWORKS:
+        raise CompressedError(f"the file's network is {header['network']!r}; known here: {', '.join(NETWORKS)}")
+    shape = header["image_shape"]
+    if not (isinstance(shape, list) and len(shape) == 3 and all(type(n) is int and 1 <= n <= 256 for n in shape)):
+        raise CompressedError(f"the file's image_shape is {shape!r}; allowed: three sizes from 1 to 256")
+    if not isinstance(header["layers"], list) or not all(_is_layer(entry) for entry in header["layers"]):
+        raise CompressedError("the file's layers are not each two lists of counts and two lengths")
+
+
+def _is_layer(entry: Any) -> bool:
+    if not (isinstance(entry, list) and len(entry) == _BLOCKS):
+        return False
+    gaps, values, *lengths = entry
+    sizes = {2**bits for bits in range(1, coding.MOST_INDEX_BITS + 1)}, {2**b + 1 for b in range(1, MOST_BITS + 1)}
+    counted = all(
+        isinstance(counts, list) and len(counts) in allowed and all(type(n) is int and 0 <= n < 2**31 for n in counts)
+        for counts, allowed in zip((gaps, values), sizes, strict=True)
+    )
+    return counted and all(type(n) is int and n >= 0 for n in lengths)

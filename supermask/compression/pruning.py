@@ -1,0 +1,98 @@
+"""What Deep Compression keeps of each layer, in how many bits; and the phases of dense-sparse-dense training.
+
+Han et al. 2016, tables 4 and 5, give weights kept and bits a layer. The network is pruned as it is retrained:
+gradually, by magnitude, to the paper's percentages (`supermask.sparse_training.magnitude_pruning`, from the trained
+network).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+
+from supermask.keys import Purpose, derive_key
+from supermask.masks import Masks, full_masks, keep_best_of_layers, share
+from supermask.networks import Kernels, Params, kernels_of, with_kernels
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one network is compressed, layer by layer.
+
+    kept: the fraction of a layer's weights that is kept. bits: of a shared value. index_bits: of a relative index.
+    """
+
+    kept: Mapping[str, float]
+    bits: Mapping[str, int]
+    index_bits: Mapping[str, int]
+
+
+_FC, _LENET5 = ("hidden1", "hidden2", "output"), ("conv1", "conv2", "hidden1", "output")
+
+RECIPES: Mapping[str, Mapping[str, Recipe]] = {
+    "fc": {
+        "paper": Recipe(dict(zip(_FC, (0.08, 0.09, 0.26), strict=True)), dict.fromkeys(_FC, 6), dict.fromkeys(_FC, 5)),
+        "further": Recipe(
+            dict(zip(_FC, (0.05, 0.08, 0.26), strict=True)), dict.fromkeys(_FC, 5), dict.fromkeys(_FC, 5)
+        ),
+    },
+    "lenet5": {
+        "paper": Recipe(
+            dict(zip(_LENET5, (0.66, 0.12, 0.08, 0.19), strict=True)),
+            dict(zip(_LENET5, (8, 8, 5, 5), strict=True)),
+            dict.fromkeys(_LENET5, 5),
+        ),
+        "further": Recipe(
+            dict(zip(_LENET5, (0.66, 0.12, 0.05, 0.19), strict=True)),
+            dict(zip(_LENET5, (6, 6, 5, 5), strict=True)),
+            dict.fromkeys(_LENET5, 5),
+        ),
+    },
+}
+"""By network, LeNet-300-100 ('fc') and LeNet-5: the paper's percentages and bits, and our own of smaller files."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """The paper's numbers for a network: sizes in KB, compression rates, errors in percent."""
+
+    dense_kb: float
+    coded_kb: float
+    pruned_rate: float
+    quantised_rate: float
+    coded_rate: float
+    dense_error: float
+    coded_error: float
+
+
+PUBLISHED: Mapping[str, Published] = {
+    "fc": Published(1070, 27, 12, 32, 40, 1.64, 1.58),
+    "lenet5": Published(1720, 44, 12, 33, 39, 0.80, 0.74),
+}
+"""Han et al. 2016, tables 1 to 3."""
+
+
+def kept_counts_of(recipe: Recipe, kernels: Kernels) -> dict[str, int]:
+    """How many weights of each layer the recipe keeps."""
+    return {layer: max(share(recipe.kept[layer], kernel.size), 1) for layer, kernel in sorted(kernels.items())}
+
+
+def largest_of_layers(params: Params, sparsity: float, seed: int) -> Masks:
+    """The largest |w| of each layer, all but floor(sparsity × its size): the masks of DSD's sparse phase.
+
+    Han et al. 2017 (arXiv 1607.04381), section 3.2.
+    """
+    kernels = kernels_of(params)
+    sizes = {layer: jnp.abs(jnp.asarray(kernel)) for layer, kernel in kernels.items()}
+    counts = {layer: size.size - share(sparsity, size.size) for layer, size in sizes.items()}
+    masks = keep_best_of_layers(derive_key(seed, Purpose.TIES), sizes, full_masks(kernels), counts)
+    return {layer: np.asarray(mask) for layer, mask in masks.items()}
+
+
+def pruned(params: Params, masks: Masks) -> Params:
+    """The parameters with dead weights at 0."""
+    kernels: Kernels = {
+        n: np.where(np.asarray(masks[n]), np.asarray(k), np.float32(0)) for n, k in kernels_of(params).items()
+    }
+    return with_kernels(params, kernels)

@@ -1,0 +1,33 @@
+"""What a compressed network is, in a word."""
+
+from dataclasses import dataclass
+
+from supermask.compression.quantisation import MOST_BITS
+from supermask.sparse_training.runs import RECIPE_NAMES, SparseRun
+
+
+@dataclass(frozen=True)
+class CompressionRun:
+    """A compressed network, but for its seed and protocol. The default is Deep Compression as published.
+
+    recipe: 'paper' for its percentages and bits, 'further' for smaller ones: see `RECIPES`.
+    bits: of every layer's shared values; 0 for the recipe's.
+    pruned: whether the network was pruned first, by the recipe; else every weight is kept.
+
+    Raises ValueError where a value is not allowed.
+    """
+
+    recipe: str = "paper"
+    bits: int = 0
+    pruned: bool = True
+
+    def __post_init__(self) -> None:
+        if self.recipe not in RECIPE_NAMES:
+            raise ValueError(f"recipe is {self.recipe!r}; allowed: {', '.join(RECIPE_NAMES)}")
+        if not 0 <= self.bits <= MOST_BITS:
+            raise ValueError(f"bits is {self.bits}; allowed: 0 to {MOST_BITS}")
+
+    @property
+    def source(self) -> SparseRun:
+        """The training that it compresses: of the dense network, or that which pruned it from there."""
+        return SparseRun("magnitude_pruning", distribution=self.recipe, start="trained") if self.pruned else SparseRun()

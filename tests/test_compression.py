@@ -1,0 +1,265 @@
+"""Deep Compression: shared values, coded bytes, a file that decodes to the same logits; and dense-sparse-dense."""
+
+import hashlib
+import json
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from supermask import networks
+from supermask.compression import coding, file
+from supermask.compression.coding import CodingError, Symbols
+from supermask.compression.dsd import DSDRun, dense_sparse_dense
+from supermask.compression.file import CompressedError, compress, decompress
+from supermask.compression.pruning import PUBLISHED, RECIPES, kept_counts_of, largest_of_layers, pruned
+from supermask.compression.quantisation import CentroidTrainer, expand, k_means, quantise
+from supermask.keys import Purpose, derive_key
+from supermask.masks import full_masks
+from supermask.networks import NETWORKS
+from supermask.sparse_training.runs import RECIPE_NAMES
+from supermask.training import Job, TrainingConfig, cross_entropy
+
+SHAPE = (8, 8, 1)
+BITS = {"hidden1": 3, "hidden2": 4, "output": 5}
+INDEX_BITS = {"hidden1": 5, "hidden2": 4, "output": 2}
+
+
+def same_bits(first, second) -> bool:
+    pairs = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
+    return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
+
+
+@pytest.fixture(scope="module")
+def sparse():
+    """FC on small images: a tenth of its weights, biases that are not 0."""
+    params = networks.initialise(NETWORKS["fc"], derive_key(0, Purpose.INITIAL_WEIGHTS), SHAPE)
+    masks = largest_of_layers(params, 0.9, 0)
+    random = np.random.default_rng(0)
+    for leaves in params.values():
+        leaves["bias"] = random.normal(size=leaves["bias"].shape).astype(np.float32)
+    return pruned(params, masks), masks
+
+
+@pytest.fixture(scope="module")
+def quantised(sparse):
+    return quantise(*sparse, BITS)
+
+
+@pytest.fixture(scope="module")
+def content(quantised):
+    return compress("fc", SHAPE, quantised, INDEX_BITS)[0]
+
+
+@given(hnp.arrays(np.float32, st.integers(1, 60), elements=st.floats(-10, 10, width=32)), st.integers(1, 5))
+def test_k_means_gives_every_weight_its_nearest_value(weights, bits):
+    centroids, codes = k_means(weights, 2**bits)
+    assert centroids.shape == (2**bits,)
+    assert (np.diff(centroids) >= 0).all()
+    distance = np.abs(weights[:, None].astype(np.float64) - centroids[None].astype(np.float64))
+    np.testing.assert_allclose(distance[np.arange(weights.size), codes], distance.min(axis=1), atol=1e-5)
+
+
+def test_k_means_finds_values_that_are_there_and_halves_the_linear_error():
+    random = np.random.default_rng(0)
+    few = random.choice(np.array([-2.0, -0.5, 1.6, 3.0], np.float32), 500)
+    centroids, codes = k_means(few, 4)
+    np.testing.assert_allclose(centroids[codes], few, atol=1e-6)
+    normal = random.normal(size=20_000).astype(np.float32)
+    centroids, codes = k_means(normal, 8)
+    step = np.ptp(normal) / 7
+    assert np.mean((centroids[codes] - normal) ** 2) < 0.5 * step**2 / 12
+    assert np.mean((centroids[codes] - normal) ** 2) == pytest.approx(
+        0.0345, abs=0.004
+    )  # Lloyd-Max for a normal, 3 bits
+
+
+def test_quantised_kernels_have_few_values_and_the_same_zeros(sparse, quantised):
+    params, masks = sparse
+    for layer, leaves in expand(quantised).items():
+        kernel = np.asarray(leaves["kernel"])
+        assert not kernel[~masks[layer]].any()
+        assert len(np.unique(kernel[masks[layer]])) <= 2 ** BITS[layer]
+        np.testing.assert_array_equal(leaves["bias"], params[layer]["bias"])
+    with pytest.raises(ValueError, match=r"bits\['hidden2'\] is 9; allowed: 1 to 8"):
+        quantise(*sparse, BITS | {"hidden2": 9})
+
+
+MASKS = hnp.arrays(bool, st.sampled_from([(1, 1), (7, 9), (40, 30)]), elements=st.sampled_from([False] * 9 + [True]))
+
+
+@given(MASKS, st.integers(1, 8), st.integers(0, 255))
+def test_relative_indices_are_lossless_whatever_the_gaps(mask, index_bits, seed):
+    codes = np.where(mask, np.random.default_rng(seed).integers(0, 256, mask.shape), 0).astype(np.uint8)
+    symbols = coding.to_symbols(mask, codes, index_bits)
+    assert symbols.gaps.max(initial=0) < 2**index_bits
+    back = coding.from_symbols(symbols, mask.shape)
+    np.testing.assert_array_equal(back[0], mask)
+    np.testing.assert_array_equal(back[1], codes)
+
+
+def test_a_long_gap_is_bridged_by_filler_zeros():
+    mask = np.zeros((1, 12), bool)
+    mask[0, [1, 11]] = True
+    symbols = coding.to_symbols(mask, np.full((1, 12), 6, np.uint8), 2)
+    assert symbols.gaps.tolist() == [1, 3, 3, 1]  # 1 dead, live; 4 dead, 4 dead, 1 dead, live
+    assert symbols.values.tolist() == [7, 0, 0, 7]
+    with pytest.raises(CodingError, match="indices reach weight 11 of a layer of 10"):
+        coding.from_symbols(symbols, (2, 5))
+
+
+@given(hnp.arrays(np.int32, st.integers(0, 300), elements=st.integers(0, 7)))
+def test_entropy_coding_is_lossless_and_near_the_entropy(stream):
+    counts = coding.frequencies(stream, 8)
+    coded = coding.encode(stream, counts)
+    np.testing.assert_array_equal(coding.decode(coded, counts), stream)
+    assert 8 * len(coded) <= coding.entropy_bits(counts) * stream.size * 1.01 + 96
+
+
+def test_the_file_decodes_to_the_same_logits(quantised, content):
+    name, again = decompress(content)
+    assert name == "fc"
+    assert same_bits(expand(again), expand(quantised))
+    images = jax.random.uniform(jax.random.key(0), (5, *SHAPE))
+    logits = [networks.logits(NETWORKS["fc"], expand(each), images) for each in (quantised, again)]
+    assert same_bits(*logits)
+
+
+def test_sizes_are_those_of_the_papers_stages(quantised, content):
+    _, sizes = compress("fc", SHAPE, quantised, INDEX_BITS)
+    weights, biases = 64 * 300 + 30_000 + 1000, 410
+    live = sum(int(mask.sum()) for mask in quantised.masks.values())
+    assert sizes.dense == 4 * (weights + biases)
+    assert sizes.coded == len(content)
+    assert sizes.dense > sizes.pruned > sizes.quantised > sizes.coded
+    assert sizes.pruned >= 4 * (live + biases) + live * 2 // 8
+    assert sizes.rate == sizes.dense / len(content)
+
+
+@given(st.data())
+def test_damaged_files_are_refused(content, data):
+    at = data.draw(st.integers(0, len(content) - 1))
+    kind = data.draw(st.sampled_from(["flip", "cut", "more"]))
+    if kind == "flip":
+        damaged = content[:at] + bytes([content[at] ^ data.draw(st.integers(1, 255))]) + content[at + 1 :]
+    else:
+        damaged = content[:at] if kind == "cut" else content + b"\0" * (at % 7 + 1)
+    with pytest.raises(CompressedError):
+        decompress(damaged)
+
+
+def forged(content: bytes, change) -> bytes:
+    """A file with another header and a right digest: what only malice makes."""
+    magic, version, length = file._FIXED.unpack_from(content)
+    end = file._FIXED.size + length
+    header = json.loads(content[file._FIXED.size : end])
+    change(header)
+    text = json.dumps(header).encode()
+    body = file._FIXED.pack(magic, version, len(text)) + text + content[end:-32]
+    return body + hashlib.sha256(body).digest()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda header: header.update(network="fc99"), "network is 'fc99'"),
+        (lambda header: header.update(image_shape=[10**9, 10**9, 1]), "image_shape is"),
+        (lambda header: header.update(extra=1), "fields"),
+        (lambda header: header["layers"].pop(), "has 2 layers"),
+        (lambda header: header["layers"][0][0].append(1), "lists of counts"),
+        (lambda header: header["layers"][0][0].__setitem__(0, 2**30), "symbols"),
+        (lambda header: header["layers"][0].__setitem__(2, 10**9), "are left"),
+        (lambda header: header["layers"][0][0].reverse(), "inconsistent"),
+    ],
+)
+def test_forged_headers_are_refused_before_anything_is_allocated(content, change, message):
+    with pytest.raises(CompressedError, match=message):
+        decompress(forged(content, change))
+
+
+def test_foreign_files_and_kernels_are_refused(content, quantised):
+    with pytest.raises(CompressedError, match="not a compressed network"):
+        decompress(b"PK" + content[2:])
+    with pytest.raises(CompressedError, match="too short"):
+        decompress(content[:20])
+    with pytest.raises(ValueError, match="does not have the kernels of fc"):
+        compress("fc", (28, 28, 1), quantised, INDEX_BITS)
+    with pytest.raises(ValueError, match="network is 'fc0'"):
+        compress("fc0", SHAPE, quantised, INDEX_BITS)
+    with pytest.raises(ValueError, match="index_bits is 9"):
+        coding.to_symbols(np.ones((2, 2), bool), np.zeros((2, 2), np.uint8), 9)
+
+
+def test_streams_of_one_symbol_take_no_bytes():
+    assert coding.encode(np.zeros(50, np.int32), [50, 0]) == b""
+    assert coding.decode(b"", [0, 3]).tolist() == [1, 1, 1]
+    with pytest.raises(CodingError, match="whole words"):
+        coding.decode(b"abc", [1, 1])
+    assert coding.from_symbols(Symbols(np.zeros(0, np.int32), np.zeros(0, np.int32)), (2, 2))[0].sum() == 0
+
+
+def test_recipes_and_published_numbers_are_of_the_same_networks():
+    assert set(RECIPES) == set(PUBLISHED)
+    for name, recipes in RECIPES.items():
+        params = networks.initialise(NETWORKS[name], derive_key(0, Purpose.INITIAL_WEIGHTS), (28, 28, 1))
+        kernels = networks.kernels_of(params)
+        assert set(recipes) == set(RECIPE_NAMES)
+        for recipe in recipes.values():
+            assert set(recipe.kept) == set(recipe.bits) == set(recipe.index_bits) == set(kernels)
+        kept = sum(kept_counts_of(recipes["paper"], kernels).values()) / sum(kernel.size for kernel in kernels.values())
+        assert kept == pytest.approx(0.08, abs=0.005), "the paper: 8% of each network's weights"
+
+
+def test_tuning_moves_shared_values_and_nothing_else(trainer, small_network):
+    """A trained network at one bit loses much; tuning brings much of it back, with the codes as they were."""
+    params = networks.initialise(small_network, derive_key(0, Purpose.INITIAL_WEIGHTS), SHAPE)
+    trained = trainer.train([Job(params, full_masks(networks.kernels_of(params)), 0)])[0].params
+    masks = largest_of_layers(trained, 0.3, 0)
+    coarse = quantise(trained, masks, dict.fromkeys(masks, 1))
+    config = TrainingConfig(200, 1e-3)
+    tuner = CentroidTrainer(small_network, trainer.data, config, trainer.placement)
+    tuned, again = tuner.train([coarse, coarse], [0, 0])
+    assert same_bits(tuned, again)
+    assert same_bits((tuned.codes, tuned.masks), (coarse.codes, coarse.masks))
+    assert {values.size for values in tuned.codebooks.values()} == {2}, "what filled them up is gone"
+    before, after = trainer.evaluate([jax.tree.map(np.asarray, expand(each)) for each in (coarse, tuned)])
+    assert after.loss < before.loss
+    assert after.accuracy > before.accuracy - 0.01
+
+
+def test_a_centroids_gradient_is_the_sum_of_its_weights_gradients(small_network, digits):
+    params = networks.initialise(small_network, derive_key(0, Purpose.INITIAL_WEIGHTS), SHAPE)
+    coarse = quantise(params, full_masks(networks.kernels_of(params)), dict.fromkeys(params, 2))
+    images = jnp.asarray(digits.train.images[:60], jnp.float32) / digits.maximum
+    labels = jnp.asarray(digits.train.labels[:60])
+    of_values = jax.grad(
+        lambda books: cross_entropy(small_network, expand(coarse._replace(codebooks=books)), images, labels)
+    )(coarse.codebooks)
+    of_weights = jax.grad(lambda p: cross_entropy(small_network, p, images, labels))(expand(coarse))
+    for layer, codes in coarse.codes.items():
+        sums = np.bincount(codes.ravel(), np.asarray(of_weights[layer]["kernel"]).ravel(), minlength=4)
+        np.testing.assert_allclose(of_values[layer], sums, rtol=1e-3, atol=1e-6)
+
+
+def test_dense_sparse_dense_prunes_in_between_and_the_control_does_not(trainer):
+    short = replace(trainer, config=replace(trainer.config, steps=100))
+    params = networks.initialise(trainer.network, derive_key(0, Purpose.INITIAL_WEIGHTS), SHAPE)
+    phases = dense_sparse_dense(short, [params], [0], [0.0, 0.4])
+    control, pruned_run = phases[0.0, 0], phases[0.4, 0]
+    assert same_bits(control.dense.params, pruned_run.dense.params), "the first phase is shared"
+    for layer, kernel in networks.kernels_of(pruned_run.sparse.params).items():
+        first = np.abs(control.dense.params[layer]["kernel"])
+        dead = np.asarray(kernel) == 0
+        assert dead.sum() == int(0.4 * first.size)
+        assert first[dead].max() <= first[~dead].min(), "the smallest of the dense phase"
+        last = np.asarray(pruned_run.last.params[layer]["kernel"])
+        assert np.count_nonzero(last[dead]) > 0, "pruned weights come back"
+    assert not any((np.asarray(k) == 0).any() for k in networks.kernels_of(control.sparse.params).values())
+    assert pruned_run.last.evaluated_at.tolist() == [200, 300], "batches go on from phase to phase"
+    with pytest.raises(ValueError, match="sparsity is 1"):
+        DSDRun(1)
