@@ -49,6 +49,10 @@ class CatalogueEntry(Protocol):
     def networks(self) -> tuple[str, ...]:
         """The networks the papers show it for."""
 
+    @property
+    def only(self) -> tuple[str, ...]:
+        """The networks that it can be made for; empty for all."""
+
     def load(self) -> "Figure":
         """The figure."""
 
@@ -287,11 +291,12 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("figures", nargs="*", metavar="FIGURE", help="figures (default: all)")
     add("--protocol", default="quick", metavar="NAME", help="quick (default), short or paper: see docs/protocols.md")
-    add("--network", default="fc", metavar="NAME", help="fc (default), conv2, conv4 or conv6")
+    add("--network", default="fc", metavar="NAME", help="fc (default), conv2, conv4, conv6 or lenet5")
     add("--seeds", type=int, metavar="N", help="seeds 0 to N-1 (default: the protocol's)")
     add("--rounds", type=int, metavar="N", help="rounds of pruning (default: the protocol's)")
     add("--epochs", type=float, metavar="N", help="epochs a round (default: the protocol's)")
     add("--mask-epochs", type=float, metavar="N", help="epochs that masks are learned for (default: the protocol's)")
+    add("--sparse-epochs", type=float, metavar="N", help="epochs of sparse training (default: the protocol's)")
     add("--rates", metavar="KIND=F,...", help="fractions pruned a round, such as dense=0.2,output=0.1")
     add(
         "--criteria", nargs="+", metavar="NAME", help="mask criteria of figures that compare them (default: each's own)"
@@ -450,7 +455,11 @@ def _results(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
     """What was asked for, checked."""
-    names = [choose("figure", name, catalogue) for name in options.figures] or list(catalogue)
+    names = [choose("figure", name, catalogue) for name in options.figures]
+    for name in names:
+        if (only := catalogue[name].only) and options.network not in only:
+            raise UsageError(f"figure {name} is made for {' and '.join(only)} alone; network is {options.network!r}")
+    names = names or [name for name, entry in catalogue.items() if not entry.only or options.network in entry.only]
     from analysis.protocols import Changes, parse_rates, protocol
     from analysis.reproduce import Request
     from supermask.criteria import CRITERIA
@@ -461,7 +470,15 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
     if options.dataset is not None:
         choose("dataset", options.dataset, DATASETS)
     rates = None if options.rates is None else parse_rates(options.rates)
-    changes = Changes(options.dataset, options.seeds, options.rounds, options.epochs, rates, options.mask_epochs)
+    changes = Changes(
+        options.dataset,
+        options.seeds,
+        options.rounds,
+        options.epochs,
+        rates,
+        options.mask_epochs,
+        options.sparse_epochs,
+    )
     figures = {name: catalogue[name].load() for name in names}
     labels = [label for figure in figures.values() if figure.compares != "criterion" for label in figure.names]
     for name in options.show or ():
@@ -481,7 +498,7 @@ def _said(options: argparse.Namespace) -> str:
     """The options that name the experiment, as on a command line; without folders, which are the user's own."""
     words = [] if options.protocol == "quick" else ["--protocol", options.protocol]
     words += [] if options.network == "fc" else ["--network", options.network]
-    for name in ("seeds", "rounds", "epochs", "mask-epochs", "rates", "dataset"):
+    for name in ("seeds", "rounds", "epochs", "mask-epochs", "sparse-epochs", "rates", "dataset"):
         value = getattr(options, name.replace("-", "_"))
         words += [] if value is None else [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
     words += ["--criteria", *options.criteria] if options.criteria else []

@@ -46,16 +46,19 @@ class Figure:
 
 
 def caption(experiment: Experiment, figure: Figure | None = None) -> str:
-    """What every picture says of itself: data set, protocol, seeds, version; of learned masks, for how long."""
+    """What every picture says of itself: data set, protocol, seeds, version, and how long what it shows was trained."""
     protocol = experiment.protocol
     commit = provenance()["commit"]
     version = f"supermask {supermask.__version__}" + (f" ({commit[:7]})" if commit else "")
-    learns = figure is not None and figure.study(figure.names).learned
+    study = Study() if figure is None else figure.study(figure.names)
+    lengths = [f"{protocol.epochs:g} epochs a round, {protocol.rounds} rounds"]
+    if study.learned:
+        lengths.append(f"masks learned for {protocol.masks.epochs:g} epochs")
+    if study.sparse or study.dsd:
+        lengths = [f"{protocol.sparse.epochs:g} epochs{' a phase' if study.dsd else ''}"]
     return (
         f"{protocol.network.upper()} on {DATASETS[protocol.dataset].title} · protocol {protocol.label}: "
-        f"{protocol.epochs:g} epochs a round, {protocol.rounds} rounds · "
-        f"{f'masks learned for {protocol.masks.epochs:g} epochs · ' if learns else ''}"
-        f"{protocol.seeds} seed{'s' * (protocol.seeds != 1)} · {version}"
+        f"{' · '.join(lengths)} · {protocol.seeds} seed{'s' * (protocol.seeds != 1)} · {version}"
     )
 
 

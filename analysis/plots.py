@@ -91,7 +91,22 @@ SUPERMASK_STYLES: Mapping[str, Style] = {
 }
 """Learned and heuristic supermasks."""
 
-STYLES: Mapping[str, Style] = {**CRITERION_STYLES, **TREATMENT_STYLES, **SUPERMASK_STYLES}
+SPARSE_STYLES: Mapping[str, Style] = {
+    "gradual pruning": Style(BLACK, "o"),
+    "DNW": Style(RED, "D"),
+    "RigL": Style(BLUE, "s"),
+    "sparse momentum": Style(SKY, "P"),
+    "DSR": Style(GREEN, "^"),
+    "SET": Style(PURPLE, "v"),
+    "static": Style(GREY, "x", "--"),
+    "small dense": Style(ORANGE, "h", ":"),
+    "DSR's structure, initial weights": Style(GREEN, "^", ":"),
+    "DSR's structure, fresh weights": Style(GREEN, "<", ":"),
+    "DNW's structure, initial weights": Style(RED, "D", ":"),
+}
+"""Ways to a sparse network; what a structure is worth without the way to it is dotted."""
+
+STYLES: Mapping[str, Style] = {**CRITERION_STYLES, **TREATMENT_STYLES, **SUPERMASK_STYLES, **SPARSE_STYLES}
 
 
 def style_of(name: str) -> Style:

@@ -29,6 +29,17 @@ class MaskProtocol:
 
 
 @dataclass(frozen=True)
+class SparseProtocol:
+    """How sparse networks are trained from the start: Adam, its rate falling to 0 along half a cosine.
+
+    No paper's own: all methods alike, for long enough to compare them; the rate was chosen on validation data.
+    """
+
+    epochs: float = 20
+    learning_rate: float = 2.5e-3
+
+
+@dataclass(frozen=True)
 class Protocol:
     """One network's training and pruning, fully resolved. Rates are fractions of live weights a round.
 
@@ -46,6 +57,7 @@ class Protocol:
     batch_size: int = 60
     evaluate_every: int = 100
     masks: MaskProtocol = MaskProtocol()
+    sparse: SparseProtocol = SparseProtocol()
     changed: tuple[str, ...] = ()
 
     @property
@@ -59,6 +71,8 @@ PAPER: Mapping[str, Protocol] = {
     "conv2": Protocol("paper", "conv2", "cifar10", 27, 24, 5, 2e-4, Rates(conv=0.10, dense=0.20, output=0.10)),
     "conv4": Protocol("paper", "conv4", "cifar10", 34, 24, 5, 3e-4, Rates(conv=0.10, dense=0.20, output=0.10)),
     "conv6": Protocol("paper", "conv6", "cifar10", 40, 24, 5, 3e-4, Rates(conv=0.15, dense=0.20, output=0.10)),
+    # Deep Compression's network; the protocol is FC's, for want of one of the pruning papers'.
+    "lenet5": Protocol("paper", "lenet5", "mnist", 55, 24, 5, 1.2e-3, Rates(conv=0.10, dense=0.20, output=0.10)),
 }
 
 
@@ -72,15 +86,16 @@ class Changes:
     epochs: float | None = None
     rates: Mapping[str, float] | None = None
     mask_epochs: float | None = None
+    sparse_epochs: float | None = None
 
 
 def protocol(name: str, network: str = "fc", changes: Changes | None = None) -> Protocol:
     """The protocol of that name for a network, with changes.
 
     quick: embedded digits, 10 epochs a round, 12 rounds of twice the paper's rate, 3 seeds; masks learned by
-        Adam for 60 epochs. For a first look.
+        Adam for 60 epochs, sparse training for 10. For a first look.
     short: the paper's data, rates and 24 rounds, but 3 epochs a round; masks learned by Adam for 100 epochs. 5 seeds.
-    paper: the paper's epochs as well; for masks SGD and 2,000.
+    paper: the paper's epochs as well; for masks SGD and 2,000. Sparse training takes 20 epochs in both.
 
     Raises UsageError, with what is allowed, for an unknown name or an impossible value.
     """
@@ -99,6 +114,7 @@ def protocol(name: str, network: str = "fc", changes: Changes | None = None) -> 
             seeds=3,
             rates=_two_rounds_in_one(base.rates),
             masks=replace(_FAST_MASKS, epochs=60, learning_rate=0.2, evaluate_every=84),
+            sparse=SparseProtocol(epochs=10),
         )
     return _change(base, changes or Changes())
 
@@ -135,9 +151,13 @@ def _change(base: Protocol, changes: Changes) -> Protocol:
     if changes.mask_epochs is not None:
         at_least("mask-epochs", changes.mask_epochs, 0)
         changed = replace(changed, masks=replace(changed.masks, epochs=changes.mask_epochs))
+    if changes.sparse_epochs is not None:
+        at_least("sparse-epochs", changes.sparse_epochs, 0)
+        changed = replace(changed, sparse=replace(changed.sparse, epochs=changes.sparse_epochs))
     fields = ("dataset", "epochs", "rounds", "seeds", "rates")
     differing = [field for field in fields if getattr(changed, field) != getattr(base, field)]
     differing += ["mask-epochs"] if changed.masks != base.masks else []
+    differing += ["sparse-epochs"] if changed.sparse != base.sparse else []
     return replace(changed, changed=tuple(differing))
 
 

@@ -30,6 +30,10 @@ METHOD = (
 )
 
 
+PLAIN_UNITS = {"distance": "", "compression": " times", "exchanged": " times"}
+"""Units of metrics that are no fractions."""
+
+
 @dataclass(frozen=True)
 class Section:
     """One figure of the report. `missing` counts results that are not stored; the rest is empty then."""
@@ -123,8 +127,8 @@ def _comparable(first: Mapping[str, str | float], second: Mapping[str, str | flo
 def _claim_row(judgement: Judgement) -> dict[str, str]:
     claim = judgement.claim
     scale, unit = (1, " steps") if claim.metric.endswith("_step") else (100, " points")
-    if claim.metric == "distance":
-        scale, unit = 1, ""
+    if claim.metric in PLAIN_UNITS:
+        scale, unit = 1, PLAIN_UNITS[claim.metric]
     low, high = judgement.interval
     digits = 4 if claim.metric == "distance" else 1
     effect = f"{scale * judgement.effect:+.{digits}f}{unit} [{scale * low:+.{digits}f}, {scale * high:+.{digits}f}]"

@@ -7,11 +7,12 @@ import pandas as pd
 
 from analysis.arrays import decode_logits, decode_round, decode_round_zero
 from analysis.store import Store
-from analysis.studies import Experiment, Study, identity
+from analysis.studies import Description, Experiment, Study, identity
 from supermask.learned_masks import LearnedMask, kept_by_layer, rounded_masks
 from supermask.lottery import Treatment
 from supermask.masks import Masks
 from supermask.networks import Kernels, Params, kernels_of
+from supermask.sparse_training.runs import SparseRun
 
 UNPRUNED = "unpruned"
 """What stands for the treatment of round 0, which has none."""
@@ -67,6 +68,23 @@ class Results:
     def learned_arrays(self, learned: LearnedMask, seed: int) -> dict[str, np.ndarray]:
         """Logits and curves of a learned mask."""
         return self.store.arrays(identity(self.experiment.describe_learned(learned, seed)))
+
+    def sparse_trainings(self) -> pd.DataFrame:
+        """One row a sparse training: the run's fields, seed, and metrics."""
+        rows = [
+            asdict(run) | {"seed": seed} | self.store.metrics(identity(self.experiment.describe_sparse(run, seed)))
+            for run in self.study.sparse
+            for seed in self.experiment.seeds
+        ]
+        return self.labelled(pd.DataFrame(rows))
+
+    def metrics_of(self, description: Description) -> dict[str, float]:
+        """Metrics of any result of the experiment."""
+        return self.store.metrics(identity(description))
+
+    def sparse_arrays(self, run: SparseRun, seed: int) -> dict[str, np.ndarray]:
+        """Structures, curves and weights of a sparse training: see `analysis.sparse_runs`."""
+        return self.store.arrays(identity(self.experiment.describe_sparse(run, seed)))
 
     def unpruned_weights(self, seed: int) -> tuple[Params, Params]:
         """Initial and final parameters of round 0, read once: every later round is decoded against them."""

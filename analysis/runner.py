@@ -11,8 +11,11 @@ import jax
 
 from analysis.arrays import decode_round, decode_round_zero, encode
 from analysis.checkpoints import FolderCheckpoints
+from analysis.compression_runs import run_compression, run_dsd
 from analysis.learned_runs import run_learned
+from analysis.metrics import training_metrics
 from analysis.provenance import provenance
+from analysis.sparse_runs import run_sparse
 from analysis.store import Result, Store
 from analysis.studies import Experiment, Study, Untrained, identity
 from analysis.work import Done, Watcher
@@ -23,7 +26,7 @@ from supermask.masks import Masks, full_masks, kept_counts, rank_layers
 from supermask.networks import NETWORKS, Kernels, Params, kernels_of, layer_kinds, parameter_count
 from supermask.population import place
 from supermask.supermasks import masked_networks
-from supermask.training import Checkpoints, Scores, Trained, Trainer
+from supermask.training import Checkpoints, Scores, Trainer
 
 
 def make_trainer(experiment: Experiment, networks: int, checkpoints: Checkpoints | None = None) -> Trainer:
@@ -50,6 +53,9 @@ def run(experiment: Experiment, study: Study, store: Store, watch: Watcher = lam
     for seed in experiment.seeds:
         _run_untrained(experiment, study.untrained, seed, store, trainer, memory, watch)
     run_learned(experiment, study.learned, store, watch, checkpoints)
+    run_sparse(experiment, study.sparse, store, watch)
+    run_dsd(experiment, study.dsd, store, watch)
+    run_compression(experiment, study.compressed, store, watch)
     checkpoints.clear()
 
 
@@ -101,21 +107,6 @@ class StoredRounds:
 
     def _id(self, treatment: Treatment | None, seed: int, round_: int) -> str:
         return identity(self._experiment.describe_training(treatment, seed, round_))
-
-
-def training_metrics(trained: Trained) -> dict[str, float]:
-    """The metrics of a training: accuracies are fractions, losses nats, early_stop_step the papers' early stopping."""
-    return {
-        "test_accuracy": float(trained.test_at_early_stop.accuracy),
-        "test_loss": float(trained.test_at_early_stop.loss),
-        "test_accuracy_at_end": float(trained.test_at_end.accuracy),
-        "test_loss_at_end": float(trained.test_at_end.loss),
-        "early_stop_step": float(trained.early_stop),
-        "validation_accuracy": float(trained.validation_at_early_stop.accuracy),
-        "validation_loss": float(trained.validation_at_early_stop.loss),
-        "validation_accuracy_at_end": float(trained.validation_at_end.accuracy),
-        "validation_loss_at_end": float(trained.validation_at_end.loss),
-    }
 
 
 _rank_layers = jax.jit(rank_layers)

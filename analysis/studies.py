@@ -8,16 +8,22 @@ left out of the treatment, so that a new kind of choice leaves old results their
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from analysis.errors import choose
 from analysis.protocols import Protocol
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
+from supermask.compression.dsd import LAST_RATE, DSDRun
+from supermask.compression.pruning import RECIPES
+from supermask.compression.runs import CompressionRun
 from supermask.criteria import CRITERIA
 from supermask.datasets import Dataset
 from supermask.learned_masks import EVALUATION_SAMPLES, LearnedMask
 from supermask.lottery import Treatment
 from supermask.networks import NETWORKS
+from supermask.sparse_training import METHODS
+from supermask.sparse_training.runs import RECIPE_NAMES, SMALL_DENSE, SparseRun
 from supermask.supermasks import WEIGHTS
 from supermask.training import TrainingConfig, steps_of
 
@@ -27,7 +33,14 @@ REVISION = 1
 """Raised whenever a change of code changes results, so that old and new are not taken for one another."""
 
 
-KINDS = {"training": "trainings", "untrained": "masks on untrained networks", "learned_mask": "learned masks"}
+KINDS = {
+    "training": "trainings",
+    "untrained": "masks on untrained networks",
+    "learned_mask": "learned masks",
+    "sparse_training": "sparse trainings",
+    "dsd": "dense-sparse-dense trainings",
+    "compression": "compressed networks",
+}
 """The kinds of results, and what several of them are called."""
 
 MASK_OPTIMISERS = {"sgd": "sgd, momentum 0.9", "adam": "adam, cosine to 0"}
@@ -49,6 +62,9 @@ class Study:
     treatments: tuple[Treatment, ...] = ()
     untrained: tuple[Untrained, ...] = ()
     learned: tuple[LearnedMask, ...] = ()
+    sparse: tuple[SparseRun, ...] = ()
+    dsd: tuple[DSDRun, ...] = ()
+    compressed: tuple[CompressionRun, ...] = ()
 
     def __or__(self, other: "Study") -> "Study":
         """Both studies, with what they share once."""
@@ -56,6 +72,9 @@ class Study:
             tuple(dict.fromkeys(self.treatments + other.treatments)),
             tuple(dict.fromkeys(self.untrained + other.untrained)),
             tuple(dict.fromkeys(self.learned + other.learned)),
+            tuple(dict.fromkeys(self.sparse + other.sparse)),
+            tuple(dict.fromkeys(self.dsd + other.dsd)),
+            tuple(dict.fromkeys(self.compressed + other.compressed)),
         )
 
 
@@ -92,6 +111,17 @@ class Experiment:
             evaluate_every=masks.evaluate_every,
         )
 
+    @property
+    def sparse_training(self) -> TrainingConfig:
+        """How sparse networks are trained; epochs become steps of this data set."""
+        protocol = self.protocol
+        return TrainingConfig(
+            steps=steps_of(protocol.sparse.epochs, len(self.data.train), protocol.batch_size),
+            learning_rate=protocol.sparse.learning_rate,
+            batch_size=protocol.batch_size,
+            evaluate_every=protocol.evaluate_every,
+        )
+
     def describe_training(self, treatment: Treatment | None, seed: int, round_: int) -> Description:
         """The description of one round of one run; round 0 has no treatment."""
         description = self._base("training", seed) | {"round": round_}
@@ -111,6 +141,41 @@ class Experiment:
         name = self.protocol.masks.optimiser
         return self._base("learned_mask", seed, self.mask_training(learned.method), MASK_OPTIMISERS[name]) | own
 
+    def describe_sparse(self, run: SparseRun, seed: int) -> Description:
+        """The description of a sparse training, its method's choices in full: another choice, another result."""
+        own: dict[str, Any] = {"sparse": _without_defaults(run)}
+        method = run.structure or run.method
+        if method != SMALL_DENSE and (choices := asdict(METHODS[method].config())):
+            own["choices"] = choices
+        if run.distribution in RECIPE_NAMES:
+            own["kept"] = dict(RECIPES[self.protocol.network][run.distribution].kept)
+        return self._base("sparse_training", seed, self.sparse_training, "adam, cosine") | own
+
+    @property
+    def dsd_training(self) -> TrainingConfig:
+        """How a phase of dense-sparse-dense is trained, but for the last one's rate: as long as a sparse training."""
+        return replace(self.sparse_training, learning_rate=self.protocol.learning_rate)
+
+    def describe_dsd(self, run: DSDRun, seed: int) -> Description:
+        """The description of a dense-sparse-dense training; `steps` are those of a phase."""
+        return self._base("dsd", seed, self.dsd_training) | {"dsd": {"sparsity": run.sparsity, "last_rate": LAST_RATE}}
+
+    @property
+    def centroid_training(self) -> TrainingConfig:
+        """How shared values are tuned: a tenth as long as sparse training, at a tenth of the rounds' rate."""
+        config = self.sparse_training
+        return replace(config, steps=config.steps // 10, learning_rate=0.1 * self.protocol.learning_rate)
+
+    def describe_compression(self, run: CompressionRun, seed: int) -> Description:
+        """The description of a compressed network: what it was trained like, and how it is coded."""
+        recipe = RECIPES[choose("network for Deep Compression", self.protocol.network, RECIPES)][run.recipe]
+        own = {
+            "bits": dict.fromkeys(recipe.bits, run.bits) if run.bits else dict(recipe.bits),
+            "index_bits": dict(recipe.index_bits),
+            "trained": self.describe_sparse(run.source, seed),
+        }
+        return self._base("compression", seed, self.centroid_training) | {"compression": own}
+
     def descriptions(self, study: Study) -> Iterator[Description]:
         """Of everything that the study needs."""
         for seed in self.seeds:
@@ -123,6 +188,12 @@ class Experiment:
                     yield self.describe_untrained(untrained, seed, level)
             for learned in study.learned:
                 yield self.describe_learned(learned, seed)
+            for run in study.sparse:
+                yield self.describe_sparse(run, seed)
+            for dsd in study.dsd:
+                yield self.describe_dsd(dsd, seed)
+            for compressed in study.compressed:
+                yield self.describe_compression(compressed, seed)
 
     def work_of(self, description: Description) -> float:
         """What a result costs, in steps of one network at the protocol's batch size: for progress and estimates."""
@@ -130,13 +201,15 @@ class Experiment:
             return len(self.data.test) / (3 * self.protocol.batch_size)  # a step costs three forward passes
         if description["kind"] == "learned_mask":
             return description["steps"] * description["batch_size"] / self.protocol.batch_size
+        if description["kind"] == "dsd":
+            return 3 * description["steps"]
         return description["steps"] - description.get("treatment", {}).get("rewind_step", 0)
 
     @property
     def _rates(self) -> dict[str, float]:
         """The rates of the layer kinds that the network has."""
         rates = self.protocol.rates
-        convolutional = {"conv": rates.conv} if NETWORKS[self.protocol.network].conv_pairs else {}
+        convolutional = {"conv": rates.conv} if NETWORKS[self.protocol.network].convolutional else {}
         return convolutional | {"dense": rates.dense, "output": rates.output}
 
     def _base(
@@ -172,5 +245,5 @@ def _plugins(*names: str) -> dict[str, dict[str, str]]:
     return {"plugins": own} if own else {}
 
 
-def _without_defaults(choice: Treatment | LearnedMask) -> dict[str, Any]:
+def _without_defaults(choice: Treatment | LearnedMask | SparseRun) -> dict[str, Any]:
     return {f.name: getattr(choice, f.name) for f in fields(choice) if getattr(choice, f.name) != f.default}

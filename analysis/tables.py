@@ -15,16 +15,29 @@ from analysis.results import UNPRUNED
 from analysis.store import Store, StoredResult
 from supermask.learned_masks import LearnedMask
 from supermask.lottery import Treatment
+from supermask.sparse_training.runs import SparseRun
 
 COLUMNS = (
     *("id", "kind", "dataset", "data_digest", "network", "optimiser", "learning_rate", "batch_size", "steps"),
     *("evaluate_every", "criterion", "kept", "pruned", "schedule", "ranking", "rewind_step", "weights"),
-    *("rescaled", "method", "start", "kept_fraction"),
+    *("rescaled", "method", "start", "kept_fraction", "density", "distribution", "structure", "sparsity", "bits"),
     *("rate_conv", "rate_dense", "rate_output", "plugins", "seed", "round", "metric", "value"),
     *("seconds", "stored_at", "supermask", "commit", "python", "jax", "jaxlib", "flax", "optax", "numpy"),
     *("backend", "device", "devices", "machine", "revision"),
 )
-STRUCTURED = ("treatment", "rates", "level", "plugins", "mask", "samples")
+STRUCTURED = (
+    "treatment",
+    "rates",
+    "level",
+    "plugins",
+    "mask",
+    "samples",
+    "sparse",
+    "choices",
+    "kept",
+    "dsd",
+    "compression",
+)
 """Parts of a description that have columns of their own, or none."""
 
 
@@ -62,6 +75,12 @@ def _rows(result: StoredResult) -> list[dict[str, Any]]:
     elif description["kind"] == "learned_mask":
         mask = asdict(LearnedMask()) | description["mask"]
         columns |= mask | {"kept": None, "kept_fraction": mask["kept"] if mask["method"] == "edge_popup" else None}
+    elif description["kind"] == "sparse_training":
+        columns |= asdict(SparseRun()) | description["sparse"]
+    elif description["kind"] == "dsd":
+        columns |= {"sparsity": description["dsd"]["sparsity"]}
+    elif description["kind"] == "compression":
+        columns |= {"bits": " ".join(f"{n}={bits}" for n, bits in sorted(description["compression"]["bits"].items()))}
     elif "treatment" in description:
         columns |= asdict(Treatment()) | description["treatment"]
     else:

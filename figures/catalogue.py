@@ -11,12 +11,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """A figure by name: where it is, what of the papers it reproduces, and the networks that they show it for."""
+    """A figure by name: where it is, what of the papers it reproduces, and the networks that they show it for.
+
+    `only`: the networks that it can be made for at all, where that is not every network.
+    """
 
     module: str
     paper: str
     title: str
     networks: tuple[str, ...] = ("fc", "conv2", "conv4", "conv6")
+    only: tuple[str, ...] = ()
 
     def load(self) -> "Figure":
         """The figure itself."""
@@ -65,4 +69,24 @@ CATALOGUE: Mapping[str, Entry] = {
         "figures.lottery_tickets", "Frankle & Carbin 2019, figures 3 and 4", "accuracy and learning speed of tickets"
     ),
     "mask-agreement": Entry("figures.mask_agreement", "no figure of the paper", "how alike masks are, against chance"),
+    "sparse-training": Entry(
+        "figures.sparse_training",
+        "Mostafa & Wang 2019; Wortsman et al. 2019; Evci et al. 2020; others",
+        "networks that are sparse from the first step",
+        ("fc",),
+        only=("fc",),
+    ),
+    "structure-over-time": Entry(
+        "figures.structure_over_time", "Mostafa & Wang 2019", "what sparse training moves, and where to", ("fc",)
+    ),
+    "dsd": Entry(
+        "figures.dsd", "Han et al. 2017", "dense-sparse-dense training against as much dense training", ("fc",)
+    ),
+    "deep-compression": Entry(
+        "figures.deep_compression",
+        "Han et al. 2016, tables 1 to 5",
+        "a network as a small file",
+        ("fc", "lenet5"),
+        ("fc", "lenet5"),
+    ),
 }

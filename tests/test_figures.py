@@ -23,15 +23,32 @@ SHOWN = ("large_final", "small_final", "magnitude_increase", "random", "large_fi
 RATES = {"dense": 0.8, "output": 0.5}
 
 
+SOME = {
+    "sparse-training": ("DSR", "SET", "static", "DSR's structure, fresh weights"),
+    "structure-over-time": ("DSR", "SET"),
+    "deep-compression": ("the paper's percentages and bits", "pruned, 4 bits", "not pruned, 4 bits"),
+    "dsd": ("dense throughout", "50% pruned"),
+}
+"""Of figures that would compile a program for every line."""
+
+
 def shown(figure):
     """What a figure is asked to show here: a few criteria, or its own treatments."""
+    if figure.name in SOME:
+        return SOME[figure.name]
     return SHOWN if figure.compares == "criterion" else figure.names
 
 
 @pytest.fixture(scope="module")
 def experiment(digits):
     changes = Changes(
-        dataset="digits", epochs=5, rounds=2, seeds=3, rates={"dense": 0.8, "output": 0.5}, mask_epochs=40
+        dataset="digits",
+        epochs=5,
+        rounds=2,
+        seeds=3,
+        rates={"dense": 0.8, "output": 0.5},
+        mask_epochs=40,
+        sparse_epochs=4,
     )
     return Experiment(protocol("quick", changes=changes), digits)
 
@@ -69,10 +86,13 @@ def test_the_csv_redraws_the_picture_exactly(name, tables, experiment, tmp_path)
 def test_every_picture_states_where_it_comes_from(name, tables, experiment, tmp_path):
     text = write(CATALOGUE[name].load(), tables[name], experiment, tmp_path)[1].read_text()
     said = caption(experiment, CATALOGUE[name].load())
-    assert "protocol quick (changed: dataset, epochs, rounds, rates, mask-epochs)" in said
+    assert "protocol quick (changed: dataset, epochs, rounds, rates, mask-epochs, sparse-epochs)" in said
     learned = name in ("learned-supermasks", "supermask-table", "learned-masks-seen")
     assert ("masks learned for 40 epochs" in said) == learned
-    for part in ("FC on", "5 epochs a round", "2 rounds", "3 seeds", "supermask 0."):
+    lengths = {"dsd": ("4 epochs a phase",)} | dict.fromkeys(
+        ("sparse-training", "structure-over-time", "deep-compression"), (": 4 epochs ·",)
+    )
+    for part in ("FC on", *lengths.get(name, ("5 epochs a round", "2 rounds")), "3 seeds", "supermask 0."):
         assert part in said
     assert all(part in text for part in said.split(" · "))
 
@@ -81,7 +101,7 @@ def test_every_picture_states_where_it_comes_from(name, tables, experiment, tmp_
 def test_every_summary_has_numbers_for_what_is_shown(name, tables):
     figure = CATALOGUE[name].load()
     summary = figure.summarise(tables[name])
-    if name not in ("weight-movement", "mask-agreement", "learned-supermasks"):
+    if name not in ("weight-movement", "mask-agreement", "learned-supermasks", "deep-compression"):
         assert set(summary.index) == set(shown(figure))
     assert np.isfinite(summary.to_numpy(float)).all()
 

@@ -1,0 +1,190 @@
+"""Deep Compression: the paper's table stage by stage beside ours, and accuracy against compression."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from analysis.claims import Claim
+from analysis.figure import Figure
+from analysis.results import Results
+from analysis.studies import Study
+from supermask.compression.pruning import PUBLISHED, Published
+from supermask.compression.runs import CompressionRun
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Picture
+
+PAPER_RUN, FURTHER = "the paper's percentages and bits", "pruned further"
+BITS = (1, 2, 3, 4, 6)
+LINES: Mapping[str, CompressionRun] = {
+    PAPER_RUN: CompressionRun(),
+    FURTHER: CompressionRun("further"),
+    **{f"pruned, {bits} bits": CompressionRun(bits=bits) for bits in BITS},
+    **{f"not pruned, {bits} bits": CompressionRun(bits=bits, pruned=False) for bits in BITS},
+}
+
+CLAIMS = (
+    *(
+        Claim(
+            f"{line}: the coded network is less than 0.2 points less accurate than the dense one",
+            "Han et al. 2016, table 1: no loss, for LeNet-300-100 and LeNet-5",
+            {"line": line, "stage": "coded"},
+            {"line": line, "stage": "dense"},
+            margin=-0.002,
+        )
+        for line in (PAPER_RUN, FURTHER)
+    ),
+    Claim(
+        "pruned further, the file is more than 40 times smaller than the dense network as float32",
+        "Han et al. 2016, table 1: 40 times for LeNet-300-100, 39 times for LeNet-5, by the paper's own percentages",
+        {"line": FURTHER, "stage": "coded"},
+        {"line": FURTHER, "stage": "dense"},
+        metric="compression",
+        margin=39.0,
+    ),
+    Claim(
+        "pruning and quantisation work together: at 4 bits, pruned is less than 0.2 points below not pruned, in a file "
+        "several times smaller",
+        "Han et al. 2016, figure 6",
+        {"line": "pruned, 4 bits", "stage": "coded"},
+        {"line": "not pruned, 4 bits", "stage": "coded"},
+        margin=-0.002,
+    ),
+)
+
+
+def study(names: Sequence[str]) -> Study:
+    """The networks that are compressed, and their compression."""
+    runs = tuple(LINES[name] for name in names)
+    return Study(
+        sparse=tuple(dict.fromkeys([CompressionRun(pruned=False).source, *(r.source for r in runs)])), compressed=runs
+    )
+
+
+def tabulate(results: Results) -> pd.DataFrame:
+    """One row a (line, seed, stage): bytes, how many times smaller than the dense network, and test accuracy.
+
+    Stages: dense; pruned (live weights as float32 and relative indices); quantised (codes and codebooks, before their
+    values are tuned); coded (the file, as measured on disk, its values tuned).
+    """
+    rows = []
+    for name in results.names:
+        run = LINES[name]
+        for seed in results.experiment.seeds:
+            own = results.metrics_of(results.experiment.describe_compression(run, seed))
+            trained = results.metrics_of(results.experiment.describe_sparse(run.source, seed))
+            dense = results.metrics_of(results.experiment.describe_sparse(CompressionRun(pruned=False).source, seed))
+            stages = {
+                "dense": (own["dense_bytes"], 1.0, dense["test_accuracy_at_end"]),
+                "pruned": (own["pruned_bytes"], own["weights_remaining"], trained["test_accuracy_at_end"]),
+                "quantised": (own["quantised_bytes"], own["weights_remaining"], own["test_accuracy_before_tuning"]),
+                "coded": (own["file_bytes"], own["weights_remaining"], own["test_accuracy"]),
+            }
+            common = {"line": name, "pruned": run.pruned, "bits": run.bits, "seed": seed, "round": 1}
+            rows += [
+                common
+                | {
+                    "stage": stage,
+                    "bytes": size,
+                    "compression": own["dense_bytes"] / size,
+                    "weights_remaining": remaining,
+                    "test_accuracy": accuracy,
+                    "value_bits": own["value_bits"],
+                    "gap_bits": own["gap_bits"],
+                }
+                for stage, (size, remaining, accuracy) in stages.items()
+            ]
+    return results.labelled(pd.DataFrame(rows))
+
+
+def draw(table: pd.DataFrame, caption: str) -> "Picture":
+    """The table of stages, then errors against sizes."""
+    from analysis import plots
+
+    picture, (left, right) = plots.new_picture(2, caption)
+    _stages(left, table)
+    coded = table[table["stage"] == "coded"]
+    for pruned, colour, words in ((True, plots.BLUE, "pruned and quantised"), (False, plots.ORANGE, "quantised alone")):
+        own = coded[(coded["pruned"] == pruned) & (coded["bits"] > 0)]
+        means = own.groupby("bits")[["compression", "test_accuracy"]].mean().sort_index()
+        if means.empty:
+            continue
+        right.plot(means["compression"], 100 * means["test_accuracy"], color=colour, marker="o", label=words)
+        for bits, row in means.iterrows():
+            right.annotate(
+                f"{bits}", (row["compression"], 100 * row["test_accuracy"]), (0, 5), textcoords="offset points"
+            )
+    for line, colour in ((PAPER_RUN, plots.RED), (FURTHER, plots.GREEN)):
+        own = coded[coded["line"] == line]
+        right.scatter(own["compression"], 100 * own["test_accuracy"], color=colour, marker="*", label=line, zorder=3)
+    dense = 100 * table.loc[table["stage"] == "dense", "test_accuracy"].mean()
+    right.axhline(dense, color=plots.BLACK, linewidth=0.9, label=f"dense ({dense:.2f}%)")
+    best = coded["test_accuracy"].max()
+    right.set_ylim(100 * best - 6, 100 * best + 0.6)
+    right.set_xlabel("times smaller than float32, the file on disk")
+    right.set_ylabel("test accuracy, % (numbers: bits of a value)")
+    right.grid(alpha=0.25, linewidth=0.6)
+    right.spines[["top", "right"]].set_visible(False)
+    right.legend(frameon=False, fontsize=8)
+    picture.suptitle("Deep Compression", fontsize=11)
+    return picture
+
+
+def _stages(axes: "Axes", table: pd.DataFrame) -> None:
+    axes.set_axis_off()
+    summary = summarise(table)
+    if summary.empty:  # neither recipe was asked for
+        return
+    published = PUBLISHED.get(str(table["network"].iloc[0]))
+    errors = [_published(published, str(stage).split(",")[0])[1] for stage in summary.index]
+    summary["error (paper)"] = errors
+    cells = [[f"{value:.4g}" if value == value else "–" for value in row] for row in summary.to_numpy(float)]
+    drawn = axes.table(cells, rowLabels=list(summary.index), colLabels=list(summary.columns), loc="center")
+    drawn.auto_set_font_size(False)
+    drawn.set_fontsize(7.5)
+    drawn.scale(1, 1.7)
+    axes.set_title("stage by stage, means over seeds; (paper) as published", fontsize=9, loc="left")
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Each stage's means, beside the rate that the paper gives: KB are 1,000 bytes, errors in percent."""
+    numbers = ["bytes", "compression", "weights_remaining", "test_accuracy"]
+    published = PUBLISHED.get(str(table["network"].iloc[0]))
+    rows: dict[str, dict[str, float]] = {}
+    for line, mark in ((PAPER_RUN, ""), (FURTHER, ", further")):
+        means = table[table["line"] == line].groupby("stage", sort=False)[numbers].mean()
+        for stage, row in means.iterrows():
+            if stage == "dense" and mark:
+                continue
+            rows[f"{stage}{mark}"] = {
+                "weights, %": 100 * row["weights_remaining"],
+                "KB": row["bytes"] / 1000,
+                "× smaller": row["compression"],
+                "× (paper)": _published(published, str(stage))[0],
+                "error, %": 100 * (1 - row["test_accuracy"]),
+            }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("stage")
+
+
+def _published(paper: Published | None, stage: str) -> tuple[float, float]:
+    unknown = float("nan")
+    if paper is None:
+        return unknown, unknown
+    rates = {"dense": 1.0, "pruned": paper.pruned_rate, "quantised": paper.quantised_rate, "coded": paper.coded_rate}
+    errors = {"dense": paper.dense_error, "coded": paper.coded_error}
+    return rates[stage], errors.get(stage, unknown)
+
+
+FIGURE = Figure(
+    "deep-compression",
+    "Deep Compression: a network as a small file",
+    "else",
+    tuple(LINES),
+    study,
+    tabulate,
+    draw,
+    summarise,
+    CLAIMS,
+)

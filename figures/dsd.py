@@ -1,0 +1,81 @@
+"""Dense-sparse-dense training against the control that counts: the same budget of dense training."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from analysis.claims import Claim
+from analysis.figure import Figure
+from analysis.results import Results
+from analysis.studies import Study
+from supermask.compression.dsd import DSDRun
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
+CONTROL = "dense throughout"
+LINES: Mapping[str, float] = {CONTROL: 0.0, "25% pruned": 0.25, "30% pruned": 0.30, "50% pruned": 0.50}
+"""What is pruned of each layer in the middle phase."""
+
+PHASES = {"dense_phase": "dense", "sparse_phase": "sparse", "last_phase": "dense again"}
+
+CLAIMS = tuple(
+    Claim(
+        f"dense-sparse-dense with {line} is more accurate than dense training of the same budget",
+        "Han et al. 2017, table 1: 0.5 to 4.3 points better than the baseline, on networks for ImageNet and speech",
+        {"line": line},
+        {"line": CONTROL},
+        metric="test_accuracy_at_end",
+    )
+    for line in LINES
+    if line != CONTROL
+)
+
+
+def study(names: Sequence[str]) -> Study:
+    """Every sparsity, and the control."""
+    return Study(dsd=tuple(DSDRun(LINES[name]) for name in names))
+
+
+def tabulate(results: Results) -> pd.DataFrame:
+    """One row a (line, seed): accuracy at the end of each phase, and the metrics of every training for the last one."""
+    rows = [
+        {"line": name, "sparsity": LINES[name], "seed": seed, "round": 1, "weights_remaining": 1.0}
+        | results.metrics_of(results.experiment.describe_dsd(DSDRun(LINES[name]), seed))
+        for name in results.names
+        for seed in results.experiment.seeds
+    ]
+    return results.labelled(pd.DataFrame(rows))
+
+
+def draw(table: pd.DataFrame, caption: str) -> "Picture":
+    """Accuracy at the end of each phase: a line a sparsity, a dot a seed."""
+    from analysis import plots
+
+    picture, (axes,) = plots.new_picture(1, caption, width=9.5)
+    colours = (plots.BLACK, plots.BLUE, plots.GREEN, plots.RED)
+    for offset, (line, colour) in enumerate(zip(dict.fromkeys(table["line"]), colours, strict=False)):
+        own = table[table["line"] == line]
+        values = [100 * own[f"test_accuracy_{phase}"] for phase in PHASES]
+        places = [place + 0.06 * (offset - 1.5) for place in range(len(PHASES))]
+        axes.plot(places, [value.mean() for value in values], color=colour, marker="_", markersize=14, label=line)
+        for place, value in zip(places, values, strict=True):
+            axes.scatter([place] * len(value), value, color=colour, s=14, alpha=0.6)
+    axes.set_xticks(range(len(PHASES)), [f"after {words}" for words in PHASES.values()])
+    axes.set_ylabel("test accuracy, %")
+    axes.grid(axis="y", alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    axes.set_title("Dense-sparse-dense, and dense training of the same budget", fontsize=11)
+    return picture
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean test accuracy in percent at the end of each phase."""
+    columns = {f"after {words}": f"test_accuracy_{phase}" for phase, words in PHASES.items()}
+    means = table.groupby("line", sort=False)[list(columns.values())].mean() * 100
+    return means.rename(columns={old: new for new, old in columns.items()})
+
+
+FIGURE = Figure("dsd", "Dense-sparse-dense training", "else", tuple(LINES), study, tabulate, draw, summarise, CLAIMS)

@@ -1,0 +1,138 @@
+"""What sparse training moves: which layers its weights go to, and how many connections are exchanged."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from analysis.claims import Claim
+from analysis.figure import Figure
+from analysis.results import Results
+from analysis.studies import Study
+from figures.sparse_training import run_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
+DENSITY = 0.02
+METHODS = ("DSR", "sparse momentum", "SET", "RigL", "DNW")
+MOVING = ("DSR", "sparse momentum")
+"""Those that move weights between layers; the others keep each layer's number."""
+
+_PAPER = "Mostafa & Wang 2019: parameters are reallocated across layers, to where they are needed"
+
+
+def _moves(method: str, layer: str, words: str, *, smaller: bool) -> Claim:
+    return Claim(
+        f"{method} {words}: its share of the weights at the end against the start, at 2% of the weights",
+        _PAPER,
+        {"method": method, "layer": layer, "moment": "end"},
+        {"method": method, "layer": layer, "moment": "start"},
+        metric="share",
+        smaller=smaller,
+    )
+
+
+CLAIMS = (
+    _moves("DSR", "output", "moves weights to the output layer", smaller=False),
+    _moves("sparse momentum", "output", "moves weights to the output layer", smaller=False),
+    Claim(
+        "SET exchanges more connections than RigL: their number over the live weights, at 2% of the weights",
+        "no paper's: random growth finds fewer connections worth keeping",
+        {"method": "SET", "layer": "all", "moment": "end"},
+        {"method": "RigL", "layer": "all", "moment": "end"},
+        metric="exchanged",
+    ),
+)
+
+
+def study(names: Sequence[str]) -> Study:
+    """Each method at one density."""
+    return Study(sparse=tuple(run_of(name, DENSITY) for name in names))
+
+
+def tabulate(results: Results) -> pd.DataFrame:
+    """One row a (method, seed, evaluation, layer), and one for all layers.
+
+    share: the layer's live weights over all live weights. exchanged: how many weights have come alive in the layer
+    since the start, over its live weights. moment: 'start', 'end' or 'between'.
+    """
+    rows: list[dict[str, Any]] = []
+    for name in results.names:
+        for seed in results.experiment.seeds:
+            arrays = results.sparse_arrays(run_of(name, DENSITY), seed)
+            layers = sorted(key.removeprefix("last.") for key in arrays if key.startswith("last."))
+            steps, live, grown = arrays["curve.evaluated_at"], arrays["curve.live"], arrays["curve.grown"]
+            for index, step in enumerate(steps):
+                moment = "start" if index == 0 else "end" if index == len(steps) - 1 else "between"
+                common = {"method": name, "seed": seed, "round": 1, "step": int(step), "moment": moment}
+                total = live[index].sum()
+                counts = {layer: (live[index, i], grown[index, i]) for i, layer in enumerate(layers)}
+                counts["all"] = (total, grown[index].sum())
+                rows += [
+                    common | {"layer": layer, "live": int(n), "share": n / total, "exchanged": g / max(n, 1)}
+                    for layer, (n, g) in counts.items()
+                ]
+    table = pd.DataFrame(rows)
+    table["weights_remaining"] = DENSITY
+    return results.labelled(table)
+
+
+def draw(table: pd.DataFrame, caption: str) -> "Picture":
+    """Shares of the layers for the methods that move them, then exchanges of all."""
+    from analysis import plots
+
+    names = [name for name in dict.fromkeys(table["method"]) if name in MOVING]
+    picture, panels = plots.new_picture(len(names) + 1, caption, width=4.6)
+    colours = {"hidden1": plots.BLUE, "hidden2": plots.ORANGE, "output": plots.RED}
+    for axes, name in zip(panels, names, strict=False):
+        own = table[(table["method"] == name) & (table["layer"] != "all")]
+        for layer, rows in own.groupby("layer"):
+            band = 100 * rows.groupby("step")["share"].agg(["mean", "min", "max"])
+            colour = colours.get(str(layer), plots.GREY)
+            axes.plot(band.index, band["mean"], color=colour, label=str(layer))
+            axes.fill_between(band.index, band["min"], band["max"], color=colour, alpha=0.15, linewidth=0)
+        axes.set_title(f"{name}: where the weights are", fontsize=9, loc="left")
+        axes.set_ylabel("share of all live weights, %")
+        axes.set_ylim(0, None)
+        axes.legend(frameon=False, fontsize=8)
+    for name in dict.fromkeys(table["method"]):
+        mean = table[(table["method"] == name) & (table["layer"] == "all")].groupby("step")["exchanged"].mean()
+        style = plots.style_of(name)
+        panels[-1].plot(mean.index, mean, color=style.colour, linestyle=style.dash, label=name)
+    panels[-1].set_title("connections exchanged since the start", fontsize=9, loc="left")
+    panels[-1].set_ylabel("times the number of live weights")
+    panels[-1].set_ylim(0, None)
+    panels[-1].legend(frameon=False, fontsize=8)
+    for axes in panels:
+        axes.set_xlabel("step")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25, linewidth=0.6)
+    picture.suptitle(f"What sparse training moves, at {100 * DENSITY:g}% of the weights", fontsize=11)
+    return picture
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """At the end: exchanges over live weights, and each layer's share in percent."""
+    end = table[table["moment"] == "end"]
+    rows: dict[str, dict[str, float]] = {}
+    for name in dict.fromkeys(end["method"]):
+        own = end[end["method"] == name].groupby("layer")
+        share = {
+            f"{layer}, % of weights": 100 * value for layer, value in own["share"].mean().items() if layer != "all"
+        }
+        rows[name] = {"exchanged": float(own["exchanged"].mean()["all"])} | share
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
+
+
+FIGURE = Figure(
+    "structure-over-time",
+    "What sparse training moves",
+    "else",
+    METHODS,
+    study,
+    tabulate,
+    draw,
+    summarise,
+    CLAIMS,
+)

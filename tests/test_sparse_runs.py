@@ -1,0 +1,143 @@
+"""Sparse trainings, compressed networks and dense-sparse-dense in the store: once, resumed, and in the tables."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from analysis import sparse_runs
+from analysis.compression_runs import file_of, run_compression, run_dsd
+from analysis.errors import UsageError
+from analysis.protocols import Changes, protocol
+from analysis.sparse_runs import decode_params, decode_structure, network_of, run_sparse
+from analysis.store import Store
+from analysis.studies import Experiment, Study, identity
+from analysis.tables import tidy_table
+from analysis.work import workload
+from supermask.compression.dsd import DSDRun
+from supermask.compression.file import decompress
+from supermask.compression.quantisation import expand
+from supermask.compression.runs import CompressionRun
+from supermask.lottery import initial_of
+from supermask.networks import NETWORKS, Network, kernels_of
+from supermask.sparse_training.runs import SMALL_DENSE, SparseRun, small_dense
+
+RUNS = (SparseRun("dsr", 0.1), SparseRun(density=0.1, structure="dsr", start="fresh"), SparseRun(SMALL_DENSE, 0.1))
+COMPRESSED = (CompressionRun(), CompressionRun(bits=2, pruned=False))
+STUDY = Study(
+    sparse=tuple(dict.fromkeys((*RUNS, SparseRun(), *(run.source for run in COMPRESSED)))),
+    dsd=(DSDRun(), DSDRun(0.5)),
+    compressed=COMPRESSED,
+)
+
+
+@pytest.fixture(scope="module")
+def experiment(digits):
+    return Experiment(protocol("quick", changes=Changes(dataset="digits", seeds=2, sparse_epochs=4)), digits)
+
+
+def run_all(experiment, store, watch=lambda done: None, study=STUDY):
+    run_sparse(experiment, study.sparse, store, watch)
+    run_dsd(experiment, study.dsd, store, watch)
+    run_compression(experiment, study.compressed, store, watch)
+
+
+@pytest.fixture(scope="module")
+def stored(experiment, tmp_path_factory):
+    """Everything of the study, and what was told of it."""
+    told = []
+    with Store(tmp_path_factory.mktemp("results")) as store:
+        run_all(experiment, store, told.append)
+        yield store, told
+
+
+def test_everything_is_stored_and_told_of(experiment, stored):
+    store, told = stored
+    load = workload(experiment, STUDY, store)
+    needed = {"sparse_training": 10, "dsd": 4, "compression": 4}
+    assert {kind: load.counts[kind].stored for kind in needed} == needed
+    for kind, count in needed.items():
+        assert sum(done.results for done in told if done.kind == kind) == count
+    steps = experiment.sparse_training.steps
+    # Two runs share the first phase of dense-sparse-dense.
+    assert sum(done.work for done in told) == 10 * steps + 2 * steps + 2 * 2 * 2 * steps + 4 * (steps // 10)
+
+
+def test_what_is_stored_is_not_trained_again(experiment, stored, monkeypatch):
+    store, _ = stored
+    monkeypatch.setattr(sparse_runs, "SparseTrainer", None)
+    monkeypatch.setattr("analysis.compression_runs.Trainer", None)
+    run_all(experiment, store)
+
+
+def test_a_structure_is_trained_from_scratch_with_its_mask(experiment, stored):
+    store, _ = stored
+    start = initial_of(NETWORKS["fc"], 1, (8, 8, 1))
+    arrays = [store.arrays(identity(experiment.describe_sparse(run, 1))) for run in RUNS[:2]]
+    found, scratch = (decode_structure(each, start) for each in arrays)
+    for layer in found.last:
+        np.testing.assert_array_equal(scratch.first[layer], found.last[layer])
+        np.testing.assert_array_equal(scratch.last[layer], found.last[layer])
+    masks, params = decode_params(arrays[1], start)
+    for layer, kernel in kernels_of(params).items():
+        assert not np.asarray(kernel)[~np.asarray(masks[layer])].any()
+    metrics = store.metrics(identity(experiment.describe_sparse(RUNS[0], 1)))
+    assert metrics["live_weights"] == 5020
+    assert 0 < metrics["kept_from_start"] < 1
+
+
+def test_the_small_dense_network_has_no_more_weights_and_nearly_as_many(experiment):
+    network = network_of(experiment, RUNS[2])
+    weights = sum(first * second for first, second in pairwise([64, *network.hidden, 10]))
+    assert 0.9 * 5020 < weights <= 5020
+    assert network.hidden[0] / network.hidden[1] == pytest.approx(3, abs=0.2)
+    assert small_dense(Network(), (28, 28, 1), 10).hidden == (1, 1)
+    with pytest.raises(ValueError, match="convolutions"):
+        small_dense(NETWORKS["lenet5"], (28, 28, 1), 1000)
+
+
+def test_the_file_on_disk_is_what_was_measured(experiment, stored):
+    store, _ = stored
+    for run in COMPRESSED:
+        metrics = store.metrics(identity(experiment.describe_compression(run, 0)))
+        path = file_of(store, experiment, run, 0)
+        assert path.stat().st_size == metrics["file_bytes"]
+        assert path.read_bytes() == store.arrays(identity(experiment.describe_compression(run, 0)))["file"].tobytes()
+        name, quantised = decompress(path.read_bytes())
+        assert name == "fc"
+        for layer, leaves in expand(quantised).items():
+            live = np.asarray(quantised.masks[layer])
+            assert len(np.unique(np.asarray(leaves["kernel"])[live])) <= quantised.codebooks[layer].size
+        assert metrics["compression"] == metrics["dense_bytes"] / metrics["file_bytes"]
+    assert metrics["compression"] > 10  # 2 bits in place of 32, coded
+
+
+def test_the_tidy_table_has_every_kind(stored):
+    store, _ = stored
+    table = tidy_table(store, ["metric=test_accuracy"])
+    assert table["kind"].value_counts().to_dict() == {"sparse_training": 10, "dsd": 4, "compression": 4}
+    fresh = table[(table["structure"] == "dsr") & (table["start"] == "fresh")]
+    assert sorted(fresh["seed"]) == [0, 1]
+    assert set(table.loc[table["kind"] == "dsd", "sparsity"]) == {0.0, 0.5}
+    assert table.loc[table["kind"] == "compression", "bits"].str.contains("hidden1=").all()
+
+
+def test_networks_without_a_recipe_are_refused(digits):
+    experiment = Experiment(protocol("quick", "conv2", Changes(dataset="digits")), digits)
+    with pytest.raises(UsageError, match="'conv2' is unknown"):
+        experiment.describe_compression(CompressionRun(), 0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"method": "rigle"}, "method is 'rigle'"),
+        ({"density": 0.0}, "density is 0"),
+        ({"distribution": "even"}, "distribution is 'even'"),
+        ({"method": "set", "structure": "dsr"}, "structure is 'dsr' for method 'set'"),
+        ({"start": "late"}, "start is 'late'"),
+    ],
+)
+def test_impossible_runs_are_refused_by_name(fields, message):
+    with pytest.raises(ValueError, match=message):
+        SparseRun(**fields)
