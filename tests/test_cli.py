@@ -77,6 +77,11 @@ def test_every_entry_loads_the_figure_of_its_name():
         (["reproduce", "--mask-epochs", "-1"], "mask-epochs is -1.0; allowed: 0 or more"),
         (["reproduce", "--dataset", "minst"], "dataset 'minst' is unknown (did you mean mnist?); choose from: digits"),
         (["reproduce", "--seeds", "0"], "seeds is 0; allowed: 1 or more"),
+        (["reproduce", "--sparse-epochs", "-1"], "sparse-epochs is -1.0; allowed: 0 or more"),
+        (
+            ["reproduce", "deep-compression", "--network", "conv2"],
+            "figure deep-compression is made for fc and lenet5 alone; network is 'conv2'",
+        ),
         (["reproduce", "--seeds", "many"], "argument --seeds: invalid int value: 'many'"),
         (["reproduce", "--rounds", "-3"], "rounds is -3; allowed: 1 or more"),
         (["reproduce", "--rates", "dense=1.5"], "rates.dense is 1.5; allowed: 0 <= fraction < 1"),

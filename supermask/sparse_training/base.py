@@ -23,7 +23,7 @@ import optax
 from jax import lax
 from jaxtyping import Array, Float, Int, Int32, Key, PyTree, UInt32
 
-from supermask.masks import Masks, full_masks, keep_best_of_layers
+from supermask.masks import Masks
 from supermask.networks import Kernels, Params, kernels_of, with_kernels
 from supermask.training import masked_update
 
@@ -144,9 +144,17 @@ def initial_state(
 
 
 def random_masks(key: AnyKey, kernels: Kernels, counts: Counts) -> Masks:
-    """Exactly `counts[layer]` weights of each layer, at random."""
-    alike = {layer: jnp.zeros(kernel.shape) for layer, kernel in kernels.items()}
-    return keep_best_of_layers(step_key(key, 0), alike, full_masks(kernels), counts)
+    """Exactly `counts[layer]` weights of each layer, at random: the first of a random order.
+
+    Sorting costs more than `keep_best` on CPU but compiles in a fraction of the time, and is done once a training.
+    """
+    masks: Masks = {}
+    for index, layer in enumerate(sorted(kernels)):
+        size = kernels[layer].size
+        order = jnp.argsort(jax.random.bits(jax.random.fold_in(step_key(key, 0), index), (size,)))
+        places = jnp.zeros(size, jnp.int32).at[order].set(jnp.arange(size, dtype=jnp.int32))
+        masks[layer] = (places < counts[layer]).reshape(kernels[layer].shape)
+    return masks
 
 
 def sparse_init(optimiser: optax.GradientTransformation, own: Callable[[Params], PyTree] = lambda params: ()) -> Init:
