@@ -172,8 +172,11 @@ class CentroidTrainer:
         ]
 
     def _start(self, quantised: Quantised) -> Tuning:
-        full = {n: np.pad(v, (0, 2**MOST_BITS - v.size)) for n, v in quantised.codebooks.items()}
-        values = (full, quantised.biases)
+        books: dict[str, Float[AnyArray, " values"]] = {
+            layer: np.pad(np.asarray(book), (0, 2**MOST_BITS - book.size))
+            for layer, book in quantised.codebooks.items()
+        }
+        values = (books, quantised.biases)
         nothing, unseen = np.asarray(0, np.int32), np.asarray(np.inf, np.float32)
         state = jax.tree.map(np.asarray, optax.adam(self.config.learning_rate).init(values))
         return Tuning(*values, state, nothing, Scores(unseen, np.asarray(0, np.float32)), *values, unseen)
