@@ -46,3 +46,16 @@ def trainer(digits, small_network):  # type: ignore[no-untyped-def]
 def results_folder(tmp_path: Path) -> Path:
     """A new results folder."""
     return tmp_path / "results"
+
+
+@pytest.fixture(scope="module")
+def browser():  # type: ignore[no-untyped-def]
+    """Chromium under Playwright; tests that ask for it are skipped where there is none."""
+    from browsers import CHROMIUM_FLAGS, chromium
+
+    playwright = pytest.importorskip("playwright.sync_api")
+    path = chromium()
+    with playwright.sync_playwright() as running:
+        started = running.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield started
+        started.close()

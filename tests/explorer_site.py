@@ -1,7 +1,6 @@
-"""What the explorer's tests share: a small bundle of known runs, Node, and Chromium."""
+"""What the explorer's tests share: a small bundle of known runs, a server, and Node."""
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +10,6 @@ from threading import Thread
 from typing import Any
 
 import numpy as np
-import pytest
 
 from analysis.explorer.bundle import PRUNING, Round, SeedRun
 from analysis.explorer.server import SiteServer
@@ -22,15 +20,6 @@ from supermask.training import Trainer
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "analysis" / "explorer" / "page"
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 def train_runs(trainer: Trainer, seeds: list[int], rounds: int) -> list[SeedRun]:
@@ -65,15 +54,6 @@ def answers(site: Path, settings: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ended = subprocess.run(command, input=given, capture_output=True, text=True, timeout=600)
     assert ended.returncode == 0, ended.stderr
     found: list[dict[str, Any]] = json.loads(ended.stdout)
-    return found
-
-
-def chromium() -> str:
-    """Chromium's path; skips the test where there is none."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    found = os.environ.get("SUPERMASK_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        pytest.skip("no Chromium: install it (apt-get install chromium) or set SUPERMASK_CHROMIUM to its path")
     return found
 
 

@@ -13,8 +13,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from browsers import chromium
 from explorer_reference import SHOWN, Reference, check_readings, digests, setting
-from explorer_site import CHROMIUM_FLAGS, chromium, serving, train_runs
+from explorer_site import serving, train_runs
 
 from analysis.explorer.bundle import LEVELS, make_bundle
 from analysis.explorer.site import site_files, write_site
@@ -47,16 +48,6 @@ def quick():
 def address(quick):
     with serving(quick.site) as server:
         yield server.url
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    path = chromium()
-    with playwright.sync_playwright() as running:
-        started = running.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
-        yield started
-        started.close()
 
 
 @pytest.fixture
