@@ -299,22 +299,26 @@ def test_the_best_that_is_stored_is_shown(stored, asked, expected, digits, resul
 
 
 def test_the_command_trains_shows_and_ends(tmp_path):
-    arguments = [*COMMAND, "explore", *FAST, "--results", str(tmp_path / "results"), "--no-browser"]
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        said = ""
-        deadline = time.monotonic() + 120
-        while "127.0.0.1" not in said and time.monotonic() < deadline and process.poll() is None:
-            said += process.stdout.readline()
-        assert "6 trainings are not in" in said, said
-        address = re.search(r"http://127\.0\.0\.1:\d+/", said)
-        assert address is not None, said
-        with urllib.request.urlopen(address[0] + "bundle/bundle.json", timeout=10) as answer:  # noqa: S310
-            assert json.load(answer)["about"]["epochs"] == "4"
-    finally:
-        process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=60)
+    # A shell's background jobs ignore Ctrl-C, and so would this process, if the tests were one of them.
+    program = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {COMMAND[-1]}"
+    arguments = [sys.executable, "-c", program, "explore", *FAST]
+    arguments += ["--results", str(tmp_path / "results"), "--no-browser"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            said = ""
+            deadline = time.monotonic() + 120
+            while "127.0.0.1" not in said and time.monotonic() < deadline and process.poll() is None:
+                said += process.stdout.readline()
+            assert "6 trainings are not in" in said, said
+            address = re.search(r"http://127\.0\.0\.1:\d+/", said)
+            assert address is not None, said
+            with urllib.request.urlopen(address[0] + "bundle/bundle.json", timeout=10) as answer:  # noqa: S310
+                assert json.load(answer)["about"]["epochs"] == "4"
+            process.send_signal(signal.SIGINT)
+            rest, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 0, errors
     assert "ended" in rest
     exported = [*COMMAND, "explore", *FAST, "--results", str(tmp_path / "results"), "--export", str(tmp_path / "site")]

@@ -206,4 +206,4 @@ def test_a_trainer_compiles_once_for_all_populations(trainer):
     for count in (1, 3, 2):
         fresh.train([job(trainer.network, trainer.data, seed) for seed in range(count)])
     assert fresh._interval._cache_size() == 1
-    assert fresh._tested._cache_size() == 1
+    assert fresh._evaluated._cache_size() == 1
