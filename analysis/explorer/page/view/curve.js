@@ -27,6 +27,9 @@ import { html, percent, svg } from "./dom.js";
  */
 
 const EDGE = { left: 48, right: 14, top: 12, bottom: 46 };
+/** What the words of a reference line, and the number at the marker, take at most. */
+const WORDS_WIDTH = 175;
+const NUMBER_WIDTH = 60;
 const TICKS = [1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005];
 
 export class CurveView {
@@ -115,19 +118,34 @@ export class CurveView {
       "g",
       { class: `height ${look}` },
       svg("line", { x1: EDGE.left, x2: this.across - EDGE.right, y1: y, y2: y }),
-      svg("text", { x: this.across - EDGE.right - 4, y: accuracy > 0.5 ? y + 16 : y - 6, "text-anchor": "end" }, `${name} ${percent(accuracy)}`),
+      svg("text", { x: this.across - EDGE.right - 4, y: this.wordsAt(accuracy), "text-anchor": "end" }, `${name} ${percent(accuracy)}`),
     );
+  }
+
+  /**
+   * Where the words of a reference line stand: inside the chart.
+   * @param {number} accuracy
+   */
+  wordsAt(accuracy) {
+    return this.y(accuracy) + (accuracy > 0.5 ? 16 : -6);
   }
 
   /** @param {Point} now */
   marker(now) {
     const [x, y] = [this.x(now.remaining), this.y(now.accuracy)];
     const side = x > this.across / 2 ? "end" : "start";
+    const right = side === "end" ? x - 12 : x + 12 + NUMBER_WIDTH;
+    const words = this.chart.heights.map(({ accuracy }) => this.wordsAt(accuracy));
+    const crowded = right > this.across - EDGE.right - WORDS_WIDTH && words.some((at) => Math.abs(at - (y - 10)) < 20);
     return svg(
       "g",
       { class: "now" },
       svg("circle", { cx: x, cy: y, r: 7 }),
-      svg("text", { x: side === "end" ? x - 12 : x + 12, y: y - 10, "text-anchor": side }, percent(now.accuracy)),
+      svg(
+        "text",
+        { x: side === "end" ? x - 12 : x + 12, y: crowded ? y + 27 : y - 10, "text-anchor": side },
+        percent(now.accuracy),
+      ),
     );
   }
 
