@@ -20,7 +20,7 @@ OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 EXAMPLES = """\
 examples:
-  supermask reproduce                                  every figure, quick protocol, embedded digits: six minutes
+  supermask reproduce                                  every figure, quick protocol, embedded digits: ten minutes
   supermask reproduce mask-criteria --dry-run          what that would train, and how long it would take here
   supermask reproduce mask-criteria --protocol short --data-dir ~/data
                                                        full MNIST, 24 rounds, five seeds: half an hour on two cores
