@@ -14,9 +14,7 @@ more. Network and data set must be ones that this package knows.
 """
 
 import hashlib
-import json
 import math
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,21 +27,20 @@ from jaxtyping import Bool, Float
 
 from supermask import masks as mask_functions
 from supermask.datasets import DATASETS
+from supermask.envelope import Envelope
 from supermask.lottery import initial_of
 from supermask.masks import Masks
 from supermask.networks import NETWORKS, Kernels, Params, initialise, kernels_of
 from supermask.supermasks import WEIGHTS, masked_kernels, untrained_kernels
 
-MAGIC = b"SUPERMSK"
-VERSION = 1
-MAXIMUM_HEADER = 4096
-_FIXED = struct.Struct("<8sHI")
-_DIGEST = 32
 _CODINGS = ("bits", "rows")
 
 
 class PackedError(ValueError):
     """A file is not a packed network, is damaged, or cannot be rebuilt here. The message says which, and what to do."""
+
+
+ENVELOPE = Envelope(b"SUPERMSK", 1, 4096, "a packed network", PackedError)
 
 
 @dataclass(frozen=True)
@@ -97,9 +94,7 @@ def pack(network: MaskedNetwork) -> bytes:
         "jax": jax.__version__,
         "kernels_sha256": digest_of(kernels_of(rebuild(network))),
     }
-    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
-    body = _FIXED.pack(MAGIC, VERSION, len(text)) + text + b"".join(block for _, block in blocks.values())
-    return body + hashlib.sha256(body).digest()
+    return ENVELOPE.seal(header, b"".join(block for _, block in blocks.values()))
 
 
 def unpack(content: bytes) -> tuple[MaskedNetwork, Params]:
@@ -108,7 +103,8 @@ def unpack(content: bytes) -> tuple[MaskedNetwork, Params]:
     Raises PackedError for a file that is truncated, altered, foreign or of another version, and where the weights drawn
     here are not those that were packed: another version of JAX, or another kind of processor.
     """
-    header, blocks = _read(content)
+    header, blocks = ENVELOPE.open(content)
+    _check_header(header)
     shapes = _shapes(header)
     layers = sorted(shapes)
     entries = header["layers"]
@@ -200,28 +196,6 @@ def _model() -> Any:
 def _frequencies(counts: np.ndarray, shape: tuple[int, ...]) -> Float[np.ndarray, "weights"]:
     """Each weight's probability of being kept, by its row's count."""
     return np.repeat(counts.astype(np.float64) / shape[1], shape[1])
-
-
-def _read(content: bytes) -> tuple[dict[str, Any], bytes]:
-    """Header and blocks of a whole and unaltered file."""
-    if len(content) < _FIXED.size + _DIGEST:
-        raise PackedError(f"the file is too short to be a packed network: {len(content)} bytes")
-    magic, version, length = _FIXED.unpack_from(content)
-    if magic != MAGIC:
-        raise PackedError(f"the file is not a packed network: it begins with {magic!r}, not {MAGIC!r}")
-    if hashlib.sha256(content[:-_DIGEST]).digest() != content[-_DIGEST:]:
-        raise PackedError("the file is truncated or altered: its SHA-256 is not the one that it ends with")
-    if version != VERSION:
-        raise PackedError(f"the file has format {version}; this version of supermask reads {VERSION}")
-    end = _FIXED.size + length
-    if length > MAXIMUM_HEADER or end > len(content) - _DIGEST:
-        raise PackedError(f"the file is inconsistent: a header of {length} bytes; allowed: {MAXIMUM_HEADER}")
-    try:
-        header = json.loads(content[_FIXED.size : end])
-    except (ValueError, RecursionError) as error:
-        raise PackedError(f"the file's header is not JSON: {error}") from None
-    _check_header(header)
-    return header, content[end:-_DIGEST]
 
 
 def _check_header(header: Any) -> None:

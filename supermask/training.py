@@ -233,7 +233,7 @@ def train_in_intervals(
         on_progress(sum(lengths[: len(history)]) * len(orders))
     for index in range(len(history), len(lengths)):
         done, length = sum(lengths[:index]), lengths[index]
-        order = place.stack([_batches(each, config, done, length) for each in orders])
+        order = place.stack([batches_of(each, config, done, length) for each in orders])
         state = interval(state, order, length)
         history.append(jax.tree.map(np.asarray, observe(state)))
         on_progress(length * len(orders))
@@ -278,8 +278,8 @@ def _restored(
     return jax.tree.unflatten(jax.tree.structure(state), placed), history
 
 
-def _batches(order: DataOrder, config: TrainingConfig, done: int, length: int) -> Int32[np.ndarray, "every batch"]:
-    """An interval's batches; a shorter interval is filled up, for the sake of one shape, and never read there."""
+def batches_of(order: DataOrder, config: TrainingConfig, done: int, length: int) -> Int32[np.ndarray, "every batch"]:
+    """An interval's batches; a shorter one is filled up, for the sake of one shape, and never read there."""
     batches = np.zeros((config.evaluate_every, config.batch_size), np.int32)
     first = order.first_step + done
     batches[:length] = batch_order(order.seed, order.examples, config.batch_size, first, first + length)

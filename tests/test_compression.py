@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from supermask import networks
-from supermask.compression import coding, file
+from supermask import envelope, networks
+from supermask.compression import coding
 from supermask.compression.coding import CodingError, Symbols
 from supermask.compression.dsd import DSDRun, dense_sparse_dense
 from supermask.compression.file import CompressedError, compress, decompress
@@ -155,12 +155,12 @@ def test_damaged_files_are_refused(content, data):
 
 def forged(content: bytes, change) -> bytes:
     """A file with another header and a right digest: what only malice makes."""
-    magic, version, length = file._FIXED.unpack_from(content)
-    end = file._FIXED.size + length
-    header = json.loads(content[file._FIXED.size : end])
+    magic, version, length = envelope.FIXED.unpack_from(content)
+    end = envelope.FIXED.size + length
+    header = json.loads(content[envelope.FIXED.size : end])
     change(header)
     text = json.dumps(header).encode()
-    body = file._FIXED.pack(magic, version, len(text)) + text + content[end:-32]
+    body = envelope.FIXED.pack(magic, version, len(text)) + text + content[end:-32]
     return body + hashlib.sha256(body).digest()
 
 

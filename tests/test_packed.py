@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supermask import networks, packed
+from supermask import envelope, networks, packed
 from supermask.lottery import initial_of
 from supermask.networks import NETWORKS, kernels_of, logits
 from supermask.packed import MaskedNetwork, PackedError, pack, sizes_of, unpack
@@ -87,14 +87,14 @@ def test_every_truncation_is_noticed(content):
         unpack(content + b"\0")
 
 
-def forged(content: bytes, version: int = packed.VERSION, blocks: bytes | None = None, **changes) -> bytes:
+def forged(content: bytes, version: int = packed.ENVELOPE.version, blocks: bytes | None = None, **changes) -> bytes:
     """A file with another header whose digest is right: what only someone who means it would make."""
-    length = packed._FIXED.unpack_from(content)[2]
-    end = packed._FIXED.size + length
-    header = json.loads(content[packed._FIXED.size : end]) | changes
+    length = envelope.FIXED.unpack_from(content)[2]
+    end = envelope.FIXED.size + length
+    header = json.loads(content[envelope.FIXED.size : end]) | changes
     text = json.dumps({name: value for name, value in header.items() if value is not ...}).encode()
-    body = packed._FIXED.pack(packed.MAGIC, version, len(text)) + text
-    body += content[end : -packed._DIGEST] if blocks is None else blocks
+    body = envelope.FIXED.pack(packed.ENVELOPE.magic, version, len(text)) + text
+    body += content[end : -envelope.DIGEST] if blocks is None else blocks
     return body + hashlib.sha256(body).digest()
 
 
@@ -129,8 +129,8 @@ def test_a_forged_header_is_refused(content, changes, message):
 @given(st.data())
 def test_forged_blocks_are_refused(content, data):
     """Words that no encoder writes end in the documented error, never in a crash or in a mask of another shape."""
-    length = packed._FIXED.unpack_from(content)[2]
-    blocks = bytearray(content[packed._FIXED.size + length : -packed._DIGEST])
+    length = envelope.FIXED.unpack_from(content)[2]
+    blocks = bytearray(content[envelope.FIXED.size + length : -envelope.DIGEST])
     for place in data.draw(st.sets(st.integers(0, len(blocks) - 1), min_size=1, max_size=3)):
         blocks[place] ^= data.draw(st.integers(1, 255))
     try:

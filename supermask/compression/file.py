@@ -8,9 +8,6 @@ the header's every field, and only then allocates, by the shapes of the network 
 the file. It runs no code.
 """
 
-import hashlib
-import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,18 +18,17 @@ import numpy as np
 from supermask.compression import coding
 from supermask.compression.coding import CodingError, Symbols
 from supermask.compression.quantisation import MOST_BITS, Quantised
+from supermask.envelope import Envelope
 from supermask.networks import NETWORKS, initialise
 
-MAGIC = b"SMDEEPCO"
-VERSION = 1
-MAXIMUM_HEADER = 64 * 1024
-_FIXED = struct.Struct("<8sHI")
-_DIGEST = 32
 _BLOCKS = 4
 
 
 class CompressedError(ValueError):
     """A file is not a compressed network, or is damaged. The message says what was expected and what was found."""
+
+
+ENVELOPE = Envelope(b"SMDEEPCO", 1, 64 * 1024, "a compressed network", CompressedError)
 
 
 @dataclass(frozen=True)
@@ -81,9 +77,7 @@ def compress(
         bits = int(np.log2(codebook.size)) + index_bits[layer]
         coded_bits += 8 * (bias.nbytes + codebook.nbytes) + symbols.gaps.size * bits
     header = {"network": network, "image_shape": list(image_shape), "layers": entries}
-    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
-    body = _FIXED.pack(MAGIC, VERSION, len(text)) + text + b"".join(blocks)
-    content = body + hashlib.sha256(body).digest()
+    content = ENVELOPE.seal(header, b"".join(blocks))
     return content, Sizes(dense, pruned, -(-coded_bits // 8), len(content))
 
 
@@ -92,7 +86,8 @@ def decompress(content: bytes) -> tuple[str, Quantised]:
 
     Raises CompressedError for a file that is truncated, altered, foreign, of another version or inconsistent.
     """
-    header, rest = _read(content)
+    header, rest = ENVELOPE.open(content)
+    _check(header)
     shapes = _shapes(header["network"], tuple(header["image_shape"]))
     if len(header["layers"]) != len(shapes):
         raise CompressedError(f"the file has {len(header['layers'])} layers; its network has {len(shapes)}")
@@ -129,28 +124,6 @@ def _shapes(network: str, image_shape: tuple[int, int, int]) -> dict[str, tuple[
         raise ValueError(f"network is {network!r}; allowed: {', '.join(NETWORKS)}")
     params = jax.eval_shape(lambda: initialise(NETWORKS[network], jax.random.key(0), image_shape))
     return {layer: (tuple(leaves["kernel"].shape), leaves["bias"].shape[0]) for layer, leaves in params.items()}
-
-
-def _read(content: bytes) -> tuple[dict[str, Any], bytes]:
-    """Header and blocks of a whole and unaltered file."""
-    if len(content) < _FIXED.size + _DIGEST:
-        raise CompressedError(f"the file is too short to be a compressed network: {len(content)} bytes")
-    magic, version, length = _FIXED.unpack_from(content)
-    if magic != MAGIC:
-        raise CompressedError(f"the file is not a compressed network: it begins with {magic!r}, not {MAGIC!r}")
-    if hashlib.sha256(content[:-_DIGEST]).digest() != content[-_DIGEST:]:
-        raise CompressedError("the file is truncated or altered: its SHA-256 is not the one that it ends with")
-    if version != VERSION:
-        raise CompressedError(f"the file has format {version}; this version of supermask reads {VERSION}")
-    end = _FIXED.size + length
-    if length > MAXIMUM_HEADER or end > len(content) - _DIGEST:
-        raise CompressedError(f"the file is inconsistent: a header of {length} bytes; allowed: {MAXIMUM_HEADER}")
-    try:
-        header = json.loads(content[_FIXED.size : end])
-    except (ValueError, RecursionError) as error:
-        raise CompressedError(f"the file's header is not JSON: {error}") from None
-    _check(header)
-    return header, content[end:-_DIGEST]
 
 
 def _check(header: Any) -> None:

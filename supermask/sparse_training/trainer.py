@@ -18,18 +18,20 @@ from jax import lax
 from jaxtyping import Array, Bool, Float32, Int, Int32
 
 from supermask.datasets import Dataset
-from supermask.keys import Purpose, batch_order, derive_key
+from supermask.keys import Purpose, derive_key
 from supermask.masks import Masks
 from supermask.networks import AnyArray, Network, Params
 from supermask.population import Placement, batched, over_population
 from supermask.sparse_training import Entry, Horizon, Method, State, start
 from supermask.sparse_training.base import LayerCounts, inform, raw_key
 from supermask.training import (
+    DataOrder,
     Examples,
     OnProgress,
     Scores,
     Trained,
     TrainingConfig,
+    batches_of,
     cross_entropy,
     evaluate,
     ignore_progress,
@@ -129,13 +131,14 @@ class SparseTrainer:
         first: list[Masks] = [{layer: np.array(mask) for layer, mask in each.method.masks.items()} for each in begun]
         state = place.stack(begun)
         nothing = place.stack([np.int32(0)] * len(jobs))
+        orders = [DataOrder(job.seed, 0, len(self.data.train)) for job in jobs]
         evaluations, changes = self._calendar()
         history: list[Any] = []
         done = 0
         for until in [0, *sorted(evaluations | changes)]:
             length = until - done
             if length:
-                order = place.stack([self._order(job.seed, done, length) for job in jobs])
+                order = place.stack([batches_of(each, self.config, done, length) for each in orders])
                 rewire = np.bool_(until in changes)
                 state = self._interval(state, order, (self._train_data, np.int32(length), rewire), counts)
                 done = until
@@ -187,12 +190,6 @@ class SparseTrainer:
             last: Masks = {layer: np.asarray(mask) for layer, mask in state.method.masks.items()}
             outcomes.append(SparseTrained(trained, Structure(first[index], last, live, grown)))
         return outcomes
-
-    def _order(self, seed: int, done: int, length: int) -> Int32[np.ndarray, "every batch"]:
-        """The interval's batches, filled up to one shape."""
-        order = np.zeros((self.config.evaluate_every, self.config.batch_size), np.int32)
-        order[:length] = batch_order(seed, len(self.data.train), self.config.batch_size, done, done + length)
-        return order
 
     def _test(self, params: Sequence[Params]) -> list[Scores]:
         place = self.placement
