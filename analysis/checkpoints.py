@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from analysis.provenance import provenance
-from analysis.studies import REVISION
+from analysis.studies import REVISIONS
 
 SECONDS_BETWEEN = 300.0
 
@@ -66,6 +66,6 @@ class FolderCheckpoints:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _path(self, key: str) -> Path:
-        made_with = json.dumps([REVISION, provenance()["jax"], provenance()["backend"], provenance()["device"]])
+        made_with = json.dumps([REVISIONS, provenance()["jax"], provenance()["backend"], provenance()["device"]])
         name = hashlib.sha256(f"{made_with} {key}".encode()).hexdigest()[:32]
         return self._folder / f"{name}.safetensors"

@@ -29,8 +29,11 @@ from supermask.training import TrainingConfig, steps_of
 
 Description = dict[str, Any]
 
-REVISION = 1
-"""Raised whenever a change of code changes results, so that old and new are not taken for one another."""
+REVISIONS = {"pruned training": 2, "learned_mask": 2}
+"""By what a change of code changed, 1 where it's not named: so that old results and new are not taken for one another.
+
+Pruned trainings (round 1 and later): 2 since dead units are left out. Learned masks: 2 since draws use all of threefry.
+"""
 
 
 KINDS = {
@@ -125,6 +128,8 @@ class Experiment:
     def describe_training(self, treatment: Treatment | None, seed: int, round_: int) -> Description:
         """The description of one round of one run; round 0 has no treatment."""
         description = self._base("training", seed) | {"round": round_}
+        if round_:
+            description["revision"] = REVISIONS["pruned training"]
         if treatment is not None:
             description |= {"treatment": _without_defaults(treatment), "rates": self._rates}
             description |= _plugins(treatment.criterion, treatment.kept, treatment.pruned)
@@ -217,7 +222,7 @@ class Experiment:
     ) -> Description:
         training = training or self.training
         return {
-            "revision": REVISION,
+            "revision": REVISIONS.get(kind, 1),
             "kind": kind,
             "dataset": self.data.name,
             "data_digest": self.data.digest,

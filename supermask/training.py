@@ -21,6 +21,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Float32, Int32, Num, PyTree, UInt8
 
 from supermask import networks
+from supermask.compaction import Compaction, compaction
 from supermask.datasets import Dataset, Split
 from supermask.keys import batch_order
 from supermask.networks import AnyArray, Kernels, Network, Params
@@ -146,13 +147,28 @@ def cross_entropy(
     return optax.softmax_cross_entropy_with_integer_labels(outputs, labels).mean()
 
 
-def evaluate(network: Network, params: Params, examples: Examples, maximum: int) -> Scores:
-    """Loss and accuracy over a split, in chunks that bound the memory."""
+def read_by(
+    inputs: Int32[AnyArray, " inputs"] | None, images: Float[Array, "batch height width channels"]
+) -> Float[Array, "batch h w c"]:
+    """What a network sees of images: all of it, or the values at `inputs` of each one flattened, as a column."""
+    if inputs is None:
+        return images
+    return images.reshape(images.shape[0], -1).take(inputs, axis=1, mode="clip")[:, :, None, None]
+
+
+def evaluate(
+    network: Network,
+    params: Params,
+    examples: Examples,
+    maximum: int,
+    inputs: Int32[AnyArray, " inputs"] | None = None,
+) -> Scores:
+    """Loss and accuracy over a split, in chunks that bound the memory. `inputs`: see `read_by`."""
     size = examples.labels.shape[0]
     chunk = min(evaluation_chunk(network), size)
 
     def totals(images: Num[Array, "chunk height width channels"], labels: Int32[Array, " chunk"]) -> Array:
-        outputs = networks.logits(network, params, scaled(images, maximum))
+        outputs = networks.logits(network, params, read_by(inputs, scaled(images, maximum)))
         loss = optax.softmax_cross_entropy_with_integer_labels(outputs, labels).sum()
         right = jnp.sum(jnp.argmax(outputs, axis=-1) == labels, dtype=jnp.float32)
         return jnp.stack([loss, right])
@@ -319,14 +335,21 @@ class Trainer:
     def train(self, jobs: Sequence[Job], on_progress: OnProgress = ignore_progress) -> list[Trained]:
         """Trains all jobs, as many at once as there are slots, and returns their outcomes in order.
 
-        Jobs of different lengths are trained in different populations.
+        Jobs of different lengths are trained in different populations; so are networks that leave out different numbers
+        of dead units (see `supermask.compaction`).
         """
         outcomes: dict[int, Trained] = {}
-        by_length = sorted(range(len(jobs)), key=lambda index: self._length(jobs[index]))
-        for _, group in groupby(by_length, key=lambda index: self._length(jobs[index])):
+        smaller = [self._compaction(job) for job in jobs]
+        lengths = [self._length(job) for job in jobs]
+
+        def kind(index: int) -> tuple[int, tuple[int, ...]]:
+            plan = smaller[index]
+            return lengths[index], () if plan is None else plan.sizes
+
+        for _, group in groupby(sorted(range(len(jobs)), key=kind), key=kind):
             for indices in batched(list(group), self.placement.slots):
-                trained = self._train_population([jobs[index] for index in indices], on_progress)
-                outcomes.update(zip(indices, trained, strict=True))
+                some = [(jobs[index], smaller[index]) for index in indices]
+                outcomes.update(zip(indices, self._train_population(some, on_progress), strict=True))
         return [outcomes[index] for index in range(len(jobs))]
 
     def gradients(self, params: Params) -> Kernels:
@@ -341,21 +364,32 @@ class Trainer:
     def _length(self, job: Job) -> int:
         return (self.config.steps if job.last_step is None else job.last_step) - job.first_step
 
-    def _train_population(self, jobs: Sequence[Job], on_progress: OnProgress) -> list[Trained]:
-        place = self.placement
-        state = place.stack([self._start(job) for job in jobs])
-        masks = place.stack([job.masks for job in jobs])
+    def _compaction(self, job: Job) -> Compaction | None:
+        """What the job may leave out: with Adam, and where networks are trained one at a time and size is time."""
+        if self.optimiser is not None or self.placement.strategy != "loop":
+            return None
+        return compaction(self.network, job.params, job.masks, self._length(job))
+
+    def _train_population(
+        self, jobs: Sequence[tuple[Job, Compaction | None]], on_progress: OnProgress
+    ) -> list[Trained]:
+        place, plan = self.placement, jobs[0][1]
+        network = self.network if plan is None else plan.network(self.network)
+        state = place.stack([self._start(*job) for job in jobs])
+        given = place.stack([_given(*job) for job in jobs])
         shared, counts = (self._train_data, self._validation_data), place.counts(len(jobs))
+        program = self._program(network)
 
         def interval(state: NetworkState, order: Any, length: int) -> NetworkState:
-            return self._interval(state, (masks, order), (*shared, length), counts)
+            return program(state, (given, order), (*shared, length), counts)
 
-        orders = [DataOrder(job.seed, job.first_step, len(self.data.train)) for job in jobs]
-        resumable = resumable_by(self.checkpoints, self.network, self.data, (state, masks))
+        orders = [DataOrder(job.seed, job.first_step, len(self.data.train)) for job, _ in jobs]
+        resumable = resumable_by(self.checkpoints, network, self.data, (state, given))
         state, history = train_in_intervals(
-            place, self.config, orders, self._length(jobs[0]), state, interval, _observed, on_progress, resumable
+            place, self.config, orders, self._length(jobs[0][0]), state, interval, _observed, on_progress, resumable
         )
-        return self._outcomes(place.unstack(state, len(jobs)), place.unstack(history, len(jobs)))
+        states = [_whole(*job, one) for job, one in zip(jobs, place.unstack(state, len(jobs)), strict=True)]
+        return self._outcomes(states, place.unstack(history, len(jobs)))
 
     def _outcomes(self, states: Sequence[NetworkState], curves: Sequence[Any]) -> list[Trained]:
         at_early_stop = self.evaluate([state.best_params for state in states])
@@ -372,8 +406,8 @@ class Trainer:
             for state, test, curve in zip(states, zip(at_early_stop, at_end, strict=True), curves, strict=True)
         ]
 
-    def _start(self, job: Job) -> NetworkState:
-        params = jax.tree.map(np.asarray, job.params)
+    def _start(self, job: Job, smaller: Compaction | None) -> NetworkState:
+        params = jax.tree.map(np.asarray, job.params) if smaller is None else smaller.params(job.params)
         step, unseen = np.asarray(job.first_step, np.int32), Scores(_float(np.inf), _float(0))
         optimiser_state = jax.tree.map(np.asarray, self._optimiser.init(params))
         return NetworkState(params, optimiser_state, step, unseen, params, unseen, step)
@@ -404,23 +438,33 @@ class Trainer:
         return self.placement.shared(Examples(split.images, split.labels))
 
     @cached_property
-    def _interval(self) -> Callable[..., NetworkState]:
-        network, optimiser, maximum = self.network, self._optimiser, self.data.maximum
+    def _programs(self) -> dict[Network, Callable[..., NetworkState]]:
+        return {}
+
+    def _program(self, network: Network) -> Callable[..., NetworkState]:
+        """The compiled interval of the network, or of one without dead units."""
+        if network not in self._programs:
+            self._programs[network] = self._interval_of(network)
+        return self._programs[network]
+
+    def _interval_of(self, network: Network) -> Callable[..., NetworkState]:
+        optimiser, maximum = self._optimiser, self.data.maximum
         gradient = jax.grad(lambda params, images, labels: cross_entropy(network, params, images, labels))
 
-        def interval(state: NetworkState, given: Any, shared: Any) -> NetworkState:
-            (masks, order), (train, validation, length) = given, shared
+        def interval(state: NetworkState, own: Any, shared: Any) -> NetworkState:
+            ((masks, inputs), order), (train, validation, length) = own, shared
 
             def one_step(index: Array, moving: tuple[Params, PyTree]) -> tuple[Params, PyTree]:
                 params, optimiser_state = moving
                 batch = lax.dynamic_index_in_dim(order, index, keepdims=False)
-                grads = gradient(params, scaled(train.images[batch], maximum), train.labels[batch])
+                images = read_by(inputs, scaled(train.images[batch], maximum))
+                grads = gradient(params, images, train.labels[batch])
                 updates, optimiser_state = optimiser.update(grads, optimiser_state, params)
                 return masked_update(params, updates, masks), optimiser_state
 
             params, optimiser_state = lax.fori_loop(0, length, one_step, (state.params, state.optimiser_state))
             step = state.step + length
-            scores = evaluate(network, params, validation, maximum)
+            scores = evaluate(network, params, validation, maximum, inputs)
             better = scores.loss < state.best_validation.loss
             return NetworkState(
                 params,
@@ -462,6 +506,27 @@ class Trainer:
     def _evaluated(self) -> Callable[..., Scores]:
         network, maximum = self.network, self.data.maximum
         return over_population(lambda _, params, split: evaluate(network, params, split, maximum), self.placement)
+
+
+class _Given(NamedTuple):
+    """What belongs to one network and does not change: its masks, and which inputs it reads where that is not all."""
+
+    masks: Mapping[str, Bool[AnyArray, "..."]]
+    inputs: Int32[AnyArray, " inputs"] | None
+
+
+def _given(job: Job, smaller: Compaction | None) -> _Given:
+    if smaller is None:
+        return _Given(dict(job.masks), None)
+    return _Given(smaller.masks(job.masks), smaller.inputs)
+
+
+def _whole(job: Job, smaller: Compaction | None, state: NetworkState) -> NetworkState:
+    """The state with its dead units, as they were before the training."""
+    if smaller is None:
+        return state
+    params, best = (smaller.restored(params, job.params) for params in (state.params, state.best_params))
+    return state._replace(params=params, best_params=best)
 
 
 def _observed(state: NetworkState) -> tuple[AnyArray, AnyArray, AnyArray]:

@@ -205,5 +205,6 @@ def test_a_trainer_compiles_once_for_all_populations(trainer):
     fresh = Trainer(trainer.network, trainer.data, trainer.config, trainer.placement)
     for count in (1, 3, 2):
         fresh.train([job(trainer.network, trainer.data, seed) for seed in range(count)])
-    assert fresh._interval._cache_size() == 1
+    (program,) = fresh._programs.values()
+    assert program._cache_size() == 1
     assert fresh._evaluated._cache_size() == 1
