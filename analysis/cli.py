@@ -147,12 +147,21 @@ def _parser(catalogue: Catalogue) -> argparse.ArgumentParser:
     )
     check.add_argument("file", type=Path, metavar="FILE", help="the Python file that --plugin would take")
     check.set_defaults(command=_check_plugin)
-    bench = commands.add_parser("bench", help="measure how fast populations train on this machine")
-    bench.add_argument("--network", default="fc", metavar="NAME", help="fc, conv2, conv4 or conv6 (default: fc)")
-    bench.add_argument(
-        "--pairs", type=int, default=5, metavar="N", help="measurements to take the median of (default: 5)"
+    bench = commands.add_parser(
+        "bench",
+        help="measure how fast this machine is, beside PyTorch",
+        description="Measures this toolkit, in turn with PyTorch at the same work where that is installed: pip install "
+        "'supermask[bench]'. Wants a machine that does nothing else. Example: supermask bench fc late-rounds --pairs 7",
     )
-    bench.add_argument("--steps", type=int, metavar="N", help="steps a training (default: 1000 for fc, else 20)")
+    bench.add_argument(
+        "work",
+        nargs="*",
+        metavar="WORK",
+        help="fc, conv2, conv4, conv6 (training), masks (learning them), figure-10 or late-rounds (default: all)",
+    )
+    bench.add_argument("--pairs", type=int, default=5, metavar="N", help="turns to take the median of (default: 5)")
+    bench.add_argument("--steps", type=int, metavar="N", help="steps a training (default: 16 to 2750, by the work)")
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to this file as well")
     _add_devices(bench)
     bench.set_defaults(command=_bench)
     return parser
@@ -356,9 +365,9 @@ def _bench(options: argparse.Namespace, catalogue: Catalogue) -> int:
     from analysis.platform import set_up_jax
 
     set_up_jax(options.devices)
-    from analysis.bench import bench
+    from analysis.bench.run import bench
 
-    bench(options.network, options.pairs, options.steps)
+    bench(options.work, options.pairs, options.steps, options.json)
     return OK
 
 

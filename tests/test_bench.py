@@ -1,0 +1,107 @@
+"""The benchmark: it measures what it says, its peer does the same work, and it says what it was measured with."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from analysis.bench import comparisons
+from analysis.bench.comparisons import Comparison
+from analysis.bench.peers import Peers
+from analysis.bench.run import WORK, Row
+from analysis.errors import UsageError
+from supermask.networks import NETWORKS, initialise, logits, parameter_count
+
+needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="needs PyTorch: pip install 'supermask[bench]'")
+
+
+def test_the_command_prints_and_writes_what_it_measured(tmp_path):
+    command = [sys.executable, "-c", "from figures.command import main; main()", "bench", "fc", "masks"]
+    options = ["--pairs", "2", "--steps", "10", "--json", str(tmp_path / "bench.json")]
+    shown = subprocess.run(
+        [*command, *options], env=os.environ | {"COLUMNS": "200"}, capture_output=True, text=True, check=True
+    ).stdout
+    measured = json.loads((tmp_path / "bench.json").read_text())
+    assert [row["name"] for row in measured["rows"]] == [
+        "fc: training",
+        "fc: training and validation",
+        "fc: its matrix products alone",
+        "fc: Adam's update alone",
+        "fc: learning a mask, sgd",
+        "fc: learning a mask, adam",
+    ]
+    for row in measured["rows"]:
+        assert row["name"] in shown
+        assert len(row["ours"]) == 2
+        assert min(row["ours"]) > 0
+    for fact in ("machine", "versions", "supermask --help", "most memory held", "fc: bound", "fc: validation"):
+        assert f"{fact}: {measured['facts'][fact]}" in shown
+
+
+def test_times_are_of_one_unit_and_ratios_of_one_turn():
+    each = Comparison("one", "ms", lambda: None, 4, {}, peer_units=10, peer_units_each=True)
+    together = Comparison("all", "ms", lambda: None, 4, {}, peer_units=10)
+    assert each.peer_time(2.0, 2) == 100
+    assert together.peer_time(2.0, 2) == 200
+    assert Row("one", "ms", (1.0, 2.0), {"best": (3.0, 2.0)}).ratios("best") == [3, 1]
+
+
+def test_late_rounds_train_smaller_networks_on_masks_found_on_digits(tmp_path):
+    late = comparisons.late_rounds(10, 2, 10, tmp_path)
+    late.ours()
+    assert late.units == 9 * 2 * 10
+    with np.load(tmp_path / "masks.npz") as file:
+        kept = [sum(int(file[f"{index}.{layer}"].sum()) for layer in late.peer["layers"]) for index in range(18)]
+    assert kept[0] == kept[1] > kept[-1]
+    assert kept[-1] / 266_200 == pytest.approx(0.8**24, abs=0.002)
+
+
+def test_figure_10s_masks_are_counted_as_the_paper_counts(tmp_path):
+    figure = comparisons.masks_and_evaluation(2, tmp_path)
+    figure.ours()
+    assert figure.units == 13 * 2
+    assert figure.peer["levels"][1] == {"hidden1": 188_160, "hidden2": 24_000, "output": 900}
+
+
+def test_a_peer_that_cannot_start_is_reported():
+    with pytest.raises(UsageError, match="the PyTorch side of the comparison ended with status"):
+        Peers({"kind": "no such work"}, "best", 1)
+
+
+@needs_torch
+@pytest.mark.parametrize("name", ["fc", "conv2", "late-rounds"])
+def test_peers_do_the_work(name, tmp_path):
+    (first, *_) = WORK[name](4, tmp_path)
+    for mode in ("eager", "best", "bfloat16"):
+        with Peers(first.peer, mode, 2) as peer:
+            assert peer.run() > 0
+
+
+@needs_torch
+def test_the_peers_network_is_ours():
+    import torch
+
+    from analysis.bench.torch_peer import network
+
+    params = initialise(NETWORKS["fc"], jax.random.key(0), (28, 28, 1))
+    peer = network({"image": (28, 28, 1), "conv_pairs": [], "hidden": [300, 100]})
+    dense = [module for module in peer if isinstance(module, torch.nn.Linear)]
+    for module, layer in zip(dense, ("hidden1", "hidden2", "output"), strict=True):
+        module.weight.data = torch.from_numpy(np.asarray(params[layer]["kernel"]).T.copy())
+        module.bias.data = torch.from_numpy(np.asarray(params[layer]["bias"]).copy())
+    images = np.random.default_rng(0).random((5, 28, 28, 1), np.float32)
+    ours = np.asarray(logits(NETWORKS["fc"], params, jnp.asarray(images)))
+    theirs = peer(torch.from_numpy(images.reshape(5, 1, 28, 28))).detach().numpy()
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    for name in ("conv2", "conv4", "conv6"):
+        shape = (32, 32, 3)
+        conv = network({"image": shape, "conv_pairs": NETWORKS[name].conv_pairs, "hidden": [256, 256]})
+        sizes = sum(parameter.numel() for parameter in conv.parameters())
+        ours_sizes = parameter_count(NETWORKS[name], shape)
+        assert sizes == ours_sizes
