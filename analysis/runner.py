@@ -7,7 +7,7 @@ each population as it is done. What is interrupted is taken up again by calling 
 import time
 from collections.abc import Mapping, Sequence
 
-import jax
+import numpy as np
 
 from analysis.arrays import decode_round, decode_round_zero, encode
 from analysis.checkpoints import FolderCheckpoints
@@ -109,9 +109,6 @@ class StoredRounds:
         return identity(self._experiment.describe_training(treatment, seed, round_))
 
 
-_rank_layers = jax.jit(rank_layers)
-
-
 def _run_untrained(
     experiment: Experiment,
     untrained: Sequence[Untrained],
@@ -161,12 +158,12 @@ def _run_untrained(
 
 def _one_shot_ranks(
     criterion: Criterion, seed: int, trainer: Trainer, initial: Params, final: Params
-) -> Mapping[str, jax.Array]:
+) -> Mapping[str, np.ndarray]:
     """One ranking a layer, which every level of sparsity is cut from."""
     masks = full_masks(kernels_of(initial))
     gradient = trainer.gradients(initial) if "gradient" in criterion.needs else None
     facts = facts_of(kernels_of(initial), kernels_of(final), masks, gradient)
-    return _rank_layers(derive_key(seed, Purpose.TIES), score_layers_jit(criterion, facts), masks)
+    return rank_layers(derive_key(seed, Purpose.TIES), score_layers_jit(criterion, facts), masks)
 
 
 def _untrained_metrics(scores: Scores, kept: Mapping[str, int], sizes: Mapping[str, int]) -> dict[str, float]:

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, Int32, Key, UInt8, UInt32
+from jaxtyping import Array, Bool, Float, Int, Int32, Key, UInt8, UInt32, UInt64
 
 Masks = dict[str, Bool[Array | np.ndarray, "..."]]
 Scores = dict[str, Float[Array, "..."]]
@@ -94,10 +94,10 @@ def keep_best_of_network(key: Key[Array, ""], scores: Scores, masks: Masks, coun
     return {layer: piece.reshape(masks[layer].shape) for layer, piece in zip(layers, pieces, strict=True)}
 
 
-def rank_layers(key: Key[Array, ""], scores: Scores, masks: Masks) -> dict[str, Int32[Array, "..."]]:
+def rank_layers(key: Key[Array, ""], scores: Scores, masks: Masks) -> dict[str, Int32[np.ndarray, "..."]]:
     """Every layer's `ranks`. One ranking serves every level of sparsity: see `one_shot`."""
     return {
-        layer: ranks(jax.random.fold_in(key, index), scores[layer], jnp.asarray(masks[layer]))
+        layer: ranks(jax.random.fold_in(key, index), scores[layer], masks[layer])
         for index, layer in enumerate(sorted(scores))
     }
 
@@ -132,16 +132,39 @@ def keep_best(
     return lax.cond(no_tie, lambda kept, tied, _: kept | tied, resolve, kept, tied, remaining)
 
 
-@jax.jit
-def ranks(key: Key[Array, ""], scores: Float[Array, "*shape"], alive: Bool[Array, "*shape"]) -> Int32[Array, "*shape"]:
+def ranks(
+    key: Key[Array, ""], scores: Float[Array | np.ndarray, "*shape"], alive: Bool[Array | np.ndarray, "*shape"]
+) -> Int32[np.ndarray, "*shape"]:
     """Place of each weight in its layer's order, 0 for the best; pruned weights come after all live ones.
 
     `ranks(...) < count` is the mask `keep_best(..., count)`, for every count up to the number of live weights.
+    Sorted on the host: XLA's CPU backend takes twenty times as long.
     """
-    bits = jnp.where(alive, _ordered_bits(scores), jnp.uint32(0)).ravel()
-    best_first = jnp.lexsort((jax.random.bits(key, scores.shape).ravel(), bits))[::-1]
-    places = jnp.zeros(scores.size, jnp.int32).at[best_first].set(jnp.arange(scores.size, dtype=jnp.int32))
-    return places.reshape(scores.shape)
+    shape = np.shape(scores)
+    bits, random = (np.asarray(part, np.uint64).ravel() for part in _score_and_random_bits(key, scores, alive))
+    worst_first = _stable_argsort(bits << np.uint64(32) | random)
+    places = np.empty(worst_first.size, np.int32)
+    places[worst_first[::-1]] = np.arange(worst_first.size, dtype=np.int32)
+    return places.reshape(shape)
+
+
+@jax.jit
+def _score_and_random_bits(
+    key: Key[Array, ""], scores: Float[Array | np.ndarray, "*shape"], alive: Bool[Array | np.ndarray, "*shape"]
+) -> tuple[UInt32[Array, "*shape"], UInt32[Array, "*shape"]]:
+    return jnp.where(alive, _ordered_bits(jnp.asarray(scores)), jnp.uint32(0)), jax.random.bits(key, scores.shape)
+
+
+def _stable_argsort(values: UInt64[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """NumPy's fast sort, which is not stable, with the few equal values put right: a tenth of a stable sort's time."""
+    order = np.argsort(values)
+    in_order = values[order]
+    same_as_before = np.concatenate([[False], in_order[1:] == in_order[:-1]])
+    if same_as_before.any():
+        group = np.cumsum(~same_as_before)
+        tied = np.flatnonzero(same_as_before | np.concatenate([same_as_before[1:], [False]]))
+        order[tied] = order[tied][np.lexsort((order[tied], group[tied]))]
+    return order
 
 
 def _ordered_bits(scores: Float[Array, "*shape"]) -> UInt32[Array, "*shape"]:

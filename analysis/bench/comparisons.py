@@ -128,11 +128,12 @@ def masks_and_evaluation(levels: int, folder: Path) -> Comparison:
     facts = facts_of(kernels, kernels_of(final), full_masks(kernels), None)
     rates = Rates().by_layer(layer_kinds(kernels))
     counts = kept_counts({layer: kernel.size for layer, kernel in kernels.items()}, rates, levels - 1)
-    rank = jax.jit(rank_layers)
 
     def ours() -> None:
         for name in FIGURE_10:
-            ranks = rank(derive_key(0, Purpose.TIES), score_layers_jit(CRITERIA[name], facts), full_masks(kernels))
+            ranks = rank_layers(
+                derive_key(0, Purpose.TIES), score_layers_jit(CRITERIA[name], facts), full_masks(kernels)
+            )
             trainer.evaluate(masked_networks(initial, "initial", ranks, counts))
 
     file = folder / "scores.npz"
