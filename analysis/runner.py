@@ -25,7 +25,7 @@ from supermask.lottery import RoundRecord, Treatment, facts_of, find_tickets
 from supermask.masks import Masks, full_masks, kept_counts, rank_layers
 from supermask.networks import NETWORKS, Kernels, Params, kernels_of, layer_kinds, parameter_count
 from supermask.population import place
-from supermask.supermasks import masked_networks
+from supermask.supermasks import untrained_network
 from supermask.training import Checkpoints, Scores, Trainer
 
 
@@ -138,7 +138,9 @@ def _run_untrained(
             if each.criterion != name:
                 continue
             started = time.monotonic()
-            scores = trainer.evaluate(masked_networks(initial, each.weights, ranks, [counts[k] for k in levels]))
+            scores = trainer.evaluate_levels(
+                untrained_network(initial, each.weights), ranks, [counts[k] for k in levels]
+            )
             seconds = (time.monotonic() - started) / len(levels)
             store.add(
                 [

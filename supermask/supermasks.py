@@ -6,14 +6,13 @@ gradient descent instead.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int32
+from jaxtyping import Array, Bool, Float
 
 from supermask.actions import constant_same_sign
-from supermask.masks import one_shot
 from supermask.networks import AnyArray, Kernels, Params, kernels_of, with_kernels
 
 WEIGHTS = ("initial", "signed_constant", "kaiming", "signed_kaiming")
@@ -69,22 +68,10 @@ def masked_kernels(kernels: Kernels, masks: Mapping[str, Bool[AnyArray, "..."]],
     return masked
 
 
-def masked_networks(
-    params: Params,
-    weights: str,
-    ranks: Mapping[str, Int32[AnyArray, "..."]],
-    levels: Sequence[Mapping[str, int]],
-) -> list[Params]:
-    """One untrained network a level: the `levels[i][layer]` best-ranked weights of each layer, and 0 elsewhere.
+def untrained_network(initial: Params, weights: str) -> Params:
+    """The parameters that a supermask goes onto, arrays on the host: `untrained_kernels`, and the initial biases.
 
-    Arrays of the result are on the host, ready for a population's evaluation.
+    `Trainer.evaluate_levels` gives their scores under the masks of a ranking.
     """
-    on_host = {layer: np.asarray(kernel) for layer, kernel in untrained_kernels(kernels_of(params), weights).items()}
-    places = {layer: np.asarray(rank) for layer, rank in ranks.items()}
-
-    def network(level: Mapping[str, int]) -> Params:
-        masks = one_shot(places, level)
-        kept: Kernels = {layer: np.where(mask, on_host[layer], np.float32(0)) for layer, mask in masks.items()}
-        return with_kernels(params, kept)
-
-    return [network(level) for level in levels]
+    kernels = untrained_kernels(kernels_of(initial), weights)
+    return with_kernels(initial, {layer: np.asarray(kernel) for layer, kernel in kernels.items()})

@@ -317,6 +317,9 @@ def masked_update(params: Params, updates: Params, masks: dict[str, Bool[Array, 
     }
 
 
+_UNSEEN = Scores(*np.array([np.inf, 0], np.float32))
+
+
 @dataclass(frozen=True, eq=False)
 class Trainer:
     """Trains populations of one network on one data set. Compiled once, on first use, whatever is trained.
@@ -360,6 +363,26 @@ class Trainer:
         """Loss and accuracy of networks as they are, without training, on test data or another split."""
         examples = self._test_data if split is None else self._on_devices(split)
         return [scores for some in batched(params, self.placement.slots) for scores in self._scores(some, examples)]
+
+    def evaluate_levels(
+        self,
+        params: Params,
+        ranks: Mapping[str, Int32[AnyArray, "..."]],
+        levels: Sequence[Mapping[str, int]],
+    ) -> list[Scores]:
+        """Loss and accuracy on test data of a network under one ranking's masks, without training.
+
+        At each level the `level[layer]` best-ranked weights of a layer stay as they are and the others are 0. Masks are
+        made where they are used: a network and its ranks are sent to the devices once, a level is a number a layer.
+        """
+        place, levels_on_host = self.placement, [{n: np.asarray(k, np.int32) for n, k in one.items()} for one in levels]
+        shared = place.shared((params, {layer: np.asarray(rank) for layer, rank in ranks.items()}, self._test_data))
+        scores: list[Scores] = []
+        for some in batched(levels_on_host, place.slots):
+            empty = place.stack([_UNSEEN] * len(some))
+            tested = self._evaluated_levels(empty, place.stack(some), shared, place.counts(len(some)))
+            scores += place.unstack(tested, len(some))
+        return scores
 
     def _length(self, job: Job) -> int:
         return (self.config.steps if job.last_step is None else job.last_step) - job.first_step
@@ -408,13 +431,13 @@ class Trainer:
 
     def _start(self, job: Job, smaller: Compaction | None) -> NetworkState:
         params = jax.tree.map(np.asarray, job.params) if smaller is None else smaller.params(job.params)
-        step, unseen = np.asarray(job.first_step, np.int32), Scores(_float(np.inf), _float(0))
+        step, unseen = np.asarray(job.first_step, np.int32), _UNSEEN
         optimiser_state = jax.tree.map(np.asarray, self._optimiser.init(params))
         return NetworkState(params, optimiser_state, step, unseen, params, unseen, step)
 
     def _scores(self, params: Sequence[Params], examples: Examples) -> list[Scores]:
         place = self.placement
-        empty = place.stack([Scores(_float(0), _float(0))] * len(params))
+        empty = place.stack([_UNSEEN] * len(params))
         tested = self._evaluated(empty, place.stack(params), examples, place.counts(len(params)))
         return place.unstack(tested, len(params))
 
@@ -507,6 +530,20 @@ class Trainer:
         network, maximum = self.network, self.data.maximum
         return over_population(lambda _, params, split: evaluate(network, params, split, maximum), self.placement)
 
+    @cached_property
+    def _evaluated_levels(self) -> Callable[..., Scores]:
+        network, maximum = self.network, self.data.maximum
+
+        def scores(unseen: Scores, level: Mapping[str, Array], shared: Any) -> Scores:
+            params, ranks, split = shared
+            kept = {
+                layer: jnp.where(rank < level[layer], params[layer]["kernel"], jnp.float32(0))
+                for layer, rank in ranks.items()
+            }
+            return evaluate(network, networks.with_kernels(params, kept), split, maximum)
+
+        return over_population(scores, self.placement)
+
 
 class _Given(NamedTuple):
     """What belongs to one network and does not change: its masks, and which inputs it reads where that is not all."""
@@ -532,7 +569,3 @@ def _whole(job: Job, smaller: Compaction | None, state: NetworkState) -> Network
 def _observed(state: NetworkState) -> tuple[AnyArray, AnyArray, AnyArray]:
     """What a training's curves are made of."""
     return state.step, *state.validation
-
-
-def _float(value: float) -> Float32[np.ndarray, ""]:
-    return np.asarray(value, np.float32)

@@ -6,9 +6,9 @@ import pytest
 from supermask.criteria import CRITERIA, score_layers
 from supermask.keys import Purpose, derive_key
 from supermask.lottery import facts_of, initial_params
-from supermask.masks import Rates, full_masks, kept_counts, rank_layers
-from supermask.networks import kernels_of, layer_kinds
-from supermask.supermasks import masked_networks, untrained_kernels
+from supermask.masks import Rates, full_masks, kept_counts, one_shot, rank_layers
+from supermask.networks import kernels_of, layer_kinds, with_kernels
+from supermask.supermasks import masked_kernels, untrained_kernels, untrained_network
 from supermask.training import Job
 
 
@@ -30,11 +30,8 @@ def untrained_accuracy(trainer, trained_once, criterion: str, weights: str) -> n
         ranks = rank_layers(derive_key(seed, Purpose.TIES), scores, full)
         rates = Rates(dense=0.36, output=0.19).by_layer(layer_kinds(initial))
         levels = kept_counts({layer: kernel.size for layer, kernel in initial.items()}, rates, 6)
-        networks = masked_networks(params, weights, ranks, levels)
-        for network, level in zip(networks, levels, strict=True):
-            for layer, kernel in kernels_of(network).items():
-                assert np.count_nonzero(kernel) <= level[layer]
-        rows.append([float(score.accuracy) for score in trainer.evaluate(networks)])
+        scores = trainer.evaluate_levels(untrained_network(params, weights), ranks, levels)
+        rows.append([float(score.accuracy) for score in scores])
     return np.array(rows)
 
 
@@ -48,6 +45,22 @@ def test_signed_constants_are_sign_times_the_layers_standard_deviation(trained_o
 def test_other_weights_are_refused():
     with pytest.raises(ValueError, match="weights is 'trained'; allowed: initial, signed_constant"):
         untrained_kernels({}, "trained")
+
+
+def test_levels_are_evaluated_as_the_masked_networks_are(trainer, trained_once):
+    params, final = trained_once[0]
+    full = full_masks(final)
+    facts = facts_of(kernels_of(params), final, full, None)
+    ranks = rank_layers(derive_key(0, Purpose.TIES), score_layers(CRITERIA["movement"], facts), full)
+    sizes = {layer: kernel.size for layer, kernel in final.items()}
+    levels = kept_counts(sizes, dict.fromkeys(sizes, 0.1), trainer.placement.slots + 1)
+    network = untrained_network(params, "signed_constant")
+    masks = [one_shot(ranks, level) for level in levels]
+    kept = [masked_kernels(kernels_of(network), mask, rescaled=False) for mask in masks]
+    for level, mask in zip(levels, masks, strict=True):
+        assert {layer: int(mask[layer].sum()) for layer in mask} == level
+    expected = trainer.evaluate([with_kernels(network, kernels) for kernels in kept])
+    assert trainer.evaluate_levels(network, ranks, levels) == expected
 
 
 @pytest.mark.parametrize("weights", ["initial", "signed_constant"])

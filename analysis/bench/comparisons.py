@@ -19,7 +19,6 @@ from supermask.lottery import InMemory, RoundRecord, Treatment, facts_of, find_t
 from supermask.masks import Rates, full_masks, kept_counts, rank_layers
 from supermask.networks import NETWORKS, Params, initialise, kernels_of, layer_kinds, parameter_count
 from supermask.population import Placement, place
-from supermask.supermasks import masked_networks
 from supermask.training import Job, Trainer, TrainingConfig
 
 IMAGE_SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
@@ -134,7 +133,7 @@ def masks_and_evaluation(levels: int, folder: Path) -> Comparison:
             ranks = rank_layers(
                 derive_key(0, Purpose.TIES), score_layers_jit(CRITERIA[name], facts), full_masks(kernels)
             )
-            trainer.evaluate(masked_networks(initial, "initial", ranks, counts))
+            trainer.evaluate_levels(initial, ranks, counts)
 
     file = folder / "scores.npz"
     scores = [score_layers_jit(CRITERIA[name], facts) for name in FIGURE_10]

@@ -32,9 +32,9 @@ from supermask.criteria import CRITERIA, scale_ratio, score_layers_jit
 from supermask.datasets import DATASETS, Split
 from supermask.keys import Purpose, derive_key
 from supermask.lottery import Treatment, facts_of
-from supermask.masks import full_masks, kept_counts, rank_layers
-from supermask.networks import Kernels, Network, Params, kernels_of, layer_kinds, logits
-from supermask.supermasks import masked_networks
+from supermask.masks import full_masks, kept_counts, one_shot, rank_layers
+from supermask.networks import Kernels, Network, Params, kernels_of, layer_kinds, logits, with_kernels
+from supermask.supermasks import masked_kernels, untrained_network
 
 FORMAT = 1
 IMAGES = 1000
@@ -203,8 +203,9 @@ def _best_level(
         facts = facts_of(kernels, kernels_of(run.final), masks, None)
         scores = score_layers_jit(CRITERIA["large_final_same_sign"], facts)
         ranks = rank_layers(derive_key(run.seed, Purpose.TIES), scores, masks)
-        some = masked_networks(run.initial, "signed_constant", ranks, counts)
-        total += [_accuracy(network, params, validation, maximum) for params in some]
+        constants = untrained_network(run.initial, "signed_constant")
+        supermasks = [masked_kernels(kernels_of(constants), one_shot(ranks, count), rescaled=False) for count in counts]
+        total += [_accuracy(network, with_kernels(constants, each), validation, maximum) for each in supermasks]
     return int(np.argmax(total))
 
 
