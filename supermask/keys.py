@@ -5,6 +5,7 @@ description alone: not on its neighbours in a population, nor on the order of wo
 """
 
 from enum import IntEnum
+from functools import lru_cache
 
 import jax
 import numpy as np
@@ -55,6 +56,10 @@ def batch_order(
     return order[first - offset : last - offset].reshape(-1, batch_size)
 
 
+@lru_cache(maxsize=64)
 def _permutation(seed: int, epoch: int, examples: int) -> Int32[np.ndarray, "examples"]:
+    """Kept for the networks of the same seed and the next batches of the same epoch: a few megabytes."""
     entropy = np.random.SeedSequence([int(Purpose.DATA_ORDER), seed, epoch])
-    return np.random.Generator(np.random.Philox(entropy)).permutation(examples).astype(np.int32)
+    order = np.random.Generator(np.random.Philox(entropy)).permutation(examples).astype(np.int32)
+    order.flags.writeable = False
+    return order
