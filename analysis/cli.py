@@ -234,11 +234,12 @@ def _add_explore(commands: "argparse._SubParsersAction[_Parser]") -> None:
 def _add_results(commands: "argparse._SubParsersAction[_Parser]") -> None:
     results = commands.add_parser(
         "results",
-        help="the tidy table of everything stored; merging of results folders",
+        help="the tidy table of everything stored; merging and checking of results folders",
         description="Writes everything stored as one tidy table, a row a (result, metric): see docs/results.md.",
         epilog="examples:\n"
         "  supermask results --csv all.csv --where criterion=large_final --where metric=test_accuracy\n"
-        "  supermask results --merge ../other/results",
+        "  supermask results --merge ../other/results\n"
+        "  supermask results --verify                           what is damaged is set aside, to be trained again",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_results_folder(results)
@@ -246,6 +247,7 @@ def _add_results(commands: "argparse._SubParsersAction[_Parser]") -> None:
     results.add_argument("--parquet", type=Path, metavar="FILE", help="write the table as Parquet (needs pyarrow)")
     results.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE", help="only rows that match")
     results.add_argument("--merge", type=Path, metavar="OTHER", help="take over another folder's results first")
+    results.add_argument("--verify", action="store_true", help="check every record and file; set aside what is damaged")
     results.set_defaults(command=_results)
 
 
@@ -442,6 +444,12 @@ def _explore(options: argparse.Namespace, catalogue: Catalogue) -> int:
 def _results(options: argparse.Namespace, catalogue: Catalogue) -> int:
     if not (options.results / "results.sqlite").exists() and options.merge is None:
         raise UsageError(f"results {str(options.results)!r} is not a results folder; `supermask reproduce` makes one")
+    if options.verify:
+        if options.merge or options.csv or options.parquet or options.where:
+            raise UsageError("verify is given with other options; it stands alone")
+        from analysis.verify import report_damage
+
+        return FAILED if report_damage(options.results) else OK
     from analysis.store import Store
     from analysis.tables import merge, tidy_table
 

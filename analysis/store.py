@@ -3,8 +3,9 @@
     FOLDER/results.sqlite         descriptions, metrics, provenance; readable from pandas, R or a shell
     FOLDER/arrays/ab/abcd….safetensors   weights, masks and curves of the training abcd…
 
-Arrays are written and moved into place before the record that names them and their digest, and records of one
-population are one transaction: a process that is killed leaves whole results or none. Nothing stored is ever changed.
+Arrays are on the disk before the record that names them and their digest, and records of one population are one
+transaction: a process that is killed, or a power cut, leaves whole results or none. Nothing stored is ever changed. A
+record has a digest too, and whatever is read is checked against it: `analysis.verify` sets aside what is damaged.
 """
 
 import hashlib
@@ -14,18 +15,19 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from analysis.errors import StoreError, UsageError
+from analysis.locks import check_locks
 from analysis.studies import Description, identity
 
 SCHEMA_VERSION = 1
@@ -41,6 +43,60 @@ CREATE TABLE results (
     provenance INTEGER NOT NULL REFERENCES provenance (id)
 ) WITHOUT ROWID;
 """
+_DIGESTS = "CREATE TABLE IF NOT EXISTS digests (id TEXT PRIMARY KEY, sha256 TEXT NOT NULL) WITHOUT ROWID"
+"""Of records, and of rows of provenance, as 'provenance 1'. A table of its own: versions that know nothing of it can
+write to the same folder."""
+
+RECORDS = (
+    "SELECT r.id, description, metrics, arrays_sha256, seconds, stored_at, r.provenance, d.sha256, made_with, m.sha256 "
+    "FROM results r LEFT JOIN provenance p ON p.id = r.provenance "
+    "LEFT JOIN digests d ON d.id = r.id LEFT JOIN digests m ON m.id = 'provenance ' || r.provenance"
+)
+
+
+class Record(NamedTuple):
+    """A row of `RECORDS`, as it is read: of whatever type, where it is damaged."""
+
+    id: Any
+    description: Any
+    metrics: Any
+    arrays_sha256: Any
+    seconds: Any
+    stored_at: Any
+    provenance: Any
+    sha256: Any
+    made_with: Any
+    made_with_sha256: Any
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether it is what was stored: its digest's, its id its description's, and all of it readable.
+
+        A record without a digest is that of a version that wrote none.
+        """
+        if self.sha256 is not None and digest_of(*self[:7]) != self.sha256:
+            return False
+        try:
+            description, metrics = json.loads(self.description), json.loads(self.metrics)
+            return isinstance(metrics, dict) and identity(description) == self.id and math.isfinite(self.seconds)
+        except (TypeError, ValueError, RecursionError):
+            return False
+
+    @property
+    def has_its_provenance(self) -> bool:
+        """Whether what it was made with is what was stored, too."""
+        if self.made_with_sha256 is not None and digest_of(self.made_with) != self.made_with_sha256:
+            return False
+        try:
+            return isinstance(json.loads(self.made_with), dict)
+        except (TypeError, ValueError, RecursionError):
+            return False
+
+    def result(self) -> "StoredResult":
+        """The result, where it is intact."""
+        description, made_with = json.loads(self.description), json.loads(self.made_with)
+        own = (self.id, description, self.metrics, self.arrays_sha256, self.seconds, self.stored_at)
+        return StoredResult(*own, made_with)
 
 
 @dataclass(frozen=True)
@@ -77,7 +133,8 @@ class StoredResult:
 class Store:
     """A results folder, opened for reading and writing. A context manager.
 
-    Raises UsageError where the folder cannot be made or written to, StoreError where it holds something else.
+    Raises UsageError where the folder cannot be made or written to, or where its file system has no locks; StoreError
+    where it holds something else, or where what is read is damaged.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -86,8 +143,10 @@ class Store:
             (folder / "arrays").mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 pass
-        except OSError as error:
-            raise UsageError(f"results folder {folder} cannot be written to: {error.strerror}") from None
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise UsageError(f"results folder {folder} cannot be written to: {reason}") from None
+        check_locks(folder)
         self._database = self._open(folder / "results.sqlite")
 
     def __enter__(self) -> "Store":
@@ -104,127 +163,232 @@ class Store:
         stored: set[str] = set()
         for some in (wanted[at : at + 500] for at in range(0, len(wanted), 500)):
             marks = ", ".join("?" * len(some))
-            stored |= {id_ for (id_,) in self._database.execute(f"SELECT id FROM results WHERE id IN ({marks})", some)}  # noqa: S608
+            stored |= {id_ for (id_,) in self._read(f"SELECT id FROM results WHERE id IN ({marks})", some)}  # noqa: S608
         return stored
 
     def metrics(self, id_: str) -> dict[str, float]:
-        """A result's metrics. Raises StoreError where it is not stored."""
-        row = self._database.execute("SELECT metrics FROM results WHERE id = ?", (id_,)).fetchone()
-        if row is None:
-            raise StoreError(f"result {id_} is not in {self.folder}")
-        return _metrics(row[0])
+        """A result's metrics. Raises StoreError where it is not stored, or not what was stored."""
+        return self._result(id_).metrics
 
     def arrays(self, id_: str) -> dict[str, np.ndarray]:
         """A result's arrays. Raises StoreError where they are missing or not what was stored."""
-        row = self._database.execute("SELECT arrays_sha256 FROM results WHERE id = ?", (id_,)).fetchone()
-        path = self._arrays_path(id_)
-        if row is None or row[0] is None:
+        expected = self._result(id_).arrays_sha256
+        if expected is None:
             raise StoreError(f"result {id_} has no arrays in {self.folder}")
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise StoreError(f"{path} cannot be read: {error.strerror}") from None
-        found = hashlib.sha256(content).hexdigest()
-        if found != row[0]:
-            raise StoreError(f"{path} is damaged: SHA-256 {row[0]} expected, {found} found")
+        content = self.arrays_content(id_, expected)
         try:
             arrays: dict[str, np.ndarray] = load(content)
         except SafetensorError as error:
-            raise StoreError(f"{path} is not a safetensors file: {error}") from None
+            raise StoreError(f"{self.arrays_path(id_)} is not a safetensors file: {error}") from None
         return arrays
+
+    def arrays_content(self, id_: str, expected: str) -> bytes:
+        """The bytes of a result's arrays. Raises StoreError where they are missing or have another SHA-256."""
+        path = self.arrays_path(id_)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}; {_REMEDY}") from None
+        found = hashlib.sha256(content).hexdigest()
+        if found != expected:
+            raise StoreError(f"{path} is damaged: SHA-256 {expected} expected, {found} found; {_REMEDY}")
+        return content
 
     def add(self, results: Sequence[Result], made_with: Mapping[str, Any]) -> None:
         """Stores results in one transaction; one that is there already is left as it is."""
-        rows: list[tuple[Any, ...]] = []
-        for result in results:
-            id_ = identity(result.description)
-            digest = None if result.arrays is None else self._write_arrays(id_, result.arrays)
-            finite = {name: value if math.isfinite(value) else None for name, value in result.metrics.items()}
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            rows.append((id_, _json(result.description), _json(finite), digest, result.seconds, now))
-        self._insert(rows, made_with)
-
-    def _insert(self, rows: Sequence[tuple[Any, ...]], made_with: Mapping[str, Any]) -> None:
-        """Rows without their provenance, in one transaction."""
-        with self._transaction() as database:
-            database.execute("INSERT OR IGNORE INTO provenance (made_with) VALUES (?)", (_json(made_with),))
-            key = database.execute("SELECT id FROM provenance WHERE made_with = ?", (_json(made_with),)).fetchone()[0]
-            database.executemany(
-                "INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", [(*r, key) for r in rows]
-            )
-
-    def everything(self) -> Iterator[StoredResult]:
-        """All results, in the order of their ids."""
-        rows = self._database.execute(
-            "SELECT r.id, description, metrics, arrays_sha256, seconds, stored_at, made_with "
-            "FROM results r JOIN provenance p ON p.id = r.provenance ORDER BY r.id"
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self._insert(
+            [
+                StoredResult(
+                    identity(result.description),
+                    result.description,
+                    _json({name: value if math.isfinite(value) else None for name, value in result.metrics.items()}),
+                    None,
+                    float(result.seconds),
+                    now,
+                    made_with,
+                )
+                for result in results
+            ],
+            [result.arrays for result in results],
         )
-        for id_, description, metrics, digest, seconds, stored_at, made_with in rows:
-            yield StoredResult(id_, json.loads(description), metrics, digest, seconds, stored_at, json.loads(made_with))
 
     def adopt(self, result: StoredResult, arrays: Mapping[str, np.ndarray] | None) -> None:
         """Takes over a result of another folder as it is, provenance and time included."""
-        digest = None if arrays is None else self._write_arrays(result.id, arrays)
+        digest = None if arrays is None else hashlib.sha256(_content(arrays)).hexdigest()
         if digest != result.arrays_sha256:
             raise StoreError(
                 f"result {result.id} was copied with another content: {digest}, not {result.arrays_sha256}"
             )
-        description, seconds, stored_at = _json(result.description), result.seconds, result.stored_at
-        self._insert([(result.id, description, result.metrics_text, digest, seconds, stored_at)], result.made_with)
+        self._insert([result], [arrays])
+
+    def everything(self) -> Iterator[StoredResult]:
+        """All results, in the order of their ids. Raises StoreError at one that is not what was stored."""
+        for record in self.records():
+            yield self._checked(record)
+
+    def records(self) -> list[Record]:
+        """All records as they lie there, damaged or not, in the order of their ids."""
+        return [Record(*row) for row in self._read(f"{RECORDS} ORDER BY r.id")]
+
+    def remove(self, id_: str) -> None:
+        """Forgets a record, so that it will be trained again. For `analysis.verify` alone."""
+        with self._transaction() as database:
+            database.execute("DELETE FROM results WHERE id = ?", (id_,))
+            database.execute("DELETE FROM digests WHERE id = ?", (id_,))
 
     def provenance(self, ids: Iterable[str]) -> list[dict[str, Any]]:
         """The different ways in which the results of those ids were made."""
         wanted = set(ids)
-        pairs = self._database.execute("SELECT r.id, made_with FROM results r JOIN provenance p ON p.id = r.provenance")
-        texts = dict.fromkeys(made_with for id_, made_with in pairs if id_ in wanted)
-        return [json.loads(text) for text in texts]
+        made_with = [record.made_with for record in self.records() if record.id in wanted and record.has_its_provenance]
+        return [json.loads(text) for text in dict.fromkeys(made_with)]
+
+    def arrays_path(self, id_: str) -> Path:
+        """Where a result's arrays lie, if it has any."""
+        return self.folder / "arrays" / id_[:2] / f"{id_}.safetensors"
+
+    def _result(self, id_: str) -> StoredResult:
+        rows = self._read(f"{RECORDS} WHERE r.id = ?", (id_,))
+        if not rows:
+            raise StoreError(f"result {id_} is not in {self.folder}")
+        return self._checked(Record(*rows[0]))
+
+    def _checked(self, record: Record) -> StoredResult:
+        if not (record.is_intact and record.has_its_provenance):
+            raise StoreError(f"record {record.id} in {self.folder} is damaged: not what was stored; {_REMEDY}")
+        return record.result()
+
+    def _insert(self, results: Sequence[StoredResult], arrays: Sequence[Mapping[str, np.ndarray] | None]) -> None:
+        """Results and their arrays, in one transaction; arrays are written under its lock, for new results alone."""
+        with self._transaction() as database:
+            known = self.known(result.id for result in results)
+            new = {result.id: (result, own) for result, own in zip(results, arrays, strict=True)}
+            written = {
+                id_: self._write_arrays(id_, own)
+                for id_, (_, own) in new.items()
+                if id_ not in known and own is not None
+            }
+            self._settle(written)
+            for id_, (result, _) in new.items():
+                if id_ not in known:
+                    insert_record(database, result, written.get(id_))
 
     def _open(self, path: Path) -> sqlite3.Connection:
         try:
-            database = sqlite3.connect(path, timeout=60, isolation_level=None)
+            database = connect(path)
             database.execute("PRAGMA synchronous = FULL")
             # Asked under the write lock, so that two processes cannot both find the folder new.
             database.execute("BEGIN IMMEDIATE")
             version = database.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
-                for statement in _SCHEMA.split(";"):
-                    database.execute(statement)
-                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                create_tables(database)
+            if version in (0, SCHEMA_VERSION):
+                _adopt_older_records(database)
             database.execute("COMMIT")
         except sqlite3.DatabaseError as error:
-            raise StoreError(f"{path} cannot be used as a results file: {error}") from None
+            raise StoreError(f"{path} cannot be used as a results file: {error}; {_REMEDY}") from None
         if version not in (0, SCHEMA_VERSION):
             raise StoreError(f"{path} has format {version}; this version of supermask reads {SCHEMA_VERSION}")
         return database
 
+    def _read(self, query: str, values: Sequence[str] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._database.execute(query, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"{self.folder / 'results.sqlite'} cannot be read: {error}; {_REMEDY}") from None
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of what is done within it, or none. Raises StoreError where it cannot be done."""
         try:
             self._database.execute("BEGIN IMMEDIATE")
             yield self._database
             self._database.execute("COMMIT")
         except sqlite3.Error as error:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
             raise StoreError(f"{self.folder} could not be written to: {error}") from None
-
-    def _arrays_path(self, id_: str) -> Path:
-        return self.folder / "arrays" / id_[:2] / f"{id_}.safetensors"
+        except OSError as error:
+            raise StoreError(f"{error.filename or self.folder} could not be written: {error.strerror}") from None
+        finally:
+            if self._database.in_transaction:
+                with suppress(sqlite3.Error):
+                    self._database.execute("ROLLBACK")
 
     def _write_arrays(self, id_: str, arrays: Mapping[str, np.ndarray]) -> str:
         """Writes a file that is either whole or not there, and returns its digest."""
-        content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-        path = self._arrays_path(id_)
-        try:
-            path.parent.mkdir(exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+        content = _content(arrays)
+        path = self.arrays_path(id_)
+        path.parent.mkdir(exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+            try:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(file.name).replace(path)
-        except OSError as error:
-            raise StoreError(f"{path} could not be written: {error.strerror}") from None
+            except OSError:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+        Path(file.name).replace(path)
         return hashlib.sha256(content).hexdigest()
+
+    def _settle(self, ids: Iterable[str]) -> None:
+        """Has the names of new files on the disk before a record tells of them: the files' contents are already."""
+        folders = {self.arrays_path(id_).parent for id_ in ids}
+        for folder in (*folders, *({self.folder / "arrays"} if folders else ())):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+_REMEDY = "`supermask results --verify` sets aside what is damaged"
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that reads any text, damaged or not, and waits a minute for its turn to write."""
+    database = sqlite3.connect(path, timeout=60, isolation_level=None)
+    database.text_factory = lambda content: content.decode(errors="surrogateescape")
+    return database
+
+
+def create_tables(database: sqlite3.Connection) -> None:
+    """Makes the tables of a new, empty database. Part of a transaction."""
+    for statement in _SCHEMA.split(";"):
+        database.execute(statement)
+    database.execute(_DIGESTS)
+    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def insert_record(database: sqlite3.Connection, result: StoredResult, arrays_sha256: str | None) -> None:
+    """Enters a record, whose arrays are in place, and its digests. Part of a transaction."""
+    made_with = _json(result.made_with)
+    database.execute("INSERT OR IGNORE INTO provenance (made_with) VALUES (?)", (made_with,))
+    key = database.execute("SELECT id FROM provenance WHERE made_with = ?", (made_with,)).fetchone()[0]
+    own = (result.id, _json(result.description), result.metrics_text, arrays_sha256, result.seconds, result.stored_at)
+    database.execute("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", (*own, key))
+    insert_digests(database, Record(*own, key, None, made_with, None))
+
+
+def insert_digests(database: sqlite3.Connection, record: Record) -> None:
+    """Enters the digests of a record and of what it was made with, as they are. Part of a transaction."""
+    rows = [(record.id, digest_of(*record[:7])), (f"provenance {record.provenance}", digest_of(record.made_with))]
+    database.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?)", rows)
+
+
+def _adopt_older_records(database: sqlite3.Connection) -> None:
+    """Digests for records of versions that wrote none, as they are found. What does not hold together gets none."""
+    database.execute(_DIGESTS)
+    for record in map(Record._make, database.execute(f"{RECORDS} WHERE d.id IS NULL").fetchall()):
+        if record.is_intact and record.has_its_provenance:
+            insert_digests(database, record)
+
+
+def digest_of(*columns: Any) -> str:
+    """SHA-256 (hex) of columns as text, whatever they are."""
+    return hashlib.sha256("\n".join(map(str, columns)).encode(errors="surrogateescape")).hexdigest()
+
+
+def _content(arrays: Mapping[str, np.ndarray]) -> bytes:
+    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
 
 
 def _metrics(text: str) -> dict[str, float]:
