@@ -62,6 +62,12 @@ def caption(experiment: Experiment, figure: Figure | None = None) -> str:
     )
 
 
+def diverged(table: pd.DataFrame) -> int:
+    """How many rows are of trainings that diverged: a loss of theirs is not a number."""
+    losses = [name for name in table.columns if "loss" in name.split("_")]
+    return int(table[losses].isna().any(axis=1).sum())
+
+
 def stem(figure: Figure, experiment: Experiment) -> str:
     """The file name of a figure without its ending."""
     protocol = experiment.protocol
@@ -81,8 +87,11 @@ def write(figure: Figure, table: pd.DataFrame, experiment: Experiment, folder: P
     paths = [folder / f"{base}.{ending}" for ending in ("csv", "svg", "png")]
     text = table.to_csv(index=False, float_format="%.9g")  # enough to tell any two float32 apart
     paths[0].write_text(text)
+    words = caption(experiment, figure)
+    if number := diverged(table):
+        words += f" · {number} of {len(table)} diverged: they are drawn as they were last"
     with matplotlib.rc_context({"svg.hashsalt": base, "svg.fonttype": "none"}):
-        picture = figure.draw(pd.read_csv(io.StringIO(text)), caption(experiment, figure))
+        picture = figure.draw(pd.read_csv(io.StringIO(text)), words)
         picture.savefig(paths[1], metadata={"Date": None})
         picture.savefig(paths[2], dpi=160)
         plt.close(picture)

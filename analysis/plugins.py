@@ -1,10 +1,15 @@
 """Loading a user's own criteria and actions. This runs the user's file: the one way in which the toolkit runs code."""
 
+import functools
 import hashlib
 import importlib.util
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from analysis.errors import UsageError
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, Action
@@ -47,7 +52,9 @@ def load_plugin(path: Path) -> Plugin:
         raise UsageError(f"plugin {path} raised {type(error).__name__}: {error}") from error
     source = hashlib.sha256(content).hexdigest()
     found = [
-        replace(v, source=source) for v in vars(module).values() if isinstance(v, Criterion | KeptAction | PrunedAction)
+        replace(v, source=source, function=_named(path, v))
+        for v in vars(module).values()
+        if isinstance(v, Criterion | KeptAction | PrunedAction)
     ]
     own = [member for member in found if member.function.__module__ == module.__name__]
     if not own:
@@ -62,6 +69,30 @@ def load_plugin(path: Path) -> Plugin:
         tuple(m for m in own if isinstance(m, KeptAction)),
         tuple(m for m in own if isinstance(m, PrunedAction)),
     )
+
+
+def _named(path: Path, member: Criterion | Action) -> Callable[..., Any]:
+    """The member's function; what it raises, or returns in a shape that cannot be used, is told by file and name."""
+
+    @functools.wraps(member.function)
+    def called(**facts: Any) -> Any:
+        try:
+            values = member.function(**facts)
+        except Exception as error:
+            line = traceback.extract_tb(error.__traceback__)[-1]
+            where = f" in line {line.lineno}" if Path(line.filename) == path else ""
+            raise UsageError(
+                f"plugin {path}: {member.name} raised {type(error).__name__}{where}: {' '.join(str(error).split())}"
+            ) from error
+        shapes = [np.shape(value) for name, value in facts.items() if name != "key"]
+        expected = shapes[0] if shapes else np.shape(values)
+        if np.shape(values) != expected:
+            raise UsageError(
+                f"plugin {path}: {member.name} returned values of shape {np.shape(values)}; the layer has {expected}"
+            )
+        return values
+
+    return called
 
 
 def register(plugin: Plugin) -> None:

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from analysis import runner
 from analysis.errors import UsageError
-from analysis.figure import Figure, write
+from analysis.figure import Figure, diverged, write
+from analysis.interrupts import Stop
 from analysis.progress import JobProgress, duration
 from analysis.protocols import Protocol
 from analysis.results import Results
@@ -78,8 +79,8 @@ def reproduce(request: Request, dry_run: bool) -> int:
             console.print(f"about {duration(_estimate(experiment, study, load))} on this machine", highlight=False)
             return 0
         try:
-            with JobProgress(load, console) as progress:
-                runner.run(experiment, study, store, progress.watch)
+            with JobProgress(load, console) as progress, Stop() as stop:
+                runner.run(experiment, study, store, progress.watch, stop)
         except KeyboardInterrupt:
             now = workload(experiment, study, store)
             console.print(
@@ -91,6 +92,8 @@ def reproduce(request: Request, dry_run: bool) -> int:
             table = figure.tabulate(Results(experiment, studies[name], store, request.names(figure)))
             paths = write(figure, table, experiment, request.results / "figures")
             _print_summary(console, figure, figure.summarise(table), paths)
+            if number := diverged(table):
+                console.print(f"{number} of these {len(table)} diverged: their loss is not a number", highlight=False)
     return 0
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from analysis.arrays import decode_round, decode_round_zero, encode
 from analysis.checkpoints import FolderCheckpoints
 from analysis.compression_runs import run_compression, run_dsd
+from analysis.interrupts import Stop
 from analysis.learned_runs import run_learned
 from analysis.metrics import training_metrics
 from analysis.provenance import provenance
@@ -36,12 +37,21 @@ def make_trainer(experiment: Experiment, networks: int, checkpoints: Checkpoints
     return Trainer(network, experiment.data, experiment.training, placement, checkpoints=checkpoints)
 
 
-def run(experiment: Experiment, study: Study, store: Store, watch: Watcher = lambda done: None) -> None:
+def run(
+    experiment: Experiment,
+    study: Study,
+    store: Store,
+    watch: Watcher = lambda done: None,
+    stop: Stop | None = None,
+) -> None:
     """Trains and evaluates everything of the study that the store lacks, storing as it goes.
 
-    Trainings that take long leave checkpoints in the store's folder, which go when all is stored.
+    Trainings that take long leave checkpoints in the store's folder, which go when all is stored. Raises
+    KeyboardInterrupt where `stop` asks for it.
     """
-    checkpoints = FolderCheckpoints(store.folder / "unfinished")
+    folder = FolderCheckpoints(store.folder / "unfinished")
+    checkpoints: Checkpoints = folder if stop is None else stop.checkpoints(folder)
+    watch = watch if stop is None else stop.watcher(watch)
     trainer = make_trainer(experiment, max(len(study.treatments), 1) * experiment.protocol.seeds, checkpoints)
     memory = StoredRounds(experiment, store, watch)
     steps_done = lambda steps: watch(Done(work=steps))  # noqa: E731
@@ -56,7 +66,7 @@ def run(experiment: Experiment, study: Study, store: Store, watch: Watcher = lam
     run_sparse(experiment, study.sparse, store, watch)
     run_dsd(experiment, study.dsd, store, watch)
     run_compression(experiment, study.compressed, store, watch)
-    checkpoints.clear()
+    folder.clear()
 
 
 class StoredRounds:

@@ -185,10 +185,11 @@ def test_what_is_stored_is_not_trained_again(straight):
 def test_an_interrupted_job_goes_on_to_the_same_bits(straight, tmp_path, how):
     arguments = [*COMMAND, "reproduce", *NAMES, *SMALL, "--results", str(tmp_path)]
     times = 0
-    for wanted in (1, 24):
+    for _ in range(2):
+        before = count(tmp_path)
         process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline and count(tmp_path) < wanted:
+        while process.poll() is None and time.monotonic() < deadline and count(tmp_path) == before:
             time.sleep(0.02)
         times += process.poll() is None
         process.send_signal(how)
@@ -202,6 +203,23 @@ def test_an_interrupted_job_goes_on_to_the_same_bits(straight, tmp_path, how):
     pd.testing.assert_frame_equal(stored(tmp_path), stored(straight))
     for path in (straight / "figures").glob("*.csv"):
         assert (tmp_path / "figures" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_ctrl_c_twice_stops_now_and_nothing_stored_is_lost(straight, tmp_path):
+    arguments = [*COMMAND, "reproduce", "mask-criteria", *SMALL, "--epochs", "400", "--results", str(tmp_path)]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while count(tmp_path) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for _ in range(2):
+        time.sleep(0.5)
+        assert process.poll() is None, "a population takes a while"
+        process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == INTERRUPTED
+    assert "Once more to stop now" in err
+    assert "goes on from there" in " ".join((out + err).split())
+    assert len(stored(tmp_path)) == 2
 
 
 def count(folder: Path) -> int:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import pandas as pd
 import pytest
 
@@ -10,6 +11,7 @@ from analysis.cli import FAILED, MISUSED, OK, run_command
 from analysis.errors import UsageError
 from analysis.plugins import load_plugin
 from figures.catalogue import CATALOGUE
+from supermask.criteria import LayerFacts, score_layers_jit
 
 COMMAND = [sys.executable, "-c", "from figures.command import main; main()"]
 
@@ -55,6 +57,24 @@ def test_a_plugins_members_are_found_and_nothing_it_imported_is(tmp_path):
     assert len({member.source for member in plugin.members()}) == 1
     other = load_plugin(written(tmp_path, GOOD + "\n# changed", "other.py"))
     assert other.criteria[0].source != plugin.criteria[0].source, "another file, other results"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return w_final / undefined", "relative_growth raised NameError in line 8: name 'undefined' is not defined"),
+        ("return jnp.reshape(w_final, (3, 3))", "relative_growth raised TypeError"),
+        ("return jnp.sum(w_final)", r"relative_growth returned values of shape \(\); the layer has \(64, 300\)"),
+    ],
+)
+def test_a_plugin_that_raises_in_the_middle_names_itself(tmp_path, capsys, body, message):
+    path = written(tmp_path, GOOD.replace("return jnp.abs(w_final) / (jnp.abs(w_initial) + 1e-12)", body))
+    criterion = load_plugin(path).criteria[0]
+    weights = jnp.ones((64, 300))
+    with pytest.raises(UsageError, match=f"plugin {path}: {message}"):
+        score_layers_jit(criterion, {"hidden1": LayerFacts(weights, weights, weights > 0)})
+    assert run_command(["check-plugin", str(path)], CATALOGUE) == FAILED
+    assert f"plugin {path}: relative_growth" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

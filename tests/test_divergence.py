@@ -1,0 +1,67 @@
+"""A training that diverges is a result: stored, read, pruned from, drawn, tabulated and counted as such."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import runner
+from analysis.figure import diverged, write
+from analysis.protocols import Changes, protocol
+from analysis.results import Results
+from analysis.store import Store
+from analysis.studies import Experiment
+from analysis.tables import tidy_table
+from figures.catalogue import CATALOGUE
+from supermask.lottery import Treatment
+
+
+@pytest.fixture(scope="module")
+def study(digits, tmp_path_factory):
+    """Two rounds at a learning rate that leads nowhere, and the store that they lie in."""
+    own = protocol("quick", changes=Changes(dataset="digits", epochs=1, rounds=2, seeds=1))
+    experiment = Experiment(replace(own, learning_rate=1e30), digits)
+    figure = CATALOGUE["mask-criteria"].load()
+    names = ("large_final", "random")
+    folder = tmp_path_factory.mktemp("diverged")
+    with Store(folder) as store:
+        runner.run(experiment, figure.study(names), store)
+        yield experiment, figure, Results(experiment, figure.study(names), store, names)
+
+
+def test_it_is_stored_with_what_is_no_number_as_such(study):
+    experiment, _, results = study
+    for round_, treatment in ((0, None), (2, Treatment())):
+        metrics = results.metrics_of(experiment.describe_training(treatment, 0, round_))
+        assert math.isnan(metrics["test_loss_at_end"])
+        assert math.isfinite(metrics["test_accuracy_at_end"])
+        assert metrics["early_stop_step"] == 0, "what was best was the start"
+    masks, _ = results.end_of_round(Treatment(), 0, 2)
+    kept = sum(int(np.sum(mask)) for mask in masks.values()) / sum(mask.size for mask in masks.values())
+    expected = results.metrics_of(experiment.describe_training(Treatment(), 0, 2))["weights_remaining"]
+    assert kept == pytest.approx(expected), "masks of weights that are no numbers have their exact counts"
+
+
+def test_it_is_drawn_and_counted(study, tmp_path):
+    experiment, figure, results = study
+    table = figure.tabulate(results)
+    assert diverged(table) == len(table) == 5
+    paths = write(figure, table, experiment, tmp_path)
+    assert "5 of 5 diverged" in paths[1].read_text()
+    assert pd.read_csv(paths[0])["test_loss_at_end"].isna().all()
+    assert len(figure.summarise(table))
+
+
+def test_it_is_in_the_tidy_table(study):
+    table = tidy_table(study[2].store, ["metric=test_loss_at_end"])
+    assert len(table) == 5
+    assert table["value"].isna().all()
+
+
+def test_nothing_else_counts_as_diverged(study):
+    _, figure, results = study
+    table = figure.tabulate(results).fillna(0.0)
+    table["effect"] = math.nan
+    assert diverged(table) == 0
