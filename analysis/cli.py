@@ -7,6 +7,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,6 +29,7 @@ examples:
                                                        other criteria than the figure's own
   supermask reproduce mask-1-actions --network conv2 --show rewind constant "constant, same sign"
                                                        some lines of a figure, on another network
+  supermask reproduce --protocol paper --shard 3/8     the third of eight parts, for a job array
   supermask report                                     which of the paper's claims hold, in one page
   supermask explore                                    a page on which to bend the masks oneself
 An interrupted command goes on where it was when it is called again.
@@ -179,7 +181,12 @@ def _add_reproduce(commands: "argparse._SubParsersAction[_Parser]", catalogue: C
     reproduce.add_argument(
         "--dry-run",
         action="store_true",
-        help="say what would be trained and about how long it takes here; train nothing",
+        help="say what would be trained, what it costs, and how long it takes here and on more machines; train nothing",
+    )
+    reproduce.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="train the I-th of N parts of it and draw nothing: for job arrays, see docs/scaling.md",
     )
     _add_devices(reproduce)
     reproduce.set_defaults(command=_reproduce)
@@ -395,7 +402,10 @@ def _evaluate(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 
 def _reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    request = _request(options, catalogue)
+    from analysis.units import parse_shard
+
+    shard = None if options.shard is None else parse_shard(options.shard)
+    request = replace(_request(options, catalogue), shard=shard)
     from analysis.platform import set_up_jax
     from analysis.reproduce import reproduce
 

@@ -11,7 +11,7 @@ import numpy as np
 from analysis.metrics import training_metrics
 from analysis.provenance import provenance
 from analysis.sparse_runs import decode_params
-from analysis.store import Result, Store
+from analysis.store import Result, Storage
 from analysis.studies import Experiment, identity
 from analysis.work import Done, Watcher
 from supermask.compression.coding import entropy_bits, frequencies, to_symbols
@@ -27,7 +27,7 @@ from supermask.population import batched, place
 from supermask.training import Scores, Trainer
 
 
-def run_dsd(experiment: Experiment, runs: Sequence[DSDRun], store: Store, watch: Watcher) -> None:
+def run_dsd(experiment: Experiment, runs: Sequence[DSDRun], store: Storage, watch: Watcher) -> None:
     """Trains every missing run of a seed together; they share its first phase."""
     network, shape = NETWORKS[experiment.protocol.network], experiment.data.image_shape
     for seeds, sparsities in _missing_dsd(experiment, runs, store):
@@ -46,7 +46,7 @@ def run_dsd(experiment: Experiment, runs: Sequence[DSDRun], store: Store, watch:
 
 
 def _missing_dsd(
-    experiment: Experiment, runs: Sequence[DSDRun], store: Store
+    experiment: Experiment, runs: Sequence[DSDRun], store: Storage
 ) -> list[tuple[tuple[int, ...], tuple[float, ...]]]:
     """Groups of (seeds, sparsities), so that seeds that lack the same runs are trained together."""
     lacking: dict[tuple[float, ...], list[int]] = {}
@@ -65,7 +65,7 @@ def dsd_metrics(phases: Phases) -> dict[str, float]:
     return training_metrics(phases.last) | ends
 
 
-def run_compression(experiment: Experiment, runs: Sequence[CompressionRun], store: Store, watch: Watcher) -> None:
+def run_compression(experiment: Experiment, runs: Sequence[CompressionRun], store: Storage, watch: Watcher) -> None:
     """Quantises, fine-tunes and codes what is missing from the stored trainings, and measures the files.
 
     Networks of all runs and seeds are tuned in populations, each stored as soon as it is done.
@@ -116,12 +116,12 @@ class Written:
     symbols: int
 
 
-def file_of(store: Store, experiment: Experiment, run: CompressionRun, seed: int) -> Path:
+def file_of(store: Storage, experiment: Experiment, run: CompressionRun, seed: int) -> Path:
     """Where a run's compressed network lies."""
     return store.folder / "compressed" / f"{identity(experiment.describe_compression(run, seed))}.deep"
 
 
-def _write(experiment: Experiment, run: CompressionRun, seed: int, quantised: Quantised, store: Store) -> Written:
+def _write(experiment: Experiment, run: CompressionRun, seed: int, quantised: Quantised, store: Storage) -> Written:
     """Writes the file, reads it back, and checks that it decodes to what was written, bit for bit."""
     name = experiment.protocol.network
     index_bits = RECIPES[name][run.recipe].index_bits
@@ -143,7 +143,7 @@ def _write(experiment: Experiment, run: CompressionRun, seed: int, quantised: Qu
     return Written(content, params, sizes, path.stat().st_size, value_bits, gap_bits, live, symbols)
 
 
-def _quantised(experiment: Experiment, run: CompressionRun, seed: int, store: Store) -> Quantised:
+def _quantised(experiment: Experiment, run: CompressionRun, seed: int, store: Storage) -> Quantised:
     """The run's trained network, its weights as shared values."""
     start = initial_of(NETWORKS[experiment.protocol.network], seed, experiment.data.image_shape)
     arrays = store.arrays(identity(experiment.describe_sparse(run.source, seed)))

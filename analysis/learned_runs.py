@@ -6,7 +6,7 @@ from functools import partial
 
 from analysis.arrays import encode_learned
 from analysis.provenance import provenance
-from analysis.store import Result, Store
+from analysis.store import Result, Storage
 from analysis.studies import Experiment, identity
 from analysis.work import Done, Watcher
 from supermask.learned_masks import LearnedMask, LearnedOutcome, MaskJob, MaskTrainer, mask_optimiser
@@ -19,7 +19,7 @@ from supermask.training import Checkpoints
 def run_learned(
     experiment: Experiment,
     learned: Sequence[LearnedMask],
-    store: Store,
+    store: Storage,
     watch: Watcher,
     checkpoints: Checkpoints | None = None,
 ) -> None:

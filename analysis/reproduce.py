@@ -1,8 +1,7 @@
 """The main job: from a request to trained results, pictures and a summary in the terminal."""
 
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 
@@ -14,17 +13,15 @@ from analysis import runner
 from analysis.errors import UsageError
 from analysis.figure import Figure, diverged, write
 from analysis.interrupts import Stop
+from analysis.pricing import MACHINES, Price, Speed, measure, price
 from analysis.progress import JobProgress, duration
 from analysis.protocols import Protocol
 from analysis.results import Results
-from analysis.store import Store
-from analysis.studies import KINDS, Experiment, Study
+from analysis.store import Only, Store
+from analysis.studies import KINDS, Experiment, Study, identity
+from analysis.units import Shard, deal, seeds_of, together
 from analysis.work import Workload, missing_results, workload
 from supermask import datasets
-from supermask.lottery import initial_params
-from supermask.masks import full_masks
-from supermask.networks import kernels_of
-from supermask.training import Job
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,7 @@ class Request:
     own: Mapping[str, tuple[str, ...]]
     data_dir: Path | None
     results: Path
+    shard: Shard | None = None
 
     @property
     def studies(self) -> dict[str, Study]:
@@ -73,21 +71,28 @@ def reproduce(request: Request, dry_run: bool) -> int:
     study = reduce(Study.__or__, studies.values())
     with Store(request.results) as store:
         experiment = request.experiment(console.is_terminal)
-        load = workload(experiment, study, store)
-        console.print(_announcement(experiment, load, request.results), highlight=False)
+        _check_rewinding(experiment, study)
+        job = Job.of(experiment, study, request.shard)
+        load = workload(experiment, job.study, store, job.wanted)
+        console.print(_announcement(experiment, load, request), highlight=False)
         if dry_run:
-            console.print(f"about {duration(_estimate(experiment, study, load))} on this machine", highlight=False)
+            missing = job.wanted - store.known(job.wanted)
+            speed = measure(experiment) if missing else Speed(0.0, 0.0)
+            _print_price(console, price(experiment, job.study, missing), speed)
             return 0
         try:
             with JobProgress(load, console) as progress, Stop() as stop:
-                runner.run(experiment, study, store, progress.watch, stop)
+                runner.run(job.experiment, job.study, Only(store, job.wanted), progress.watch, stop)
         except KeyboardInterrupt:
-            now = workload(experiment, study, store)
+            now = workload(experiment, job.study, store, job.wanted)
             console.print(
                 f"stopped; stored in {request.results}: {_counted(now)}. The same command goes on from there.",
                 highlight=False,
             )
             raise
+        if request.shard is not None:
+            _print_what_to_merge(console, request)
+            return 0
         for name, figure in request.figures.items():
             table = figure.tabulate(Results(experiment, studies[name], store, request.names(figure)))
             paths = write(figure, table, experiment, request.results / "figures")
@@ -95,6 +100,44 @@ def reproduce(request: Request, dry_run: bool) -> int:
             if number := diverged(table):
                 console.print(f"{number} of these {len(table)} diverged: their loss is not a number", highlight=False)
     return 0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done: of a study and its seeds, the results that are wanted."""
+
+    experiment: Experiment
+    study: Study
+    wanted: frozenset[str]
+
+    @classmethod
+    def of(cls, experiment: Experiment, study: Study, shard: Shard | None) -> "Job":
+        """All of the study, or a shard of it."""
+        if shard is None:
+            return cls(experiment, study, frozenset(map(identity, experiment.descriptions(study))))
+        dealt = deal(experiment, study, shard)
+        wanted = frozenset(id_ for unit in dealt for id_ in unit.ids)
+        return cls(replace(experiment, chosen=seeds_of(dealt)), together(dealt), wanted)
+
+
+def _check_rewinding(experiment: Experiment, study: Study) -> None:
+    steps, latest = experiment.training.steps, max((each.rewind_step for each in study.treatments), default=0)
+    if latest > steps:
+        raise UsageError(
+            f"epochs is {experiment.protocol.epochs:g}, which is {steps} steps of {experiment.data.name}; a treatment "
+            f"rewinds to step {latest}: allowed: as many epochs as that takes, or --show for other lines"
+        )
+
+
+def _print_what_to_merge(console: Console, request: Request) -> None:
+    count = 0 if request.shard is None else request.shard.count
+    console.print(
+        f"shard {request.shard} is stored in {request.results}. When all {count} are, merge their folders into one\n"
+        "  supermask results --results ONE --merge OTHER\n"
+        "and call the same command there, without --shard: it draws the figures.",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def report(request: Request, papers: Mapping[str, str], output: Path, options: str) -> int:
@@ -144,12 +187,13 @@ def list_figures(request: Request, known: Mapping[str, tuple[str, tuple[str, ...
     return 0
 
 
-def _announcement(experiment: Experiment, load: Workload, folder: Path) -> str:
+def _announcement(experiment: Experiment, load: Workload, request: Request) -> str:
     protocol = experiment.protocol
+    shard = "" if request.shard is None else f"shard {request.shard}: "
     return (
-        f"{protocol.network} on {protocol.dataset} ({experiment.data.source}), protocol {protocol.label}: "
+        f"{shard}{protocol.network} on {protocol.dataset} ({experiment.data.source}), protocol {protocol.label}: "
         f"{protocol.seeds} seeds, {protocol.rounds} rounds, {experiment.training.steps:,} steps a training\n"
-        f"stored in {folder}: {_counted(load)}"
+        f"stored in {request.results}: {_counted(load)}"
     )
 
 
@@ -157,21 +201,20 @@ def _counted(load: Workload) -> str:
     return ", ".join(f"{count.stored} of {count.needed} {KINDS[kind]}" for kind, count in load.counts.items())
 
 
-def _estimate(experiment: Experiment, study: Study, load: Workload) -> float:
-    """Seconds that the missing work takes, from a short training here (compilation left out)."""
-    if load.work == 0:
-        return 0.0
-    trainer = runner.make_trainer(experiment, max(len(study.treatments), 1) * experiment.protocol.seeds)
-    params = initial_params(trainer, 0)
-    steps = min(experiment.training.steps, experiment.training.evaluate_every)
-    jobs = [Job(params, full_masks(kernels_of(params)), 0, last_step=steps)] * trainer.placement.slots
-    seconds = 0.0
-    for _ in range(2):  # the first one compiles
-        started = time.monotonic()
-        trainer.train(jobs)
-        seconds = time.monotonic() - started
-    per_step = seconds / (max(steps, 1) * len(jobs))
-    return per_step * load.work
+def _print_price(console: Console, own: Price, speed: Speed) -> None:
+    """What is missing, counted, and how long it takes on one machine like this, or on several."""
+    amounts = (
+        f"{own.results:,} results, {own.steps:,.0f} network-steps, {own.flops:.2g} floating-point operations, "
+        f"{own.stored / 1e6:,.0f} MB to be stored"
+    )
+    console.print(amounts, highlight=False)
+    least = own.longest * speed.alone
+    for machines in MACHINES:
+        where = "this machine" if machines == 1 else f"{machines:,} such machines"
+        console.print(f"about {duration(own.seconds(speed, machines))} on {where}", highlight=False)
+        if own.seconds(speed, machines) <= least:
+            console.print("which is what the longest run takes: its rounds follow one another", highlight=False)
+            break
 
 
 def _print_summary(console: Console, figure: Figure, summary: pd.DataFrame, paths: list[Path]) -> None:

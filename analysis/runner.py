@@ -6,6 +6,7 @@ each population as it is done. What is interrupted is taken up again by calling 
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from analysis.learned_runs import run_learned
 from analysis.metrics import training_metrics
 from analysis.provenance import provenance
 from analysis.sparse_runs import run_sparse
-from analysis.store import Result, Store
+from analysis.store import Result, Storage
 from analysis.studies import Experiment, Study, Untrained, identity
 from analysis.work import Done, Watcher
 from supermask.criteria import CRITERIA, Criterion, score_layers_jit
@@ -40,7 +41,7 @@ def make_trainer(experiment: Experiment, networks: int, checkpoints: Checkpoints
 def run(
     experiment: Experiment,
     study: Study,
-    store: Store,
+    store: Storage,
     watch: Watcher = lambda done: None,
     stop: Stop | None = None,
 ) -> None:
@@ -55,10 +56,9 @@ def run(
     trainer = make_trainer(experiment, max(len(study.treatments), 1) * experiment.protocol.seeds, checkpoints)
     memory = StoredRounds(experiment, store, watch)
     steps_done = lambda steps: watch(Done(work=steps))  # noqa: E731
+    treatments, seeds = _unfinished(experiment, study, store)
     protocol = experiment.protocol
-    for _ in find_tickets(
-        trainer, protocol.rates, study.treatments, experiment.seeds, protocol.rounds, memory, steps_done
-    ):
+    for _ in find_tickets(trainer, protocol.rates, treatments, seeds, protocol.rounds, memory, steps_done):
         pass
     for seed in experiment.seeds:
         _run_untrained(experiment, study.untrained, seed, store, trainer, memory, watch)
@@ -69,10 +69,23 @@ def run(
     folder.clear()
 
 
-class StoredRounds:
-    """A `lottery.Memory` on the store: a round that is stored is not trained again."""
+def _unfinished(experiment: Experiment, study: Study, store: Storage) -> tuple[list[Treatment], list[int]]:
+    """The treatments and the seeds that lack a round."""
 
-    def __init__(self, experiment: Experiment, store: Store, watch: Watcher) -> None:
+    def lacks(treatment: Treatment | None, seed: int) -> bool:
+        rounds = [0] if treatment is None else range(1, experiment.protocol.rounds + 1)
+        ids = [identity(experiment.describe_training(treatment, seed, round_)) for round_ in rounds]
+        return len(store.known(ids)) < len(ids)
+
+    lacking = [run for run in product((None, *study.treatments), experiment.seeds) if lacks(*run)]
+    treatments = dict.fromkeys(treatment for treatment, _ in lacking if treatment is not None)
+    return list(treatments), [seed for seed in experiment.seeds if seed in {seed for _, seed in lacking}]
+
+
+class StoredRounds:
+    """A `lottery.Memory` on a store: a round that is stored is not trained again."""
+
+    def __init__(self, experiment: Experiment, store: Storage, watch: Watcher) -> None:
         self._experiment = experiment
         self._store = store
         self._watch = watch
@@ -123,7 +136,7 @@ def _run_untrained(
     experiment: Experiment,
     untrained: Sequence[Untrained],
     seed: int,
-    store: Store,
+    store: Storage,
     trainer: Trainer,
     memory: StoredRounds,
     watch: Watcher,

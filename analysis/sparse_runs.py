@@ -7,7 +7,7 @@ import numpy as np
 
 from analysis.metrics import training_metrics
 from analysis.provenance import provenance
-from analysis.store import Result, Store
+from analysis.store import Result, Storage
 from analysis.studies import Experiment, identity
 from analysis.work import Done, Watcher
 from supermask.compression.pruning import RECIPES, kept_counts_of
@@ -23,7 +23,7 @@ from supermask.sparse_training.trainer import SparseJob, SparseTrained, SparseTr
 Job = tuple[SparseRun, int]
 
 
-def run_sparse(experiment: Experiment, runs: Sequence[SparseRun], store: Store, watch: Watcher) -> None:
+def run_sparse(experiment: Experiment, runs: Sequence[SparseRun], store: Storage, watch: Watcher) -> None:
     """Trains what the store lacks: first the methods themselves, then what starts from the structures they found.
 
     Networks of one method and shape are trained in populations, whatever their seeds and densities; each population is
@@ -50,7 +50,7 @@ def network_of(experiment: Experiment, run: SparseRun) -> Network:
 
 
 def _train(
-    experiment: Experiment, method: str, network: Network, jobs: Sequence[Job], store: Store, watch: Watcher
+    experiment: Experiment, method: str, network: Network, jobs: Sequence[Job], store: Storage, watch: Watcher
 ) -> None:
     config, shape = experiment.sparse_training, experiment.data.image_shape
     placement = place(parameter_count(network, shape), networks=len(jobs))
@@ -71,7 +71,7 @@ def _train(
         watch(Done(kind="sparse_training", results=len(some)))
 
 
-def _job(experiment: Experiment, network: Network, run: SparseRun, seed: int, store: Store) -> SparseJob:
+def _job(experiment: Experiment, network: Network, run: SparseRun, seed: int, store: Storage) -> SparseJob:
     shape = experiment.data.image_shape
     params = initial_of(network, seed, shape)
     masks = None

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from safetensors import SafetensorError
@@ -128,6 +128,36 @@ class StoredResult:
     def metrics(self) -> dict[str, float]:
         """Numbers by name; NaN where a training diverged."""
         return _metrics(self.metrics_text)
+
+
+class Storage(Protocol):
+    """What is needed of a place where results are kept."""
+
+    @property
+    def folder(self) -> Path:
+        """Where files of one's own may lie."""
+
+    def known(self, ids: Iterable[str]) -> set[str]:
+        """Those of the ids that need not be made."""
+
+    def arrays(self, id_: str) -> dict[str, np.ndarray]:
+        """A result's arrays."""
+
+    def add(self, results: Sequence[Result], made_with: Mapping[str, Any]) -> None:
+        """Keeps results."""
+
+
+class Only:
+    """A place of which some results alone are to be made: all others count as known."""
+
+    def __init__(self, store: Storage, wanted: Iterable[str]) -> None:
+        self._store, self._wanted = store, frozenset(wanted)
+        self.folder, self.arrays, self.add = store.folder, store.arrays, store.add
+
+    def known(self, ids: Iterable[str]) -> set[str]:
+        """Those of the ids that are stored, or not wanted."""
+        asked = set(ids)
+        return asked - self._wanted | self._store.known(asked & self._wanted)
 
 
 class Store:

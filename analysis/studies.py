@@ -7,7 +7,7 @@ left out of the treatment, so that a new kind of choice leaves old results their
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -83,15 +83,19 @@ class Study:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A protocol and the data it runs on: what all results of one job have in common."""
+    """A protocol and the data it runs on: what all results of one job have in common.
+
+    `chosen` are the seeds that it is about, where not all of the protocol's.
+    """
 
     protocol: Protocol
     data: Dataset
+    chosen: tuple[int, ...] | None = None
 
     @property
-    def seeds(self) -> range:
-        """0 to n - 1."""
-        return range(self.protocol.seeds)
+    def seeds(self) -> Sequence[int]:
+        """0 to n - 1, or the chosen ones."""
+        return range(self.protocol.seeds) if self.chosen is None else self.chosen
 
     @property
     def training(self) -> TrainingConfig:

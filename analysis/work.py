@@ -1,6 +1,6 @@
 """What there is to do for a study, and word of what is done."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -39,9 +39,10 @@ class Done:
 Watcher = Callable[[Done], None]
 
 
-def workload(experiment: Experiment, study: Study, store: Store) -> Workload:
-    """Counts a study's results, stored and missing."""
-    descriptions = {identity(d): d for d in experiment.descriptions(study)}
+def workload(experiment: Experiment, study: Study, store: Store, wanted: Container[str] | None = None) -> Workload:
+    """Counts a study's results, stored and missing; of those wanted alone, if there are any such."""
+    every = {identity(d): d for d in experiment.descriptions(study)}
+    descriptions = every if wanted is None else {id_: d for id_, d in every.items() if id_ in wanted}
     stored = store.known(descriptions)
     kinds = [(d["kind"], id_ in stored) for id_, d in descriptions.items()]
     counts = {

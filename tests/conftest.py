@@ -42,6 +42,22 @@ def trainer(digits, small_network):  # type: ignore[no-untyped-def]
     return Trainer(small_network, digits, TrainingConfig(300, 3e-3), place(4000, networks=8))
 
 
+@pytest.fixture(scope="module")
+def compiled_once(tmp_path_factory):  # type: ignore[no-untyped-def]
+    """Keeps compiled programs on the disk while a module is tested: for tests that make the same trainers again."""
+    from jax.experimental.compilation_cache import compilation_cache
+
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = [getattr(jax.config, name) for name in names]
+    for name, value in zip(names, (str(tmp_path_factory.mktemp("compiled")), 0.0), strict=True):
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    yield
+    for name, value in zip(names, before, strict=True):
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+
+
 @pytest.fixture
 def results_folder(tmp_path: Path) -> Path:
     """A new results folder."""

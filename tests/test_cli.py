@@ -86,6 +86,11 @@ def test_every_entry_loads_the_figure_of_its_name():
         (["reproduce", "--rounds", "-3"], "rounds is -3; allowed: 1 or more"),
         (["reproduce", "--rates", "dense=1.5"], "rates.dense is 1.5; allowed: 0 <= fraction < 1"),
         (["reproduce", "--rates", "0.2"], "rates '0.2' is unknown"),
+        (["reproduce", "--shard", "3/2"], "shard is '3/2'; allowed: 1/2 to 2/2"),
+        (
+            ["reproduce", "lottery-tickets", "--dataset", "digits", "--epochs", "1"],
+            "epochs is 1, which is 19 steps of digits; a treatment rewinds to step 50",
+        ),
         (["reproduce", "--devices", "0"], "devices is 0; allowed: 1 or more"),
         (["report", "mask"], "figure 'mask' is unknown"),
         (["report", "--output", "/nowhere/report.html"], "output '/nowhere/report.html' cannot be written"),
@@ -109,7 +114,7 @@ def test_a_mistake_is_one_line_that_says_what_is_allowed(arguments, message, cap
     assert message in said.err
     assert said.err.count("\n") == 1
     assert said.out == ""
-    assert not (tmp_path / "results" / "results.sqlite").exists() or "criteria has" in message
+    assert not (tmp_path / "results" / "results.sqlite").exists() or "criteria has" in message or "rewinds" in message
 
 
 def set_up_nothing(devices: int | None = None) -> None:
@@ -142,8 +147,20 @@ def test_a_dry_run_trains_nothing_and_says_what_it_would(tmp_path):
     ended = run("reproduce", "mask-criteria", *SMALL, "--dry-run", "--results", str(tmp_path), check=True)
     words = " ".join(ended.stdout.split())
     assert "0 of 46 trainings" in words, "2 seeds × (1 + 2 rounds × 11 criteria)"
+    assert "46 results" in words
+    assert "floating-point operations" in words
     assert "on this machine" in words
+    assert "on 2 such machines" in words
     assert stored(tmp_path).empty
+    assert not (tmp_path / "figures").exists()
+
+
+def test_a_shard_is_trained_and_nothing_is_drawn(tmp_path):
+    ended = run("reproduce", "mask-criteria", *SMALL, "--shard", "2/2", "--results", str(tmp_path), check=True)
+    words = " ".join(ended.stdout.split())
+    assert "shard 2/2: fc on digits" in words
+    assert "supermask results --results ONE --merge OTHER" in words
+    assert len(stored(tmp_path)) == 1 + 11 * 2, "one seed of two, all rounds"
     assert not (tmp_path / "figures").exists()
 
 

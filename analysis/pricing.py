@@ -1,0 +1,192 @@
+"""What a study costs: trainings, steps, floating-point operations, bytes, and hours on one machine or on many.
+
+Time is calibrated by a short training on this machine, the rest is counted. What the model leaves out is in
+docs/scaling.md.
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import jax
+import numpy as np
+
+from analysis.studies import Description, Experiment, Study, identity
+from analysis.units import units
+from supermask.learned_masks import EVALUATION_SAMPLES
+from supermask.lottery import Treatment, initial_of
+from supermask.masks import full_masks, kept_counts
+from supermask.networks import NETWORKS, Kernels, Network, Params, kernels_of, layer_kinds, parameter_count
+from supermask.population import place
+from supermask.training import Job, Trainer
+
+RECORD_BYTES = 2600
+"""What a result takes in SQLite, its description and metrics included: measured."""
+
+FILE_BYTES = 800
+"""What a file of arrays takes beyond their values: names and shapes."""
+
+MACHINES = (1, 2, 10, 100, 1000)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Of training here, in seconds a network-step: of a full machine, and of a network that has a device alone."""
+
+    full: float
+    alone: float
+
+
+@dataclass(frozen=True)
+class Price:
+    """What is missing of a study, by count.
+
+    results: how many. steps: network-steps, evaluations at the price of what they cost. longest: those of the longest
+    chain that has to be done one after another. flops: floating-point operations (a multiplication and an addition
+    are two). stored: bytes.
+    """
+
+    results: int
+    steps: float
+    longest: float
+    flops: float
+    stored: float
+
+    def seconds(self, speed: Speed, machines: int) -> float:
+        """Of so many machines like this one: no less than the longest chain takes."""
+        return max(self.steps * speed.full / machines, self.longest * speed.alone)
+
+
+def price(experiment: Experiment, study: Study, missing: Iterable[str]) -> Price:
+    """The price of the results of those ids."""
+    wanted = set(missing)
+    network, shape = NETWORKS[experiment.protocol.network], experiment.data.image_shape
+    params = shapes_of(network, shape)
+    forward = forward_flops(kernels_of(params), shape)
+    descriptions = {identity(d): d for d in experiment.descriptions(study)}
+    own = [d for id_, d in descriptions.items() if id_ in wanted]
+    chains: dict[str, float] = {}  # by first id: a unit's work and that of what it needs
+    of_unit: dict[str, float] = {}
+    for unit in units(experiment, study):
+        before = max((of_unit.get(id_, 0.0) for id_ in unit.needs), default=0.0)
+        left = unit.work * sum(id_ in wanted for id_ in unit.ids) / len(unit.ids)
+        chains[unit.ids[0]] = before + left
+        of_unit |= dict.fromkeys(unit.ids, before + left)
+    return Price(
+        len(own),
+        sum(map(experiment.work_of, own)),
+        max(chains.values(), default=0.0),
+        sum(flops_of(experiment, d, forward) for d in own),
+        sum(bytes_of(experiment, d, params) for d in own),
+    )
+
+
+def shapes_of(network: Network, image_shape: tuple[int, int, int]) -> Params:
+    """Parameters of the network's shapes, of no value: nothing is drawn."""
+    shapes = jax.eval_shape(partial(initial_of, network, 0, image_shape))
+    return jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), shapes)
+
+
+def forward_flops(kernels: Kernels, image_shape: tuple[int, int, int]) -> float:
+    """Operations of one image's way through the network: two a weight and place that it is used at.
+
+    3×3 'same' convolutions are pooled in pairs, 5×5 'valid' ones each: see `supermask.networks`.
+    """
+    height, width, _ = image_shape
+    total, index = 0.0, 0
+    for kernel in kernels.values():
+        if kernel.ndim != 4:
+            total += 2.0 * kernel.size
+            continue
+        index += 1
+        valid = kernel.shape[0] == 5
+        height, width = (height - 4, width - 4) if valid else (height, width)
+        total += 2.0 * kernel.size * height * width
+        if valid or index % 2 == 0:
+            height, width = height // 2, width // 2
+    return total
+
+
+def flops_of(experiment: Experiment, description: Description, forward: float) -> float:
+    """Operations of making a result: a step is three times its batch's way forward; evaluations are forward alone."""
+    data = experiment.data
+    if description["kind"] == "untrained":
+        return forward * len(data.test)
+    phases = 3 if description["kind"] == "dsd" else 1
+    drawn = 1 + EVALUATION_SAMPLES if description["kind"] == "learned_mask" else 1
+    steps = phases * (description["steps"] - description.get("treatment", {}).get("rewind_step", 0))
+    seen = (steps // description["evaluate_every"] + phases) * len(data.validation) + 2 * phases * len(data.test)
+    return forward * (3.0 * description["batch_size"] * steps + drawn * seen)
+
+
+def bytes_of(experiment: Experiment, description: Description, params: Params) -> float:
+    """Bytes that a result takes in the results folder."""
+    weights = sum(kernel.size for kernel in kernels_of(params).values())
+    biases = sum(leaves["bias"].size for leaves in params.values())
+    evaluations = description["steps"] // description["evaluate_every"] + 2
+    kind = description["kind"]
+    if kind in ("untrained", "dsd"):
+        return RECORD_BYTES
+    if kind == "learned_mask":
+        content = 4 * weights + 28 * evaluations
+    elif kind == "compression":
+        kept = _kept(experiment, description, params)
+        content = sum(kept.values()) + 4 * biases  # about a byte a weight that is kept, twice: the file lies beside
+        content *= 2
+    elif kind == "sparse_training":
+        live = sum(_kept(experiment, description, params).values())
+        content = 2 * weights / 8 + 4 * (live + biases) + (12 + 16 * len(params)) * evaluations
+    elif "treatment" not in description:
+        content = 8 * (weights + biases) + 12 * evaluations
+    else:
+        live = sum(_kept(experiment, description, params).values())
+        frozen = Treatment(**description["treatment"]).pruned != "zero"
+        content = weights / 8 + 4 * (live + biases) + frozen * (weights - live) / 8 + 12 * evaluations
+    return RECORD_BYTES + FILE_BYTES + content
+
+
+def _kept(experiment: Experiment, description: Description, params: Params) -> Mapping[str, float]:
+    """Weights that a result's masks keep in each layer."""
+    sizes = {layer: kernel.size for layer, kernel in kernels_of(params).items()}
+    if "round" in description:
+        rates = experiment.protocol.rates.by_layer(layer_kinds(kernels_of(params)))
+        return kept_counts(sizes, rates, description["round"])[-1]
+    if description["kind"] == "compression":
+        description = description["compression"]["trained"]
+    if "kept" in description:
+        return {layer: size * description["kept"][layer] for layer, size in sizes.items()}
+    density = description["sparse"].get("density", 1.0)
+    return {layer: size * density for layer, size in sizes.items()}
+
+
+def measure(experiment: Experiment) -> Speed:
+    """A short training here: seconds a network-step, with the evaluations that go with it; compilation left out."""
+    network, config, data = NETWORKS[experiment.protocol.network], experiment.training, experiment.data
+    parameters = parameter_count(network, data.image_shape)
+    initial = initial_of(network, 0, data.image_shape)
+    steps = 10 if forward_flops(kernels_of(initial), data.image_shape) > LARGE else 100
+    one_each = place(parameters, networks=1)
+    placement = one_each if one_each.strategy == "loop" else place(parameters)
+    trainer = Trainer(network, data, replace(config, steps=steps, evaluate_every=steps), placement)
+    job = Job(initial, full_masks(kernels_of(initial)), 0)
+
+    def seconds(networks: int, length: int) -> float:
+        started = time.monotonic()
+        trainer.train([replace(job, last_step=length)] * networks)
+        return time.monotonic() - started
+
+    def a_step(networks: int) -> float:
+        """Seconds a step of so many networks side by side: one evaluation costs what it takes beside the test's two."""
+        evaluations = min(seconds(networks, 0) for _ in range(2))
+        once = evaluations * len(data.validation) / (len(data.validation) + 2 * len(data.test))
+        trained = min(seconds(networks, steps) for _ in range(2))
+        return max(trained - evaluations - once, 1e-9) / steps + once / config.evaluate_every
+
+    seconds(1, steps)  # compiles
+    full = a_step(placement.slots)
+    return Speed(full / placement.slots, full if placement.strategy == "loop" else a_step(1))
+
+
+LARGE = 1e7
+"""Operations an image from which on ten steps are enough to measure."""

@@ -1,0 +1,162 @@
+"""A study cut into units: nothing lost, nothing idle, and shards that come together to the same bits."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis import pricing, runner
+from analysis.errors import UsageError
+from analysis.pricing import Price, Speed, forward_flops, price, shapes_of
+from analysis.protocols import Changes, protocol
+from analysis.store import Only, Store
+from analysis.studies import Experiment, Study, Untrained, identity
+from analysis.tables import merge, tidy_table
+from analysis.units import Shard, deal, parse_shard, seeds_of, together, units
+from figures.catalogue import CATALOGUE
+from supermask.compression.dsd import DSDRun
+from supermask.compression.runs import CompressionRun
+from supermask.learned_masks import LearnedMask
+from supermask.lottery import Treatment
+from supermask.networks import NETWORKS, kernels_of
+from supermask.sparse_training.runs import SparseRun
+
+EVERYTHING = Study(
+    (Treatment(), Treatment("random"), Treatment(rewind_step=10)),
+    (Untrained("large_final"), Untrained("large_final", "signed_constant"), Untrained("random")),
+    (LearnedMask(), LearnedMask(method="threshold", start=0.5)),
+    (SparseRun(), SparseRun("set", 0.1), SparseRun("static", 0.1, structure="set")),
+    (DSDRun(), DSDRun(0.3)),
+)
+
+
+@pytest.fixture(scope="module")
+def experiment(digits, compiled_once):
+    changes = Changes(dataset="digits", epochs=3, rounds=2, seeds=3, mask_epochs=1, sparse_epochs=1)
+    return Experiment(protocol("quick", changes=changes), digits)
+
+
+def ids_of(experiment, study) -> set[str]:
+    return set(map(identity, experiment.descriptions(study)))
+
+
+def test_units_make_every_result_once_and_what_they_need_comes_first(experiment):
+    for figure in (entry.load() for entry in CATALOGUE.values()):
+        study = figure.study(figure.names) | EVERYTHING
+        made: list[str] = []
+        for unit in units(experiment, study):
+            assert set(unit.needs) <= set(made), unit
+            made += unit.ids
+            assert unit.work > 0
+        assert len(made) == len(set(made))
+        assert set(made) >= ids_of(experiment, study), figure.name
+
+
+@given(st.integers(1, 9))
+def test_shards_make_everything_between_them_and_each_all_that_it_needs(experiment, count):
+    whole = ids_of(experiment, EVERYTHING)
+    shards = [deal(experiment, EVERYTHING, Shard(index, count)) for index in range(1, count + 1)]
+    made = [{id_ for unit in dealt for id_ in unit.ids} for dealt in shards]
+    assert set().union(*made) == whole
+    for dealt, own in zip(shards, made, strict=True):
+        assert all(set(unit.needs) <= own for unit in dealt)
+    twice = sum(map(len, made)) - len(whole)
+    assert twice <= 3 * len(experiment.seeds) * count / 2, "only what several need is made more than once"
+
+
+def test_two_shards_merged_are_the_whole_to_the_bit(experiment, tmp_path):
+    own = replace(experiment, protocol=replace(experiment.protocol, seeds=2))
+    study = Study(EVERYTHING.treatments[:2], EVERYTHING.untrained[:1])
+    with Store(tmp_path / "straight") as store:
+        runner.run(own, study, store)
+        straight = comparable(store)
+    with Store(tmp_path / "merged") as merged:
+        for index in (1, 2):
+            dealt = deal(own, study, Shard(index, 2))
+            wanted = {id_ for unit in dealt for id_ in unit.ids}
+            with Store(tmp_path / str(index)) as store:
+                runner.run(replace(own, chosen=seeds_of(dealt)), together(dealt), Only(store, wanted))
+                assert {result.id for result in store.everything()} == wanted
+            merge(merged, tmp_path / str(index))
+        pd.testing.assert_frame_equal(comparable(merged), straight)
+
+
+def comparable(store: Store) -> pd.DataFrame:
+    table = tidy_table(store)[["id", "metric", "value"]]
+    digests = {result.id: result.arrays_sha256 for result in store.everything()}
+    return table.assign(arrays=table["id"].map(digests)).sort_values(["id", "metric"], ignore_index=True)
+
+
+@pytest.mark.parametrize("text", ["", "3", "0/3", "4/3", "1/0", "-1/2", "1/2/3", "a/b", "1/²", "9" * 30 + "/3"])
+def test_what_is_no_shard_is_refused(text):
+    with pytest.raises(UsageError, match="shard is"):
+        parse_shard(text)
+
+
+def test_a_shard_reads_as_it_was_written():
+    assert str(parse_shard("2/8")) == "2/8"
+
+
+def test_operations_are_those_of_the_papers_networks():
+    """Multiplications of one image, worked out by hand from the layers' shapes."""
+    for name, shape, expected in (
+        ("fc", (28, 28, 1), 784 * 300 + 300 * 100 + 100 * 10),
+        ("lenet5", (28, 28, 1), 25 * 20 * 24 * 24 + 25 * 20 * 50 * 8 * 8 + 800 * 500 + 500 * 10),
+        ("conv2", (32, 32, 3), (27 * 64 + 576 * 64) * 1024 + 16384 * 256 + 256 * 256 + 2560),
+        (
+            "conv4",
+            (32, 32, 3),
+            (27 * 64 + 576 * 64) * 1024 + (576 * 128 + 1152 * 128) * 256 + 8192 * 256 + 256 * 256 + 2560,
+        ),
+    ):
+        network = NETWORKS[name]
+        assert forward_flops(kernels_of(shapes_of(network, shape)), shape) == 2 * expected
+
+
+def test_a_price_counts_what_is_missing_and_what_follows_what(experiment):
+    study = replace(EVERYTHING, treatments=EVERYTHING.treatments[:2])
+    whole = price(experiment, study, ids_of(experiment, study))
+    assert whole.results == len(ids_of(experiment, study))
+    assert price(experiment, study, ()) == Price(0, 0, 0, 0, 0)
+    steps = experiment.training.steps
+    rounds = price(experiment, Study(study.treatments), ids_of(experiment, Study(study.treatments)))
+    assert rounds.steps == 3 * (1 + 2 * 2) * steps
+    assert rounds.longest == 3 * steps
+    network = 2 * 266_200 - 2 * (784 - 64) * 300
+    examples = 60 * 3 * steps + 200 + 400 * 2  # a batch there and back, validation at the start, test at both ends
+    assert rounds.flops == 15 * network * examples
+    speed = Speed(1.0, 4.0)
+    assert rounds.seconds(speed, 1) == rounds.steps
+    assert rounds.seconds(speed, 1000) == 4 * rounds.longest
+
+
+def test_bytes_are_foretold(digits, tmp_path):
+    changes = Changes(dataset="digits", epochs=1, rounds=4, seeds=1, mask_epochs=1, sparse_epochs=1)
+    experiment = Experiment(protocol("quick", changes=changes), digits)
+    study = Study(
+        (Treatment(), Treatment(pruned="init")),
+        (Untrained("large_final"),),
+        (LearnedMask(),),
+        (SparseRun("static", 0.1), SparseRun()),
+    )
+    with Store(tmp_path) as store:
+        runner.run(experiment, study, store)
+    stored = sum(path.stat().st_size for path in Path(tmp_path).rglob("*") if path.is_file())
+    foretold = price(experiment, study, ids_of(experiment, study)).stored
+    assert foretold == pytest.approx(stored, rel=0.1)
+
+
+def test_a_full_recipe_is_priced(digits):
+    study = Study(sparse=(SparseRun(), CompressionRun().source), compressed=(CompressionRun(),))
+    own = protocol("quick", changes=Changes(seeds=1))
+    experiment = Experiment(own, digits)
+    assert price(experiment, study, ids_of(experiment, study)).stored > 4 * 1e5
+
+
+def test_a_short_training_tells_the_speed(experiment):
+    speed = pricing.measure(experiment)
+    assert 1e-6 < speed.full < 0.1
+    assert speed.full <= speed.alone
