@@ -29,6 +29,7 @@ examples:
                                                        other criteria than the figure's own
   supermask reproduce mask-1-actions --network conv2 --show rewind constant "constant, same sign"
                                                        some lines of a figure, on another network
+  supermask reproduce --cluster local                  on Dask, a worker a core; or slurm.toml, or tcp://10.0.0.1:8786
   supermask reproduce --protocol paper --shard 3/8     the third of eight parts, for a job array
   supermask report                                     which of the paper's claims hold, in one page
   supermask explore                                    a page on which to bend the masks oneself
@@ -187,6 +188,11 @@ def _add_reproduce(commands: "argparse._SubParsersAction[_Parser]", catalogue: C
         "--shard",
         metavar="I/N",
         help="train the I-th of N parts of it and draw nothing: for job arrays, see docs/scaling.md",
+    )
+    reproduce.add_argument(
+        "--cluster",
+        metavar="WHERE",
+        help="train on Dask workers: local, a scheduler's address, or a file, see docs/scaling.md",
     )
     _add_devices(reproduce)
     reproduce.set_defaults(command=_reproduce)
@@ -402,10 +408,14 @@ def _evaluate(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 
 def _reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    from analysis.cluster.source import parse_source
     from analysis.units import parse_shard
 
     shard = None if options.shard is None else parse_shard(options.shard)
-    request = replace(_request(options, catalogue), shard=shard)
+    cluster = None if options.cluster is None else parse_source(options.cluster)
+    if cluster is not None and options.devices is not None:
+        raise UsageError("devices is given with --cluster; the cluster's file says how many a worker uses")
+    request = replace(_request(options, catalogue), shard=shard, cluster=cluster, plugin=options.plugin)
     from analysis.platform import set_up_jax
     from analysis.reproduce import reproduce
 

@@ -14,6 +14,7 @@ from analysis.sparse_runs import decode_params
 from analysis.store import Result, Storage
 from analysis.studies import Experiment, identity
 from analysis.work import Done, Watcher
+from analysis.workbench import Workbench
 from supermask.compression.coding import entropy_bits, frequencies, to_symbols
 from supermask.compression.dsd import DSDRun, Phases, dense_sparse_dense
 from supermask.compression.file import Sizes, compress, decompress
@@ -65,7 +66,13 @@ def dsd_metrics(phases: Phases) -> dict[str, float]:
     return training_metrics(phases.last) | ends
 
 
-def run_compression(experiment: Experiment, runs: Sequence[CompressionRun], store: Storage, watch: Watcher) -> None:
+def run_compression(
+    experiment: Experiment,
+    runs: Sequence[CompressionRun],
+    store: Storage,
+    watch: Watcher,
+    bench: Workbench | None = None,
+) -> None:
     """Quantises, fine-tunes and codes what is missing from the stored trainings, and measures the files.
 
     Networks of all runs and seeds are tuned in populations, each stored as soon as it is done.
@@ -78,9 +85,11 @@ def run_compression(experiment: Experiment, runs: Sequence[CompressionRun], stor
     missing = [job for job, id_ in ids.items() if id_ not in stored]
     if not missing:
         return
-    placement = place(parameter_count(network, shape), networks=len(missing))
-    tuner = CentroidTrainer(network, experiment.data, experiment.centroid_training, placement)
-    trainer = Trainer(network, experiment.data, experiment.centroid_training, placement)
+    bench = bench or Workbench()
+    placement = place(parameter_count(network, shape), networks=bench.slots(len(missing)))
+    given = (network, experiment.data, experiment.centroid_training, placement)
+    tuner = bench.trainer(("centroids", placement), lambda: CentroidTrainer(*given))
+    trainer = bench.trainer(("compressed", placement), lambda: Trainer(*given))
     for jobs in batched(missing, placement.slots):
         started = time.monotonic()
         sources = [_quantised(experiment, run, seed, store) for run, seed in jobs]
@@ -116,9 +125,14 @@ class Written:
     symbols: int
 
 
-def file_of(store: Storage, experiment: Experiment, run: CompressionRun, seed: int) -> Path:
-    """Where a run's compressed network lies."""
-    return store.folder / "compressed" / f"{identity(experiment.describe_compression(run, seed))}.deep"
+def keep_file(folder: Path, id_: str, content: bytes) -> Path:
+    """Writes a compressed network to where its result's file lies; whole or not at all."""
+    path = folder / "compressed" / f"{id_}.deep"
+    path.parent.mkdir(exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_bytes(content)
+    part.replace(path)
+    return path
 
 
 def _write(experiment: Experiment, run: CompressionRun, seed: int, quantised: Quantised, store: Storage) -> Written:
@@ -126,11 +140,7 @@ def _write(experiment: Experiment, run: CompressionRun, seed: int, quantised: Qu
     name = experiment.protocol.network
     index_bits = RECIPES[name][run.recipe].index_bits
     content, sizes = compress(name, experiment.data.image_shape, quantised, index_bits)
-    path = file_of(store, experiment, run, seed)
-    path.parent.mkdir(exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_bytes(content)
-    part.replace(path)
+    path = keep_file(store.folder, identity(experiment.describe_compression(run, seed)), content)
     _, again = decompress(path.read_bytes())
     expected, params = (jax.tree.map(np.asarray, expand(each)) for each in (quantised, again))
     if any(a.tobytes() != b.tobytes() for a, b in zip(*map(jax.tree.leaves, (expected, params)), strict=True)):

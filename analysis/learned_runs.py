@@ -9,6 +9,7 @@ from analysis.provenance import provenance
 from analysis.store import Result, Storage
 from analysis.studies import Experiment, identity
 from analysis.work import Done, Watcher
+from analysis.workbench import Workbench
 from supermask.learned_masks import LearnedMask, LearnedOutcome, MaskJob, MaskTrainer, mask_optimiser
 from supermask.lottery import initial_of
 from supermask.networks import NETWORKS, parameter_count
@@ -22,6 +23,7 @@ def run_learned(
     store: Storage,
     watch: Watcher,
     checkpoints: Checkpoints | None = None,
+    bench: Workbench | None = None,
 ) -> None:
     """Learns the masks that the store lacks, storing each population as it is done."""
     ids = {
@@ -33,11 +35,13 @@ def run_learned(
         return
     network, shape = NETWORKS[experiment.protocol.network], experiment.data.image_shape
     initial = {seed: initial_of(network, seed, shape) for seed in experiment.seeds}
-    placement = place(parameter_count(network, shape), networks=len(missing))
+    bench = bench or Workbench()
+    placement = place(parameter_count(network, shape), networks=bench.slots(len(missing)))
     for method in dict.fromkeys(each.method for each, _ in missing):
         config = experiment.mask_training(method)
         optimiser = mask_optimiser(experiment.protocol.masks.optimiser, config.learning_rate, config.steps)
-        trainer = MaskTrainer(network, experiment.data, config, placement, optimiser, checkpoints)
+        make = partial(MaskTrainer, network, experiment.data, config, placement, optimiser, checkpoints)
+        trainer = bench.trainer(("masks", method, config, placement), make)
         cost = config.batch_size / experiment.protocol.batch_size
         own = [(each, seed) for each, seed in missing if each.method == method]
         for some in batched(own, placement.slots):

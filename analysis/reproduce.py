@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis import runner
+from analysis.cluster.source import Source, connected
 from analysis.errors import UsageError
 from analysis.figure import Figure, diverged, write
 from analysis.interrupts import Stop
@@ -41,6 +42,8 @@ class Request:
     data_dir: Path | None
     results: Path
     shard: Shard | None = None
+    cluster: Source | None = None
+    plugin: Path | None = None
 
     @property
     def studies(self) -> dict[str, Study]:
@@ -80,9 +83,13 @@ def reproduce(request: Request, dry_run: bool) -> int:
             speed = measure(experiment) if missing else Speed(0.0, 0.0)
             _print_price(console, price(experiment, job.study, missing), speed)
             return 0
+        failures: list[str] = []
         try:
             with JobProgress(load, console) as progress, Stop() as stop:
-                runner.run(job.experiment, job.study, Only(store, job.wanted), progress.watch, stop)
+                if request.cluster is None:
+                    runner.run(job.experiment, job.study, Only(store, job.wanted), progress.watch, stop)
+                elif load.work:
+                    failures = _run_on_cluster(request, request.cluster, job, store, progress, stop)
         except KeyboardInterrupt:
             now = workload(experiment, job.study, store, job.wanted)
             console.print(
@@ -90,6 +97,11 @@ def reproduce(request: Request, dry_run: bool) -> int:
                 highlight=False,
             )
             raise
+        if failures:
+            for failure in failures:
+                console.print(f"failed: {failure}", highlight=False, soft_wrap=True)
+            console.print("all else is stored; the same command tries again what is missing", highlight=False)
+            return 1
         if request.shard is not None:
             _print_what_to_merge(console, request)
             return 0
@@ -118,6 +130,26 @@ class Job:
         dealt = deal(experiment, study, shard)
         wanted = frozenset(id_ for unit in dealt for id_ in unit.ids)
         return cls(replace(experiment, chosen=seeds_of(dealt)), together(dealt), wanted)
+
+
+def _run_on_cluster(
+    request: Request, source: Source, job: Job, store: Store, progress: JobProgress, stop: Stop
+) -> list[str]:
+    """Runs the job on a cluster; returns what failed, in words."""
+    with connected(source) as client:
+        from analysis.cluster.client import run_on
+        from analysis.cluster.worker import Setting
+
+        setting = Setting(
+            job.experiment.protocol,
+            job.experiment.data.digest,
+            request.data_dir and request.data_dir.absolute(),
+            source.devices,
+            source.kind == "local",
+            None if request.plugin is None else (request.plugin.name, request.plugin.read_bytes()),
+        )
+        failures = run_on(client, setting, job.experiment, job.study, store, job.wanted, progress.watch, stop)
+    return list(map(str, failures))
 
 
 def _check_rewinding(experiment: Experiment, study: Study) -> None:

@@ -21,6 +21,7 @@ from analysis.sparse_runs import run_sparse
 from analysis.store import Result, Storage
 from analysis.studies import Experiment, Study, Untrained, identity
 from analysis.work import Done, Watcher
+from analysis.workbench import Workbench
 from supermask.criteria import CRITERIA, Criterion, score_layers_jit
 from supermask.keys import Purpose, derive_key
 from supermask.lottery import RoundRecord, Treatment, facts_of, find_tickets
@@ -44,6 +45,7 @@ def run(
     store: Storage,
     watch: Watcher = lambda done: None,
     stop: Stop | None = None,
+    bench: Workbench | None = None,
 ) -> None:
     """Trains and evaluates everything of the study that the store lacks, storing as it goes.
 
@@ -53,7 +55,9 @@ def run(
     folder = FolderCheckpoints(store.folder / "unfinished")
     checkpoints: Checkpoints = folder if stop is None else stop.checkpoints(folder)
     watch = watch if stop is None else stop.watcher(watch)
-    trainer = make_trainer(experiment, max(len(study.treatments), 1) * experiment.protocol.seeds, checkpoints)
+    bench = bench or Workbench()
+    networks = bench.slots(max(len(study.treatments), 1) * len(experiment.seeds))
+    trainer = bench.trainer(("rounds", networks), lambda: make_trainer(experiment, networks, checkpoints))
     memory = StoredRounds(experiment, store, watch)
     steps_done = lambda steps: watch(Done(work=steps))  # noqa: E731
     treatments, seeds = _unfinished(experiment, study, store)
@@ -62,10 +66,10 @@ def run(
         pass
     for seed in experiment.seeds:
         _run_untrained(experiment, study.untrained, seed, store, trainer, memory, watch)
-    run_learned(experiment, study.learned, store, watch, checkpoints)
-    run_sparse(experiment, study.sparse, store, watch)
+    run_learned(experiment, study.learned, store, watch, checkpoints, bench)
+    run_sparse(experiment, study.sparse, store, watch, bench)
     run_dsd(experiment, study.dsd, store, watch)
-    run_compression(experiment, study.compressed, store, watch)
+    run_compression(experiment, study.compressed, store, watch, bench)
     folder.clear()
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from analysis.provenance import provenance
 from analysis.store import Result, Storage
 from analysis.studies import Experiment, identity
 from analysis.work import Done, Watcher
+from analysis.workbench import Workbench
 from supermask.compression.pruning import RECIPES, kept_counts_of
 from supermask.keys import Purpose, derive_key
 from supermask.lottery import initial_of
@@ -23,12 +25,19 @@ from supermask.sparse_training.trainer import SparseJob, SparseTrained, SparseTr
 Job = tuple[SparseRun, int]
 
 
-def run_sparse(experiment: Experiment, runs: Sequence[SparseRun], store: Storage, watch: Watcher) -> None:
+def run_sparse(
+    experiment: Experiment,
+    runs: Sequence[SparseRun],
+    store: Storage,
+    watch: Watcher,
+    bench: Workbench | None = None,
+) -> None:
     """Trains what the store lacks: first the methods themselves, then what starts from the structures they found.
 
     Networks of one method and shape are trained in populations, whatever their seeds and densities; each population is
     stored as soon as it is done.
     """
+    bench = bench or Workbench()
     for depends in (False, True):
         own = [run for run in runs if (run.source is not None) == depends]
         ids = {(run, seed): identity(experiment.describe_sparse(run, seed)) for run in own for seed in experiment.seeds}
@@ -38,7 +47,7 @@ def run_sparse(experiment: Experiment, runs: Sequence[SparseRun], store: Storage
             network = network_of(experiment, run)
             groups.setdefault((run.method, network), []).append((run, seed))
         for (method, network), jobs in groups.items():
-            _train(experiment, method, network, jobs, store, watch)
+            _train(experiment, method, network, jobs, store, watch, bench)
 
 
 def network_of(experiment: Experiment, run: SparseRun) -> Network:
@@ -50,13 +59,20 @@ def network_of(experiment: Experiment, run: SparseRun) -> Network:
 
 
 def _train(
-    experiment: Experiment, method: str, network: Network, jobs: Sequence[Job], store: Storage, watch: Watcher
+    experiment: Experiment,
+    method: str,
+    network: Network,
+    jobs: Sequence[Job],
+    store: Storage,
+    watch: Watcher,
+    bench: Workbench,
 ) -> None:
     config, shape = experiment.sparse_training, experiment.data.image_shape
-    placement = place(parameter_count(network, shape), networks=len(jobs))
+    placement = place(parameter_count(network, shape), networks=bench.slots(len(jobs)))
     entry = METHODS["static" if method == SMALL_DENSE else method]
     optimiser = adam_cosine(config.learning_rate, config.steps)
-    trainer = SparseTrainer(network, experiment.data, config, placement, entry, optimiser)
+    make = partial(SparseTrainer, network, experiment.data, config, placement, entry, optimiser)
+    trainer = bench.trainer(("sparse", method, network, config, placement), make)
     for some in batched(jobs, placement.slots):
         started = time.monotonic()
         trained = trainer.train(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis import sparse_runs
-from analysis.compression_runs import file_of, run_compression, run_dsd
+from analysis.compression_runs import run_compression, run_dsd
 from analysis.errors import UsageError
 from analysis.protocols import Changes, protocol
 from analysis.sparse_runs import decode_params, decode_structure, network_of, run_sparse
@@ -100,7 +100,7 @@ def test_the_file_on_disk_is_what_was_measured(experiment, stored):
     store, _ = stored
     for run in COMPRESSED:
         metrics = store.metrics(identity(experiment.describe_compression(run, 0)))
-        path = file_of(store, experiment, run, 0)
+        path = store.folder / "compressed" / f"{identity(experiment.describe_compression(run, 0))}.deep"
         assert path.stat().st_size == metrics["file_bytes"]
         assert path.read_bytes() == store.arrays(identity(experiment.describe_compression(run, 0)))["file"].tobytes()
         name, quantised = decompress(path.read_bytes())

@@ -1,0 +1,1 @@
+"""Studies on a Dask cluster: where the workers come from, what they do, and who tells them."""

@@ -1,0 +1,255 @@
+"""Who tells the workers: cuts a study to size, stores what comes back, and sends what was lost once more.
+
+Only this process writes to the results folder. A task lasts some seconds, or one population where that takes longer;
+what is left of it then goes back to the worker that has its weights.
+"""
+
+import queue
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count, pairwise
+from typing import Any
+
+from distributed import Client, Future
+
+from analysis.cluster.worker import NAME, Outcome, Setting, Task, Workshop, capacity, inputs, work
+from analysis.compression_runs import keep_file
+from analysis.errors import UsageError
+from analysis.interrupts import Stop
+from analysis.store import Store
+from analysis.studies import Experiment, Study, identity
+from analysis.units import Unit, seeds_of, together, units
+from analysis.work import Done, Watcher
+
+TRIES = 3
+"""How often a task may fail."""
+
+TASK_SECONDS = 5.0
+"""How long a task lasts, so that a worker that dies costs little; what it has in hand is still finished."""
+
+SHARE = 3
+"""Into how many parts each worker's share is cut, so that none is left idle for long at the end."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task that could not be done: what it was, how many results it leaves missing, and why."""
+
+    what: str
+    results: int
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.results} results missing: {self.why}"
+
+
+def run_on(
+    client: Client,
+    setting: Setting,
+    experiment: Experiment,
+    study: Study,
+    store: Store,
+    wanted: Iterable[str],
+    watch: Watcher,
+    stop: Stop,
+) -> list[Failure]:
+    """Makes what is wanted and not stored on the client's workers; returns what could not be made.
+
+    Raises UsageError where there are no workers, or they cannot be used; KeyboardInterrupt where `stop` asks for it.
+    """
+    client.register_plugin(Workshop(setting), name=NAME)
+    capacities = client.run(capacity)
+    if not capacities:
+        raise UsageError("cluster has no workers")
+    asked = frozenset(wanted)
+    missing = asked - store.known(asked)
+    networks = max(each.networks for each in capacities.values())
+    tasks = list(cut(experiment, study, missing, len(capacities), networks))
+    return Foreman(client, experiment, store, watch, stop).see_through(tasks)
+
+
+def cut(experiment: Experiment, study: Study, missing: frozenset[str], workers: int, networks: int) -> Iterator[Task]:
+    """Tasks that make all that is missing: units of a group side by side, as even as can be.
+
+    A task has as many networks as a worker trains at once, `networks`, or more where there is plenty: no more than
+    gives every worker `SHARE` tasks.
+    """
+    groups: dict[str, list[Unit]] = {}
+    for unit in units(experiment, study):
+        if not missing.isdisjoint(unit.ids):
+            groups.setdefault(unit.group, []).append(unit)
+    for own in groups.values():
+        size = max(networks, -(-len(own) // (workers * SHARE)))
+        pieces = -(-len(own) // size)
+        bounds = [len(own) * piece // pieces for piece in range(pieces + 1)]
+        for first, last in pairwise(bounds):
+            some = own[first:last]
+            ids = missing.intersection(id_ for unit in some for id_ in unit.ids)
+            yield Task(together(some), seeds_of(some), ids, max(len(some), networks), TASK_SECONDS)
+
+
+@dataclass
+class Order:
+    """A task on its way: what it waits for, where it is best done, how often it failed, and what was told of it."""
+
+    task: Task
+    waits_for: set[str]
+    worker: str | None = None
+    failures: int = 0
+    told: float = 0.0
+
+
+class Foreman:
+    """Sends tasks, stores results, and sends again what was lost."""
+
+    def __init__(self, client: Client, experiment: Experiment, store: Store, watch: Watcher, stop: Stop) -> None:
+        self._client, self._experiment, self._store = client, experiment, store
+        self._watch, self._stop = watch, stop
+        self._ready: queue.Queue[Future[Any]] = queue.Queue()
+        self._under_way: dict[str, tuple[Future[Any], Order]] = {}
+        self._waiting: list[Order] = []
+        self._failures: list[Failure] = []
+        self._data: Future[Any] | None = None
+        self._numbers = count()
+        self._run = f"{NAME}-{time.time_ns():x}"
+        self._progress = 0.0
+
+    def see_through(self, tasks: Sequence[Task]) -> list[Failure]:
+        """Does all tasks; returns what failed. Raises KeyboardInterrupt once a stop was requested."""
+        self._client.subscribe_topic(NAME, self._hear)
+        try:
+            for task in tasks:
+                self._enqueue(Order(task, self._inputs_of(task)))
+            self._send_what_can_be_done()
+            while self._under_way:
+                self._wait()
+                if self._stop.overdue:
+                    break
+        finally:
+            for future, _ in self._under_way.values():
+                future.cancel()
+            self._client.unsubscribe_topic(NAME)
+        if self._stop.requested:
+            raise KeyboardInterrupt
+        self._failures += [
+            Failure(_words(order.task), len(order.task.wanted), "what it starts from failed") for order in self._waiting
+        ]
+        return self._failures
+
+    def _inputs_of(self, task: Task) -> set[str]:
+        return set(inputs(replace(self._experiment, chosen=task.seeds), task.study, task.wanted))
+
+    def _enqueue(self, order: Order) -> None:
+        order.waits_for -= self._store.known(order.waits_for)
+        self._waiting.append(order)
+
+    def _send_what_can_be_done(self) -> None:
+        if self._stop.requested:
+            return
+        can = [order for order in self._waiting if not order.waits_for]
+        self._waiting = [order for order in self._waiting if order.waits_for]
+        for order in can:
+            self._send(order, {})
+
+    def _send(self, order: Order, given: Mapping[str, Any], with_data: bool = False) -> None:
+        key = f"{self._run}-{next(self._numbers)}"
+        data = None
+        if with_data:
+            if self._data is None or self._data.status != "finished":
+                self._data = self._client.scatter(self._experiment.data, hash=False)
+            data = self._data
+        sent = self._client.scatter(dict(given), hash=False) if given else {}
+        # A worker is asked for by name where it has the weights; another may take the work if that one is gone or busy.
+        where: dict[str, Any] = {"workers": [order.worker], "allow_other_workers": True} if order.worker else {}
+        future = self._client.submit(work, order.task, sent, data, key=key, pure=False, **where)
+        self._under_way[key] = (future, order)
+        future.add_done_callback(self._ready.put)
+
+    def _wait(self) -> None:
+        """Takes in one task that ended, if one does within half a second."""
+        try:
+            future = self._ready.get(timeout=0.5)
+        except queue.Empty:
+            return
+        _, order = self._under_way.pop(str(future.key))
+        try:
+            outcome: Outcome = future.result()
+        except Exception as error:  # whatever a task raised, Dask's own errors included
+            self._failed(order, error)
+            return
+        if outcome.lacks or outcome.lacks_data:
+            self._supply(order, outcome)
+        else:
+            self._take_in(order, outcome)
+
+    def _supply(self, order: Order, outcome: Outcome) -> None:
+        """Sends a task again with what the worker lacked."""
+        if self._stop.requested:
+            return
+        if outcome.lacks_data and order.failures >= TRIES:
+            self._failed(order, UsageError(f"worker {outcome.worker} cannot use the data set that it was sent"))
+            return
+        order.failures += outcome.lacks_data
+        order.worker = outcome.worker
+        self._send(order, {id_: self._store.arrays(id_) for id_ in outcome.lacks}, outcome.lacks_data)
+
+    def _take_in(self, order: Order, outcome: Outcome) -> None:
+        """Stores results, and sends what is left of the task and what waited for them."""
+        if not outcome.results:
+            self._failed(order, RuntimeError("a worker made none of what was wanted"))
+            return
+        self._store.add(outcome.results, outcome.made_with)
+        kinds: dict[str, int] = {}
+        work_done = 0.0
+        made: set[str] = set()
+        for result in outcome.results:
+            id_, kind = identity(result.description), result.description["kind"]
+            made.add(id_)
+            kinds[kind] = kinds.get(kind, 0) + 1
+            work_done += self._experiment.work_of(result.description)
+            if kind == "compression" and result.arrays is not None:
+                keep_file(self._store.folder, id_, result.arrays["file"].tobytes())
+        self._tell(work_done)
+        for kind, number in kinds.items():
+            self._watch(Done(kind=kind, results=number))
+        for waiting in self._waiting:
+            waiting.waits_for -= made
+        if left := order.task.wanted - made:
+            order.task = replace(order.task, wanted=left)
+            order.worker, order.failures = outcome.worker, 0
+            self._waiting.insert(0, order)
+        self._send_what_can_be_done()
+
+    def _failed(self, order: Order, error: BaseException) -> None:
+        order.failures += 1
+        if self._stop.requested:
+            return
+        if order.failures < TRIES and type(error).__name__ != "KilledWorker":
+            order.worker = None
+            self._send(order, {})
+            return
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        self._failures.append(Failure(_words(order.task), len(order.task.wanted), why[:500]))
+
+    def _hear(self, event: tuple[float, Any]) -> None:
+        """Progress between results: workers tell of steps, which results then repeat."""
+        self._progress += float(event[1])
+        self._watch(Done(work=float(event[1])))
+
+    def _tell(self, work_done: float) -> None:
+        """Tells of the work of results that was not told of while it was under way."""
+        told = min(self._progress, work_done)
+        self._progress -= told
+        self._watch(Done(work=work_done - told))
+
+
+def _words(task: Task) -> str:
+    """What a task is, for a person: what it is made of, and its seeds."""
+    parts = [
+        ", ".join(map(str, getattr(task.study, name)))
+        for name in ("treatments", "untrained", "learned", "sparse", "dsd", "compressed")
+        if getattr(task.study, name)
+    ]
+    seeds = ", ".join(map(str, task.seeds))
+    return f"{'; '.join(parts) or 'round 0'} of seed{'s' * (len(task.seeds) > 1)} {seeds}"
