@@ -26,3 +26,9 @@ def at_least(argument: str, value: int | float, least: int | float) -> None:
     """Raises UsageError where the value is below the least allowed."""
     if not value >= least:
         raise UsageError(f"{argument} is {value}; allowed: {least} or more")
+
+
+def between(argument: str, value: int | float, least: int | float, most: int | float) -> None:
+    """Raises UsageError where the value is below the least or above the most allowed; NaN is neither."""
+    if not least <= value <= most:
+        raise UsageError(f"{argument} is {value}; allowed: {least:,} to {most:,}")

@@ -6,10 +6,12 @@ Zhou et al. 2019, table 1 and supplement; Frankle & Carbin 2019, figure 2.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from analysis.errors import UsageError, at_least, choose
+from analysis.errors import UsageError, between, choose
 from supermask.masks import LAYER_KINDS, Rates
 
 PROTOCOLS = ("quick", "short", "paper")
+MOST_SEEDS, MOST_ROUNDS, MOST_EPOCHS = 10_000, 1_000, 1_000_000
+"""More than anyone means: a slip of the finger is an error, not a year of work."""
 
 
 @dataclass(frozen=True)
@@ -133,13 +135,13 @@ def _change(base: Protocol, changes: Changes) -> Protocol:
     if changes.dataset is not None:
         changed = replace(changed, dataset=changes.dataset)
     if changes.seeds is not None:
-        at_least("seeds", changes.seeds, 1)
+        between("seeds", changes.seeds, 1, MOST_SEEDS)
         changed = replace(changed, seeds=changes.seeds)
     if changes.rounds is not None:
-        at_least("rounds", changes.rounds, 1)
+        between("rounds", changes.rounds, 1, MOST_ROUNDS)
         changed = replace(changed, rounds=changes.rounds)
     if changes.epochs is not None:
-        at_least("epochs", changes.epochs, 0)
+        between("epochs", changes.epochs, 0, MOST_EPOCHS)
         changed = replace(changed, epochs=changes.epochs)
     if changes.rates is not None:
         for kind in changes.rates:
@@ -149,10 +151,10 @@ def _change(base: Protocol, changes: Changes) -> Protocol:
         except ValueError as error:
             raise UsageError(str(error)) from None
     if changes.mask_epochs is not None:
-        at_least("mask-epochs", changes.mask_epochs, 0)
+        between("mask-epochs", changes.mask_epochs, 0, MOST_EPOCHS)
         changed = replace(changed, masks=replace(changed.masks, epochs=changes.mask_epochs))
     if changes.sparse_epochs is not None:
-        at_least("sparse-epochs", changes.sparse_epochs, 0)
+        between("sparse-epochs", changes.sparse_epochs, 0, MOST_EPOCHS)
         changed = replace(changed, sparse=replace(changed.sparse, epochs=changes.sparse_epochs))
     fields = ("dataset", "epochs", "rounds", "seeds", "rates")
     differing = [field for field in fields if getattr(changed, field) != getattr(base, field)]

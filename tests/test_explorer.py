@@ -258,7 +258,7 @@ def test_an_export_goes_into_its_own_folder_alone(bundle, tmp_path):
         (["--protocol", "papre"], "protocol 'papre' is unknown (did you mean paper?)"),
         (["--dataset", "cifar10"], "dataset 'cifar10' is unknown; choose from: digits, mnist5k"),
         (["--seeds", "1"], "seeds is 1; allowed: 2 or more"),
-        (["--rounds", "0"], "rounds is 0; allowed: 1 or more"),
+        (["--rounds", "0"], "rounds is 0; allowed: 1 to 1,000"),
         (["--port", "70000"], "port is 70000; allowed: 0 to 65535"),
         (["--export", "none/site"], "export 'none/site' cannot be written: none is not a folder"),
     ],

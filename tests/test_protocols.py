@@ -43,10 +43,10 @@ def test_a_changed_protocol_says_so():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (Changes(seeds=0), "seeds is 0; allowed: 1 or more"),
-        (Changes(rounds=0), "rounds is 0; allowed: 1 or more"),
-        (Changes(epochs=-1), "epochs is -1; allowed: 0 or more"),
-        (Changes(epochs=float("nan")), "epochs is nan; allowed: 0 or more"),
+        (Changes(seeds=0), "seeds is 0; allowed: 1 to 10,000"),
+        (Changes(rounds=0), "rounds is 0; allowed: 1 to 1,000"),
+        (Changes(epochs=-1), "epochs is -1; allowed: 0 to 1,000,000"),
+        (Changes(epochs=float("nan")), "epochs is nan; allowed: 0 to 1,000,000"),
         (Changes(rates={"dense": 1.0}), "rates.dense is 1.0; allowed: 0 <= fraction < 1"),
         (Changes(rates={"dens": 0.1}), "rates 'dens' is unknown (did you mean dense?)"),
     ],

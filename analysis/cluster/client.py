@@ -106,7 +106,7 @@ class Foreman:
     def __init__(self, client: Client, experiment: Experiment, store: Store, watch: Watcher, stop: Stop) -> None:
         self._client, self._experiment, self._store = client, experiment, store
         self._watch, self._stop = watch, stop
-        self._ready: queue.Queue[Future[Any]] = queue.Queue()
+        self._heard: queue.Queue[Future[Any] | float] = queue.Queue()
         self._under_way: dict[str, tuple[Future[Any], Order]] = {}
         self._waiting: list[Order] = []
         self._failures: list[Failure] = []
@@ -164,13 +164,17 @@ class Foreman:
         where: dict[str, Any] = {"workers": [order.worker], "allow_other_workers": True} if order.worker else {}
         future = self._client.submit(work, order.task, sent, data, key=key, pure=False, **where)
         self._under_way[key] = (future, order)
-        future.add_done_callback(self._ready.put)
+        future.add_done_callback(self._heard.put)
 
     def _wait(self) -> None:
-        """Takes in one task that ended, if one does within half a second."""
+        """Takes in one task that ended, or word of progress, if there is any within half a second."""
         try:
-            future = self._ready.get(timeout=0.5)
+            future = self._heard.get(timeout=0.5)
         except queue.Empty:
+            return
+        if isinstance(future, float):
+            self._progress += future
+            self._watch(Done(work=future))
             return
         _, order = self._under_way.pop(str(future.key))
         try:
@@ -233,9 +237,8 @@ class Foreman:
         self._failures.append(Failure(_words(order.task), len(order.task.wanted), why[:500]))
 
     def _hear(self, event: tuple[float, Any]) -> None:
-        """Progress between results: workers tell of steps, which results then repeat."""
-        self._progress += float(event[1])
-        self._watch(Done(work=float(event[1])))
+        """Steps that workers tell of between results. Runs in Dask's own thread, which must not wait."""
+        self._heard.put(float(event[1]))
 
     def _tell(self, work_done: float) -> None:
         """Tells of the work of results that was not told of while it was under way."""

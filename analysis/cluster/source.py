@@ -123,7 +123,7 @@ def _check_harmless(argument: str, value: object) -> None:
 
 
 @contextmanager
-def connected(source: Source) -> Iterator["Client"]:
+def connected(source: Source, timeout: float = 30.0) -> Iterator["Client"]:
     """A client with at least one worker; what was started for it is stopped at the end.
 
     Raises UsageError where a package is missing, the scheduler does not answer, or no worker comes.
@@ -139,7 +139,7 @@ def connected(source: Source) -> Iterator["Client"]:
     ):
         cluster = _cluster(source)
         try:
-            with Client(cluster, timeout=30, set_as_default=False, security=_security(source)) as client:
+            with Client(cluster, timeout=timeout, set_as_default=False, security=_security(source)) as client:
                 client.wait_for_workers(
                     max(source.workers, 1) if source.kind == "local" else 1, timeout=SECONDS_TO_COME
                 )

@@ -1,0 +1,261 @@
+"""Dask workers: the same bits as in one process, whatever dies on the way; nothing run that a file says."""
+
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis import runner
+from analysis.cli import MISUSED, run_command
+from analysis.cluster.client import TRIES, cut, run_on
+from analysis.cluster.source import Source, connected, parse_source, slurm
+from analysis.cluster.worker import Setting, Workshop, inputs
+from analysis.errors import UsageError
+from analysis.interrupts import Stop
+from analysis.protocols import Changes, protocol
+from analysis.store import Store
+from analysis.studies import Experiment, Study, Untrained, identity
+from analysis.verify import verify
+from analysis.work import Done
+from analysis.workbench import KEPT, Workbench
+from figures.catalogue import CATALOGUE
+from supermask.compression.dsd import DSDRun
+from supermask.datasets import Split
+from supermask.learned_masks import LearnedMask
+from supermask.lottery import Treatment
+from supermask.sparse_training.runs import SparseRun
+
+STUDY = Study(
+    (Treatment(), Treatment("random"), Treatment("large_init", kept="constant"), Treatment(rewind_step=10)),
+    (Untrained("large_final"), Untrained("random", "signed_constant")),
+    (LearnedMask(),),
+    (SparseRun("set", 0.2), SparseRun("static", 0.2, structure="set")),
+    (DSDRun(0.3),),
+)
+
+
+@pytest.fixture(scope="module")
+def experiment(digits, compiled_once):
+    """On a data set that no worker has: it must be sent."""
+    own = replace(digits, train=Split(digits.train.images[:600], digits.train.labels[:600]), digest="5" * 64)
+    changes = Changes(dataset="digits", epochs=4, rounds=3, seeds=2, mask_epochs=2, sparse_epochs=2)
+    return Experiment(protocol("quick", changes=changes), own)
+
+
+def ids_of(experiment, study) -> frozenset[str]:
+    return frozenset(map(identity, experiment.descriptions(study)))
+
+
+def rows(folder) -> dict[str, tuple[str, str | None]]:
+    with Store(folder) as store:
+        return {each.id: (each.metrics_text, each.arrays_sha256) for each in store.everything()}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    """Two worker processes of one core each, on this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
+        with connected(Source("local", workers=2)) as client:
+            yield client
+
+
+SMALL = Study((Treatment("random"), Treatment("large_init", kept="constant")), (Untrained("random"),))
+
+
+@pytest.mark.slow
+def test_workers_give_the_same_bits_whatever_dies_on_the_way(client, experiment, tmp_path):
+    """A worker is killed in the middle; one run fails wherever it is tried; all else is as in one process."""
+    broken = Treatment()
+    object.__setattr__(broken, "criterion", "known_to_nobody")
+    study = SMALL | Study((broken,))
+    setting = Setting(experiment.protocol, experiment.data.digest, pinned=True)
+    seen: list[Done] = []
+    killed: list[int] = []
+
+    def watch(done: Done) -> None:
+        seen.append(done)
+        if not killed and sum(each.results for each in seen) > 4:
+            killed.append(next(iter(client.run(os.getpid).values())))
+            os.kill(killed[0], signal.SIGKILL)
+
+    wanted = ids_of(experiment, study)
+    with Store(tmp_path / "cluster") as store, Stop() as stop:
+        failures = run_on(client, setting, experiment, study, store, wanted, watch, stop)
+    assert killed
+    assert sum(failure.results for failure in failures) == 2 * 3, "three rounds of each seed"
+    for failure in failures:
+        assert "known_to_nobody" in failure.what
+        assert "KeyError" in failure.why
+    assert TRIES == 3
+    with Store(tmp_path / "straight") as store:
+        runner.run(experiment, SMALL, store)
+    assert rows(tmp_path / "cluster") == rows(tmp_path / "straight")
+    assert sum(done.results for done in seen) == len(wanted) - 6
+    assert not verify(tmp_path / "cluster").damages
+
+
+class Machine:
+    """Stands for a Dask worker, in this process."""
+
+    name, address = "0", "here"
+
+    def __init__(self, folder) -> None:
+        self.local_directory = str(folder)
+        self.told = 0.0
+
+    def log_event(self, topic: str, steps: float) -> None:
+        self.told += steps
+
+
+@pytest.mark.slow
+def test_every_kind_of_task_hands_back_what_one_process_makes(experiment, tmp_path, monkeypatch):
+    """Two workers that hand tasks to one another, after every population, without ever having what the other made."""
+    monkeypatch.setattr("analysis.cluster.worker.set_up_jax", lambda devices: None)
+    shops = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        shops.append((Workshop(Setting(experiment.protocol, experiment.data.digest)), Machine(tmp_path / name)))
+        shops[-1][0].setup(shops[-1][1])
+        assert shops[-1][0].capacity().networks == 2
+    own = replace(experiment, chosen=(1,))
+    study = replace(STUDY, treatments=STUDY.treatments[2:])
+    with Store(tmp_path / "straight") as straight, Store(tmp_path / "handed") as store:
+        runner.run(own, study, straight)
+        tasks = list(cut(own, study, ids_of(own, study), 2, 2))
+        turn = 0
+        for task in sorted(tasks, key=lambda task: bool(inputs(own, task.study, task.wanted))):
+            left = task.wanted
+            while left:
+                shop, machine = shops[turn % 2]
+                asked = replace(task, wanted=left, seconds=0.0)
+                outcome = shop.work(asked, {}, experiment.data if turn else None, machine)
+                if outcome.lacks_data:
+                    assert turn == 0
+                    outcome = shop.work(asked, {}, experiment.data, machine)
+                if outcome.lacks:
+                    assert not outcome.results
+                    given = {id_: store.arrays(id_) for id_ in outcome.lacks}
+                    outcome = shop.work(asked, given, experiment.data, machine)
+                store.add(outcome.results, outcome.made_with)
+                made = {identity(result.description) for result in outcome.results}
+                assert made
+                assert made <= left
+                left -= made
+                turn += 1
+    assert rows(tmp_path / "handed") == rows(tmp_path / "straight")
+
+
+def test_workers_of_another_version_are_refused(client, experiment, tmp_path):
+    setting = Setting(experiment.protocol, experiment.data.digest, version=("0.0", 0))
+    with Store(tmp_path) as store, Stop() as stop, pytest.raises(RuntimeError, match=r"client has 0\.0, revision 0"):
+        run_on(client, setting, experiment, Study(), store, ids_of(experiment, Study()), lambda done: None, stop)
+
+
+@given(st.data())
+def test_tasks_make_what_is_missing_once_and_name_what_they_start_from(experiment, data):
+    everything = sorted(ids_of(experiment, STUDY))
+    missing = frozenset(data.draw(st.lists(st.sampled_from(everything), unique=True)))
+    workers, networks = data.draw(st.integers(1, 1000)), data.draw(st.integers(1, 256))
+    tasks = list(cut(experiment, STUDY, missing, workers, networks))
+    made = [id_ for task in tasks for id_ in task.wanted]
+    assert len(made) == len(set(made))
+    assert set(made) == missing
+    for task in tasks:
+        own = replace(experiment, chosen=task.seeds)
+        assert task.wanted <= ids_of(own, task.study)
+        needed = inputs(own, task.study, task.wanted)
+        assert needed.isdisjoint(task.wanted)
+        for treatment in task.study.treatments:
+            for seed in task.seeds:
+                rounds = [identity(own.describe_training(treatment, seed, r)) for r in (1, 2, 3)]
+                first = next((r for r in (0, 1, 2) if rounds[r] in task.wanted), None)
+                if first is not None:
+                    assert identity(own.describe_training(None, seed, 0)) in needed
+                    assert first == 0 or rounds[first - 1] in needed
+
+
+def test_trainers_are_made_once_and_the_oldest_go():
+    bench, made = Workbench(5), []
+    for key in ("a", "b", "a", "c", "d", "a", "e", "b"):
+        assert bench.trainer(key, lambda key=key: made.append(key) or key) == key
+    assert made == ["a", "b", "c", "d", "e", "b"]
+    assert KEPT == 4
+    assert (bench.slots(9), Workbench().slots(9)) == (5, 9)
+
+
+def test_where_workers_come_from_is_read_off_the_argument(tmp_path):
+    assert parse_source("local") == Source("local")
+    assert parse_source("tcp://10.0.0.1:8786").options == {"address": "tcp://10.0.0.1:8786"}
+    assert parse_source("scheduler.lab:8786").kind == "scheduler"
+    file = tmp_path / "slurm.toml"
+    file.write_text('kind = "slurm"\nworkers = 16\n[options]\ncores = 4\nmemory = "8 GB"\nwalltime = "04:00:00"\n')
+    assert parse_source(str(file)) == Source("slurm", 16, 1, {"cores": 4, "memory": "8 GB", "walltime": "04:00:00"})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("kind = 'slurmm'", r"kind 'slurmm' is unknown \(did you mean slurm\?\)"),
+        ("workers = 3", "kind '' is unknown"),
+        ("kind = 'local'\nthreads = 3", "entry 'threads' is unknown"),
+        ("kind = 'local'\nworkers = 0", "workers is 0; allowed: 1 or more"),
+        ("kind = 'local'\nworkers = true", "workers is True; it should be a whole number"),
+        ("kind = 'local'\n[options]\ncores = 1", "option of local 'cores' is unknown"),
+        ("kind = 'slurm'\n[options]\ncores = 1", "memory is missing under"),
+        ("kind = 'slurm'\n[options]\ncores = 1\njob_script_prologue = ['rm -r ~']", "'job_script_prologue' is unknown"),
+        (
+            "kind = 'slurm'\n[options]\ncores = 1\nmemory = '1GB'\npython = 'x; rm -r ~'",
+            "python is 'x; rm -r ~'; allowed",
+        ),
+        ("kind = 'slurm'\n[options]\ncores = 1\nmemory = '1GB'\nqueue = 'a\\nb'", "queue is"),
+        ("kind = 'slurm'\n[options]\ncores = 1\nmemory = '1GB'\nqueue = \"a\\nrm\"", "allowed: letters, digits"),
+        ("kind = 'slurm'\n[options]\ncores = 1\nmemory = 1", "memory is 1; it should be a text"),
+        ("kind = 'kubernetes'\n[options]\nname = 'a'\nimage = 'b'\nenv = {A = '$(rm)'}", "env.A is"),
+        ("kind", "is not TOML"),
+    ],
+)
+def test_a_cluster_file_says_only_what_it_may(tmp_path, content, message):
+    file = tmp_path / "cluster.toml"
+    file.write_text(content)
+    with pytest.raises(UsageError, match=message):
+        parse_source(str(file))
+
+
+def test_what_is_no_cluster_is_refused_by_the_command(capsys, tmp_path):
+    for arguments, message in (
+        (["--cluster", str(tmp_path / "none.toml")], "is neither local nor an address like tcp://"),
+        (["--cluster", "local", "--devices", "1"], "devices is given with --cluster"),
+    ):
+        assert run_command(["reproduce", *arguments], CATALOGUE) == MISUSED
+        assert message in capsys.readouterr().err
+
+
+def test_a_scheduler_that_does_not_answer_is_an_error():
+    source = parse_source("tcp://127.0.0.1:9")
+    with pytest.raises(UsageError, match=r"cluster (does not answer|cannot be reached)"), connected(source, 1.0):
+        pass
+
+
+def test_a_slurm_job_asks_for_what_the_file_says():
+    pytest.importorskip("dask_jobqueue")
+    options = {"cores": 4, "memory": "8 GB", "queue": "short", "walltime": "04:00:00", "python": "/opt/x/bin/python"}
+    with slurm(options) as cluster:
+        script = cluster.job_script()
+    for line in ("#SBATCH -p short", "#SBATCH --cpus-per-task=4", "#SBATCH --mem=8G", "#SBATCH -t 04:00:00"):
+        assert line in script
+    assert "/opt/x/bin/python -m distributed.cli.dask_worker" in script
+    assert "--nworkers 4 --nthreads 1" in script, "a worker does one task at a time"
+
+
+def test_arrays_of_a_round_are_enough_for_the_next(experiment):
+    """What `inputs` names for round 2 is round 0 and round 1 of the run, for each of its seeds."""
+    wanted = {identity(experiment.describe_training(Treatment(), 1, round_)) for round_ in (2, 3)}
+    expected = {
+        identity(experiment.describe_training(None, 1, 0)),
+        identity(experiment.describe_training(Treatment(), 1, 1)),
+    }
+    assert inputs(experiment, Study((Treatment(),)), wanted) == expected
