@@ -64,7 +64,7 @@ def harmless():
         patch.setattr("analysis.reproduce.report", lambda *arguments: OK)
         patch.setattr("analysis.reproduce.list_figures", lambda *arguments: OK)
         patch.setattr("analysis.explorer.explore.explore", lambda request: OK)
-        patch.setattr("analysis.bench.bench", lambda *arguments: OK)
+        patch.setattr("analysis.bench.run.bench", lambda *arguments: OK)
         yield Path(folder)
 
 

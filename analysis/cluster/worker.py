@@ -21,7 +21,7 @@ from analysis.platform import set_up_jax
 from analysis.protocols import Protocol
 from analysis.runner import run
 from analysis.store import Result
-from analysis.studies import REVISION, Experiment, Study, identity
+from analysis.studies import REVISIONS, Experiment, Study, identity
 from analysis.units import units
 from analysis.work import Done
 from analysis.workbench import Workbench
@@ -32,6 +32,9 @@ from supermask.population import place
 
 NAME = "supermask"
 """Of the plugin, of the topic of progress, and before the keys of tasks."""
+
+VERSION = f"{supermask.__version__}, revisions of results {REVISIONS}"
+"""What a worker must have in common with its client."""
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -50,7 +53,7 @@ class Setting:
     devices: int = 1
     pinned: bool = False
     plugin: tuple[str, bytes] | None = None
-    version: tuple[str, int] = (supermask.__version__, REVISION)
+    version: str = VERSION
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,9 @@ class Workshop(WorkerPlugin):
 
     def setup(self, worker: Worker) -> None:
         """Prepares the process before its first task. Raises RuntimeError for another version of the toolkit."""
-        if self._setting.version != (supermask.__version__, REVISION):
+        if self._setting.version != VERSION:
             raise RuntimeError(
-                f"worker {worker.address} has supermask {supermask.__version__}, revision {REVISION} of results; the "
-                f"client has {self._setting.version[0]}, revision {self._setting.version[1]}"
+                f"worker {worker.address} has supermask {VERSION}; the client has {self._setting.version}"
             )
         if self._setting.pinned:
             _pin(worker.name)
