@@ -193,8 +193,8 @@ def slurm(options: Mapping[str, Any]) -> Any:
         from dask_jobqueue.slurm import SLURMCluster
     except ImportError:
         raise UsageError("kind slurm needs the package dask-jobqueue: pip install dask-jobqueue") from None
-    # One thread a process: a worker does one task at a time, on the devices that it has.
-    return SLURMCluster(**{"processes": options["cores"], **options})
+    # One thread a process: a worker does one task at a time, on the devices that it has. No dashboard listens here.
+    return SLURMCluster(**{"processes": options["cores"], "scheduler_options": {"dashboard_address": None}, **options})
 
 
 def cores() -> int:
