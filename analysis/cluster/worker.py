@@ -5,6 +5,7 @@ who died) it asks for, and the client sends it from the results folder.
 """
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,7 +44,7 @@ Arrays = Mapping[str, np.ndarray]
 class Setting:
     """What every worker is told once.
 
-    devices: CPU devices that a worker uses. pinned: whether each worker keeps to one core of its machine.
+    devices: CPU devices that a worker uses. pinned: for workers on this machine, each of which keeps to one core.
     plugin: name and content of the user's own file, which workers run as the client did.
     """
 
@@ -112,6 +113,9 @@ class Workshop(WorkerPlugin):
             )
         if self._setting.pinned:
             _pin(worker.name)
+            # A terminal sends Ctrl-C to all of its processes: what it means is the client's to say.
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
         set_up_jax(min(self._setting.devices, _cores()))
         if self._setting.plugin is not None:
             _run_plugin(*self._setting.plugin, Path(worker.local_directory))
