@@ -12,6 +12,7 @@ import numpy as np
 from analysis.arrays import decode_round, decode_round_zero, encode
 from analysis.checkpoints import FolderCheckpoints
 from analysis.compression_runs import run_compression, run_dsd
+from analysis.graph_runs import run_graphs, run_shared
 from analysis.learned_runs import run_learned
 from analysis.metrics import training_metrics
 from analysis.provenance import provenance
@@ -56,6 +57,8 @@ def run(experiment: Experiment, study: Study, store: Store, watch: Watcher = lam
     run_sparse(experiment, study.sparse, store, watch)
     run_dsd(experiment, study.dsd, store, watch)
     run_compression(experiment, study.compressed, store, watch)
+    run_graphs(experiment, study.graphs, store, watch)
+    run_shared(experiment, study.shared, store, watch)
     checkpoints.clear()
 
 

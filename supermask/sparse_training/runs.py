@@ -11,7 +11,7 @@ from typing import Any
 
 import optax
 
-from supermask.networks import Network, parameter_count
+from supermask.networks import FeedForward, parameter_count
 from supermask.sparse_training import METHODS
 from supermask.sparse_training.densities import DISTRIBUTIONS
 
@@ -69,17 +69,17 @@ def adam_cosine(learning_rate: float, steps: int) -> optax.GradientTransformatio
 
 
 @cache
-def small_dense(network: Network, image_shape: tuple[int, int, int], weights: int) -> Network:
+def small_dense(network: FeedForward, image_shape: tuple[int, int, int], weights: int) -> FeedForward:
     """The network with hidden layers narrowed in one proportion, as wide as `weights` kernel weights allow.
 
     At least one unit a layer. Raises ValueError for a network with convolutions, whose size channels decide.
     """
     if network.convolutional:
         raise ValueError("network has convolutions; a small dense network of equal size is made of dense ones alone")
-    best = Network(hidden=tuple(1 for _ in network.hidden), classes=network.classes)
+    best = FeedForward(hidden=tuple(1 for _ in network.hidden), classes=network.classes)
     for first in range(1, network.hidden[0] + 1):
         hidden = tuple(max(1, round(units * first / network.hidden[0])) for units in network.hidden)
-        candidate = Network(hidden=hidden, classes=network.classes)
+        candidate = FeedForward(hidden=hidden, classes=network.classes)
         if parameter_count(candidate, image_shape) - sum(hidden) - network.classes > weights:
             break
         best = candidate
