@@ -18,9 +18,10 @@ from supermask.masks import Masks, agreement, pack, unpack
 from supermask.networks import Network, Params, parameter_count
 from supermask.neural_graphs.discovery import DISCOVER
 from supermask.neural_graphs.graph import EDGES
-from supermask.neural_graphs.runs import GraphRun, graph_job, sgd_cosine
+from supermask.neural_graphs.runs import GraphRun, graph_job
 from supermask.population import batched, place
 from supermask.shared_weights import VALUES, SharedRun, share_one_weight, typical_weight
+from supermask.sparse_training.runs import sgd_cosine
 from supermask.sparse_training.trainer import SparseTrained, SparseTrainer
 from supermask.training import Trainer
 

@@ -30,13 +30,14 @@ class MaskProtocol:
 
 @dataclass(frozen=True)
 class SparseProtocol:
-    """How sparse networks are trained from the start: Adam, its rate falling to 0 along half a cosine.
+    """How sparse networks are trained from the start: `sgd_cosine`, with momentum and weight decay, from this rate.
 
-    No paper's own: all methods alike, for long enough to compare them; the rate was chosen on validation data.
+    No paper's own, but near those of DSR and sparse momentum; all methods alike. Chosen on validation data: in 20
+    epochs DSR at 2% of FC's weights on MNIST gets to 97.8%; by Adam at 2.5e-3 it gets to 97.2%.
     """
 
     epochs: float = 20
-    learning_rate: float = 2.5e-3
+    learning_rate: float = 0.1
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from supermask.neural_graphs.graph import NeuralGraph
 from supermask.neural_graphs.runs import GraphRun
 from supermask.shared_weights import VALUES, SharedRun
 from supermask.sparse_training import METHODS
-from supermask.sparse_training.runs import RECIPE_NAMES, SMALL_DENSE, SparseRun
+from supermask.sparse_training.runs import RECIPE_NAMES, SGD_COSINE, SMALL_DENSE, SparseRun
 from supermask.supermasks import WEIGHTS
 from supermask.training import TrainingConfig, steps_of
 
@@ -163,7 +163,7 @@ class Experiment:
             own["choices"] = choices
         if run.distribution in RECIPE_NAMES:
             own["kept"] = dict(RECIPES[self.protocol.network][run.distribution].kept)
-        return self._base("sparse_training", seed, self.sparse_training, "adam, cosine") | own
+        return self._base("sparse_training", seed, self.sparse_training, SGD_COSINE) | own
 
     @property
     def dsd_training(self) -> TrainingConfig:
@@ -211,7 +211,7 @@ class Experiment:
         graph = self.graph_of(run.setting)
         own = {name: getattr(graph, name) for name in ("setting", "nodes", "edges", "inputs", "features", "side")}
         own |= {"ode_steps": graph.ode_steps} if run.setting == "continuous" else {"steps": graph.steps}
-        base = self._base("neural_graph", seed, self.graph_training, "sgd, momentum 0.9, weight decay 1e-4, cosine")
+        base = self._base("neural_graph", seed, self.graph_training, SGD_COSINE)
         return base | {"network": "neural_graph", "graph": own | {"wiring": run.wiring}}
 
     def describe_shared(self, run: SharedRun, seed: int) -> Description:

@@ -68,7 +68,7 @@ def draw(table: pd.DataFrame, caption: str) -> "Picture":
 
     settings = list(dict.fromkeys(table["setting"]))
     picture, panels = plt.subplots(
-        len(settings), len(MOMENTS), figsize=(10, 3.4 * len(settings)), layout="constrained", squeeze=False, dpi=100
+        len(settings), len(MOMENTS), figsize=(12, 4.1 * len(settings)), layout="constrained", squeeze=False, dpi=100
     )
     picture.supxlabel(caption, fontsize=8, color="#444444")
     for row, setting in zip(panels, settings, strict=True):
@@ -84,7 +84,7 @@ def draw(table: pd.DataFrame, caption: str) -> "Picture":
                 axes.axhline(at, color=colour, linewidth=0.6)
                 axes.axvline(at, color=colour, linewidth=0.6)
             kept = 100 * own["kept_from_start"].iloc[0]
-            words = WORDS[moment] if moment == "first" else f"{WORDS[moment]}: {kept:.0f}% live from the start"
+            words = WORDS[moment] if moment == "first" else f"{WORDS[moment]}: {kept:.0f}% there from the start"
             axes.set_title(f"{setting}, {words}", fontsize=9, loc="left")
             axes.set_xticks([])
             axes.set_yticks([])

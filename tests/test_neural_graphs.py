@@ -16,11 +16,12 @@ from supermask.masks import keep_best
 from supermask.networks import kernels_of, logits, with_kernels
 from supermask.neural_graphs.discovery import DISCOVER
 from supermask.neural_graphs.graph import EDGES, EPSILON, SETTINGS, NeuralGraph
-from supermask.neural_graphs.runs import DISCOVERED, WIRINGS, GraphRun, candidates, graph_job, sgd_cosine
+from supermask.neural_graphs.runs import DISCOVERED, WIRINGS, GraphRun, candidates, graph_job
 from supermask.neural_graphs.wirings import RANDOM_WIRINGS, random_wiring
 from supermask.population import Placement, place
 from supermask.shared_weights import share_one_weight, typical_weight
 from supermask.sparse_training import Horizon, start
+from supermask.sparse_training.runs import sgd_cosine
 from supermask.sparse_training.trainer import SparseTrainer
 from supermask.training import TrainingConfig, cross_entropy
 
@@ -275,25 +276,25 @@ def test_compiled_or_not_many_or_one_the_logits_are_the_same(setting, digits):
     np.testing.assert_allclose(alone[0], eager[3], rtol=1e-4, atol=1e-5)  # an image's logits depend on it alone
 
 
-def trainer_of(graph, digits, steps=240, networks=4):
-    config = TrainingConfig(steps, 0.1, evaluate_every=120)
+def trainer_of(graph, digits, steps=400, networks=4):
+    config = TrainingConfig(steps, 0.1, evaluate_every=200)
     placement = place(20_000, networks=networks) if networks > 1 else Placement(tuple(jax.devices()[:1]), 1)
     return SparseTrainer(graph, digits, config, placement, DISCOVER, sgd_cosine(0.1, steps))
 
 
 def test_discovered_wirings_beat_random_ones(digits):
-    """Discrete setting, as many edges as nodes, two seeds; and the same again, whatever else is trained beside it."""
-    graph = NeuralGraph("discrete", nodes=60, edges=60, inputs=8, features=16, side=4)
+    """Discrete setting, with fewer edges than nodes; and the same again, whatever is trained beside it."""
+    graph = NeuralGraph("discrete", nodes=60, edges=40, inputs=8, features=16, side=4)
     trainer = trainer_of(graph, digits)
     jobs = [graph_job(graph, wiring, seed, SHAPE) for wiring in (DISCOVERED, "uniform") for seed in (0, 1)]
     outcomes = trainer.train(jobs)
     accuracy = [float(outcome.trained.test_at_early_stop.accuracy) for outcome in outcomes]
-    assert np.mean(accuracy[:2]) > np.mean(accuracy[2:]) + 0.05, accuracy
+    assert np.mean(accuracy[:2]) > np.mean(accuracy[2:]) + 0.1, accuracy
     for job, outcome in zip(jobs, outcomes, strict=True):
         structure = outcome.structure
-        assert structure.live.tolist() == [[60]] * 3
-        assert {int(m[EDGES].sum()) for m in (structure.first, structure.halfway, structure.last)} == {60}
-        if job in jobs[2:]:
+        assert structure.live.tolist() == [[40]] * 3
+        assert {int(m[EDGES].sum()) for m in (structure.first, structure.halfway, structure.last)} == {40}
+        if int(job.masks[EDGES].sum()) == 40:
             np.testing.assert_array_equal(structure.last[EDGES], job.masks[EDGES])
     again = trainer.train([jobs[1]])[0]
     for one, other in zip(jax.tree.leaves(again), jax.tree.leaves(outcomes[1]), strict=True):

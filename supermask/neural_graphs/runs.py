@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import optax
 from jaxtyping import Bool
 
 from supermask.lottery import initial_of
@@ -13,7 +12,6 @@ from supermask.sparse_training.trainer import SparseJob
 
 DISCOVERED = "discovered"
 WIRINGS = (DISCOVERED, *RANDOM_WIRINGS)
-MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4
 
 
 @dataclass(frozen=True)
@@ -43,9 +41,3 @@ def graph_job(graph: NeuralGraph, wiring: str, seed: int, image_shape: tuple[int
     """The training of one seed. All wirings of a setting and seed start from the same weights."""
     params = initial_of(graph, seed, image_shape)
     return SparseJob(params, {EDGES: graph.edges}, seed, {EDGES: candidates(graph, wiring, seed)})
-
-
-def sgd_cosine(learning_rate: float, steps: int) -> optax.GradientTransformation:
-    """SGD with momentum and weight decay, its rate falling to 0 along half a cosine (Wortsman et al. 2019)."""
-    schedule = optax.cosine_decay_schedule(learning_rate, max(steps, 1))
-    return optax.chain(optax.add_decayed_weights(WEIGHT_DECAY), optax.sgd(schedule, momentum=MOMENTUM))

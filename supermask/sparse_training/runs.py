@@ -18,6 +18,7 @@ from supermask.sparse_training.densities import DISTRIBUTIONS
 SMALL_DENSE = "small_dense"
 STARTS = ("initial", "fresh", "trained")
 RECIPE_NAMES = ("paper", "further")
+MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,17 @@ class SparseRun:
         return SparseRun() if self.start == "trained" else None
 
 
-def adam_cosine(learning_rate: float, steps: int) -> optax.GradientTransformation:
-    """Adam whose rate falls to 0 along half a cosine: what all methods are compared with."""
-    return optax.adam(optax.cosine_decay_schedule(learning_rate, max(steps, 1)))
+def sgd_cosine(learning_rate: float, steps: int) -> optax.GradientTransformation:
+    """SGD with momentum and weight decay, its rate falling to 0 along half a cosine: the same for all methods.
+
+    The optimiser of the papers of DSR, sparse momentum and DNW, whose rates fall in steps, or along a cosine.
+    """
+    schedule = optax.cosine_decay_schedule(learning_rate, max(steps, 1))
+    return optax.chain(optax.add_decayed_weights(WEIGHT_DECAY), optax.sgd(schedule, momentum=MOMENTUM))
+
+
+SGD_COSINE = f"sgd, momentum {MOMENTUM:g}, weight decay {WEIGHT_DECAY:g}, cosine"
+"""What descriptions of results call it."""
 
 
 @cache
