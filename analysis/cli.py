@@ -321,6 +321,7 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     add("--epochs", type=float, metavar="N", help="epochs a round (default: the protocol's)")
     add("--mask-epochs", type=float, metavar="N", help="epochs that masks are learned for (default: the protocol's)")
     add("--sparse-epochs", type=float, metavar="N", help="epochs of sparse training (default: the protocol's)")
+    add("--graph-epochs", type=float, metavar="N", help="epochs of neural graphs (default: the protocol's)")
     add("--rates", metavar="KIND=F,...", help="fractions pruned a round, such as dense=0.2,output=0.1")
     add(
         "--criteria", nargs="+", metavar="NAME", help="mask criteria of figures that compare them (default: each's own)"
@@ -515,6 +516,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
         rates,
         options.mask_epochs,
         options.sparse_epochs,
+        options.graph_epochs,
     )
     figures = {name: catalogue[name].load() for name in names}
     labels = [label for figure in figures.values() if figure.compares != "criterion" for label in figure.names]
@@ -535,7 +537,7 @@ def _said(options: argparse.Namespace) -> str:
     """The options that name the experiment, as on a command line; without folders, which are the user's own."""
     words = [] if options.protocol == "quick" else ["--protocol", options.protocol]
     words += [] if options.network == "fc" else ["--network", options.network]
-    for name in ("seeds", "rounds", "epochs", "mask-epochs", "sparse-epochs", "rates", "dataset"):
+    for name in ("seeds", "rounds", "epochs", "mask-epochs", "sparse-epochs", "graph-epochs", "rates", "dataset"):
         value = getattr(options, name.replace("-", "_"))
         words += [] if value is None else [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
     words += ["--criteria", *options.criteria] if options.criteria else []

@@ -51,13 +51,20 @@ def caption(experiment: Experiment, figure: Figure | None = None) -> str:
     commit = provenance()["commit"]
     version = f"supermask {supermask.__version__}" + (f" ({commit[:7]})" if commit else "")
     study = Study() if figure is None else figure.study(figure.names)
+    network = protocol.network.upper()
     lengths = [f"{protocol.epochs:g} epochs a round, {protocol.rounds} rounds"]
     if study.learned:
         lengths.append(f"masks learned for {protocol.masks.epochs:g} epochs")
-    if study.sparse or study.dsd:
+    if study.graphs and not study.sparse:
+        graph = protocol.graph
+        network = f"Neural graphs of {graph.nodes} nodes and {graph.edges:,} edges"
+        lengths = [f"{graph.epochs:g} epochs"]
+    elif study.sparse or study.dsd:
         lengths = [f"{protocol.sparse.epochs:g} epochs{' a phase' if study.dsd else ''}"]
+    if study.graphs and study.sparse:
+        lengths.append(f"neural graphs {protocol.graph.epochs:g}")
     return (
-        f"{protocol.network.upper()} on {DATASETS[protocol.dataset].title} · protocol {protocol.label}: "
+        f"{network} on {DATASETS[protocol.dataset].title} · protocol {protocol.label}: "
         f"{' · '.join(lengths)} · {protocol.seeds} seed{'s' * (protocol.seeds != 1)} · {version}"
     )
 

@@ -113,6 +113,10 @@ def flops_of(experiment: Experiment, description: Description, forward: float) -
     data = experiment.data
     if description["kind"] == "untrained":
         return forward * len(data.test)
+    if "graph" in description:
+        forward = 2.0 * experiment.graph_of(description["graph"]["setting"]).products(data.image_shape)
+    if description["kind"] == "shared_weight":
+        return forward * len(description["shared"]["values"]) * len(data.test)
     phases = 3 if description["kind"] == "dsd" else 1
     drawn = 1 + EVALUATION_SAMPLES if description["kind"] == "learned_mask" else 1
     steps = phases * (description["steps"] - description.get("treatment", {}).get("rewind_step", 0))
@@ -126,8 +130,12 @@ def bytes_of(experiment: Experiment, description: Description, params: Params) -
     biases = sum(leaves["bias"].size for leaves in params.values())
     evaluations = description["steps"] // description["evaluate_every"] + 2
     kind = description["kind"]
-    if kind in ("untrained", "dsd"):
+    if kind in ("untrained", "dsd", "shared_weight"):
         return RECORD_BYTES
+    if kind == "neural_graph":
+        graph = experiment.graph_of(description["graph"]["setting"])
+        values = parameter_count(graph, experiment.data.image_shape) - graph.possible_edges + graph.edges
+        return RECORD_BYTES + FILE_BYTES + 4 * values + 3 * graph.possible_edges / 8 + 20 * evaluations
     if kind == "learned_mask":
         content = 4 * weights + 28 * evaluations
     elif kind == "compression":

@@ -13,6 +13,7 @@ import numpy as np
 from analysis.arrays import decode_round, decode_round_zero, encode
 from analysis.checkpoints import FolderCheckpoints
 from analysis.compression_runs import run_compression, run_dsd
+from analysis.graph_runs import run_graphs, run_shared
 from analysis.interrupts import Stop
 from analysis.learned_runs import run_learned
 from analysis.metrics import training_metrics
@@ -70,6 +71,8 @@ def run(
     run_sparse(experiment, study.sparse, store, watch, bench)
     run_dsd(experiment, study.dsd, store, watch)
     run_compression(experiment, study.compressed, store, watch, bench)
+    run_graphs(experiment, study.graphs, store, watch, bench)
+    run_shared(experiment, study.shared, store, watch)
     folder.clear()
 
 

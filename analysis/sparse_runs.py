@@ -19,7 +19,7 @@ from supermask.masks import Masks, agreement, pack, unpack
 from supermask.networks import NETWORKS, Network, Params, initialise, kernels_of, parameter_count
 from supermask.population import batched, place
 from supermask.sparse_training import METHODS, layer_counts
-from supermask.sparse_training.runs import RECIPE_NAMES, SMALL_DENSE, SparseRun, adam_cosine, small_dense
+from supermask.sparse_training.runs import RECIPE_NAMES, SMALL_DENSE, SparseRun, sgd_cosine, small_dense
 from supermask.sparse_training.trainer import SparseJob, SparseTrained, SparseTrainer, Structure
 
 Job = tuple[SparseRun, int]
@@ -70,7 +70,7 @@ def _train(
     config, shape = experiment.sparse_training, experiment.data.image_shape
     placement = place(parameter_count(network, shape), networks=bench.slots(len(jobs)))
     entry = METHODS["static" if method == SMALL_DENSE else method]
-    optimiser = adam_cosine(config.learning_rate, config.steps)
+    optimiser = sgd_cosine(config.learning_rate, config.steps)
     make = partial(SparseTrainer, network, experiment.data, config, placement, entry, optimiser)
     trainer = bench.trainer(("sparse", method, network, config, placement), make)
     for some in batched(jobs, placement.slots):

@@ -21,9 +21,12 @@ from supermask.criteria import CRITERIA
 from supermask.datasets import Dataset
 from supermask.learned_masks import EVALUATION_SAMPLES, LearnedMask
 from supermask.lottery import Treatment
-from supermask.networks import NETWORKS
+from supermask.networks import NETWORKS, parameter_count
+from supermask.neural_graphs.graph import NeuralGraph
+from supermask.neural_graphs.runs import GraphRun
+from supermask.shared_weights import VALUES, SharedRun
 from supermask.sparse_training import METHODS
-from supermask.sparse_training.runs import RECIPE_NAMES, SMALL_DENSE, SparseRun
+from supermask.sparse_training.runs import RECIPE_NAMES, SGD_COSINE, SMALL_DENSE, SparseRun
 from supermask.supermasks import WEIGHTS
 from supermask.training import TrainingConfig, steps_of
 
@@ -43,6 +46,8 @@ KINDS = {
     "sparse_training": "sparse trainings",
     "dsd": "dense-sparse-dense trainings",
     "compression": "compressed networks",
+    "neural_graph": "neural graphs",
+    "shared_weight": "curves over one shared weight",
 }
 """The kinds of results, and what several of them are called."""
 
@@ -68,6 +73,8 @@ class Study:
     sparse: tuple[SparseRun, ...] = ()
     dsd: tuple[DSDRun, ...] = ()
     compressed: tuple[CompressionRun, ...] = ()
+    graphs: tuple[GraphRun, ...] = ()
+    shared: tuple[SharedRun, ...] = ()
 
     def __or__(self, other: "Study") -> "Study":
         """Both studies, with what they share once."""
@@ -78,6 +85,8 @@ class Study:
             tuple(dict.fromkeys(self.sparse + other.sparse)),
             tuple(dict.fromkeys(self.dsd + other.dsd)),
             tuple(dict.fromkeys(self.compressed + other.compressed)),
+            tuple(dict.fromkeys(self.graphs + other.graphs)),
+            tuple(dict.fromkeys(self.shared + other.shared)),
         )
 
 
@@ -158,7 +167,7 @@ class Experiment:
             own["choices"] = choices
         if run.distribution in RECIPE_NAMES:
             own["kept"] = dict(RECIPES[self.protocol.network][run.distribution].kept)
-        return self._base("sparse_training", seed, self.sparse_training, "adam, cosine") | own
+        return self._base("sparse_training", seed, self.sparse_training, SGD_COSINE) | own
 
     @property
     def dsd_training(self) -> TrainingConfig:
@@ -185,6 +194,40 @@ class Experiment:
         }
         return self._base("compression", seed, self.centroid_training) | {"compression": own}
 
+    @property
+    def graph_training(self) -> TrainingConfig:
+        """How neural graphs are trained; epochs become steps of this data set. Evaluated once an epoch."""
+        graph = self.protocol.graph
+        return TrainingConfig(
+            steps=steps_of(graph.epochs, len(self.data.train), graph.batch_size),
+            learning_rate=graph.learning_rate,
+            batch_size=graph.batch_size,
+            evaluate_every=max(len(self.data.train) // graph.batch_size, 1),
+        )
+
+    def graph_of(self, setting: str) -> NeuralGraph:
+        """The protocol's neural graph in that setting."""
+        graph = self.protocol.graph
+        return NeuralGraph(setting, graph.nodes, graph.edges, graph.inputs, graph.features, side=graph.side)
+
+    def describe_graph(self, run: GraphRun, seed: int) -> Description:
+        """The description of a neural graph's training. The network of the experiment is no part of it."""
+        graph = self.graph_of(run.setting)
+        own = {name: getattr(graph, name) for name in ("setting", "nodes", "edges", "inputs", "features", "side")}
+        own |= {"ode_steps": graph.ode_steps} if run.setting == "continuous" else {"steps": graph.steps}
+        base = self._base("neural_graph", seed, self.graph_training, SGD_COSINE)
+        return base | {"network": "neural_graph", "graph": own | {"wiring": run.wiring}}
+
+    def describe_shared(self, run: SharedRun, seed: int) -> Description:
+        """The description of a curve over one shared weight: that of the network it is of, and the values."""
+        of = self.describe_source(run, seed)
+        return of | {"kind": "shared_weight", "shared": {"of": of["kind"], "signs": run.signs, "values": list(VALUES)}}
+
+    def describe_source(self, run: SharedRun, seed: int) -> Description:
+        """The description of the trained network whose weights come to share a value."""
+        source = run.source
+        return self.describe_graph(source, seed) if isinstance(source, GraphRun) else self.describe_sparse(source, seed)
+
     def descriptions(self, study: Study) -> Iterator[Description]:
         """Of everything that the study needs."""
         for seed in self.seeds:
@@ -203,6 +246,10 @@ class Experiment:
                 yield self.describe_dsd(dsd, seed)
             for compressed in study.compressed:
                 yield self.describe_compression(compressed, seed)
+            for graph in study.graphs:
+                yield self.describe_graph(graph, seed)
+            for shared in study.shared:
+                yield self.describe_shared(shared, seed)
 
     def work_of(self, description: Description) -> float:
         """What a result costs, in steps of one network at the protocol's batch size: for progress and estimates."""
@@ -212,6 +259,18 @@ class Experiment:
             return description["steps"] * description["batch_size"] / self.protocol.batch_size
         if description["kind"] == "dsd":
             return 3 * description["steps"]
+        if "graph" in description:
+            network = parameter_count(NETWORKS[self.protocol.network], self.data.image_shape)
+            graph = self.graph_of(description["graph"]["setting"])
+            cost = (
+                graph.products(self.data.image_shape) / network * description["batch_size"] / self.protocol.batch_size
+            )
+        else:
+            cost = 1.0
+        if description["kind"] == "shared_weight":
+            return cost * len(VALUES) * len(self.data.test) / (3 * description["batch_size"])
+        if description["kind"] == "neural_graph":
+            return cost * description["steps"]
         return description["steps"] - description.get("treatment", {}).get("rewind_step", 0)
 
     @property

@@ -21,6 +21,7 @@ COLUMNS = (
     *("id", "kind", "dataset", "data_digest", "network", "optimiser", "learning_rate", "batch_size", "steps"),
     *("evaluate_every", "criterion", "kept", "pruned", "schedule", "ranking", "rewind_step", "weights"),
     *("rescaled", "method", "start", "kept_fraction", "density", "distribution", "structure", "sparsity", "bits"),
+    *("setting", "wiring", "nodes", "edges", "signs"),
     *("rate_conv", "rate_dense", "rate_output", "plugins", "seed", "round", "metric", "value"),
     *("seconds", "stored_at", "supermask", "commit", "python", "jax", "jaxlib", "flax", "optax", "numpy"),
     *("backend", "device", "devices", "machine", "revision"),
@@ -37,6 +38,8 @@ STRUCTURED = (
     "kept",
     "dsd",
     "compression",
+    "graph",
+    "shared",
 )
 """Parts of a description that have columns of their own, or none."""
 
@@ -81,11 +84,20 @@ def _rows(result: StoredResult) -> list[dict[str, Any]]:
         columns |= {"sparsity": description["dsd"]["sparsity"]}
     elif description["kind"] == "compression":
         columns |= {"bits": " ".join(f"{n}={bits}" for n, bits in sorted(description["compression"]["bits"].items()))}
+    elif description["kind"] == "neural_graph":
+        columns |= _graph_columns(description)
+    elif description["kind"] == "shared_weight":
+        columns |= _graph_columns(description) | {"signs": description["shared"]["signs"]}
+        columns |= asdict(SparseRun()) | description["sparse"] if "sparse" in description else {}
     elif "treatment" in description:
         columns |= asdict(Treatment()) | description["treatment"]
     else:
         columns |= dict.fromkeys(("criterion", "kept", "pruned"), UNPRUNED)
     return [{**columns, "metric": metric, "value": value} for metric, value in result.metrics.items()]
+
+
+def _graph_columns(description: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: description.get("graph", {}).get(name) for name in ("setting", "wiring", "nodes", "edges")}
 
 
 def merge(store: Store, other: Path) -> tuple[int, int]:

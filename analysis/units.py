@@ -36,7 +36,7 @@ class Unit:
 def units(experiment: Experiment, study: Study) -> Iterator[Unit]:
     """The units of a study, seed by seed: those that others need come before them, and what is the same comes once."""
     for seed in experiment.seeds:
-        own = chain(_of_rounds(experiment, study, seed), _of_one_result(experiment, study, seed))
+        own = chain(*(of(experiment, study, seed) for of in (_of_rounds, _of_one_result, _of_graphs)))
         yield from {unit.ids: unit for unit in own}.values()
 
 
@@ -78,6 +78,17 @@ def _of_one_result(experiment: Experiment, study: Study, seed: int) -> Iterator[
         source = identity(experiment.describe_sparse(compressed.source, seed))
         work = experiment.work_of(own)
         yield Unit("compression", seed, Study(compressed=(compressed,)), (identity(own),), (source,), work)
+
+
+def _of_graphs(experiment: Experiment, study: Study, seed: int) -> Iterator[Unit]:
+    """Neural graphs, and curves over one shared weight, which start from a trained network of either kind."""
+    for graph in study.graphs:
+        own = experiment.describe_graph(graph, seed)
+        group = f"graphs, {graph.setting}"
+        yield Unit(group, seed, Study(graphs=(graph,)), (identity(own),), (), experiment.work_of(own))
+    for shared in study.shared:
+        own, needs = experiment.describe_shared(shared, seed), (identity(experiment.describe_source(shared, seed)),)
+        yield Unit("shared weight", seed, Study(shared=(shared,)), (identity(own),), needs, experiment.work_of(own))
 
 
 def _sources(run: SparseRun) -> tuple[SparseRun, ...]:

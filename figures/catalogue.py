@@ -89,4 +89,17 @@ CATALOGUE: Mapping[str, Entry] = {
         ("fc", "lenet5"),
         ("fc", "lenet5"),
     ),
+    "neural-graphs": Entry(
+        "figures.neural_graphs",
+        "Wortsman et al. 2019, table 1; Xie et al. 2019",
+        "discovered wirings against random ones",
+        ("fc",),
+        ("fc",),
+    ),
+    "wiring": Entry(
+        "figures.wiring", "Wortsman et al. 2019", "a wiring before, during and after training", ("fc",), ("fc",)
+    ),
+    "shared-weight": Entry(
+        "figures.shared_weight", "Gaier & Ha 2019", "masks and wirings whose weights share one value", ("fc",), ("fc",)
+    ),
 }

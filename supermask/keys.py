@@ -25,6 +25,7 @@ class Purpose(IntEnum):
     MASK_EVALUATION = 7  # masks that learned logits are judged by
     MASK_SCORES = 8  # where edge-popup's scores start
     SPARSE_STRUCTURE = 20  # initial masks of sparse training, and what it grows at random
+    WIRING = 30  # random wirings of neural graphs
 
 
 def derive_key(seed: int, purpose: Purpose, round_: int = 0) -> Key[Array, ""]:

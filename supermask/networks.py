@@ -54,6 +54,19 @@ class ValidConvReLU(nn.Module):
 
 
 class Network(nn.Module):
+    """What is trained: a Flax module from images to logits. A layer's prunable weights are its leaf 'kernel'."""
+
+    @property
+    def convolutional(self) -> bool:
+        """Whether it has any convolutions."""
+        raise NotImplementedError
+
+    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch classes"]:
+        """Logits of images scaled to [0, 1]."""
+        raise NotImplementedError
+
+
+class FeedForward(Network):
     """Pairs of 3×3 convolutions or single 5×5 ones, then dense hidden layers, then the output layer.
 
     Layers are named conv1, conv2, ...; hidden1, hidden2, ...; output.
@@ -83,12 +96,12 @@ class Network(nn.Module):
         return nn.Dense(self.classes, kernel_init=_glorot, name="output")(x)
 
 
-NETWORKS: Mapping[str, Network] = {
-    "fc": Network(),
-    "conv2": Network(conv_pairs=(64,), hidden=(256, 256)),
-    "conv4": Network(conv_pairs=(64, 128), hidden=(256, 256)),
-    "conv6": Network(conv_pairs=(64, 128, 256), hidden=(256, 256)),
-    "lenet5": Network(valid_convs=(20, 50), hidden=(500,)),
+NETWORKS: Mapping[str, FeedForward] = {
+    "fc": FeedForward(),
+    "conv2": FeedForward(conv_pairs=(64,), hidden=(256, 256)),
+    "conv4": FeedForward(conv_pairs=(64, 128), hidden=(256, 256)),
+    "conv6": FeedForward(conv_pairs=(64, 128, 256), hidden=(256, 256)),
+    "lenet5": FeedForward(valid_convs=(20, 50), hidden=(500,)),
 }
 
 
@@ -107,13 +120,16 @@ def logits(
 
 
 def kernels_of(params: Params) -> Kernels:
-    """The prunable leaves: every layer's kernel."""
-    return {layer: leaves["kernel"] for layer, leaves in params.items()}
+    """The prunable leaves: every layer's kernel; a layer without one is always dense."""
+    return {layer: leaves["kernel"] for layer, leaves in params.items() if "kernel" in leaves}
 
 
 def with_kernels(params: Params, kernels: Mapping[str, Float[AnyArray, "..."]]) -> Params:
     """The parameters with these kernels in place of theirs; biases, and layers not named, as they were."""
-    return {layer: {**leaves, "kernel": kernels.get(layer, leaves["kernel"])} for layer, leaves in params.items()}
+    return {
+        layer: {**leaves, "kernel": kernels[layer]} if layer in kernels else dict(leaves)
+        for layer, leaves in params.items()
+    }
 
 
 def layer_kinds(kernels: Mapping[str, Float[AnyArray, "..."]]) -> dict[str, str]:

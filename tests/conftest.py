@@ -28,9 +28,9 @@ def digits():  # type: ignore[no-untyped-def]
 @pytest.fixture(scope="session")
 def small_network():  # type: ignore[no-untyped-def]
     """A small FC for the small digits."""
-    from supermask.networks import Network
+    from supermask.networks import FeedForward
 
-    return Network(hidden=(40, 20))
+    return FeedForward(hidden=(40, 20))
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from jax import monitoring
 from supermask import compaction as compacting
 from supermask.compaction import compaction, live_units
 from supermask.keys import Purpose, derive_key
-from supermask.networks import NETWORKS, Network, initialise, kernels_of, with_kernels
+from supermask.networks import NETWORKS, FeedForward, initialise, kernels_of, with_kernels
 from supermask.population import Placement
 from supermask.training import Job
 
@@ -84,7 +84,7 @@ def test_frozen_weights_and_layers_without_masks_are_live():
 
 @given(st.integers(0, 1000), st.floats(0, 1))
 def test_sizes_are_eighths_and_hold_every_live_unit(seed, kept):
-    network = Network(hidden=(40, 20))
+    network = FeedForward(hidden=(40, 20))
     params = initialise(network, jax.random.key(seed), (8, 8, 1))
     random = np.random.default_rng(seed)
     masks = {layer: random.random(kernel.shape) < kept**3 for layer, kernel in kernels_of(params).items()}

@@ -28,6 +28,9 @@ SOME = {
     "structure-over-time": ("DSR", "SET"),
     "deep-compression": ("the paper's percentages and bits", "pruned, 4 bits", "not pruned, 4 bits"),
     "dsd": ("dense throughout", "50% pruned"),
+    "neural-graphs": ("discrete, discovered", "discrete, uniform"),
+    "wiring": ("discrete",),
+    "shared-weight": ("FC, random mask", "discrete graph, discovered", "discrete graph, random"),
 }
 """Of figures that would compile a program for every line."""
 
@@ -49,6 +52,7 @@ def experiment(digits):
         rates={"dense": 0.8, "output": 0.5},
         mask_epochs=40,
         sparse_epochs=4,
+        graph_epochs=2,
     )
     return Experiment(protocol("quick", changes=changes), digits)
 
@@ -86,13 +90,16 @@ def test_the_csv_redraws_the_picture_exactly(name, tables, experiment, tmp_path)
 def test_every_picture_states_where_it_comes_from(name, tables, experiment, tmp_path):
     text = write(CATALOGUE[name].load(), tables[name], experiment, tmp_path)[1].read_text()
     said = caption(experiment, CATALOGUE[name].load())
-    assert "protocol quick (changed: dataset, epochs, rounds, rates, mask-epochs, sparse-epochs)" in said
+    assert "protocol quick (changed: dataset, epochs, rounds, rates, mask-epochs, sparse-epochs, graph-epochs)" in said
     learned = name in ("learned-supermasks", "supermask-table", "learned-masks-seen")
     assert ("masks learned for 40 epochs" in said) == learned
     lengths = {"dsd": ("4 epochs a phase",)} | dict.fromkeys(
         ("sparse-training", "structure-over-time", "deep-compression"), (": 4 epochs ·",)
     )
-    for part in ("FC on", *lengths.get(name, ("5 epochs a round", "2 rounds")), "3 seeds", "supermask 0."):
+    lengths |= {"neural-graphs": (": 2 epochs ·",), "wiring": (": 2 epochs ·",)}
+    lengths |= {"shared-weight": (": 4 epochs ·", "neural graphs 2")}
+    network = "Neural graphs of 80 nodes and 80 edges on" if name in ("neural-graphs", "wiring") else "FC on"
+    for part in (network, *lengths.get(name, ("5 epochs a round", "2 rounds")), "3 seeds", "supermask 0."):
         assert part in said
     assert all(part in text for part in said.split(" · "))
 

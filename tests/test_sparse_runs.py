@@ -19,7 +19,7 @@ from supermask.compression.file import decompress
 from supermask.compression.quantisation import expand
 from supermask.compression.runs import CompressionRun
 from supermask.lottery import initial_of
-from supermask.networks import NETWORKS, Network, kernels_of
+from supermask.networks import NETWORKS, FeedForward, kernels_of
 from supermask.sparse_training.runs import SMALL_DENSE, SparseRun, small_dense
 
 RUNS = (SparseRun("dsr", 0.1), SparseRun(density=0.1, structure="dsr", start="fresh"), SparseRun(SMALL_DENSE, 0.1))
@@ -91,7 +91,7 @@ def test_the_small_dense_network_has_no_more_weights_and_nearly_as_many(experime
     weights = sum(first * second for first, second in pairwise([64, *network.hidden, 10]))
     assert 0.9 * 5020 < weights <= 5020
     assert network.hidden[0] / network.hidden[1] == pytest.approx(3, abs=0.2)
-    assert small_dense(Network(), (28, 28, 1), 10).hidden == (1, 1)
+    assert small_dense(FeedForward(), (28, 28, 1), 10).hidden == (1, 1)
     with pytest.raises(ValueError, match="convolutions"):
         small_dense(NETWORKS["lenet5"], (28, 28, 1), 1000)
 

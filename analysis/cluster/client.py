@@ -251,7 +251,7 @@ def _words(task: Task) -> str:
     """What a task is, for a person: what it is made of, and its seeds."""
     parts = [
         ", ".join(map(str, getattr(task.study, name)))
-        for name in ("treatments", "untrained", "learned", "sparse", "dsd", "compressed")
+        for name in ("treatments", "untrained", "learned", "sparse", "dsd", "compressed", "graphs", "shared")
         if getattr(task.study, name)
     ]
     seeds = ", ".join(map(str, task.seeds))

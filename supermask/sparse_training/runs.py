@@ -11,13 +11,14 @@ from typing import Any
 
 import optax
 
-from supermask.networks import Network, parameter_count
+from supermask.networks import FeedForward, parameter_count
 from supermask.sparse_training import METHODS
 from supermask.sparse_training.densities import DISTRIBUTIONS
 
 SMALL_DENSE = "small_dense"
 STARTS = ("initial", "fresh", "trained")
 RECIPE_NAMES = ("paper", "further")
+MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4
 
 
 @dataclass(frozen=True)
@@ -63,23 +64,31 @@ class SparseRun:
         return SparseRun() if self.start == "trained" else None
 
 
-def adam_cosine(learning_rate: float, steps: int) -> optax.GradientTransformation:
-    """Adam whose rate falls to 0 along half a cosine: what all methods are compared with."""
-    return optax.adam(optax.cosine_decay_schedule(learning_rate, max(steps, 1)))
+def sgd_cosine(learning_rate: float, steps: int) -> optax.GradientTransformation:
+    """SGD with momentum and weight decay, its rate falling to 0 along half a cosine: the same for all methods.
+
+    The optimiser of the papers of DSR, sparse momentum and DNW, whose rates fall in steps, or along a cosine.
+    """
+    schedule = optax.cosine_decay_schedule(learning_rate, max(steps, 1))
+    return optax.chain(optax.add_decayed_weights(WEIGHT_DECAY), optax.sgd(schedule, momentum=MOMENTUM))
+
+
+SGD_COSINE = f"sgd, momentum {MOMENTUM:g}, weight decay {WEIGHT_DECAY:g}, cosine"
+"""What descriptions of results call it."""
 
 
 @cache
-def small_dense(network: Network, image_shape: tuple[int, int, int], weights: int) -> Network:
+def small_dense(network: FeedForward, image_shape: tuple[int, int, int], weights: int) -> FeedForward:
     """The network with hidden layers narrowed in one proportion, as wide as `weights` kernel weights allow.
 
     At least one unit a layer. Raises ValueError for a network with convolutions, whose size channels decide.
     """
     if network.convolutional:
         raise ValueError("network has convolutions; a small dense network of equal size is made of dense ones alone")
-    best = Network(hidden=tuple(1 for _ in network.hidden), classes=network.classes)
+    best = FeedForward(hidden=tuple(1 for _ in network.hidden), classes=network.classes)
     for first in range(1, network.hidden[0] + 1):
         hidden = tuple(max(1, round(units * first / network.hidden[0])) for units in network.hidden)
-        candidate = Network(hidden=hidden, classes=network.classes)
+        candidate = FeedForward(hidden=hidden, classes=network.classes)
         if parameter_count(candidate, image_shape) - sum(hidden) - network.classes > weights:
             break
         best = candidate

@@ -59,12 +59,14 @@ class Structure(NamedTuple):
     live: live weights of each layer at every evaluation, layers in the order of their names.
     grown: how many weights had come alive in each layer by then, since the start; one that comes and goes and comes
         again counts twice.
+    halfway: masks at the evaluation nearest to the middle; None where they were not kept.
     """
 
     first: Masks
     last: Masks
     live: Int[np.ndarray, "evaluations layers"]
     grown: Int[np.ndarray, "evaluations layers"]
+    halfway: Masks | None = None
 
 
 class SparseTrained(NamedTuple):
@@ -134,6 +136,8 @@ class SparseTrainer:
         orders = [DataOrder(job.seed, 0, len(self.data.train)) for job in jobs]
         evaluations, changes = self._calendar()
         history: list[Any] = []
+        middle = min(evaluations | {0}, key=lambda at: abs(2 * at - steps))
+        halfway: Sequence[Masks] = ()
         done = 0
         for until in [0, *sorted(evaluations | changes)]:
             length = until - done
@@ -146,7 +150,9 @@ class SparseTrainer:
             if until in evaluations or until == 0:
                 state = self._look(state, nothing, self._validation_data, counts)
                 history.append(self._glance(state))
-        return self._outcomes(place.unstack(state, len(jobs)), first, history, steps)
+            if until == middle:
+                halfway = place.unstack(state.method.masks, len(jobs))
+        return self._outcomes(place.unstack(state, len(jobs)), first, halfway, history)
 
     def _calendar(self) -> tuple[set[int], set[int]]:
         """The numbers of steps after which networks are evaluated, and after which their masks change."""
@@ -167,10 +173,10 @@ class SparseTrainer:
         return at, scores.loss, scores.accuracy, np.stack(live, axis=-1), np.stack(grown, axis=-1)
 
     def _outcomes(
-        self, states: list[Progress], first: list[Masks], history: list[Any], steps: int
+        self, states: list[Progress], first: list[Masks], halfway: Sequence[Masks], history: list[Any]
     ) -> list[SparseTrained]:
-        at_early_stop = self._test([state.best_params for state in states])
-        at_end = self._test([state.params for state in states])
+        at_early_stop = self.evaluate([state.best_params for state in states])
+        at_end = self.evaluate([state.params for state in states])
         stacked = tuple(np.stack(parts, axis=1) for parts in zip(*history, strict=True))
         curves = self.placement.unstack(stacked, len(states))
         outcomes = []
@@ -188,8 +194,12 @@ class SparseTrainer:
                 accuracy,
             )
             last: Masks = {layer: np.asarray(mask) for layer, mask in state.method.masks.items()}
-            outcomes.append(SparseTrained(trained, Structure(first[index], last, live, grown)))
+            outcomes.append(SparseTrained(trained, Structure(first[index], last, live, grown, halfway[index])))
         return outcomes
+
+    def evaluate(self, params: Sequence[Params]) -> list[Scores]:
+        """Loss and accuracy on test data of networks as they are, in the order given."""
+        return [scores for some in batched(params, self.placement.slots) for scores in self._test(some)]
 
     def _test(self, params: Sequence[Params]) -> list[Scores]:
         place = self.placement
@@ -223,6 +233,7 @@ class SparseTrainer:
     def _interval(self) -> Callable[..., Progress]:
         network, method, maximum = self.network, self.method, self.data.maximum
         gradient = jax.grad(lambda params, images, labels: cross_entropy(network, params, images, labels))
+        _, changes = self._calendar()
 
         def interval(progress: Progress, order: Any, shared: Any) -> Progress:
             train, length, rewire_now = shared
@@ -246,7 +257,9 @@ class SparseTrainer:
             # The step of a change stands outside the loop: inside, choosing would copy the network at every step.
             moving = (progress.params, progress.method, progress.grown)
             moving = lax.fori_loop(0, length - rewire_now.astype(jnp.int32), one_step, moving)
-            params, state, grown = lax.cond(rewire_now, last_step, lambda moving: moving, moving)
+            if changes:  # else what nobody needs would be compiled
+                moving = lax.cond(rewire_now, last_step, lambda moving: moving, moving)
+            params, state, grown = moving
             return progress._replace(params=params, method=state, grown=grown)
 
         return over_population(interval, self.placement)

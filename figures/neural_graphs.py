@@ -1,0 +1,122 @@
+"""Neural graphs: wirings that training discovers against random ones, in three settings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from analysis.claims import Claim
+from analysis.figure import Figure
+from analysis.results import Results
+from analysis.studies import Study
+from supermask.neural_graphs.graph import SETTINGS
+from supermask.neural_graphs.runs import DISCOVERED, WIRINGS, GraphRun
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
+WORDS = {
+    DISCOVERED: "discovered",
+    "uniform": "uniform",
+    "erdos_renyi": "Erdős–Rényi",
+    "watts_strogatz": "Watts–Strogatz",
+    "barabasi_albert": "Barabási–Albert",
+}
+LINES: Mapping[str, GraphRun] = {
+    f"{setting}, {WORDS[wiring]}": GraphRun(setting, wiring) for setting in SETTINGS for wiring in WIRINGS
+}
+
+PUBLISHED = {"static": (76.1, 80.9), "discrete": (77.3, 82.3), "continuous": (78.5, 83.1)}
+"""Wortsman et al. 2019, table 1, CIFAR-10: test accuracy in percent, random and discovered."""
+
+CLAIMS = (
+    *(
+        Claim(
+            f"{setting}: a discovered wiring is more than 2 points more accurate than a uniformly random one",
+            f"Wortsman et al. 2019, table 1: {found}% against {random}% on CIFAR-10",
+            {"line": f"{setting}, {WORDS[DISCOVERED]}"},
+            {"line": f"{setting}, {WORDS['uniform']}"},
+            margin=0.02,
+        )
+        for setting, (random, found) in PUBLISHED.items()
+    ),
+    *(
+        Claim(
+            f"{setting}: a discovered wiring is more accurate than a random one of the family {WORDS[wiring]}",
+            "no paper's: the families are RandWire's (Xie et al. 2019)",
+            {"line": f"{setting}, {WORDS[DISCOVERED]}"},
+            {"line": f"{setting}, {WORDS[wiring]}"},
+        )
+        for setting in SETTINGS
+        for wiring in WIRINGS
+        if wiring not in (DISCOVERED, "uniform")
+    ),
+)
+
+
+def study(names: Sequence[str]) -> Study:
+    """Every line's graphs."""
+    return Study(graphs=tuple(LINES[name] for name in names))
+
+
+def tabulate(results: Results) -> pd.DataFrame:
+    """One row a (setting, wiring, seed): its metrics. `weights_remaining` is live over possible edges."""
+    rows = [
+        {"line": name, **asdict(LINES[name]), "seed": seed, "round": 1}
+        | results.metrics_of(results.experiment.describe_graph(LINES[name], seed))
+        for name in results.names
+        for seed in results.experiment.seeds
+    ]
+    return results.labelled(pd.DataFrame(rows))
+
+
+def draw(table: pd.DataFrame, caption: str) -> "Picture":
+    """A panel a setting: means as bars, a dot a seed."""
+    from analysis import plots
+
+    settings = list(dict.fromkeys(table["setting"]))
+    picture, panels = plots.new_picture(len(settings), caption, width=4.2)
+    least = 100 * float(table["test_accuracy"].min())
+    for axes, setting in zip(panels, settings, strict=True):
+        own = table[table["setting"] == setting]
+        for place, (wiring, rows) in enumerate(own.groupby("wiring", sort=False)):
+            accuracy = 100 * rows["test_accuracy"]
+            colour = plots.RED if wiring == DISCOVERED else plots.BLUE
+            axes.bar(place, accuracy.mean(), color=colour, alpha=0.35, width=0.7)
+            axes.scatter([place] * len(accuracy), accuracy, color=colour, s=16, zorder=3)
+        wirings = list(dict.fromkeys(own["wiring"]))
+        axes.set_xticks(range(len(wirings)), [WORDS[w].replace("–", "–\n") for w in wirings], fontsize=8)
+        axes.set_ylim(max(0.0, least - 4), None)
+        parameters = own["parameters"].mean()
+        axes.set_title(f"{setting}, {parameters:,.0f} parameters", fontsize=10, loc="left")
+        axes.grid(axis="y", alpha=0.25, linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("test accuracy, %")
+    picture.suptitle("Neural graphs: discovered wirings and random ones of as many edges", fontsize=11)
+    return picture
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean test accuracy in percent, parameters, and how much of its first wiring each line kept."""
+    means = table.groupby("line", sort=False)[["test_accuracy", "parameters", "kept_from_start"]].mean()
+    return pd.DataFrame(
+        {
+            "test accuracy, %": 100 * means["test_accuracy"],
+            "parameters": means["parameters"],
+            "edges live from the start, %": 100 * means["kept_from_start"],
+        }
+    )
+
+
+FIGURE = Figure(
+    "neural-graphs",
+    "Neural graphs: discovered wirings against random ones",
+    "else",
+    tuple(LINES),
+    study,
+    tabulate,
+    draw,
+    summarise,
+    CLAIMS,
+)

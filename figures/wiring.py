@@ -1,0 +1,115 @@
+"""The wiring of a neural graph before, during and after training: which node feeds which."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.figure import Figure
+from analysis.graph_runs import MOMENTS, decode_wiring
+from analysis.results import Results
+from analysis.studies import Study, identity
+from supermask.neural_graphs.graph import SETTINGS
+from supermask.neural_graphs.runs import GraphRun
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
+FINEST = 100
+"""Up to so many nodes each has a row and a column of its own; more are drawn in `COARSE` groups of neighbours."""
+COARSE = 50
+
+WORDS = dict(zip(MOMENTS, ("before training", "halfway", "after training"), strict=True))
+
+
+def study(names: Sequence[str]) -> Study:
+    """The discovered wiring of each setting."""
+    return Study(graphs=tuple(GraphRun(name) for name in names))
+
+
+def tabulate(results: Results) -> pd.DataFrame:
+    """One row a (setting, moment, group that sends, group that receives) with edges, of the first seed.
+
+    nodes: of the graph, of which `inputs` come first and `features` last. group_size: nodes a group. edges: how many
+    lead from the one group to the other. kept_from_start: of all live edges, the fraction that was live at the start.
+    kept_to_end: the fraction that is live at the end. reached: the fraction of nodes that some edge leads to.
+    """
+    rows: list[dict[str, Any]] = []
+    experiment, seed = results.experiment, results.experiment.seeds[0]
+    for setting in results.names:
+        graph = experiment.graph_of(setting)
+        arrays = results.store.arrays(identity(experiment.describe_graph(GraphRun(setting), seed)))
+        wirings = {moment: decode_wiring(arrays, moment, graph.possible_edges) for moment in MOMENTS}
+        source, target = graph.endpoints()
+        size = 1 if graph.nodes <= FINEST else -(-graph.nodes // COARSE)
+        for moment, live in wirings.items():
+            pairs = np.stack([source[live] // size, target[live] // size], axis=1)
+            cells, edges = np.unique(pairs, axis=0, return_counts=True)
+            common = {
+                **{"setting": setting, "seed": seed, "moment": moment, "group_size": size, "nodes": graph.nodes},
+                **{"inputs": graph.inputs, "features": graph.features},
+                "kept_from_start": float(np.mean(wirings["first"][live])),
+                "kept_to_end": float(np.mean(wirings["last"][live])),
+                "reached": len(np.unique(target[live])) / graph.nodes,
+            }
+            rows += [
+                common | {"from": int(first), "to": int(second), "edges": int(count)}
+                for (first, second), count in zip(cells, edges, strict=True)
+            ]
+    return results.labelled(pd.DataFrame(rows))
+
+
+def draw(table: pd.DataFrame, caption: str) -> "Picture":
+    """A row of panels a setting, a panel a moment: edges from the nodes of a row to the nodes of a column."""
+    import matplotlib.pyplot as plt
+
+    from analysis import plots
+
+    settings = list(dict.fromkeys(table["setting"]))
+    picture, panels = plt.subplots(
+        len(settings), len(MOMENTS), figsize=(12, 4.1 * len(settings)), layout="constrained", squeeze=False, dpi=100
+    )
+    picture.supxlabel(caption, fontsize=8, color="#444444")
+    for row, setting in zip(panels, settings, strict=True):
+        for axes, moment in zip(row, MOMENTS, strict=True):
+            own = table[(table["setting"] == setting) & (table["moment"] == moment)]
+            size, nodes = int(own["group_size"].iloc[0]), int(own["nodes"].iloc[0])
+            matrix = np.zeros((-(-nodes // size), -(-nodes // size)))
+            matrix[own["from"], own["to"]] = own["edges"]
+            most = table.loc[table["setting"] == setting, "edges"].max()
+            axes.imshow(matrix, cmap="Greys", vmin=0, vmax=most, extent=(0, nodes, nodes, 0), interpolation="none")
+            for line, colour in (("inputs", plots.BLUE), ("features", plots.RED)):
+                at = int(own[line].iloc[0]) if line == "inputs" else nodes - int(own[line].iloc[0])
+                axes.axhline(at, color=colour, linewidth=0.6)
+                axes.axvline(at, color=colour, linewidth=0.6)
+            kept = 100 * own["kept_from_start"].iloc[0]
+            words = WORDS[moment] if moment == "first" else f"{WORDS[moment]}: {kept:.0f}% there from the start"
+            axes.set_title(f"{setting}, {words}", fontsize=9, loc="left")
+            axes.set_xticks([])
+            axes.set_yticks([])
+        row[0].set_ylabel("from node")
+    for axes in panels[-1]:
+        axes.set_xlabel("to node")
+    picture.suptitle("Wirings: first nodes are inputs (blue lines), last ones features (red)", fontsize=11)
+    return picture
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """In percent: edges after training that were live before it and halfway, and nodes reached before and after."""
+    moments = table.groupby(["setting", "moment"], sort=False)[["kept_from_start", "kept_to_end", "reached"]].first()
+    rows = {}
+    for setting in dict.fromkeys(table["setting"]):
+        own = moments.loc[setting]
+        rows[str(setting)] = {
+            "live from the start, %": 100 * own["kept_from_start"]["last"],
+            "of those halfway, live at the end, %": 100 * own["kept_to_end"]["halfway"],
+            "nodes reached before, %": 100 * own["reached"]["first"],
+            "nodes reached after, %": 100 * own["reached"]["last"],
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("setting")
+
+
+FIGURE = Figure(
+    "wiring", "A wiring before, during and after training", "else", SETTINGS, study, tabulate, draw, summarise
+)

@@ -1,0 +1,259 @@
+"""A network as a graph: every node is one channel, every edge one weight, and any node may feed any other.
+
+A node normalises what comes in over the image's positions, applies ReLU, and filters it with a 3×3 kernel of its own.
+An edge carries its node's output to another, times the edge's weight; what arrives at a node adds up. The first nodes
+are fed by a small stem of convolutions; the last ones, 'features', are read out by a linear layer. There are three
+settings, which differ in when nodes act:
+
+- static: nodes stand in an acyclic order, cut into consecutive blocks. Edges lead from a block to later ones, and each
+  block acts once, when all that leads to it has arrived.
+- discrete: all nodes act at the same time, for a few steps, each step through the same edges.
+- continuous: the change of all nodes at any time is what a discrete step would give, dx/dt = f(x), from t = 0 to 1.
+
+Wortsman, Farhadi & Rastegari 2019 (arXiv 1906.00586), sections 2.1, 2.2 and 4.1. As there, but for the stem, where
+normalisation is per image in place of batch norm, so that an image's logits depend on it alone; and in the static
+setting, features form a block of their own.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from supermask.networks import Network
+
+SETTINGS = ("static", "discrete", "continuous")
+EDGES = "edges"
+"""The layer whose kernel holds the weights of all possible edges; `NeuralGraph.endpoints` says from where to where."""
+
+EPSILON = 0.1
+"""What is added to a node's variance. Not less: a node that no edge reaches has none, and the gradients of edges that
+might reach it grow with 1/√ε."""
+
+Leaves = Mapping[str, tuple[Any, tuple[int, ...]]]
+
+
+class Layer(nn.Module):
+    """Parameters by name, each with its initialiser and shape."""
+
+    leaves: Leaves
+
+    @nn.compact
+    def __call__(self) -> dict[str, Array]:
+        """The parameters."""
+        return {name: self.param(name, init, shape, jnp.float32) for name, (init, shape) in self.leaves.items()}
+
+
+class NeuralGraph(Network):
+    """A classifier of images that is a neural graph. All weights of edges are one flat kernel, the layer `EDGES`.
+
+    setting: when nodes act.
+    nodes: how many there are, the first `inputs` and the last `features` of them included.
+    edges: how many are live. Their weights start with variance nodes / edges, so that what arrives at a node varies
+        about as much as what one other sends.
+    steps: how often nodes act in the discrete setting; in the static one, how many blocks act, features apart.
+    side: nodes see maps of at most side × side positions; the stem's strides see to it.
+    ode_steps: equal steps of the continuous setting's integrator, diffrax's reversible Heun, of second order.
+
+    Raises ValueError where a value is not allowed.
+    """
+
+    setting: str = "static"
+    nodes: int = 800
+    edges: int = 30_000
+    inputs: int = 32
+    features: int = 100
+    steps: int = 5
+    side: int = 8
+    ode_steps: int = 8
+    classes: int = 10
+
+    def __post_init__(self) -> None:
+        if self.setting not in SETTINGS:
+            raise ValueError(f"setting is {self.setting!r}; allowed: {', '.join(map(repr, SETTINGS))}")
+        least = {"inputs": 2, "features": 1, "steps": 2, "side": 2, "ode_steps": 1, "classes": 1}
+        for name, smallest in least.items():
+            if getattr(self, name) < smallest:
+                raise ValueError(f"{name} is {getattr(self, name)}; allowed: {smallest} or more")
+        if self.nodes < self.inputs + self.features + self.steps - 1:
+            raise ValueError(
+                f"nodes is {self.nodes}; allowed: {self.inputs + self.features + self.steps - 1} or more, for "
+                f"{self.inputs} inputs, {self.features} features and {self.steps - 1} blocks between them"
+            )
+        if not 1 <= self.edges <= self.possible_edges:
+            raise ValueError(f"edges is {self.edges}; allowed: 1 to {self.possible_edges}, all that there could be")
+        super().__post_init__()
+
+    @property
+    def convolutional(self) -> bool:
+        """Whether it has any convolutions: its nodes are."""
+        return True
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Sizes of the static setting's blocks in their order: inputs, blocks as even as can be, features."""
+        between = self.nodes - self.inputs - self.features
+        share, extra = divmod(between, self.steps - 1)
+        return (self.inputs, *(share + (index < extra) for index in range(self.steps - 1)), self.features)
+
+    def products(self, image_shape: tuple[int, int, int]) -> float:
+        """Multiplications of one image's forward pass through nodes and edges, stem and read-out apart: an estimate."""
+        positions = min(self.side, *image_shape[:2]) ** 2
+        if self.setting == "static":
+            return positions * (self.possible_edges + 9 * self.nodes)
+        acts = self.steps - 2 if self.setting == "discrete" else self.ode_steps + 1
+        ends = self.nodes * (self.inputs + self.features) if self.setting == "discrete" else 0
+        return positions * (acts * (self.nodes**2 + 9 * self.nodes) + ends)
+
+    @property
+    def possible_edges(self) -> int:
+        """How many edges there could be."""
+        return sum(size * after for size, after in self._tables()) if self.setting == "static" else self.nodes**2
+
+    def endpoints(self) -> tuple[Int[np.ndarray, "edges"], Int[np.ndarray, "edges"]]:
+        """Where each possible edge leads from and to, in the order of the flat kernel."""
+        if self.setting != "static":
+            first, second = np.divmod(np.arange(self.nodes**2), self.nodes)
+            return first, second
+        starts = np.cumsum([0, *self.blocks])
+        pairs = [
+            (np.repeat(np.arange(start, start + size), after), np.tile(np.arange(self.nodes - after, self.nodes), size))
+            for start, (size, after) in zip(starts, self._tables(), strict=False)
+        ]
+        return np.concatenate([pair[0] for pair in pairs]), np.concatenate([pair[1] for pair in pairs])
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch classes"]:
+        """Logits of images scaled to [0, 1]. Raises ValueError for images that leave nodes less than 2×2 positions."""
+        x = self._stem(x)
+        ones, zeros, normal = nn.initializers.ones, nn.initializers.zeros, nn.initializers.normal
+        acting = self.nodes - self.features if self.setting == "static" else self.nodes
+        weights = Layer({"kernel": (normal((self.nodes / self.edges) ** 0.5), (self.possible_edges,))}, name=EDGES)()[
+            "kernel"
+        ]
+        nodes = Layer(
+            {"filter": (normal(1 / 3), (3, 3, acting)), "scale": (ones, (acting,)), "offset": (zeros, (acting,))},
+            name="nodes",
+        )()
+        act = {"static": self._static, "discrete": self._discrete, "continuous": self._continuous}[self.setting]
+        features = _centre(act(x, weights, nodes))
+        size = (self.features, self.classes)
+        output = Layer({"weight": (nn.initializers.glorot_normal(), size), "bias": (zeros, size[1:])}, name="output")()
+        return features @ output["weight"] + output["bias"][None]
+
+    def _stem(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch side side inputs"]:
+        """A 3×3 convolution, one of each channel for itself, and a mix of channels; fewer positions each time."""
+        ones, zeros = nn.initializers.ones, nn.initializers.zeros
+        half, channels = self.inputs // 2, x.shape[-1]
+        first = Layer(
+            {
+                "filter": (nn.initializers.he_normal(), (9 * channels, half)),
+                "scale": (ones, (half,)),
+                "offset": (zeros, (half,)),
+            },
+            name="stem1",
+        )()
+        patches = jnp.concatenate(_shifted(x, stride=2), axis=-1)
+        x = nn.relu(normalise(patches @ first["filter"], first["scale"], first["offset"]))
+        second = Layer(
+            {
+                "filter": (nn.initializers.normal(1 / 3), (3, 3, half)),
+                "mix": (nn.initializers.glorot_normal(), (half, self.inputs)),
+                "scale": (ones, (self.inputs,)),
+                "offset": (zeros, (self.inputs,)),
+            },
+            name="stem2",
+        )()
+        stride = -(-max(x.shape[1:3]) // self.side)
+        x = filtered(x, second["filter"], stride) @ second["mix"]
+        if min(x.shape[1:3]) < 2:
+            raise ValueError(f"images leave nodes {x.shape[1]}×{x.shape[2]} positions; allowed: 2×2 or more")
+        return normalise(x, second["scale"], second["offset"])
+
+    def _static(self, x: Array, weights: Array, nodes: Mapping[str, Array]) -> Float[Array, "batch h w features"]:
+        arrived = jnp.zeros((*x.shape[:3], self.nodes - self.inputs), x.dtype)
+        at_weight = at_node = 0
+        for index, (size, after) in enumerate(self._tables()):
+            own = {name: leaf[..., at_node : at_node + size] for name, leaf in nodes.items()}
+            if index:
+                x, arrived = arrived[..., :size], arrived[..., size:]
+            table = weights[at_weight : at_weight + size * after].reshape(size, after)
+            x = nn.relu(normalise(x, own["scale"], own["offset"]))
+            arrived = arrived + filtered(x, own["filter"]) @ table
+            at_weight, at_node = at_weight + size * after, at_node + size
+        return arrived
+
+    def _discrete(self, x: Array, weights: Array, nodes: Mapping[str, Array]) -> Float[Array, "batch h w features"]:
+        table, last = weights.reshape(self.nodes, self.nodes), self.nodes - self.features
+        # At first only inputs have anything to say, and at last only features are asked: the rest is left out.
+        x = filtered(nn.relu(x), nodes["filter"][..., : self.inputs]) @ table[: self.inputs]
+        x = normalise(x, nodes["scale"], nodes["offset"])
+        x, _ = lax.scan(lambda x, _: (_step(x, table, nodes), None), x, length=self.steps - 2)
+        x = filtered(nn.relu(x), nodes["filter"]) @ table[:, last:]
+        return normalise(x, nodes["scale"][last:], nodes["offset"][last:])
+
+    def _continuous(self, x: Array, weights: Array, nodes: Mapping[str, Array]) -> Float[Array, "batch h w features"]:
+        import diffrax  # a second's import, for those who integrate
+
+        args = (weights.reshape(self.nodes, self.nodes), nodes)
+        term, solver = diffrax.ODETerm(lambda t, y, args: _step(y, *args)), diffrax.ReversibleHeun()
+        start = jnp.concatenate([x, jnp.zeros((*x.shape[:3], self.nodes - self.inputs), x.dtype)], axis=-1)
+
+        def one_step(moving: tuple[Array, Any], index: Array) -> tuple[tuple[Array, Any], None]:
+            y, memory = moving
+            t0, t1 = index / self.ode_steps, (index + 1) / self.ode_steps
+            y, _, _, memory, _ = solver.step(term, t0, t1, y, args, memory, made_jump=False)
+            return (y, memory), None
+
+        memory = solver.init(term, jnp.float32(0), jnp.float32(1 / self.ode_steps), start, args)
+        (end, _), _ = lax.scan(one_step, (start, memory), jnp.arange(self.ode_steps, dtype=jnp.float32))
+        return end[..., self.nodes - self.features :]
+
+    def _tables(self) -> list[tuple[int, int]]:
+        """Of each acting block of the static setting: its size, and how many nodes come after it."""
+        ends = np.cumsum(self.blocks)
+        return [(size, self.nodes - int(end)) for size, end in zip(self.blocks[:-1], ends, strict=False)]
+
+
+def _step(x: Array, table: Array, nodes: Mapping[str, Array]) -> Array:
+    """All nodes act once."""
+    return normalise(filtered(nn.relu(x), nodes["filter"]) @ table, nodes["scale"], nodes["offset"])
+
+
+def normalise(
+    x: Float[Array, "batch height width nodes"], scale: Float[Array, "nodes"], offset: Float[Array, "nodes"]
+) -> Float[Array, "batch height width nodes"]:
+    """Each node of each image to mean 0 and variance 1 over the positions; then its scale and offset."""
+    centred = x - x.mean((1, 2), keepdims=True)
+    variance = jnp.square(centred).mean((1, 2), keepdims=True)
+    wide = (1, 1, 1, -1)
+    return centred * lax.rsqrt(variance + EPSILON) * scale.reshape(wide) + offset.reshape(wide)
+
+
+def filtered(
+    x: Float[Array, "batch height width nodes"], filters: Float[Array, "3 3 nodes"], stride: int = 1
+) -> Float[Array, "batch _ _ nodes"]:
+    """Each node through its own 3×3 filter, zeros outside.
+
+    As a sum of nine shifted products: XLA's CPU backend takes some hundred times as long for the gradients of a grouped
+    convolution inside a loop.
+    """
+    taps = filters.reshape(9, 1, 1, 1, -1)
+    return sum((part * tap for part, tap in zip(_shifted(x, stride), taps, strict=True)), start=jnp.float32(0))
+
+
+def _shifted(x: Array, stride: int = 1) -> list[Array]:
+    """The nine neighbours of every position, zeros outside; of every so manieth position."""
+    height, width = x.shape[1:3]
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    return [padded[:, i : i + height : stride, j : j + width : stride] for i in range(3) for j in range(3)]
+
+
+def _centre(x: Float[Array, "batch height width features"]) -> Float[Array, "batch features"]:
+    """The mean of the 2×2 positions in the middle."""
+    top, left = (x.shape[1] - 2) // 2, (x.shape[2] - 2) // 2
+    return x[:, top : top + 2, left : left + 2].mean((1, 2))

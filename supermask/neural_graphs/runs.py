@@ -1,0 +1,43 @@
+"""What a neural graph's training is, in a word: when its nodes act, and where its wiring comes from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool
+
+from supermask.lottery import initial_of
+from supermask.neural_graphs.graph import EDGES, SETTINGS, NeuralGraph
+from supermask.neural_graphs.wirings import RANDOM_WIRINGS, random_wiring
+from supermask.sparse_training.trainer import SparseJob
+
+DISCOVERED = "discovered"
+WIRINGS = (DISCOVERED, *RANDOM_WIRINGS)
+
+
+@dataclass(frozen=True)
+class GraphRun:
+    """One training of a neural graph, but for its seed, size and protocol.
+
+    setting: when nodes act, one of `SETTINGS`. wiring: one of `WIRINGS`.
+
+    Raises ValueError where a value is not allowed.
+    """
+
+    setting: str
+    wiring: str = DISCOVERED
+
+    def __post_init__(self) -> None:
+        for name, choices in (("setting", SETTINGS), ("wiring", WIRINGS)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(map(repr, choices))}")
+
+
+def candidates(graph: NeuralGraph, wiring: str, seed: int) -> Bool[np.ndarray, "edges"]:
+    """The edges that may be live: all for a wiring that is discovered, just the wiring's own for a random one."""
+    return np.ones(graph.possible_edges, bool) if wiring == DISCOVERED else random_wiring(graph, wiring, seed)
+
+
+def graph_job(graph: NeuralGraph, wiring: str, seed: int, image_shape: tuple[int, int, int]) -> SparseJob:
+    """The training of one seed. All wirings of a setting and seed start from the same weights."""
+    params = initial_of(graph, seed, image_shape)
+    return SparseJob(params, {EDGES: graph.edges}, seed, {EDGES: candidates(graph, wiring, seed)})

@@ -1,0 +1,93 @@
+"""Random wirings of a neural graph, each with exactly so many edges: uniform, and the three families of RandWire.
+
+Erdős–Rényi, Watts–Strogatz and Barabási–Albert graphs are drawn by networkx, undirected. As in RandWire (Xie et al.
+2019, arXiv 1904.01569, section 3.1), nodes are numbered in the order of the construction, and in an acyclic graph an
+edge leads from the lower number to the higher; where cycles are allowed its direction is random. Graphs get denser
+until there are enough edges, and the surplus is dropped at random, so that all wirings have the same number.
+"""
+
+from collections.abc import Callable, Mapping
+
+import networkx
+import numpy as np
+from jaxtyping import Bool, Int
+
+from supermask.keys import Purpose
+from supermask.neural_graphs.graph import NeuralGraph
+
+Pairs = Int[np.ndarray, "pairs 2"]
+Family = Callable[[int, float, int], Pairs]
+
+REWIRED = 0.75
+"""Watts and Strogatz's probability of rewiring an edge: the value that RandWire found best (its figure 3)."""
+
+
+def erdos_renyi(nodes: int, degree: float, seed: int) -> Pairs:
+    """Every pair is joined with the same probability."""
+    return _pairs(networkx.gnp_random_graph(nodes, min(degree / max(nodes - 1, 1), 1.0), seed=seed))
+
+
+def watts_strogatz(nodes: int, degree: float, seed: int) -> Pairs:
+    """Each node is joined to its nearest on a ring; then ends of edges move elsewhere with probability `REWIRED`."""
+    neighbours = min(2 * max(round(degree / 2), 1), nodes - 1)
+    return _pairs(networkx.watts_strogatz_graph(nodes, neighbours, REWIRED, seed=seed))
+
+
+def barabasi_albert(nodes: int, degree: float, seed: int) -> Pairs:
+    """Nodes join one after another, each to some of those before it, the more likely the more edges they have.
+
+    There are at most nodes² / 4 edges: when each joins to half as many as there are nodes in all.
+    """
+    return _pairs(networkx.barabasi_albert_graph(nodes, min(max(round(degree / 2), 1), nodes // 2), seed=seed))
+
+
+FAMILIES: Mapping[str, Family] = {
+    "erdos_renyi": erdos_renyi,
+    "watts_strogatz": watts_strogatz,
+    "barabasi_albert": barabasi_albert,
+}
+"""Families of random graphs by name: (nodes, mean degree, seed) -> pairs of nodes, the smaller number first."""
+
+RANDOM_WIRINGS = ("uniform", *FAMILIES)
+
+
+def random_wiring(graph: NeuralGraph, wiring: str, seed: int) -> Bool[np.ndarray, "edges"]:
+    """Which of the possible edges a random wiring has: exactly `graph.edges`.
+
+    Raises ValueError for an unknown wiring, or where no graph of the family has so many edges.
+    """
+    if wiring not in RANDOM_WIRINGS:
+        raise ValueError(f"wiring is {wiring!r}; allowed: {', '.join(map(repr, RANDOM_WIRINGS))}")
+    entropy = np.random.SeedSequence([int(Purpose.WIRING), seed, RANDOM_WIRINGS.index(wiring)])
+    random = np.random.Generator(np.random.Philox(entropy))
+    places = np.arange(graph.possible_edges) if wiring == "uniform" else _drawn(graph, FAMILIES[wiring], random)
+    if len(places) < graph.edges:
+        raise ValueError(f"edges is {graph.edges}; graphs of the family {wiring!r} have at most {len(places)} here")
+    live = np.zeros(graph.possible_edges, bool)
+    live[random.choice(places, graph.edges, replace=False)] = True
+    return live
+
+
+def _drawn(graph: NeuralGraph, family: Family, random: np.random.Generator) -> Int[np.ndarray, "places"]:
+    """Places of a family's edges among the possible ones: enough of them, or what its densest graph has."""
+    acyclic = graph.setting == "static"
+    place = np.full((graph.nodes, graph.nodes), -1)
+    place[graph.endpoints()] = np.arange(graph.possible_edges)
+    seed, places = int(random.integers(2**31)), np.zeros(0, int)
+    degree = 2.0 * graph.edges / graph.nodes
+    while len(places) < graph.edges:
+        pairs = family(graph.nodes, degree, seed)
+        if not acyclic:
+            turned = random.random(len(pairs)) < 0.5
+            pairs = np.where(turned[:, None], pairs[:, ::-1], pairs)
+        places = place[pairs[:, 0], pairs[:, 1]]
+        places = places[places >= 0]
+        if degree >= graph.nodes:
+            break
+        degree = min(degree + max(0.05 * degree, 1), graph.nodes)
+    return places
+
+
+def _pairs(graph: "networkx.Graph[int]") -> Pairs:
+    """Edges as pairs, the smaller number first."""
+    return np.sort(np.array(graph.edges, int).reshape(-1, 2), axis=1)
