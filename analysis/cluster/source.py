@@ -47,6 +47,9 @@ OPTIONS: Mapping[str, Mapping[str, type]] = {
 SECONDS_TO_COME = 600.0
 """How long the first worker may take to come: jobs wait in queues."""
 
+LOOPBACK = "127.0.0.1:0"
+"""Where a scheduler shows what it does: to this machine alone, on a free port."""
+
 _HARMLESS = re.compile(r"[\w ./:,=@+%-]*")
 """What a text may consist of: some of them end up in a job's script."""
 
@@ -166,7 +169,7 @@ def _cluster(source: Source) -> Any:
             threads_per_worker=1,
             processes=True,
             memory_limit=0,
-            dashboard_address=None,
+            dashboard_address=LOOPBACK,
         )
     if source.kind == "slurm":
         cluster = slurm(options)
@@ -193,8 +196,10 @@ def slurm(options: Mapping[str, Any]) -> Any:
         from dask_jobqueue.slurm import SLURMCluster
     except ImportError:
         raise UsageError("kind slurm needs the package dask-jobqueue: pip install dask-jobqueue") from None
-    # One thread a process: a worker does one task at a time, on the devices that it has. No dashboard listens here.
-    return SLURMCluster(**{"processes": options["cores"], "scheduler_options": {"dashboard_address": None}, **options})
+    # One thread a process: a worker does one task at a time, on the devices that it has.
+    return SLURMCluster(
+        **{"processes": options["cores"], "scheduler_options": {"dashboard_address": LOOPBACK}, **options}
+    )
 
 
 def cores() -> int:
