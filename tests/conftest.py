@@ -1,5 +1,6 @@
 """Two CPU devices, run-time checks of every annotated shape in `supermask`, and no silent broadcasting of ranks."""
 
+import os
 from pathlib import Path
 
 import jax
@@ -42,20 +43,14 @@ def trainer(digits, small_network):  # type: ignore[no-untyped-def]
     return Trainer(small_network, digits, TrainingConfig(300, 3e-3), place(4000, networks=8))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session", autouse=True)
 def compiled_once(tmp_path_factory):  # type: ignore[no-untyped-def]
-    """Keeps compiled programs on the disk while a module is tested: for tests that make the same trainers again."""
-    from jax.experimental.compilation_cache import compilation_cache
-
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = [getattr(jax.config, name) for name in names]
-    for name, value in zip(names, (str(tmp_path_factory.mktemp("compiled")), 0.0), strict=True):
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    yield
-    for name, value in zip(names, before, strict=True):
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
+    """Keeps compiled programs on the disk, for all processes of a run: most of the tests' time goes into compiling."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 @pytest.fixture

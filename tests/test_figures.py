@@ -1,5 +1,7 @@
 """Figures through their data: what is drawn is what is in the table, and the table redraws the picture."""
 
+from functools import reduce
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -13,7 +15,7 @@ from analysis.figure import caption, write
 from analysis.protocols import Changes, protocol
 from analysis.results import UNPRUNED, Results
 from analysis.store import Store
-from analysis.studies import Experiment
+from analysis.studies import Experiment, Study
 from figures import criteria_plane, mask_criteria, supermasks_at_init
 from figures.catalogue import CATALOGUE
 from supermask.criteria import CRITERIA
@@ -60,14 +62,14 @@ def experiment(digits):
 @pytest.fixture(scope="module")
 def tables(experiment, tmp_path_factory):
     """Every figure's table, from one real, small job."""
-    found = {}
+    figures = [entry.load() for entry in CATALOGUE.values()]
+    studies = {figure.name: figure.study(shown(figure)) for figure in figures}
     with Store(tmp_path_factory.mktemp("results")) as store:
-        for name, entry in CATALOGUE.items():
-            figure = entry.load()
-            study = figure.study(shown(figure))
-            runner.run(experiment, study, store)
-            found[name] = figure.tabulate(Results(experiment, study, store, shown(figure)))
-    return found
+        runner.run(experiment, reduce(Study.__or__, studies.values()), store)
+        return {
+            figure.name: figure.tabulate(Results(experiment, studies[figure.name], store, shown(figure)))
+            for figure in figures
+        }
 
 
 def reread(table: pd.DataFrame, path) -> pd.DataFrame:
