@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from analysis.bench.peers import MODES
 from analysis.protocols import PAPER
 from supermask import datasets
 from supermask.criteria import CRITERIA, score_layers_jit
@@ -34,7 +35,7 @@ class Comparison:
     """One piece of work. `ours` does it once; `peer` is what PyTorch is told, or None where nothing compares.
 
     `units` is how many network-steps or masked networks one go of ours has; `peer_units` how many the peer's has, in
-    all of its processes, or in each of them where `peer_units_each`.
+    all of its processes, or in each of them where `peer_units_each`. `modes` are the ways in which the peer is run.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Comparison:
     peer: Mapping[str, Any] | None = None
     peer_units: int = 0
     peer_units_each: bool = False
+    modes: tuple[str, ...] = MODES
 
     def time(self) -> float:
         """Milliseconds a unit, of one go."""
@@ -140,7 +142,7 @@ def masks_and_evaluation(levels: int, folder: Path) -> Comparison:
     np.savez(file, **{f"{c}.{n}": np.asarray(s) for c, layers in enumerate(scores) for n, s in layers.items()})  # type: ignore[arg-type]
     peer = _peer("fc", "masks") | {"scores": str(file), "criteria": len(scores), "levels": counts, "examples": 10_000}
     units = len(FIGURE_10) * levels
-    return Comparison("fc: figure 10, masks and evaluation", MASKED_NETWORK, ours, units, peer, units)
+    return Comparison("fc: figure 10, masks and evaluation", MASKED_NETWORK, ours, units, peer, units, modes=MODES[:2])
 
 
 def population(network: str, steps: int, validation: int = 1) -> tuple[Trainer, list[Job]]:

@@ -122,9 +122,10 @@ def _measured(group: Sequence[Comparison], pairs: int, tell: Callable[[int], Non
     cores = provenance()["devices"]
     ours: list[list[float]] = [[] for _ in group]
     with ExitStack() as stack:
-        modes = MODES if available() else ()
         peers = [
-            {mode: stack.enter_context(Peers(each.peer, mode, cores)) for mode in modes} if each.peer else {}
+            {mode: stack.enter_context(Peers(each.peer, mode, cores)) for mode in each.modes}
+            if each.peer and available()
+            else {}
             for each in group
         ]
         theirs: list[dict[str, list[float]]] = [{mode: [] for mode in each} for each in peers]
