@@ -13,7 +13,7 @@ from analysis.provenance import provenance
 from analysis.sparse_runs import decode_params
 from analysis.store import Result, Storage
 from analysis.studies import Experiment, identity
-from analysis.work import Done, Watcher
+from analysis.work import Done, Watcher, missing_runs, steps_teller
 from analysis.workbench import Workbench
 from supermask.compression.coding import entropy_bits, frequencies, to_symbols
 from supermask.compression.dsd import DSDRun, Phases, dense_sparse_dense
@@ -78,11 +78,8 @@ def run_compression(
     Networks of all runs and seeds are tuned in populations, each stored as soon as it is done.
     """
     network, shape = NETWORKS[experiment.protocol.network], experiment.data.image_shape
-    ids = {
-        (run, seed): identity(experiment.describe_compression(run, seed)) for run in runs for seed in experiment.seeds
-    }
-    stored = store.known(ids.values())
-    missing = [job for job, id_ in ids.items() if id_ not in stored]
+    every = ((run, seed) for run in runs for seed in experiment.seeds)
+    missing = missing_runs(store, experiment.describe_compression, every)
     if not missing:
         return
     bench = bench or Workbench()
@@ -93,7 +90,7 @@ def run_compression(
     for jobs in batched(missing, placement.slots):
         started = time.monotonic()
         sources = [_quantised(experiment, run, seed, store) for run, seed in jobs]
-        tuned = tuner.train(sources, [seed for _, seed in jobs], lambda steps: watch(Done(work=steps)))
+        tuned = tuner.train(sources, [seed for _, seed in jobs], steps_teller(watch))
         before = trainer.evaluate([jax.tree.map(np.asarray, expand(each)) for each in sources])
         files = [_write(experiment, *job, each, store) for job, each in zip(jobs, tuned, strict=True)]
         scores = trainer.evaluate([file.params for file in files])

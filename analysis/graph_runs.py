@@ -12,7 +12,7 @@ from analysis.provenance import provenance
 from analysis.sparse_runs import CURVES, decode_params, network_of
 from analysis.store import Result, Storage
 from analysis.studies import Experiment, identity
-from analysis.work import Done, Watcher
+from analysis.work import Done, Watcher, missing_runs, steps_teller
 from analysis.workbench import Workbench
 from supermask.lottery import initial_of
 from supermask.masks import Masks, agreement, pack, unpack
@@ -33,9 +33,7 @@ def run_graphs(
     experiment: Experiment, runs: Sequence[GraphRun], store: Storage, watch: Watcher, bench: Workbench | None = None
 ) -> None:
     """Trains what the store lacks: all wirings and seeds of a setting in populations, each stored as it is done."""
-    ids = {(run, seed): identity(experiment.describe_graph(run, seed)) for seed in experiment.seeds for run in runs}
-    stored = store.known(ids.values())
-    missing = [job for job, id_ in ids.items() if id_ not in stored]
+    missing = missing_runs(store, experiment.describe_graph, ((run, seed) for seed in experiment.seeds for run in runs))
     bench = bench or Workbench()
     for setting in dict.fromkeys(run.setting for run, _ in missing):
         jobs = [(run, seed) for run, seed in missing if run.setting == setting]
@@ -49,7 +47,7 @@ def run_graphs(
             started = time.monotonic()
             trained = trainer.train(
                 [graph_job(graph, run.wiring, seed, shape) for run, seed in some],
-                partial(_tell, watch, cost),
+                steps_teller(watch, cost),
             )
             seconds = (time.monotonic() - started) / len(some)
             results = [
@@ -58,10 +56,6 @@ def run_graphs(
             ]
             store.add(results, provenance())
             watch(Done(kind="neural_graph", results=len(some)))
-
-
-def _tell(watch: Watcher, cost: float, steps: int) -> None:
-    watch(Done(work=steps * cost))
 
 
 def graph_metrics(outcome: SparseTrained) -> dict[str, float]:
@@ -115,17 +109,13 @@ def decode_graph(arrays: Mapping[str, np.ndarray], start: Params) -> tuple[Masks
 
 def run_shared(experiment: Experiment, runs: Sequence[SharedRun], store: Storage, watch: Watcher) -> None:
     """Evaluates stored networks with one value for all weights, as far as the store lacks it."""
-    ids = {(run, seed): identity(experiment.describe_shared(run, seed)) for run in runs for seed in experiment.seeds}
-    stored = store.known(ids.values())
+    every = ((run, seed) for run in runs for seed in experiment.seeds)
     shape = experiment.data.image_shape
     by_network: dict[Network, list[tuple[SharedRun, int]]] = {}
-    for (run, seed), id_ in ids.items():
-        if id_ not in stored:
-            source = run.source
-            own = (
-                experiment.graph_of(source.setting) if isinstance(source, GraphRun) else network_of(experiment, source)
-            )
-            by_network.setdefault(own, []).append((run, seed))
+    for run, seed in missing_runs(store, experiment.describe_shared, every):
+        source = run.source
+        own = experiment.graph_of(source.setting) if isinstance(source, GraphRun) else network_of(experiment, source)
+        by_network.setdefault(own, []).append((run, seed))
     for network, jobs in by_network.items():
         placement = place(parameter_count(network, shape), networks=len(VALUES))
         trainer = Trainer(network, experiment.data, experiment.training, placement)

@@ -7,8 +7,8 @@ from functools import partial
 from analysis.arrays import encode_learned
 from analysis.provenance import provenance
 from analysis.store import Result, Storage
-from analysis.studies import Experiment, identity
-from analysis.work import Done, Watcher
+from analysis.studies import Experiment
+from analysis.work import Done, Watcher, missing_runs, steps_teller
 from analysis.workbench import Workbench
 from supermask.learned_masks import LearnedMask, LearnedOutcome, MaskJob, MaskTrainer, mask_optimiser
 from supermask.lottery import initial_of
@@ -26,11 +26,8 @@ def run_learned(
     bench: Workbench | None = None,
 ) -> None:
     """Learns the masks that the store lacks, storing each population as it is done."""
-    ids = {
-        (each, seed): identity(experiment.describe_learned(each, seed)) for seed in experiment.seeds for each in learned
-    }
-    stored = store.known(ids.values())
-    missing = [own for own, id_ in ids.items() if id_ not in stored]
+    runs = ((each, seed) for seed in experiment.seeds for each in learned)
+    missing = missing_runs(store, experiment.describe_learned, runs)
     if not missing:
         return
     network, shape = NETWORKS[experiment.protocol.network], experiment.data.image_shape
@@ -47,7 +44,7 @@ def run_learned(
         for some in batched(own, placement.slots):
             started = time.monotonic()
             jobs = [MaskJob(initial[seed], each, seed) for each, seed in some]
-            outcomes = trainer.train(jobs, partial(_tell, watch, cost))
+            outcomes = trainer.train(jobs, steps_teller(watch, cost))
             seconds = (time.monotonic() - started) / len(some)
             results = [
                 Result(experiment.describe_learned(*run), learned_metrics(outcome), encode_learned(outcome), seconds)
@@ -55,10 +52,6 @@ def run_learned(
             ]
             store.add(results, provenance())
             watch(Done(kind="learned_mask", results=len(some)))
-
-
-def _tell(watch: Watcher, cost: float, steps: int) -> None:
-    watch(Done(work=steps * cost))
 
 
 def learned_metrics(outcome: LearnedOutcome) -> dict[str, float]:

@@ -21,7 +21,7 @@ from analysis.provenance import provenance
 from analysis.sparse_runs import run_sparse
 from analysis.store import Result, Storage
 from analysis.studies import Experiment, Study, Untrained, identity
-from analysis.work import Done, Watcher
+from analysis.work import Done, Watcher, steps_teller
 from analysis.workbench import Workbench
 from supermask.criteria import CRITERIA, Criterion, score_layers_jit
 from supermask.keys import Purpose, derive_key
@@ -60,10 +60,9 @@ def run(
     networks = bench.slots(max(len(study.treatments), 1) * len(experiment.seeds))
     trainer = bench.trainer(("rounds", networks), lambda: make_trainer(experiment, networks, checkpoints))
     memory = StoredRounds(experiment, store, watch)
-    steps_done = lambda steps: watch(Done(work=steps))  # noqa: E731
     treatments, seeds = _unfinished(experiment, study, store)
     protocol = experiment.protocol
-    for _ in find_tickets(trainer, protocol.rates, treatments, seeds, protocol.rounds, memory, steps_done):
+    for _ in find_tickets(trainer, protocol.rates, treatments, seeds, protocol.rounds, memory, steps_teller(watch)):
         pass
     for seed in experiment.seeds:
         _run_untrained(experiment, study.untrained, seed, store, trainer, memory, watch)

@@ -10,7 +10,7 @@ from analysis.metrics import training_metrics
 from analysis.provenance import provenance
 from analysis.store import Result, Storage
 from analysis.studies import Experiment, identity
-from analysis.work import Done, Watcher
+from analysis.work import Done, Watcher, missing_runs, steps_teller
 from analysis.workbench import Workbench
 from supermask.compression.pruning import RECIPES, kept_counts_of
 from supermask.keys import Purpose, derive_key
@@ -40,10 +40,9 @@ def run_sparse(
     bench = bench or Workbench()
     for depends in (False, True):
         own = [run for run in runs if (run.source is not None) == depends]
-        ids = {(run, seed): identity(experiment.describe_sparse(run, seed)) for run in own for seed in experiment.seeds}
-        stored = store.known(ids.values())
         groups: dict[tuple[str, Network], list[Job]] = {}
-        for run, seed in (job for job, id_ in ids.items() if id_ not in stored):
+        every = ((run, seed) for run in own for seed in experiment.seeds)
+        for run, seed in missing_runs(store, experiment.describe_sparse, every):
             network = network_of(experiment, run)
             groups.setdefault((run.method, network), []).append((run, seed))
         for (method, network), jobs in groups.items():
@@ -76,7 +75,7 @@ def _train(
     for some in batched(jobs, placement.slots):
         started = time.monotonic()
         trained = trainer.train(
-            [_job(experiment, network, run, seed, store) for run, seed in some], lambda steps: watch(Done(work=steps))
+            [_job(experiment, network, run, seed, store) for run, seed in some], steps_teller(watch)
         )
         seconds = (time.monotonic() - started) / len(some)
         results = [

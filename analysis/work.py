@@ -1,11 +1,13 @@
 """What there is to do for a study, and word of what is done."""
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from analysis.store import Store
-from analysis.studies import KINDS, Experiment, Study, identity
+from analysis.store import Storage, Store
+from analysis.studies import KINDS, Description, Experiment, Study, identity
+
+Run = TypeVar("Run")
 
 
 class Count(NamedTuple):
@@ -37,6 +39,20 @@ class Done:
 
 
 Watcher = Callable[[Done], None]
+
+
+def steps_teller(watch: Watcher, cost: float = 1.0) -> Callable[[int], None]:
+    """Tells the watcher of steps that take `cost` times the work of a network-step: a `training.OnProgress`."""
+    return lambda steps: watch(Done(work=steps * cost))
+
+
+def missing_runs(
+    store: Storage, describe: Callable[[Run, int], Description], runs: Iterable[tuple[Run, int]]
+) -> list[tuple[Run, int]]:
+    """Those of the runs, each with its seed, whose result is not stored; in their order."""
+    ids = {run: identity(describe(*run)) for run in runs}
+    stored = store.known(ids.values())
+    return [run for run, id_ in ids.items() if id_ not in stored]
 
 
 def workload(experiment: Experiment, study: Study, store: Store, wanted: Container[str] | None = None) -> Workload:

@@ -77,9 +77,8 @@ def tabulate(results: Results) -> pd.DataFrame:
     experiment, rows = results.experiment, []
     for name in results.names:
         source = SOURCES[name]
-        describe = experiment.describe_graph if isinstance(source, GraphRun) else experiment.describe_sparse
         for seed in experiment.seeds:
-            trained = results.metrics_of(describe(source, seed))  # type: ignore[arg-type]
+            trained = results.metrics_of(experiment.describe_source(SharedRun(source), seed))
             for signs, words in SIGNS.items():
                 curve = results.metrics_of(experiment.describe_shared(SharedRun(source, signs), seed))
                 rows += [

@@ -317,7 +317,8 @@ def masked_update(params: Params, updates: Params, masks: dict[str, Bool[Array, 
     }
 
 
-_UNSEEN = Scores(*np.array([np.inf, 0], np.float32))
+UNSEEN = Scores(*np.array([np.inf, 0], np.float32))
+"""Scores before the first evaluation, which every evaluation betters."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -379,7 +380,7 @@ class Trainer:
         shared = place.shared((params, {layer: np.asarray(rank) for layer, rank in ranks.items()}, self._test_data))
         scores: list[Scores] = []
         for some in batched(levels_on_host, place.slots):
-            empty = place.stack([_UNSEEN] * len(some))
+            empty = place.stack([UNSEEN] * len(some))
             tested = self._evaluated_levels(empty, place.stack(some), shared, place.counts(len(some)))
             scores += place.unstack(tested, len(some))
         return scores
@@ -431,13 +432,13 @@ class Trainer:
 
     def _start(self, job: Job, smaller: Compaction | None) -> NetworkState:
         params = jax.tree.map(np.asarray, job.params) if smaller is None else smaller.params(job.params)
-        step, unseen = np.asarray(job.first_step, np.int32), _UNSEEN
+        step, unseen = np.asarray(job.first_step, np.int32), UNSEEN
         optimiser_state = jax.tree.map(np.asarray, self._optimiser.init(params))
         return NetworkState(params, optimiser_state, step, unseen, params, unseen, step)
 
     def _scores(self, params: Sequence[Params], examples: Examples) -> list[Scores]:
         place = self.placement
-        empty = place.stack([_UNSEEN] * len(params))
+        empty = place.stack([UNSEEN] * len(params))
         tested = self._evaluated(empty, place.stack(params), examples, place.counts(len(params)))
         return place.unstack(tested, len(params))
 

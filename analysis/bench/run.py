@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,7 @@ def _facts(pairs: int, rows: Sequence[Row]) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "machine": f"{made_with['devices']} × {made_with['device']}, {_processor()}, {made_with['machine']}",
         "versions": ", ".join(f"{name} {made_with[name]}" for name in ("supermask", "python", "jax", "jaxlib", "numpy"))
-        + (f", torch {_torch_version()}" if available() else ""),
+        + (f", torch {version('torch')}" if available() else ""),
         "commit": made_with["commit"],
         "supermask --help": f"{_seconds_to_help():.2f} s",
         "most memory held": f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB",
@@ -202,9 +203,3 @@ def _processor() -> str:
         return platform.processor()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
-
-
-def _torch_version() -> str:
-    from importlib.metadata import version
-
-    return version("torch")

@@ -10,7 +10,6 @@ A file is TOML; what it may say is listed here, and nothing in it is run:
     memory = "4 GB"
 """
 
-import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.errors import UsageError, at_least, choose
+from analysis.platform import cores
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -200,8 +200,3 @@ def slurm(options: Mapping[str, Any]) -> Any:
     return SLURMCluster(
         **{"processes": options["cores"], "scheduler_options": {"dashboard_address": LOOPBACK}, **options}
     )
-
-
-def cores() -> int:
-    """Of this machine, as far as this process may use them."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -19,7 +19,7 @@ import numpy as np
 from distributed import Worker, WorkerPlugin, get_worker
 
 import supermask
-from analysis.platform import set_up_jax
+from analysis.platform import cores, set_up_jax
 from analysis.protocols import Protocol
 from analysis.runner import run
 from analysis.store import Result
@@ -121,7 +121,7 @@ class Workshop(WorkerPlugin):
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
         _keep_memory()
-        set_up_jax(min(self._setting.devices, _cores()))
+        set_up_jax(min(self._setting.devices, cores()))
         if self._setting.plugin is not None:
             _run_plugin(*self._setting.plugin, Path(worker.local_directory))
         self._folder = Path(worker.local_directory)
@@ -239,10 +239,6 @@ def _teller(worker: Worker) -> Callable[[Done], None]:
     return tell
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _keep_memory() -> None:
     """Lets glibc keep freed memory for the next array. Dask's MALLOC_TRIM_THRESHOLD_ makes it give all back at once:
     then every array of a megabyte is new memory to the kernel, and small networks train at half the speed.
@@ -256,8 +252,8 @@ def _keep_memory() -> None:
 def _pin(name: object) -> None:
     """Keeps this process to one core, its number among its machine's by the worker's name: all threads of it."""
     if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        core = cores[int(str(name)) % len(cores)]
+        allowed = sorted(os.sched_getaffinity(0))
+        core = allowed[int(str(name)) % len(allowed)]
         for thread in Path("/proc/self/task").iterdir():
             os.sched_setaffinity(int(thread.name), {core})
 

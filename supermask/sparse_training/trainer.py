@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from jaxtyping import Array, Bool, Float32, Int, Int32
+from jaxtyping import Array, Bool, Int, Int32
 
 from supermask.datasets import Dataset
 from supermask.keys import Purpose, derive_key
@@ -25,6 +25,7 @@ from supermask.population import Placement, batched, over_population
 from supermask.sparse_training import Entry, Horizon, Method, State, start
 from supermask.sparse_training.base import LayerCounts, inform, raw_key
 from supermask.training import (
+    UNSEEN,
     DataOrder,
     Examples,
     OnProgress,
@@ -121,9 +122,9 @@ class SparseTrainer:
         counts = {layer: np.int32(count) for layer, count in job.counts.items()}
         masks = None if job.masks is None else {layer: np.asarray(mask) for layer, mask in job.masks.items()}
         state, params = jax.tree.map(np.asarray, self._started(key, params, counts, masks))
-        nothing, unseen = np.asarray(0, np.int32), Scores(_float(np.inf), _float(0))
+        nothing = np.asarray(0, np.int32)
         return Progress(
-            params, state, dict.fromkeys(state.masks, nothing), unseen, params, unseen, np.asarray(-1, np.int32)
+            params, state, dict.fromkeys(state.masks, nothing), UNSEEN, params, UNSEEN, np.asarray(-1, np.int32)
         )
 
     def _train_population(self, jobs: Sequence[SparseJob], on_progress: OnProgress) -> list[SparseTrained]:
@@ -203,7 +204,7 @@ class SparseTrainer:
 
     def _test(self, params: Sequence[Params]) -> list[Scores]:
         place = self.placement
-        empty = place.stack([Scores(_float(0), _float(0))] * len(params))
+        empty = place.stack([UNSEEN] * len(params))
         tested = self._tested(empty, place.stack(params), self._test_data, place.counts(len(params)))
         return place.unstack(tested, len(params))
 
@@ -299,7 +300,3 @@ def _add_grown(grown: LayerCounts, before: Masks, after: Masks) -> LayerCounts:
 def _swap(moved: tuple[Params, State], grads: Params) -> tuple[State, Params, Params]:
     params, state = moved
     return state, grads, params
-
-
-def _float(value: float) -> Float32[np.ndarray, ""]:
-    return np.asarray(value, np.float32)
