@@ -185,12 +185,18 @@ def random_bits(key: Key[Array, ""], shape: tuple[int, ...]) -> UInt16[Array, ".
 
 
 def draw_masks(key: Key[Array, ""], logits: Kernels) -> dict[str, Bool[Array, "..."]]:
-    """A mask of every layer: 1 with probability sigmoid(logit), to within 2⁻¹⁶."""
-    masks = {}
-    for index, layer in enumerate(sorted(logits)):
-        bits = random_bits(jax.random.fold_in(key, index), logits[layer].shape)
-        masks[layer] = bits.astype(jnp.float32) * jnp.float32(2.0**-16) < jax.nn.sigmoid(logits[layer])
-    return masks
+    """A mask of every layer: 1 with probability sigmoid(logit), to within 2⁻¹⁶.
+
+    The layers' bits are drawn at one go, in the order of their names: drawing by layer costs a twentieth of a step.
+    """
+    layers = sorted(logits)
+    ends = np.cumsum([np.prod(logits[layer].shape, dtype=int) for layer in layers])
+    bits = jnp.split(random_bits(key, (int(ends[-1]),)), ends[:-1])
+    return {
+        layer: own.reshape(logits[layer].shape).astype(jnp.float32) * jnp.float32(2.0**-16)
+        < jax.nn.sigmoid(logits[layer])
+        for layer, own in zip(layers, bits, strict=True)
+    }
 
 
 def rounded_masks(method: str, logits: Kernels, counts: Mapping[str, Int32[AnyArray, ""]]) -> dict[str, Array]:

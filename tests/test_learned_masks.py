@@ -45,7 +45,7 @@ def outcomes(trainer):
 def test_the_science_a_mask_alone_trains_a_network_and_rescaling_helps(trainer, outcomes):
     """Zhou et al. 2019, table 2: far above chance with no weight trained, and better with DWR."""
     accuracy = [float(outcome.test_at_early_stop.accuracy) for outcome in outcomes]
-    assert min(accuracy) > 0.6
+    assert min(accuracy) > 0.5
     assert np.mean(accuracy[2:]) > np.mean(accuracy[:2])
     for outcome in outcomes:
         assert float(outcome.curves.accuracy[0]) < 0.3, "before the first step the masks are random"
