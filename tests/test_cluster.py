@@ -2,15 +2,17 @@
 
 import os
 import signal
+from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 
 import pytest
+from distributed.comm.core import CommClosedError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis import runner
 from analysis.cli import MISUSED, run_command
-from analysis.cluster.client import TRIES, cut, run_on
+from analysis.cluster.client import LOSSES, TRIES, Foreman, cut, run_on
 from analysis.cluster.source import Source, connected, parse_source, slurm
 from analysis.cluster.worker import Setting, Workshop, inputs
 from analysis.errors import UsageError
@@ -147,6 +149,82 @@ def test_tasks_hand_back_what_one_process_makes(experiment, tmp_path, monkeypatc
                 left -= made
                 turn += 1
     assert rows(tmp_path / "handed") == rows(tmp_path / "straight")
+
+
+class Clumsy:
+    """Stands for a Dask client whose one worker is this process: every task meets the next mishap, if there is one."""
+
+    def __init__(self, folder, experiment, mishaps=()) -> None:
+        self.shop, self.machine = Workshop(Setting(experiment.protocol, experiment.data.digest)), Machine(folder)
+        self.shop.setup(self.machine)
+        self.mishaps = iter(mishaps)
+        self.scattered = 0
+
+    def subscribe_topic(self, topic, handler) -> None: ...
+
+    def unsubscribe_topic(self, topic) -> None: ...
+
+    def wait_for_workers(self, number, timeout) -> None: ...
+
+    def scatter(self, value, hash):  # noqa: A002  Dask's name
+        self.scattered += 1
+        if self.scattered == 1:
+            raise CommClosedError("the worker that was to hold it is gone")
+        return value
+
+    def submit(self, function, task, sent, data, *, key, **how):
+        future = Future()
+        future.key = key
+        try:
+            if mishap := next(self.mishaps, None):
+                raise mishap
+            future.set_result(self.shop.work(task, sent, data, self.machine))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def seen_through(client, experiment, study, store):
+    """All of a study as one task a group; returns what failed."""
+    with Stop() as stop:
+        foreman = Foreman(client, experiment, store, lambda done: None, stop)
+        return foreman.see_through(list(cut(experiment, study, ids_of(experiment, study), 1, 100)))
+
+
+@pytest.fixture
+def one_seed(experiment, monkeypatch):
+    monkeypatch.setattr("analysis.cluster.worker.set_up_jax", lambda devices: None)
+    monkeypatch.setattr("analysis.cluster.client.time.sleep", lambda seconds: None)
+    return replace(experiment, chosen=(0,))
+
+
+@pytest.mark.slow
+def test_what_is_lost_with_a_worker_is_sent_again_and_is_not_the_tasks_fault(one_seed, tmp_path):
+    mishaps = [CancelledError("lost dependencies"), CommClosedError("in the middle")] * (LOSSES // 2 - 1)
+    assert len(mishaps) > TRIES
+    with Store(tmp_path / "lost") as store, Store(tmp_path / "straight") as straight:
+        assert not seen_through(Clumsy(tmp_path, one_seed, mishaps), one_seed, SMALL, store)
+        runner.run(one_seed, SMALL, straight)
+    assert rows(tmp_path / "lost") == rows(tmp_path / "straight")
+    with Store(tmp_path / "forever") as store:
+        endless = (CancelledError("again") for _ in iter(int, 1))
+        failures = seen_through(Clumsy(tmp_path, one_seed, endless), one_seed, SMALL, store)
+        assert not list(store.everything())
+    assert all("CancelledError: again" in failure.why or "starts from" in failure.why for failure in failures)
+    assert sum(failure.results for failure in failures) == len(ids_of(one_seed, SMALL))
+
+
+@pytest.mark.slow
+def test_a_run_that_cannot_be_done_does_not_cost_those_of_its_task_their_results(one_seed, tmp_path):
+    broken = Treatment()
+    object.__setattr__(broken, "criterion", "known_to_nobody")
+    study = SMALL | Study((broken,))
+    assert max(len(task.study.treatments) for task in cut(one_seed, study, ids_of(one_seed, study), 1, 100)) == 3
+    with Store(tmp_path / "one fails") as store, Store(tmp_path / "straight") as straight:
+        (failure,) = seen_through(Clumsy(tmp_path, one_seed), one_seed, study, store)
+        runner.run(one_seed, SMALL, straight)
+    assert (failure.results, failure.why) == (3, "KeyError: 'known_to_nobody'")
+    assert rows(tmp_path / "one fails") == rows(tmp_path / "straight")
 
 
 def test_workers_of_another_version_are_refused(client, experiment, tmp_path):

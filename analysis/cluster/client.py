@@ -6,14 +6,16 @@ what is left of it then goes back to the worker that has its weights.
 
 import queue
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from itertools import count, pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 from distributed import Client, Future
+from distributed.comm.core import CommClosedError
 
-from analysis.cluster.worker import NAME, Outcome, Setting, Task, Workshop, capacity, inputs, work
+from analysis.cluster.worker import NAME, Capacity, Outcome, Setting, Task, Workshop, capacity, inputs, work
 from analysis.compression_runs import keep_file
 from analysis.errors import UsageError
 from analysis.interrupts import Stop
@@ -22,8 +24,16 @@ from analysis.studies import Experiment, Study, identity
 from analysis.units import Unit, seeds_of, together, units
 from analysis.work import Done, Watcher
 
+T = TypeVar("T")
+
 TRIES = 3
 """How often a task may fail."""
+
+LOSSES = 10
+"""How often a task, or what it was sent, may be lost with a worker: that's no fault of the task's."""
+
+SECONDS_TO_RETURN = 60.0
+"""How long to wait for a worker in the place of those that died."""
 
 TASK_SECONDS = 5.0
 """How long a task lasts, so that a worker that dies costs little; what it has in hand is still finished."""
@@ -58,15 +68,34 @@ def run_on(
 
     Raises UsageError where there are no workers, or they cannot be used; KeyboardInterrupt where `stop` asks for it.
     """
-    client.register_plugin(Workshop(setting), name=NAME)
-    capacities = client.run(capacity)
-    if not capacities:
-        raise UsageError("cluster has no workers")
+    capacities = _patiently(client, lambda: _prepared(client, setting))
     asked = frozenset(wanted)
     missing = asked - store.known(asked)
     networks = max(each.networks for each in capacities.values())
     tasks = list(cut(experiment, study, missing, len(capacities), networks))
     return Foreman(client, experiment, store, watch, stop).see_through(tasks)
+
+
+def _prepared(client: Client, setting: Setting) -> dict[str, Capacity]:
+    """What every worker can do, once it was told what this is about."""
+    client.register_plugin(Workshop(setting), name=NAME)
+    capacities: dict[str, Capacity] = client.run(capacity)
+    if not capacities:
+        raise CommClosedError("the last worker died")
+    return capacities
+
+
+def _patiently(client: Client, ask: Callable[[], T]) -> T:
+    """The answer of workers, of which one may die while it's asked. Raises UsageError where none comes back."""
+    for _ in range(LOSSES):
+        try:
+            client.wait_for_workers(1, timeout=SECONDS_TO_RETURN)
+            return ask()
+        except TimeoutError:
+            break
+        except OSError:  # CommClosedError among them: the worker is gone, and the scheduler may not know it yet
+            time.sleep(0.5)
+    raise UsageError("cluster has no workers left")
 
 
 def cut(experiment: Experiment, study: Study, missing: frozenset[str], workers: int, networks: int) -> Iterator[Task]:
@@ -91,12 +120,13 @@ def cut(experiment: Experiment, study: Study, missing: frozenset[str], workers: 
 
 @dataclass
 class Order:
-    """A task on its way: what it waits for, where it is best done, how often it failed, and what was told of it."""
+    """A task on its way: what it waits for, where it is best done, how often it failed and was lost, what was told."""
 
     task: Task
     waits_for: set[str]
     worker: str | None = None
     failures: int = 0
+    losses: int = 0
     told: float = 0.0
 
 
@@ -157,14 +187,17 @@ class Foreman:
         data = None
         if with_data:
             if self._data is None or self._data.status != "finished":
-                self._data = self._client.scatter(self._experiment.data, hash=False)
+                self._data = self._lend(self._experiment.data)
             data = self._data
-        sent = self._client.scatter(dict(given), hash=False) if given else {}
+        sent: Any = self._lend(dict(given)) if given else {}
         # A worker is asked for by name where it has the weights; another may take the work if that one is gone or busy.
         where: dict[str, Any] = {"workers": [order.worker], "allow_other_workers": True} if order.worker else {}
         future = self._client.submit(work, order.task, sent, data, key=key, pure=False, **where)
         self._under_way[key] = (future, order)
         future.add_done_callback(self._heard.put)
+
+    def _lend(self, value: Any) -> Future[Any]:
+        return _patiently(self._client, lambda: self._client.scatter(value, hash=False))
 
     def _wait(self) -> None:
         """Takes in one task that ended, or word of progress, if there is any within half a second."""
@@ -179,6 +212,10 @@ class Foreman:
         _, order = self._under_way.pop(str(future.key))
         try:
             outcome: Outcome = future.result()
+        except (CancelledError, OSError) as error:  # it, or what it was sent, went down with a worker
+            order.losses += 1
+            self._again(order, error, order.losses < LOSSES)
+            return
         except Exception as error:  # whatever a task raised, Dask's own errors included
             self._failed(order, error)
             return
@@ -227,14 +264,29 @@ class Foreman:
 
     def _failed(self, order: Order, error: BaseException) -> None:
         order.failures += 1
+        self._again(order, error, order.failures < TRIES and type(error).__name__ != "KilledWorker")
+
+    def _again(self, order: Order, error: BaseException, may: bool) -> None:
+        """Sends a task once more where it may be; else each run of it by itself; gives up what is one run already."""
         if self._stop.requested:
             return
-        if order.failures < TRIES and type(error).__name__ != "KilledWorker":
+        if may:
             order.worker = None
             self._send(order, {})
             return
+        if len(alone := list(self._taken_apart(order.task))) > 1:
+            for task in alone:
+                self._enqueue(Order(task, self._inputs_of(task), failures=TRIES - 1))
+            self._send_what_can_be_done()
+            return
         why = f"{type(error).__name__}: {' '.join(str(error).split())}"
         self._failures.append(Failure(_words(order.task), len(order.task.wanted), why[:500]))
+
+    def _taken_apart(self, task: Task) -> Iterator[Task]:
+        """A task for every run of this one: one that cannot be done must not cost the others their results."""
+        for unit in units(replace(self._experiment, chosen=task.seeds), task.study):
+            if wanted := task.wanted.intersection(unit.ids):
+                yield replace(task, study=together([unit]), seeds=seeds_of([unit]), wanted=wanted)
 
     def _hear(self, event: tuple[float, Any]) -> None:
         """Steps that workers tell of between results. Runs in Dask's own thread, which must not wait."""
