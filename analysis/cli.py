@@ -99,7 +99,9 @@ def _register_plugin(arguments: Sequence[str]) -> None:
         return
     parser = _Parser(prog="supermask", add_help=False, allow_abbrev=False)
     parser.add_argument("--plugin", type=Path)
-    path: Path = parser.parse_known_args(arguments)[0].plugin
+    path: Path | None = parser.parse_known_args(arguments)[0].plugin
+    if path is None:  # after --, where it is no option
+        return
     from analysis.plugins import load_plugin, register
 
     register(load_plugin(path))
@@ -135,6 +137,7 @@ def _parser(catalogue: Catalogue) -> argparse.ArgumentParser:
     _add_explore(commands)
     _add_results(commands)
     _add_packing(commands)
+    _add_infer(commands)
     figures = commands.add_parser(
         "figures",
         help="list the figures: what they need and what of it is stored",
@@ -303,6 +306,26 @@ def _add_packing(commands: "argparse._SubParsersAction[_Parser]") -> None:
     evaluate.set_defaults(command=_evaluate)
 
 
+def _add_infer(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    infer = commands.add_parser(
+        "infer",
+        help="time a compressed network on single images, as it is and as a dense one",
+        description="Reads images one at a time, on one core, straight from the compressed form: time, multiplications "
+        "and bytes of weights, beside the dense network's. For networks of dense layers, which the figure "
+        "deep-compression leaves as RESULTS/compressed/ID.deep. Wants a machine that does nothing else.",
+        epilog="examples:\n  supermask infer results/compressed/3f9c….deep\n"
+        "  supermask infer small.deep --dataset mnist --images 200 --csv times.csv",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    infer.add_argument("file", type=Path, metavar="FILE", help="the compressed network")
+    infer.add_argument("--dataset", default="mnist5k", metavar="NAME", help="whose test images (default: mnist5k)")
+    infer.add_argument("--images", type=int, default=50, metavar="N", help="how many of them (default: 50)")
+    infer.add_argument("--repeats", type=int, default=200, metavar="N", help="runs an image (default: 200)")
+    infer.add_argument("--csv", type=Path, metavar="FILE", help="write what was measured for each image to this file")
+    _add_data_dir(infer)
+    infer.set_defaults(command=_infer)
+
+
 def _listing(catalogue: Catalogue) -> str:
     width = max(map(len, catalogue))
     lines = [f"  {name:{width}}  {entry.paper}: {entry.title}" for name, entry in catalogue.items()]
@@ -405,6 +428,13 @@ def _evaluate(options: argparse.Namespace, catalogue: Catalogue) -> int:
     from analysis.packing import evaluate_file
 
     evaluate_file(options.file, options.data_dir)
+    return OK
+
+
+def _infer(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    from analysis.inferring import infer
+
+    infer(options.file, options.dataset, options.data_dir, options.images, options.repeats, options.csv)
     return OK
 
 

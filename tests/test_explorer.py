@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from explorer_reference import KEPT, PRUNED, SHOWN, Reference, check_readings, digests, setting
+from explorer_reference import KEPT, PRUNED, SHOWN, Reference, digests, read_otherwise, setting
 from explorer_site import PAGE, ROOT, answers, node, serving, train_runs
 from rich.console import Console
 
@@ -74,7 +74,7 @@ def test_every_criterion_level_and_treatment_gives_the_toolkits_masks_and_readin
         for level in range(LEVELS + 1)
     ]
     given = answers(site, settings)
-    apart = []
+    otherwise = []
     for start in range(0, len(settings), LEVELS + 1):
         some = settings[start : start + LEVELS + 1]
         chosen = [reference.masks(each) for each in some]
@@ -83,9 +83,9 @@ def test_every_criterion_level_and_treatment_gives_the_toolkits_masks_and_readin
             assert answer["masks"] == digests(masks), each
             assert answer["kept"] == [int(mask.sum()) for mask in masks.values()]
             found = np.frombuffer(base64.b64decode(answer["found"]), np.uint8)
-            apart.append(check_readings(found, output, reference.labels, each))
-    print(f"{len(apart)} settings; right ones apart by {np.bincount(apart).tolist()} (0, 1, 2, ... images)")
-    assert np.mean(np.array(apart) <= 2) > 0.995, "ties between equal outputs of constants aside"
+            otherwise.append(read_otherwise(found, output))
+    print(f"{len(otherwise)} settings; images read otherwise: {np.bincount(otherwise).tolist()} (0, 1, 2, ... of them)")
+    assert max(otherwise) <= 2
 
 
 def test_rounds_flips_and_quarters_of_a_step(site, reference):
@@ -95,7 +95,7 @@ def test_rounds_flips_and_quarters_of_a_step(site, reference):
         masks = reference.masks(given)
         assert answer["masks"] == digests(masks)
         found = np.frombuffer(base64.b64decode(answer["found"]), np.uint8)
-        assert check_readings(found, reference.outputs(given, [masks])[0], reference.labels, given) <= 2
+        assert read_otherwise(found, reference.outputs(given, [masks])[0]) <= 2
     kept = [answer["kept"] for answer in answers(site, [setting(level=level) for level in range(20, 29)])]
     assert all(np.all(np.subtract(more, fewer) >= 0) for more, fewer in pairwise(kept))
     fifth, sixth = (np.array(list(reference.counts[level].values())) for level in (5, 6))

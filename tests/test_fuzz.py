@@ -49,6 +49,7 @@ COMMANDS = [
     "pack",
     "unpack",
     "evaluate",
+    "infer",
     "explore",
     "bench",
 ]

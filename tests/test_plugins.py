@@ -131,3 +131,8 @@ def test_a_plugin_is_in_help_and_in_every_figure_of_its_kind(tmp_path):
     ):
         table = pd.read_csv(tmp_path / "r" / "figures" / f"{name}-fc-digits-quick.csv")
         assert member in set(table[column])
+
+
+def test_what_follows_two_dashes_is_no_plugin(capsys):
+    assert run_command(["reproduce", "--", "--plugin"], CATALOGUE) == 2
+    assert "--plugin" in capsys.readouterr().err

@@ -125,7 +125,7 @@ export class Network {
   }
 
   /**
-   * The class that the network reads in every image: that of the largest output, the first of equal ones.
+   * The class that the network reads in every image: that of the largest output, the first of equal ones (see `TIE`).
    * @param {readonly Float32Array[]} weights of every layer
    * @returns {Uint8Array}
    */
@@ -141,16 +141,32 @@ export class Network {
     for (let layer = 1; layer <= last; layer++) {
       denseLayer(activations[layer - 1], weights[layer], shapes[layer], images, activations[layer], layer < last);
     }
-    const outputs = activations[last];
-    const classes = shapes[last].outputs;
-    const found = new Uint8Array(images);
-    for (let image = 0; image < images; image++) {
-      let best = 0;
-      for (let c = 1; c < classes; c++) if (outputs[c * images + image] > outputs[best * images + image]) best = c;
-      found[image] = best;
-    }
-    return found;
+    return readings(activations[last], shapes[last].outputs, images);
   }
+}
+
+/**
+ * Outputs that are closer than this part of the largest of all count as equal. A sparse network of constants has many
+ * that are equal but for rounding, and which of them comes out largest says something of the order of a sum only.
+ */
+const TIE = 2 ** -18;
+
+/**
+ * @param {Float64Array} outputs class by class, then image by image
+ * @param {number} classes
+ * @param {number} images
+ * @returns {Uint8Array} the class of the largest output, or the first of those that count as equal to it
+ */
+function readings(outputs, classes, images) {
+  let scale = 0;
+  for (let index = 0; index < outputs.length; index++) scale = Math.max(scale, Math.abs(outputs[index]));
+  const found = new Uint8Array(images);
+  for (let image = 0; image < images; image++) {
+    let most = -Infinity;
+    for (let c = 0; c < classes; c++) most = Math.max(most, outputs[c * images + image]);
+    while (outputs[found[image] * images + image] < most - TIE * scale) found[image]++;
+  }
+  return found;
 }
 
 /**

@@ -1,0 +1,146 @@
+"""The command `infer`: a compressed network reads images one at a time, on one core, as it is and as a dense one."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from threadpoolctl import threadpool_limits
+
+from analysis.errors import StoreError, UsageError, at_least, choose
+from supermask import datasets
+from supermask.compression.file import CompressedError, decompress
+from supermask.compression.inference import ENGINES, Runner
+from supermask.compression.quantisation import Quantised
+
+MAXIMUM_FILE = 1 << 24
+"""Bytes; dense LeNet-5 as float32 has a tenth of that."""
+
+EIE = (
+    "For context, never as ours: the chip EIE, in 45 nm, was published as 13 times as fast as a GPU on the dense\n"
+    "network's products, at a 3,400th of its energy (Han et al. 2016, arXiv 1602.01528, abstract; simulated)."
+)
+
+
+def infer(path: Path, dataset: str, data_dir: Path | None, images: int, repeats: int, csv: Path | None) -> None:
+    """Prints what an image takes with every engine: median time, multiplications and bytes of weights.
+
+    Raises UsageError for an argument that is not allowed, StoreError for a damaged file, DataError where there are no
+    data.
+    """
+    choose("dataset", dataset, datasets.DATASETS)
+    at_least("images", images, 1)
+    at_least("repeats", repeats, 1)
+    if csv is not None and not csv.parent.is_dir():
+        raise UsageError(f"csv {str(csv)!r} cannot be written: {csv.parent} is not a folder")
+    network, quantised = _read(path)
+    data = datasets.load(dataset, data_dir=data_dir, progress=False)
+    pixels, inputs = int(np.prod(data.image_shape)), len(quantised.codes[min(quantised.codes)])
+    if pixels != inputs:
+        raise UsageError(f"dataset is {dataset!r}, with {pixels} pixels an image; {path} reads {inputs}")
+    if images > len(data.test):
+        raise UsageError(f"images is {images}; allowed: 1 to {len(data.test)}, the test images of {dataset}")
+    chosen = (data.test.images[:images] / data.maximum).astype(np.float32)
+    console = Console(highlight=False)
+    with one_core():
+        runners, lacking = _runners(quantised)
+        right = _agreed(runners, chosen, data.test.labels[:images])
+        with console.status(f"{images} images, {repeats} times each"):
+            table = measured(runners, chosen, repeats)
+    console.print(_shown(table, f"{path.name}: {network}, {path.stat().st_size:,} bytes; {images} images of {dataset}"))
+    console.print(f"accuracy on these images: {100 * right:.1f}%, by every engine; one core, one image at a time")
+    for reason in lacking:
+        console.print(f"not measured: {reason}")
+    console.print(EIE)
+    if csv is not None:
+        table.to_csv(csv, index=False)
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """This process on one core, where the system lets it choose, and with one thread for matrix products."""
+    chosen = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    with threadpool_limits(limits=1):
+        if chosen:
+            os.sched_setaffinity(0, {max(chosen)})
+        try:
+            yield
+        finally:
+            if chosen:
+                os.sched_setaffinity(0, chosen)
+
+
+def measured(runners: Sequence[Runner], images: np.ndarray, repeats: int) -> pd.DataFrame:
+    """One row an (image, engine): median seconds, multiplications, bytes of weights read. Engines take turns."""
+    rows = []
+    for at, image in enumerate(images):
+        for runner in runners:
+            rows.append({"image": at, "engine": runner.engine} | asdict(runner.cost(image, repeats)))
+    return pd.DataFrame(rows)
+
+
+def _runners(quantised: Quantised) -> tuple[list[Runner], list[str]]:
+    """A runner an engine, and why there is none for the others."""
+    runners, lacking = [], []
+    for engine in ENGINES:
+        try:
+            runners.append(Runner(quantised, engine))
+        except ImportError as error:
+            lacking.append(str(error))
+    return runners, lacking
+
+
+def _agreed(runners: Sequence[Runner], images: np.ndarray, labels: np.ndarray) -> float:
+    """The accuracy of all engines. Raises AssertionError where one computes something else."""
+    outputs = [np.stack([runner.logits(image) for image in images]) for runner in runners]
+    for runner, own in zip(runners, outputs, strict=True):
+        if not np.allclose(own, outputs[0], rtol=1e-4, atol=1e-4):
+            raise AssertionError(f"engine {runner.engine} does not compute what {runners[0].engine} does")
+    return float(np.mean(outputs[0].argmax(axis=1) == labels))
+
+
+def _shown(table: pd.DataFrame, title: str) -> Table:
+    shown = Table(
+        "engine",
+        "µs an image",
+        "as fast as dense",
+        "multiplications",
+        "bytes of weights",
+        title=title,
+        title_justify="left",
+    )
+    for column in shown.columns[1:]:
+        column.justify = "right"
+    dense = table[table["engine"] == "dense"].set_index("image")["seconds"]
+    for engine, own in table.groupby("engine", sort=False):
+        times = dense / own.set_index("image")["seconds"]
+        shown.add_row(
+            str(engine),
+            f"{1e6 * own['seconds'].median():.1f}",
+            f"{times.median():.2f}× ({times.min():.2f}–{times.max():.2f})",
+            f"{own['products'].mean():,.0f}",
+            f"{own['bytes_read'].mean():,.0f}",
+        )
+    return shown
+
+
+def _read(path: Path) -> tuple[str, Quantised]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAXIMUM_FILE + 1)
+    except OSError as error:
+        raise UsageError(f"file {path} cannot be read: {error.strerror}") from None
+    try:
+        network, quantised = decompress(content)
+    except CompressedError as error:
+        raise StoreError(f"{path}: {error}") from None
+    if any(np.ndim(codes) != 2 for codes in quantised.codes.values()):
+        raise UsageError(
+            f"file {path} is of {network}, with convolutions; allowed: networks of dense layers, such as fc"
+        )
+    return network, quantised
