@@ -21,11 +21,12 @@ from supermask.compression.file import Sizes, compress, decompress
 from supermask.compression.pruning import RECIPES
 from supermask.compression.quantisation import CentroidTrainer, Quantised, expand, quantise
 from supermask.compression.runs import CompressionRun
+from supermask.evaluation import Scores
 from supermask.lottery import initial_of
 from supermask.masks import full_masks
 from supermask.networks import NETWORKS, Params, kernels_of, parameter_count
 from supermask.population import batched, place
-from supermask.training import Scores, Trainer
+from supermask.training import Trainer
 
 
 def run_dsd(experiment: Experiment, runs: Sequence[DSDRun], store: Storage, watch: Watcher) -> None:

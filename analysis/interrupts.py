@@ -116,7 +116,7 @@ class Stop:
 
 
 class StoppingCheckpoints:
-    """A `training.Checkpoints` that is due at once, and ends the training, when a stop is overdue."""
+    """A `intervals.Checkpoints` that is due at once, and ends the training, when a stop is overdue."""
 
     def __init__(self, folder: FolderCheckpoints, stop: Stop) -> None:
         self._folder, self._stop = folder, stop

@@ -10,11 +10,11 @@ from analysis.store import Result, Storage
 from analysis.studies import Experiment
 from analysis.work import Done, Watcher, missing_runs, steps_teller
 from analysis.workbench import Workbench
+from supermask.intervals import Checkpoints
 from supermask.learned_masks import LearnedMask, LearnedOutcome, MaskJob, MaskTrainer, mask_optimiser
 from supermask.lottery import initial_of
 from supermask.networks import NETWORKS, parameter_count
 from supermask.population import batched, place
-from supermask.training import Checkpoints
 
 
 def run_learned(

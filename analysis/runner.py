@@ -24,13 +24,15 @@ from analysis.studies import Experiment, Study, Untrained, identity
 from analysis.work import Done, Watcher, steps_teller
 from analysis.workbench import Workbench
 from supermask.criteria import CRITERIA, Criterion, score_layers_jit
+from supermask.evaluation import Scores
+from supermask.intervals import Checkpoints
 from supermask.keys import Purpose, derive_key
 from supermask.lottery import RoundRecord, Treatment, facts_of, find_tickets
 from supermask.masks import Masks, full_masks, kept_counts, rank_layers
 from supermask.networks import NETWORKS, Kernels, Params, kernels_of, layer_kinds, parameter_count
 from supermask.population import place
 from supermask.supermasks import untrained_network
-from supermask.training import Checkpoints, Scores, Trainer
+from supermask.training import Trainer
 
 
 def make_trainer(experiment: Experiment, networks: int, checkpoints: Checkpoints | None = None) -> Trainer:

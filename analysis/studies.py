@@ -19,6 +19,7 @@ from supermask.compression.pruning import RECIPES
 from supermask.compression.runs import CompressionRun
 from supermask.criteria import CRITERIA
 from supermask.datasets import Dataset
+from supermask.intervals import steps_of
 from supermask.learned_masks import EVALUATION_SAMPLES, LearnedMask
 from supermask.lottery import Treatment
 from supermask.networks import NETWORKS, parameter_count
@@ -28,7 +29,7 @@ from supermask.shared_weights import VALUES, SharedRun
 from supermask.sparse_training import METHODS
 from supermask.sparse_training.runs import RECIPE_NAMES, SGD_COSINE, SMALL_DENSE, SparseRun
 from supermask.supermasks import WEIGHTS
-from supermask.training import TrainingConfig, steps_of
+from supermask.training import TrainingConfig
 
 Description = dict[str, Any]
 

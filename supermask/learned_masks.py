@@ -23,25 +23,14 @@ from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Bool, Float, Float32, Int32, Key, PyTree, UInt16, UInt32
 
 from supermask.datasets import Dataset, Split
+from supermask.evaluation import Examples, cross_entropy, evaluate, scaled, where_better
+from supermask.intervals import Checkpoints, DataOrder, OnProgress, ignore_progress, resumable_by, train_in_intervals
 from supermask.keys import Purpose, derive_key
 from supermask.masks import check_fraction, keep_best, share
 from supermask.networks import AnyArray, Kernels, Network, Params, kernels_of
 from supermask.population import Placement, batched, over_population
 from supermask.supermasks import WEIGHTS, fan_in, rescaling, untrained_kernels
-from supermask.training import (
-    Checkpoints,
-    DataOrder,
-    Examples,
-    OnProgress,
-    TrainingConfig,
-    cross_entropy,
-    evaluate,
-    ignore_progress,
-    resumable_by,
-    scaled,
-    train_in_intervals,
-    where_better,
-)
+from supermask.training import TrainingConfig
 
 METHODS = ("bernoulli", "threshold", "edge_popup")
 EVALUATION_SAMPLES = 10

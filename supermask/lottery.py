@@ -21,11 +21,12 @@ from jaxtyping import Array, Key
 from supermask import masks as mask_functions
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, Action, ActionFacts, start_weights
 from supermask.criteria import CRITERIA, LayerFacts, score_layers_jit
+from supermask.intervals import OnProgress, ignore_progress
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Masks, Rates, full_masks, kept_counts
 from supermask.networks import Kernels, Network, Params, initialise, kernels_of, layer_kinds, with_kernels
 from supermask.population import batched
-from supermask.training import Job, OnProgress, Trained, Trainer, ignore_progress
+from supermask.training import Job, Trained, Trainer
 
 
 @dataclass(frozen=True)

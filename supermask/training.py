@@ -6,47 +6,37 @@ value. Validation data is looked at every so many steps; the parameters of the l
 (the papers' early stopping), and test data is seen once, when all is over.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from jaxtyping import Array, Bool, Float, Float32, Int32, Num, PyTree, UInt8
+from jaxtyping import Array, Bool, Float32, Int32, PyTree
 
 from supermask import networks
 from supermask.compaction import Compaction, compaction
 from supermask.datasets import Dataset, Split
-from supermask.keys import batch_order
+from supermask.evaluation import (
+    UNSEEN,
+    Examples,
+    Scores,
+    cross_entropy,
+    evaluate,
+    evaluation_chunk,
+    read_by,
+    scaled,
+    where_better,
+)
+from supermask.intervals import Checkpoints, DataOrder, OnProgress, ignore_progress, resumable_by, train_in_intervals
+from supermask.intervals import TrainingConfig as TrainingConfig
 from supermask.networks import AnyArray, Kernels, Network, Params
 from supermask.population import Placement, batched, over_population
-
-OnProgress = Callable[[int], None]
-"""Called with the number of network-steps done since its last call."""
-
-
-def ignore_progress(steps: int) -> None:
-    """An `OnProgress` that does nothing."""
-
-
-class Examples(NamedTuple):
-    """A split as the devices hold it: bytes, which are scaled where they are used."""
-
-    images: UInt8[AnyArray, "n height width channels"]
-    labels: Int32[AnyArray, " n"]
-
-
-class Scores(NamedTuple):
-    """Mean cross-entropy (nats) and accuracy (fraction) over a split."""
-
-    loss: Float32[AnyArray, ""]
-    accuracy: Float32[AnyArray, ""]
 
 
 class NetworkState(NamedTuple):
@@ -59,28 +49,6 @@ class NetworkState(NamedTuple):
     best_params: Params  # those of the lowest validation loss so far
     best_validation: Scores
     best_step: Int32[AnyArray, ""]
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How a network is trained. Lengths are in steps (batches).
-
-    Raises ValueError where a value is not allowed.
-    """
-
-    steps: int
-    learning_rate: float
-    batch_size: int = 60
-    evaluate_every: int = 100
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "evaluate_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; allowed: 1 or more")
-        if self.steps < 0:
-            raise ValueError(f"steps is {self.steps}; allowed: 0 or more")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate is {self.learning_rate}; allowed: more than 0")
 
 
 @dataclass(frozen=True)
@@ -116,195 +84,6 @@ class Trained(NamedTuple):
     validation_accuracy: Float32[np.ndarray, " evaluations"]
 
 
-def steps_of(epochs: float, examples: int, batch_size: int) -> int:
-    """floor(epochs × examples / batch size): 55 epochs of 55,000 images in batches of 60 are 50,416 steps."""
-    return int(epochs * examples / batch_size)
-
-
-def scaled(images: Num[Array, "*shape"], maximum: int) -> Float32[Array, "*shape"]:
-    """Images as the networks read them, in [0, 1]."""
-    return images.astype(jnp.float32) / maximum
-
-
-def where_better(better: Bool[AnyArray, ""], new: PyTree, old: PyTree) -> PyTree:
-    """The new tree if it is better, else the old one: how the best so far is kept aside."""
-    return jax.tree.map(lambda n, o: jnp.where(better, n, o), new, old)
-
-
-def evaluation_chunk(network: Network) -> int:
-    """How many images are evaluated at once: fewer where convolutions make a hundred times its size of an image."""
-    return 250 if network.convolutional else 1000
-
-
-def cross_entropy(
-    network: Network,
-    params: Params,
-    images: Float[Array, "batch height width channels"],
-    labels: Int32[Array, " batch"],
-) -> Float[Array, ""]:
-    """Mean softmax cross-entropy, in nats."""
-    outputs = networks.logits(network, params, images)
-    return optax.softmax_cross_entropy_with_integer_labels(outputs, labels).mean()
-
-
-def read_by(
-    inputs: Int32[AnyArray, " inputs"] | None, images: Float[Array, "batch height width channels"]
-) -> Float[Array, "batch h w c"]:
-    """What a network sees of images: all of it, or the values at `inputs` of each one flattened, as a column."""
-    if inputs is None:
-        return images
-    return images.reshape(images.shape[0], -1).take(inputs, axis=1, mode="clip")[:, :, None, None]
-
-
-def evaluate(
-    network: Network,
-    params: Params,
-    examples: Examples,
-    maximum: int,
-    inputs: Int32[AnyArray, " inputs"] | None = None,
-) -> Scores:
-    """Loss and accuracy over a split, in chunks that bound the memory. `inputs`: see `read_by`."""
-    size = examples.labels.shape[0]
-    chunk = min(evaluation_chunk(network), size)
-
-    def totals(images: Num[Array, "chunk height width channels"], labels: Int32[Array, " chunk"]) -> Array:
-        outputs = networks.logits(network, params, read_by(inputs, scaled(images, maximum)))
-        loss = optax.softmax_cross_entropy_with_integer_labels(outputs, labels).sum()
-        right = jnp.sum(jnp.argmax(outputs, axis=-1) == labels, dtype=jnp.float32)
-        return jnp.stack([loss, right])
-
-    def add_chunk(index: Array, total: Array) -> Array:
-        part = jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, index * chunk, chunk), examples)
-        return total + totals(*part)
-
-    total = lax.fori_loop(0, size // chunk, add_chunk, jnp.zeros(2))
-    if rest := size % chunk:
-        total = total + totals(*jax.tree.map(lambda leaf: leaf[-rest:], examples))
-    return Scores(total[0] / size, total[1] / size)
-
-
-@runtime_checkable
-class Checkpoints(Protocol):
-    """Where long trainings are kept while they last, by a key that names everything that determines them."""
-
-    def due(self) -> bool:
-        """Whether it is time to save again."""
-        ...
-
-    def load(self, key: str) -> Mapping[str, np.ndarray] | None:
-        """What was saved last under that key, if anything."""
-        ...
-
-    def save(self, key: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keeps arrays under a key, in place of what was there."""
-        ...
-
-
-class Resumable(NamedTuple):
-    """Checkpoints, and what names a population among them: `start` is all that its training begins with."""
-
-    checkpoints: Checkpoints
-    start: PyTree
-
-    def key(self, *settings: object) -> str:
-        """SHA-256 (hex) of the start's arrays and the settings' texts."""
-        digest = hashlib.sha256("\n".join(map(repr, settings)).encode())
-        for leaf in jax.tree.leaves(self.start):
-            array = np.asarray(leaf)
-            digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
-        return digest.hexdigest()
-
-
-class DataOrder(NamedTuple):
-    """Which batches a network sees: those of a seed from a step on, over so many training examples."""
-
-    seed: int
-    first_step: int
-    examples: int
-
-
-def train_in_intervals(
-    place: Placement,
-    config: TrainingConfig,
-    orders: Sequence[DataOrder],
-    steps: int,
-    state: PyTree,
-    interval: Callable[[PyTree, PyTree, int], PyTree],
-    observe: Callable[[Any], PyTree],
-    on_progress: OnProgress,
-    resumable: Resumable | None = None,
-) -> tuple[PyTree, PyTree]:
-    """Takes a population through `steps` steps, with an evaluation before the first and every so many steps after.
-
-    `interval(state, order, length)` takes so many steps with the batches of `order` and evaluates. What `observe` sees
-    of each state comes back as the history, with one more axis, for evaluations, behind that of the networks.
-
-    One call an interval: the host hears of progress, and an interrupt, every so many steps of the population. What is
-    `resumable` goes on from its last checkpoint, to the same bits.
-    """
-    every = config.evaluate_every
-    lengths = [0] + [min(every, steps - at) for at in range(0, steps, every)]
-    history: list[PyTree] = []
-    key = None if resumable is None else resumable.key(config, orders, steps)
-    saved = None if resumable is None or key is None else resumable.checkpoints.load(key)
-    if saved is not None:
-        state, history = _restored(saved, state, observe)
-        on_progress(sum(lengths[: len(history)]) * len(orders))
-    for index in range(len(history), len(lengths)):
-        done, length = sum(lengths[:index]), lengths[index]
-        order = place.stack([batches_of(each, config, done, length) for each in orders])
-        state = interval(state, order, length)
-        history.append(jax.tree.map(np.asarray, observe(state)))
-        on_progress(length * len(orders))
-        if resumable is not None and key is not None and resumable.checkpoints.due():
-            resumable.checkpoints.save(key, _saved(state, history))
-    return state, _stacked(history)
-
-
-def resumable_by(checkpoints: Checkpoints | None, network: Network, data: Dataset, start: PyTree) -> Resumable | None:
-    """What makes a population resumable: None without checkpoints."""
-    if checkpoints is None:
-        return None
-    names = np.frombuffer(f"{network!r} {data.digest}".encode(), np.uint8)
-    return Resumable(checkpoints, (names, start))
-
-
-def _stacked(history: Sequence[PyTree]) -> PyTree:
-    return jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *history)
-
-
-def _saved(state: PyTree, history: Sequence[PyTree]) -> dict[str, np.ndarray]:
-    """A checkpoint's arrays: the leaves of the state and of the history so far."""
-    parts = {"state": state, "history": _stacked(history)}
-    return {
-        f"{name}.{index}": np.asarray(leaf)
-        for name, part in parts.items()
-        for index, leaf in enumerate(jax.tree.leaves(part))
-    }
-
-
-def _restored(
-    saved: Mapping[str, np.ndarray], state: PyTree, observe: Callable[[Any], PyTree]
-) -> tuple[PyTree, list[PyTree]]:
-    """State, placed like the one given, and history of a checkpoint."""
-    leaves, seen = jax.tree.leaves(state), observe(state)
-    placed = [jax.device_put(saved[f"state.{index}"], leaf.sharding) for index, leaf in enumerate(leaves)]
-    curves = [saved[f"history.{index}"] for index in range(len(jax.tree.leaves(seen)))]
-    history = [
-        jax.tree.unflatten(jax.tree.structure(seen), [curve[:, at] for curve in curves])
-        for at in range(curves[0].shape[1])
-    ]
-    return jax.tree.unflatten(jax.tree.structure(state), placed), history
-
-
-def batches_of(order: DataOrder, config: TrainingConfig, done: int, length: int) -> Int32[np.ndarray, "every batch"]:
-    """An interval's batches; a shorter one is filled up, for the sake of one shape, and never read there."""
-    batches = np.zeros((config.evaluate_every, config.batch_size), np.int32)
-    first = order.first_step + done
-    batches[:length] = batch_order(order.seed, order.examples, config.batch_size, first, first + length)
-    return batches
-
-
 def masked_update(params: Params, updates: Params, masks: dict[str, Bool[Array, "..."]]) -> Params:
     """Adds the updates to the weights that are kept and to all biases; the others stay, to the bit."""
     moved = jax.tree.map(jnp.add, params, updates)
@@ -315,10 +94,6 @@ def masked_update(params: Params, updates: Params, masks: dict[str, Bool[Array, 
         }
         for layer, leaves in moved.items()
     }
-
-
-UNSEEN = Scores(*np.array([np.inf, 0], np.float32))
-"""Scores before the first evaluation, which every evaluation betters."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,11 +19,12 @@ from supermask.compression.dsd import DSDRun, dense_sparse_dense
 from supermask.compression.file import CompressedError, compress, decompress
 from supermask.compression.pruning import PUBLISHED, RECIPES, kept_counts_of, largest_of_layers, pruned
 from supermask.compression.quantisation import CentroidTrainer, expand, k_means, quantise
+from supermask.evaluation import cross_entropy
 from supermask.keys import Purpose, derive_key
 from supermask.masks import full_masks
 from supermask.networks import NETWORKS
 from supermask.sparse_training.runs import RECIPE_NAMES
-from supermask.training import Job, TrainingConfig, cross_entropy
+from supermask.training import Job, TrainingConfig
 
 SHAPE = (8, 8, 1)
 BITS = {"hidden1": 3, "hidden2": 4, "output": 5}

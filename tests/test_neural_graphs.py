@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from supermask.evaluation import cross_entropy
 from supermask.keys import Purpose, batch_order, derive_key
 from supermask.lottery import initial_of
 from supermask.masks import keep_best
@@ -23,7 +24,7 @@ from supermask.shared_weights import share_one_weight, typical_weight
 from supermask.sparse_training import Horizon, start
 from supermask.sparse_training.runs import sgd_cosine
 from supermask.sparse_training.trainer import SparseTrainer
-from supermask.training import TrainingConfig, cross_entropy
+from supermask.training import TrainingConfig
 
 SHAPE = (8, 8, 1)
 SMALL = {"nodes": 22, "edges": 60, "inputs": 4, "features": 6, "side": 4, "steps": 4}

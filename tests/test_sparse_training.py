@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supermask import networks
+from supermask.evaluation import cross_entropy
 from supermask.keys import Purpose, batch_order, derive_key
 from supermask.masks import keep_best
 from supermask.population import Placement, place
@@ -20,7 +21,7 @@ from supermask.sparse_training.base import apportion, inform
 from supermask.sparse_training.dnw import TOP, largest
 from supermask.sparse_training.dsr import DSRConfig
 from supermask.sparse_training.trainer import SparseJob, SparseTrainer
-from supermask.training import TrainingConfig, cross_entropy
+from supermask.training import TrainingConfig
 
 SHAPES = {"hidden1": (64, 40), "hidden2": (40, 20), "output": (20, 10)}
 STEPS = 14

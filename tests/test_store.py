@@ -18,8 +18,9 @@ from analysis.errors import StoreError, UsageError
 from analysis.provenance import PACKAGES, provenance
 from analysis.store import Result, Store
 from analysis.studies import identity
+from supermask.evaluation import Scores
 from supermask.lottery import RoundRecord, Start, Treatment
-from supermask.training import Scores, Trained
+from supermask.training import Trained
 
 MADE_WITH = {"supermask": "test"}
 

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supermask import networks
+from supermask.evaluation import Examples, cross_entropy, evaluate
+from supermask.intervals import steps_of
 from supermask.keys import Purpose, batch_order, derive_key
 from supermask.population import Placement, place
-from supermask.training import Examples, Job, Trainer, TrainingConfig, cross_entropy, evaluate, steps_of
+from supermask.training import Job, Trainer, TrainingConfig
 
 
 def job(network, data, seed: int, kept: float = 0.5, frozen: float = 0.1, **steps) -> Job:

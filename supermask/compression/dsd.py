@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from supermask.compression.pruning import largest_of_layers, pruned
+from supermask.intervals import OnProgress, ignore_progress
 from supermask.masks import full_masks
 from supermask.networks import Params, kernels_of
-from supermask.training import Job, OnProgress, Trained, Trainer, ignore_progress
+from supermask.training import Job, Trained, Trainer
 
 LAST_RATE = 0.1
 """The last phase's learning rate over the others'."""

@@ -18,21 +18,11 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Float32, Int32, UInt8
 
 from supermask.datasets import Dataset
+from supermask.evaluation import Examples, Scores, cross_entropy, evaluate, scaled, where_better
+from supermask.intervals import DataOrder, OnProgress, ignore_progress, train_in_intervals
 from supermask.networks import AnyArray, Network, Params, kernels_of
 from supermask.population import Placement, batched, over_population
-from supermask.training import (
-    DataOrder,
-    Examples,
-    OnProgress,
-    Scores,
-    TrainingConfig,
-    cross_entropy,
-    evaluate,
-    ignore_progress,
-    scaled,
-    train_in_intervals,
-    where_better,
-)
+from supermask.training import TrainingConfig
 
 MOST_BITS = 8
 ITERATIONS = 50

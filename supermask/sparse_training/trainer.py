@@ -18,27 +18,15 @@ from jax import lax
 from jaxtyping import Array, Bool, Int, Int32
 
 from supermask.datasets import Dataset
+from supermask.evaluation import UNSEEN, Examples, Scores, cross_entropy, evaluate, scaled, where_better
+from supermask.intervals import DataOrder, OnProgress, batches_of, ignore_progress
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Masks
 from supermask.networks import AnyArray, Network, Params
 from supermask.population import Placement, batched, over_population
 from supermask.sparse_training import Entry, Horizon, Method, State, start
 from supermask.sparse_training.base import LayerCounts, inform, raw_key
-from supermask.training import (
-    UNSEEN,
-    DataOrder,
-    Examples,
-    OnProgress,
-    Scores,
-    Trained,
-    TrainingConfig,
-    batches_of,
-    cross_entropy,
-    evaluate,
-    ignore_progress,
-    scaled,
-    where_better,
-)
+from supermask.training import Trained, TrainingConfig
 
 
 @dataclass(frozen=True)
