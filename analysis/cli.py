@@ -4,20 +4,18 @@ Nothing heavy is imported before it is needed: help and mistakes come at once.
 """
 
 import argparse
-import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from analysis.errors import StoreError, UsageError, choose
+from analysis import commands
+from analysis.commands import FAILED, INTERRUPTED, MISUSED, Catalogue
+from analysis.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
-    from analysis.figure import Figure
-    from analysis.reproduce import Request
+    pass
 
-OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 EXAMPLES = """\
 examples:
@@ -35,32 +33,6 @@ examples:
   supermask explore                                    a page on which to bend the masks oneself
 An interrupted command goes on where it was when it is called again.
 """
-
-
-class CatalogueEntry(Protocol):
-    """What the command needs to know of a figure before it is loaded."""
-
-    @property
-    def paper(self) -> str:
-        """What it reproduces."""
-
-    @property
-    def title(self) -> str:
-        """What it shows."""
-
-    @property
-    def networks(self) -> tuple[str, ...]:
-        """The networks the papers show it for."""
-
-    @property
-    def only(self) -> tuple[str, ...]:
-        """The networks that it can be made for; empty for all."""
-
-    def load(self) -> "Figure":
-        """The figure."""
-
-
-Catalogue = Mapping[str, CatalogueEntry]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -107,20 +79,6 @@ def _register_plugin(arguments: Sequence[str]) -> None:
     register(load_plugin(path))
 
 
-def _own_members() -> dict[str, tuple[str, ...]]:
-    """A user's own criteria, mask-1 and mask-0 actions, by kind; none unless a plugin was loaded."""
-    if "analysis.plugins" not in sys.modules:
-        return {}
-    from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
-    from supermask.criteria import CRITERIA
-
-    return {
-        "criterion": tuple(name for name, member in CRITERIA.items() if member.source),
-        "kept": tuple(name for name, member in KEPT_ACTIONS.items() if member.source),
-        "pruned": tuple(name for name, member in PRUNED_ACTIONS.items() if member.source),
-    }
-
-
 def _parser(catalogue: Catalogue) -> argparse.ArgumentParser:
     from supermask import __version__
 
@@ -131,29 +89,29 @@ def _parser(catalogue: Catalogue) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"supermask {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    _add_reproduce(commands, catalogue)
-    _add_report(commands, catalogue)
-    _add_explore(commands)
-    _add_results(commands)
-    _add_packing(commands)
-    _add_infer(commands)
-    figures = commands.add_parser(
+    parsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_reproduce(parsers, catalogue)
+    _add_report(parsers, catalogue)
+    _add_explore(parsers)
+    _add_results(parsers)
+    _add_packing(parsers)
+    _add_infer(parsers)
+    figures = parsers.add_parser(
         "figures",
         help="list the figures: what they need and what of it is stored",
         description="Lists the figures with what of the papers they are, their networks, and how many results they "
         "need and are stored for the experiment that the options name.",
     )
     _add_experiment(figures)
-    figures.set_defaults(command=_list_figures)
-    check = commands.add_parser(
+    figures.set_defaults(command=commands.list_figures)
+    check = parsers.add_parser(
         "check-plugin",
         help="check criteria and actions of your own",
         description="Runs the file and checks what criteria and actions promise. Example: docs/criteria-and-actions.md",
     )
     check.add_argument("file", type=Path, metavar="FILE", help="the Python file that --plugin would take")
-    check.set_defaults(command=_check_plugin)
-    bench = commands.add_parser(
+    check.set_defaults(command=commands.check_plugin)
+    bench = parsers.add_parser(
         "bench",
         help="measure how fast this machine is, beside PyTorch",
         description="Measures this toolkit, in turn with PyTorch at the same work where that is installed: pip install "
@@ -169,12 +127,12 @@ def _parser(catalogue: Catalogue) -> argparse.ArgumentParser:
     bench.add_argument("--steps", type=int, metavar="N", help="steps a training (default: 16 to 2750, by the work)")
     bench.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to this file as well")
     _add_devices(bench)
-    bench.set_defaults(command=_bench)
+    bench.set_defaults(command=commands.bench)
     return parser
 
 
-def _add_reproduce(commands: "argparse._SubParsersAction[_Parser]", catalogue: Catalogue) -> None:
-    reproduce = commands.add_parser(
+def _add_reproduce(parsers: "argparse._SubParsersAction[_Parser]", catalogue: Catalogue) -> None:
+    reproduce = parsers.add_parser(
         "reproduce",
         help="train what figures need, draw them, and print what they show",
         description="Trains what the figures need and is not stored yet, stores it as it goes, and draws the figures.",
@@ -198,11 +156,11 @@ def _add_reproduce(commands: "argparse._SubParsersAction[_Parser]", catalogue: C
         help="train on Dask workers: local, a scheduler's address, or a file, see docs/scaling.md",
     )
     _add_devices(reproduce)
-    reproduce.set_defaults(command=_reproduce)
+    reproduce.set_defaults(command=commands.reproduce)
 
 
-def _add_report(commands: "argparse._SubParsersAction[_Parser]", catalogue: Catalogue) -> None:
-    report = commands.add_parser(
+def _add_report(parsers: "argparse._SubParsersAction[_Parser]", catalogue: Catalogue) -> None:
+    report = parsers.add_parser(
         "report",
         help="judge the figures' claims on what is stored, in one HTML page and in Markdown",
         description="Draws the figures again from what is stored, judges their claims, and writes one self-contained "
@@ -212,11 +170,11 @@ def _add_report(commands: "argparse._SubParsersAction[_Parser]", catalogue: Cata
     )
     _add_experiment(report)
     report.add_argument("--output", type=Path, metavar="FILE", help="the page (default: RESULTS/report.html)")
-    report.set_defaults(command=_report)
+    report.set_defaults(command=commands.report)
 
 
-def _add_explore(commands: "argparse._SubParsersAction[_Parser]") -> None:
-    explore = commands.add_parser(
+def _add_explore(parsers: "argparse._SubParsersAction[_Parser]") -> None:
+    explore = parsers.add_parser(
         "explore",
         help="a page on which to bend a mask and see what the network reads",
         description="Opens a page in the browser on which a mask of FC is chosen, dragged or painted, and the "
@@ -244,11 +202,11 @@ def _add_explore(commands: "argparse._SubParsersAction[_Parser]") -> None:
     add("--no-browser", action="store_true", help="print the address; open no browser")
     _add_results_folder(explore)
     _add_devices(explore)
-    explore.set_defaults(command=_explore)
+    explore.set_defaults(command=commands.explore)
 
 
-def _add_results(commands: "argparse._SubParsersAction[_Parser]") -> None:
-    results = commands.add_parser(
+def _add_results(parsers: "argparse._SubParsersAction[_Parser]") -> None:
+    results = parsers.add_parser(
         "results",
         help="the tidy table of everything stored; merging and checking of results folders",
         description="Writes everything stored as one tidy table, a row a (result, metric): see docs/results.md.",
@@ -264,11 +222,11 @@ def _add_results(commands: "argparse._SubParsersAction[_Parser]") -> None:
     results.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE", help="only rows that match")
     results.add_argument("--merge", type=Path, metavar="OTHER", help="take over another folder's results first")
     results.add_argument("--verify", action="store_true", help="check every record and file; set aside what is damaged")
-    results.set_defaults(command=_results)
+    results.set_defaults(command=commands.results)
 
 
-def _add_packing(commands: "argparse._SubParsersAction[_Parser]") -> None:
-    pack = commands.add_parser(
+def _add_packing(parsers: "argparse._SubParsersAction[_Parser]") -> None:
+    pack = parsers.add_parser(
         "pack",
         help="store a learned supermask as one small file: its mask and its seed",
         description="Packs a learned mask: an untrained network is its seed and its mask, so that is all the file has.",
@@ -283,8 +241,8 @@ def _add_packing(commands: "argparse._SubParsersAction[_Parser]") -> None:
         "--sample", type=int, metavar="N", help="one of the ten drawn masks, 0 to 9, in place of the rounded one"
     )
     _add_results_folder(pack)
-    pack.set_defaults(command=_pack)
-    unpack = commands.add_parser(
+    pack.set_defaults(command=commands.pack)
+    unpack = parsers.add_parser(
         "unpack",
         help="rebuild a packed network, bit for bit",
         description="Rebuilds the network of a packed file and writes its parameters as safetensors.",
@@ -293,8 +251,8 @@ def _add_packing(commands: "argparse._SubParsersAction[_Parser]") -> None:
     )
     unpack.add_argument("file", type=Path, metavar="FILE", help="the packed file")
     unpack.add_argument("output", type=Path, metavar="OUTPUT", help="the safetensors file to write")
-    unpack.set_defaults(command=_unpack)
-    evaluate = commands.add_parser(
+    unpack.set_defaults(command=commands.unpack)
+    evaluate = parsers.add_parser(
         "evaluate",
         help="the accuracy of a packed network",
         description="Rebuilds the network of a packed file and prints its accuracy on validation and test images.",
@@ -303,11 +261,11 @@ def _add_packing(commands: "argparse._SubParsersAction[_Parser]") -> None:
     )
     evaluate.add_argument("file", type=Path, metavar="FILE", help="the packed file")
     _add_data_dir(evaluate)
-    evaluate.set_defaults(command=_evaluate)
+    evaluate.set_defaults(command=commands.evaluate)
 
 
-def _add_infer(commands: "argparse._SubParsersAction[_Parser]") -> None:
-    infer = commands.add_parser(
+def _add_infer(parsers: "argparse._SubParsersAction[_Parser]") -> None:
+    infer = parsers.add_parser(
         "infer",
         help="time a compressed network on single images, as it is and as a dense one",
         description="Reads images one at a time, on one core, straight from the compressed form: time, multiplications "
@@ -323,13 +281,13 @@ def _add_infer(commands: "argparse._SubParsersAction[_Parser]") -> None:
     infer.add_argument("--repeats", type=int, default=200, metavar="N", help="runs an image (default: 200)")
     infer.add_argument("--csv", type=Path, metavar="FILE", help="write what was measured for each image to this file")
     _add_data_dir(infer)
-    infer.set_defaults(command=_infer)
+    infer.set_defaults(command=commands.infer)
 
 
 def _listing(catalogue: Catalogue) -> str:
     width = max(map(len, catalogue))
     lines = [f"  {name:{width}}  {entry.paper}: {entry.title}" for name, entry in catalogue.items()]
-    own = [name for names in _own_members().values() for name in names]
+    own = [name for names in commands.own_members().values() for name in names]
     return "\n".join(lines + (["", f"from the plugin: {', '.join(own)}"] if own else []))
 
 
@@ -373,204 +331,3 @@ def _add_results_folder(parser: argparse.ArgumentParser) -> None:
 
 def _add_devices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--devices", type=int, metavar="N", help="CPU devices to use (default: one a core)")
-
-
-def _list_figures(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    request = _request(options, catalogue)
-    from analysis.reproduce import list_figures
-
-    return list_figures(request, {name: (catalogue[name].paper, catalogue[name].networks) for name in request.figures})
-
-
-def _check_plugin(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    from analysis.conformance import CHECKS
-    from analysis.plugins import load_plugin
-
-    failures = 0
-    for member in load_plugin(options.file).members():
-        for check in CHECKS:
-            try:
-                check(member)
-            except Exception as error:  # whatever a user's function raises is what this command is there to tell
-                failures += 1
-                words = " ".join(str(error).split()) or type(error).__name__
-                print(f"{member.name}: {check.__name__.replace('_', ' ')}: failed: {words}")
-            else:
-                print(f"{member.name}: {check.__name__.replace('_', ' ')}: passed")
-    return FAILED if failures else OK
-
-
-def _bench(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    from analysis.platform import set_up_jax
-
-    set_up_jax(options.devices)
-    from analysis.bench.run import bench
-
-    bench(options.work, options.pairs, options.steps, options.json)
-    return OK
-
-
-def _pack(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    from analysis.packing import pack_result
-
-    pack_result(options.results, options.run, options.file, options.sample)
-    return OK
-
-
-def _unpack(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    from analysis.packing import unpack_file
-
-    unpack_file(options.file, options.output)
-    return OK
-
-
-def _evaluate(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    from analysis.packing import evaluate_file
-
-    evaluate_file(options.file, options.data_dir)
-    return OK
-
-
-def _infer(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    from analysis.inferring import infer
-
-    infer(options.file, options.dataset, options.data_dir, options.images, options.repeats, options.csv)
-    return OK
-
-
-def _reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    from analysis.cluster.source import parse_source
-    from analysis.units import parse_shard
-
-    shard = None if options.shard is None else parse_shard(options.shard)
-    cluster = None if options.cluster is None else parse_source(options.cluster)
-    if cluster is not None and options.devices is not None:
-        raise UsageError("devices is given with --cluster; the cluster's file says how many a worker uses")
-    request = replace(_request(options, catalogue), shard=shard, cluster=cluster, plugin=options.plugin)
-    from analysis.platform import set_up_jax
-    from analysis.reproduce import reproduce
-
-    set_up_jax(options.devices)
-    return reproduce(request, options.dry_run)
-
-
-def _report(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    request = _request(options, catalogue)
-    from analysis.reproduce import report
-
-    papers = {name: catalogue[name].paper for name in request.figures}
-    return report(request, papers, options.output or options.results / "report.html", _said(options))
-
-
-def _explore(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    from analysis.protocols import PROTOCOLS, Changes, protocol
-    from supermask.datasets import DATASETS
-
-    if options.protocol is not None:
-        choose("protocol", options.protocol, PROTOCOLS)
-    if options.dataset is not None:
-        choose("dataset", options.dataset, (name for name, info in DATASETS.items() if info.image_shape[2] == 1))
-    if not 0 <= options.port <= 65535:
-        raise UsageError(f"port is {options.port}; allowed: 0 to 65535")
-    changes = Changes(options.dataset, options.seeds, options.rounds, options.epochs)
-    protocol(options.protocol or "quick", "fc", changes)  # says what is wrong before anything heavy is loaded
-    from analysis.explorer.explore import Request, explore
-    from analysis.platform import set_up_jax
-
-    set_up_jax(options.devices)
-    return explore(
-        Request(
-            protocol=options.protocol,
-            changes=changes,
-            with_rounds=not options.without_rounds,
-            data_dir=options.data_dir,
-            results=options.results,
-            export=options.export,
-            port=options.port,
-            browser=not options.no_browser,
-        )
-    )
-
-
-def _results(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    if not (options.results / "results.sqlite").exists() and options.merge is None:
-        raise UsageError(f"results {str(options.results)!r} is not a results folder; `supermask reproduce` makes one")
-    if options.verify:
-        if options.merge or options.csv or options.parquet or options.where:
-            raise UsageError("verify is given with other options; it stands alone")
-        from analysis.verify import report_damage
-
-        return FAILED if report_damage(options.results) else OK
-    from analysis.store import Store
-    from analysis.tables import merge, tidy_table
-
-    with Store(options.results) as store:
-        if options.merge is not None:
-            new, known = merge(store, options.merge)
-            print(f"{new} results taken over from {options.merge}, {known} were here already")
-        table = tidy_table(store, options.where)
-    if options.csv is not None:
-        table.to_csv(options.csv, index=False)
-    if options.parquet is not None:
-        try:
-            table.to_parquet(options.parquet, index=False)
-        except ImportError:
-            raise UsageError("parquet needs the package pyarrow: pip install pyarrow") from None
-    counts = table.drop_duplicates("id").groupby(["kind", "dataset", "network"]).size()
-    print(counts.rename("results").reset_index().to_string(index=False) if len(counts) else "no results")
-    return OK
-
-
-def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
-    """What was asked for, checked."""
-    names = [choose("figure", name, catalogue) for name in options.figures]
-    for name in names:
-        if (only := catalogue[name].only) and options.network not in only:
-            raise UsageError(f"figure {name} is made for {' and '.join(only)} alone; network is {options.network!r}")
-    names = names or [name for name, entry in catalogue.items() if not entry.only or options.network in entry.only]
-    from analysis.protocols import Changes, parse_rates, protocol
-    from analysis.reproduce import Request
-    from supermask.criteria import CRITERIA
-    from supermask.datasets import DATASETS
-
-    for name in options.criteria or ():
-        choose("criterion", name, CRITERIA)
-    if options.dataset is not None:
-        choose("dataset", options.dataset, DATASETS)
-    rates = None if options.rates is None else parse_rates(options.rates)
-    changes = Changes(
-        options.dataset,
-        options.seeds,
-        options.rounds,
-        options.epochs,
-        rates,
-        options.mask_epochs,
-        options.sparse_epochs,
-        options.graph_epochs,
-    )
-    figures = {name: catalogue[name].load() for name in names}
-    labels = [label for figure in figures.values() if figure.compares != "criterion" for label in figure.names]
-    for name in options.show or ():
-        choose("show", name, dict.fromkeys(labels))
-    return Request(
-        figures=figures,
-        protocol=protocol(options.protocol, options.network, changes),
-        criteria=tuple(options.criteria or ()),
-        shown=tuple(options.show or ()),
-        own=_own_members(),
-        data_dir=options.data_dir,
-        results=options.results,
-    )
-
-
-def _said(options: argparse.Namespace) -> str:
-    """The options that name the experiment, as on a command line; without folders, which are the user's own."""
-    words = [] if options.protocol == "quick" else ["--protocol", options.protocol]
-    words += [] if options.network == "fc" else ["--network", options.network]
-    for name in ("seeds", "rounds", "epochs", "mask-epochs", "sparse-epochs", "graph-epochs", "rates", "dataset"):
-        value = getattr(options, name.replace("-", "_"))
-        words += [] if value is None else [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
-    words += ["--criteria", *options.criteria] if options.criteria else []
-    words += ["--show", *map(shlex.quote, options.show)] if options.show else []
-    words += ["--plugin", options.plugin.name] if options.plugin else []
-    return " ".join(words)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.cli import INTERRUPTED, MISUSED, run_command
+from analysis.cli import run_command
+from analysis.commands import INTERRUPTED, MISUSED
 from figures.catalogue import CATALOGUE
 
 COMMAND = [sys.executable, "-c", "from figures.command import main; main()"]

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis import runner
-from analysis.cli import MISUSED, run_command
+from analysis.cli import run_command
 from analysis.cluster.client import LOSSES, TRIES, Foreman, cut, run_on
 from analysis.cluster.source import Source, connected, parse_source, slurm
 from analysis.cluster.worker import Setting, Workshop, inputs
+from analysis.commands import MISUSED
 from analysis.errors import UsageError
 from analysis.interrupts import Stop
 from analysis.protocols import Changes, protocol

@@ -19,7 +19,8 @@ from explorer_reference import KEPT, PRUNED, SHOWN, Reference, digests, read_oth
 from explorer_site import PAGE, ROOT, answers, node, serving, train_runs
 from rich.console import Console
 
-from analysis.cli import MISUSED, run_command
+from analysis.cli import run_command
+from analysis.commands import MISUSED
 from analysis.errors import UsageError
 from analysis.explorer import bundle as bundles
 from analysis.explorer.bundle import FORMAT, LEVELS, make_bundle

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 import analysis.store
 from analysis import locks
-from analysis.cli import FAILED, MISUSED, OK, run_command
+from analysis.cli import run_command
+from analysis.commands import FAILED, MISUSED, OK
 from analysis.errors import StoreError, UsageError
 from analysis.store import Result, Store
 from analysis.studies import identity

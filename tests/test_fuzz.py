@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.cli import FAILED, MISUSED, OK, run_command
+from analysis.cli import run_command
 from analysis.cluster.source import parse_source
+from analysis.commands import FAILED, MISUSED, OK
 from analysis.errors import UsageError
 from analysis.protocols import Changes, parse_rates, protocol
 from analysis.units import parse_shard

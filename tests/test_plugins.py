@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import pandas as pd
 import pytest
 
-from analysis.cli import FAILED, MISUSED, OK, run_command
+from analysis.cli import run_command
+from analysis.commands import FAILED, MISUSED, OK
 from analysis.errors import UsageError
 from analysis.plugins import load_plugin
 from figures.catalogue import CATALOGUE

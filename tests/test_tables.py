@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from analysis import runner
-from analysis.cli import FAILED, MISUSED, OK, run_command
+from analysis.cli import run_command
+from analysis.commands import FAILED, MISUSED, OK
 from analysis.errors import StoreError, UsageError
 from analysis.protocols import Changes, protocol
 from analysis.store import Store

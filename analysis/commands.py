@@ -1,0 +1,272 @@
+"""What each command does, from its parsed arguments to its exit status.
+
+All raise UsageError for an argument that is not allowed, before anything long begins. Nothing heavy is imported before
+it is needed.
+"""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from analysis.errors import UsageError, choose
+
+if TYPE_CHECKING:
+    from analysis.figure import Figure
+    from analysis.reproduce import Request
+
+OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+
+
+class CatalogueEntry(Protocol):
+    """What the command needs to know of a figure before it is loaded."""
+
+    @property
+    def paper(self) -> str:
+        """What it reproduces."""
+
+    @property
+    def title(self) -> str:
+        """What it shows."""
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The networks the papers show it for."""
+
+    @property
+    def only(self) -> tuple[str, ...]:
+        """The networks that it can be made for; empty for all."""
+
+    def load(self) -> "Figure":
+        """The figure."""
+
+
+Catalogue = Mapping[str, CatalogueEntry]
+
+
+def list_figures(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Lists figures, what they need, and what of it is stored."""
+    request = _request(options, catalogue)
+    from analysis.reproduce import list_figures
+
+    return list_figures(request, {name: (catalogue[name].paper, catalogue[name].networks) for name in request.figures})
+
+
+def check_plugin(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Checks what a user's file defines as the toolkit's own members are checked; 1 where a check fails."""
+    from analysis.conformance import CHECKS
+    from analysis.plugins import load_plugin
+
+    failures = 0
+    for member in load_plugin(options.file).members():
+        for check in CHECKS:
+            try:
+                check(member)
+            except Exception as error:  # whatever a user's function raises is what this command is there to tell
+                failures += 1
+                words = " ".join(str(error).split()) or type(error).__name__
+                print(f"{member.name}: {check.__name__.replace('_', ' ')}: failed: {words}")
+            else:
+                print(f"{member.name}: {check.__name__.replace('_', ' ')}: passed")
+    return FAILED if failures else OK
+
+
+def bench(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Measures this machine, beside PyTorch where that is installed."""
+    from analysis.platform import set_up_jax
+
+    set_up_jax(options.devices)
+    from analysis.bench.run import bench
+
+    bench(options.work, options.pairs, options.steps, options.json)
+    return OK
+
+
+def pack(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Packs a learned mask into a file."""
+    from analysis.packing import pack_result
+
+    pack_result(options.results, options.run, options.file, options.sample)
+    return OK
+
+
+def unpack(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Rebuilds a packed network and writes its parameters."""
+    from analysis.packing import unpack_file
+
+    unpack_file(options.file, options.output)
+    return OK
+
+
+def evaluate(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Prints the accuracy of a packed network."""
+    from analysis.packing import evaluate_file
+
+    evaluate_file(options.file, options.data_dir)
+    return OK
+
+
+def infer(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Times a compressed network on single images."""
+    from analysis.inferring import infer
+
+    infer(options.file, options.dataset, options.data_dir, options.images, options.repeats, options.csv)
+    return OK
+
+
+def reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Trains what figures lack and draws them."""
+    from analysis.cluster.source import parse_source
+    from analysis.units import parse_shard
+
+    shard = None if options.shard is None else parse_shard(options.shard)
+    cluster = None if options.cluster is None else parse_source(options.cluster)
+    if cluster is not None and options.devices is not None:
+        raise UsageError("devices is given with --cluster; the cluster's file says how many a worker uses")
+    request = replace(_request(options, catalogue), shard=shard, cluster=cluster, plugin=options.plugin)
+    from analysis.platform import set_up_jax
+    from analysis.reproduce import reproduce
+
+    set_up_jax(options.devices)
+    return reproduce(request, options.dry_run)
+
+
+def report(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Judges the claims of figures on what is stored."""
+    request = _request(options, catalogue)
+    from analysis.reproduce import report
+
+    papers = {name: catalogue[name].paper for name in request.figures}
+    return report(request, papers, options.output or options.results / "report.html", _said(options))
+
+
+def explore(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Opens or exports the page to explore masks on."""
+    from analysis.protocols import PROTOCOLS, Changes, protocol
+    from supermask.datasets import DATASETS
+
+    if options.protocol is not None:
+        choose("protocol", options.protocol, PROTOCOLS)
+    if options.dataset is not None:
+        choose("dataset", options.dataset, (name for name, info in DATASETS.items() if info.image_shape[2] == 1))
+    if not 0 <= options.port <= 65535:
+        raise UsageError(f"port is {options.port}; allowed: 0 to 65535")
+    changes = Changes(options.dataset, options.seeds, options.rounds, options.epochs)
+    protocol(options.protocol or "quick", "fc", changes)  # says what is wrong before anything heavy is loaded
+    from analysis.explorer.explore import Request, explore
+    from analysis.platform import set_up_jax
+
+    set_up_jax(options.devices)
+    return explore(
+        Request(
+            protocol=options.protocol,
+            changes=changes,
+            with_rounds=not options.without_rounds,
+            data_dir=options.data_dir,
+            results=options.results,
+            export=options.export,
+            port=options.port,
+            browser=not options.no_browser,
+        )
+    )
+
+
+def results(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Prints, writes, merges or verifies stored results; 1 where something is damaged."""
+    if not (options.results / "results.sqlite").exists() and options.merge is None:
+        raise UsageError(f"results {str(options.results)!r} is not a results folder; `supermask reproduce` makes one")
+    if options.verify:
+        if options.merge or options.csv or options.parquet or options.where:
+            raise UsageError("verify is given with other options; it stands alone")
+        from analysis.verify import report_damage
+
+        return FAILED if report_damage(options.results) else OK
+    from analysis.store import Store
+    from analysis.tables import merge, tidy_table
+
+    with Store(options.results) as store:
+        if options.merge is not None:
+            new, known = merge(store, options.merge)
+            print(f"{new} results taken over from {options.merge}, {known} were here already")
+        table = tidy_table(store, options.where)
+    if options.csv is not None:
+        table.to_csv(options.csv, index=False)
+    if options.parquet is not None:
+        try:
+            table.to_parquet(options.parquet, index=False)
+        except ImportError:
+            raise UsageError("parquet needs the package pyarrow: pip install pyarrow") from None
+    counts = table.drop_duplicates("id").groupby(["kind", "dataset", "network"]).size()
+    print(counts.rename("results").reset_index().to_string(index=False) if len(counts) else "no results")
+    return OK
+
+
+def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
+    """What was asked for, checked."""
+    names = [choose("figure", name, catalogue) for name in options.figures]
+    for name in names:
+        if (only := catalogue[name].only) and options.network not in only:
+            raise UsageError(f"figure {name} is made for {' and '.join(only)} alone; network is {options.network!r}")
+    names = names or [name for name, entry in catalogue.items() if not entry.only or options.network in entry.only]
+    from analysis.protocols import Changes, parse_rates, protocol
+    from analysis.reproduce import Request
+    from supermask.criteria import CRITERIA
+    from supermask.datasets import DATASETS
+
+    for name in options.criteria or ():
+        choose("criterion", name, CRITERIA)
+    if options.dataset is not None:
+        choose("dataset", options.dataset, DATASETS)
+    rates = None if options.rates is None else parse_rates(options.rates)
+    changes = Changes(
+        options.dataset,
+        options.seeds,
+        options.rounds,
+        options.epochs,
+        rates,
+        options.mask_epochs,
+        options.sparse_epochs,
+        options.graph_epochs,
+    )
+    figures = {name: catalogue[name].load() for name in names}
+    labels = [label for figure in figures.values() if figure.compares != "criterion" for label in figure.names]
+    for name in options.show or ():
+        choose("show", name, dict.fromkeys(labels))
+    return Request(
+        figures=figures,
+        protocol=protocol(options.protocol, options.network, changes),
+        criteria=tuple(options.criteria or ()),
+        shown=tuple(options.show or ()),
+        own=own_members(),
+        data_dir=options.data_dir,
+        results=options.results,
+    )
+
+
+def _said(options: argparse.Namespace) -> str:
+    """The options that name the experiment, as on a command line; without folders, which are the user's own."""
+    words = [] if options.protocol == "quick" else ["--protocol", options.protocol]
+    words += [] if options.network == "fc" else ["--network", options.network]
+    for name in ("seeds", "rounds", "epochs", "mask-epochs", "sparse-epochs", "graph-epochs", "rates", "dataset"):
+        value = getattr(options, name.replace("-", "_"))
+        words += [] if value is None else [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
+    words += ["--criteria", *options.criteria] if options.criteria else []
+    words += ["--show", *map(shlex.quote, options.show)] if options.show else []
+    words += ["--plugin", options.plugin.name] if options.plugin else []
+    return " ".join(words)
+
+
+def own_members() -> dict[str, tuple[str, ...]]:
+    """A user's own criteria, mask-1 and mask-0 actions, by kind; none unless a plugin was loaded."""
+    if "analysis.plugins" not in sys.modules:
+        return {}
+    from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
+    from supermask.criteria import CRITERIA
+
+    return {
+        "criterion": tuple(name for name, member in CRITERIA.items() if member.source),
+        "kept": tuple(name for name, member in KEPT_ACTIONS.items() if member.source),
+        "pruned": tuple(name for name, member in PRUNED_ACTIONS.items() if member.source),
+    }
