@@ -1,5 +1,7 @@
 """Loss and accuracy of a network over a split of the data."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import jax
@@ -10,7 +12,9 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Float32, Int32, Num, PyTree, UInt8
 
 from supermask import networks
+from supermask.datasets import Dataset, Split
 from supermask.networks import AnyArray, Network, Params
+from supermask.population import Placement
 
 
 class Examples(NamedTuple):
@@ -18,6 +22,34 @@ class Examples(NamedTuple):
 
     images: UInt8[AnyArray, "n height width channels"]
     labels: Int32[AnyArray, " n"]
+
+
+def examples_on(placement: Placement, split: Split) -> Examples:
+    """A split, on every device of the placement."""
+    return placement.shared(Examples(split.images, split.labels))
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedData:
+    """The splits of a data set on every device of a placement, each sent there when it is first asked for."""
+
+    data: Dataset
+    placement: Placement
+
+    @cached_property
+    def train(self) -> Examples:
+        """What is trained on."""
+        return examples_on(self.placement, self.data.train)
+
+    @cached_property
+    def validation(self) -> Examples:
+        """What decides when to stop."""
+        return examples_on(self.placement, self.data.validation)
+
+    @cached_property
+    def test(self) -> Examples:
+        """What is reported."""
+        return examples_on(self.placement, self.data.test)
 
 
 class Scores(NamedTuple):

@@ -22,8 +22,8 @@ from jax import lax
 from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Bool, Float, Float32, Int32, Key, PyTree, UInt16, UInt32
 
-from supermask.datasets import Dataset, Split
-from supermask.evaluation import Examples, cross_entropy, evaluate, scaled, where_better
+from supermask.datasets import Dataset
+from supermask.evaluation import Examples, PlacedData, cross_entropy, evaluate, scaled, where_better
 from supermask.intervals import Checkpoints, DataOrder, OnProgress, ignore_progress, resumable_by, train_in_intervals
 from supermask.keys import Purpose, derive_key
 from supermask.masks import check_fraction, keep_best, share
@@ -232,7 +232,8 @@ class MaskTrainer:
         counts = place.counts(len(jobs))
 
         def interval(state: MaskState, order: Any, length: int) -> MaskState:
-            return self._interval[method](state, (given, order), (self._train_data, self._validation, length), counts)
+            data = self._placed
+            return self._interval[method](state, (given, order), (data.train, data.validation, length), counts)
 
         orders = [DataOrder(job.seed, 0, len(self.data.train)) for job in jobs]
         resumable = resumable_by(self.checkpoints, self.network, self.data, (state, given))
@@ -252,7 +253,8 @@ class MaskTrainer:
     def _tested(self, method: str, jobs: Sequence[MaskJob], logits: Sequence[Kernels]) -> list[MaskScores]:
         place = self.placement
         own = (place.stack([given_of(job) for job in jobs]), place.stack(logits))
-        tested = self._judged[method](place.stack([_UNSEEN] * len(jobs)), own, self._test, place.counts(len(jobs)))
+        nothing, counts = place.stack([_UNSEEN] * len(jobs)), place.counts(len(jobs))
+        tested = self._judged[method](nothing, own, self._placed.test, counts)
         return place.unstack(tested, len(jobs))
 
     def _start(self, job: MaskJob) -> MaskState:
@@ -268,19 +270,8 @@ class MaskTrainer:
         return mask_optimiser("sgd", self.config.learning_rate, self.config.steps)
 
     @cached_property
-    def _train_data(self) -> Examples:
-        return self._on_devices(self.data.train)
-
-    @cached_property
-    def _validation(self) -> Examples:
-        return self._on_devices(self.data.validation)
-
-    @cached_property
-    def _test(self) -> Examples:
-        return self._on_devices(self.data.test)
-
-    def _on_devices(self, split: Split) -> Examples:
-        return self.placement.shared(Examples(split.images, split.labels))
+    def _placed(self) -> PlacedData:
+        return PlacedData(self.data, self.placement)
 
     @cached_property
     def _interval(self) -> Mapping[str, Callable[..., MaskState]]:

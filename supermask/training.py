@@ -25,10 +25,12 @@ from supermask.datasets import Dataset, Split
 from supermask.evaluation import (
     UNSEEN,
     Examples,
+    PlacedData,
     Scores,
     cross_entropy,
     evaluate,
     evaluation_chunk,
+    examples_on,
     read_by,
     scaled,
     where_better,
@@ -133,11 +135,11 @@ class Trainer:
 
     def gradients(self, params: Params) -> Kernels:
         """Gradient of the mean training loss with respect to every kernel, over the whole training split."""
-        return jax.tree.map(np.asarray, self._mean_gradient(params, self._train_data))
+        return jax.tree.map(np.asarray, self._mean_gradient(params, self._placed.train))
 
     def evaluate(self, params: Sequence[Params], split: Split | None = None) -> list[Scores]:
         """Loss and accuracy of networks as they are, without training, on test data or another split."""
-        examples = self._test_data if split is None else self._on_devices(split)
+        examples = self._placed.test if split is None else examples_on(self.placement, split)
         return [scores for some in batched(params, self.placement.slots) for scores in self._scores(some, examples)]
 
     def evaluate_levels(
@@ -152,7 +154,7 @@ class Trainer:
         made where they are used: a network and its ranks are sent to the devices once, a level is a number a layer.
         """
         place, levels_on_host = self.placement, [{n: np.asarray(k, np.int32) for n, k in one.items()} for one in levels]
-        shared = place.shared((params, {layer: np.asarray(rank) for layer, rank in ranks.items()}, self._test_data))
+        shared = place.shared((params, {layer: np.asarray(rank) for layer, rank in ranks.items()}, self._placed.test))
         scores: list[Scores] = []
         for some in batched(levels_on_host, place.slots):
             empty = place.stack([UNSEEN] * len(some))
@@ -176,7 +178,7 @@ class Trainer:
         network = self.network if plan is None else plan.network(self.network)
         state = place.stack([self._start(*job) for job in jobs])
         given = place.stack([_given(*job) for job in jobs])
-        shared, counts = (self._train_data, self._validation_data), place.counts(len(jobs))
+        shared, counts = (self._placed.train, self._placed.validation), place.counts(len(jobs))
         program = self._program(network)
 
         def interval(state: NetworkState, order: Any, length: int) -> NetworkState:
@@ -222,19 +224,8 @@ class Trainer:
         return optax.adam(self.config.learning_rate) if self.optimiser is None else self.optimiser
 
     @cached_property
-    def _train_data(self) -> Examples:
-        return self._on_devices(self.data.train)
-
-    @cached_property
-    def _validation_data(self) -> Examples:
-        return self._on_devices(self.data.validation)
-
-    @cached_property
-    def _test_data(self) -> Examples:
-        return self._on_devices(self.data.test)
-
-    def _on_devices(self, split: Split) -> Examples:
-        return self.placement.shared(Examples(split.images, split.labels))
+    def _placed(self) -> PlacedData:
+        return PlacedData(self.data, self.placement)
 
     @cached_property
     def _programs(self) -> dict[Network, Callable[..., NetworkState]]:

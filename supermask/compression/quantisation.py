@@ -18,7 +18,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Float32, Int32, UInt8
 
 from supermask.datasets import Dataset
-from supermask.evaluation import Examples, Scores, cross_entropy, evaluate, scaled, where_better
+from supermask.evaluation import PlacedData, Scores, cross_entropy, evaluate, scaled, where_better
 from supermask.intervals import DataOrder, OnProgress, ignore_progress, train_in_intervals
 from supermask.networks import AnyArray, Network, Params, kernels_of
 from supermask.population import Placement, batched, over_population
@@ -141,12 +141,10 @@ class CentroidTrainer:
         place = self.placement
         state, counts = place.stack([self._start(each) for each in networks]), place.counts(len(networks))
         fixed = place.stack([(each.codes, each.masks) for each in networks])
-        train, validation = (
-            place.shared(Examples(split.images, split.labels)) for split in (self.data.train, self.data.validation)
-        )
+        data = PlacedData(self.data, place)
 
         def interval(state: Tuning, order: Any, length: int) -> Tuning:
-            return self._interval(state, (fixed, order), (train, validation, length), counts)
+            return self._interval(state, (fixed, order), (data.train, data.validation, length), counts)
 
         orders = [DataOrder(seed, 0, len(self.data.train)) for seed in seeds]
         state, _ = train_in_intervals(

@@ -18,7 +18,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Int, Int32
 
 from supermask.datasets import Dataset
-from supermask.evaluation import UNSEEN, Examples, Scores, cross_entropy, evaluate, scaled, where_better
+from supermask.evaluation import UNSEEN, Examples, PlacedData, Scores, cross_entropy, evaluate, scaled, where_better
 from supermask.intervals import DataOrder, OnProgress, batches_of, ignore_progress
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Masks
@@ -133,11 +133,11 @@ class SparseTrainer:
             if length:
                 order = place.stack([batches_of(each, self.config, done, length) for each in orders])
                 rewire = np.bool_(until in changes)
-                state = self._interval(state, order, (self._train_data, np.int32(length), rewire), counts)
+                state = self._interval(state, order, (self._placed.train, np.int32(length), rewire), counts)
                 done = until
                 on_progress(length * len(jobs))
             if until in evaluations or until == 0:
-                state = self._look(state, nothing, self._validation_data, counts)
+                state = self._look(state, nothing, self._placed.validation, counts)
                 history.append(self._glance(state))
             if until == middle:
                 halfway = place.unstack(state.method.masks, len(jobs))
@@ -193,20 +193,12 @@ class SparseTrainer:
     def _test(self, params: Sequence[Params]) -> list[Scores]:
         place = self.placement
         empty = place.stack([UNSEEN] * len(params))
-        tested = self._tested(empty, place.stack(params), self._test_data, place.counts(len(params)))
+        tested = self._tested(empty, place.stack(params), self._placed.test, place.counts(len(params)))
         return place.unstack(tested, len(params))
 
     @cached_property
-    def _train_data(self) -> Examples:
-        return self.placement.shared(Examples(self.data.train.images, self.data.train.labels))
-
-    @cached_property
-    def _validation_data(self) -> Examples:
-        return self.placement.shared(Examples(self.data.validation.images, self.data.validation.labels))
-
-    @cached_property
-    def _test_data(self) -> Examples:
-        return self.placement.shared(Examples(self.data.test.images, self.data.test.labels))
+    def _placed(self) -> PlacedData:
+        return PlacedData(self.data, self.placement)
 
     @cached_property
     def _started(self) -> Callable[..., tuple[State, Params]]:
