@@ -10,6 +10,7 @@ import pandas as pd
 
 import supermask
 from analysis.claims import Claim
+from analysis.protocols import TITLES
 from analysis.provenance import provenance
 from analysis.results import Results
 from analysis.studies import Experiment, Study
@@ -51,7 +52,7 @@ def caption(experiment: Experiment, figure: Figure | None = None) -> str:
     commit = provenance()["commit"]
     version = f"supermask {supermask.__version__}" + (f" ({commit[:7]})" if commit else "")
     study = Study() if figure is None else figure.study(figure.names)
-    network = protocol.network.upper()
+    network = TITLES[protocol.network]
     lengths = [f"{protocol.epochs:g} epochs a round, {protocol.rounds} rounds"]
     if study.learned:
         lengths.append(f"masks learned for {protocol.masks.epochs:g} epochs")

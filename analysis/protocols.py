@@ -97,6 +97,10 @@ PAPER: Mapping[str, Protocol] = {
 }
 
 
+TITLES: Mapping[str, str] = {"fc": "FC", "conv2": "Conv2", "conv4": "Conv4", "conv6": "Conv6", "lenet5": "LeNet-5"}
+"""Networks as the papers call them."""
+
+
 @dataclass(frozen=True)
 class Changes:
     """What a user changes of a protocol; None leaves it as it is."""

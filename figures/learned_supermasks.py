@@ -102,7 +102,7 @@ def draw(table: pd.DataFrame, caption: str) -> "Picture":
         plots.remaining_axis(axes, table.dropna(subset=["weights_remaining"]), "test accuracy without training, %")
     whole.set_ylim(0, 101)
     whole.set_title("all of it", fontsize=9, loc="left")
-    best = 100 * learned["test_accuracy"].max()
+    best = 100 * learned[["test_accuracy", "rounded_test_accuracy"]].max().max()
     top.set_ylim(best - 12, best + 1)
     top.set_title("the top of it: filled, drawn masks; hollow, the rounded mask", fontsize=9, loc="left")
     _curves(curves, table[table["part"] == "curve"])

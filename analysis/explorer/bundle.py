@@ -23,7 +23,7 @@ from jaxtyping import UInt8
 
 import supermask
 from analysis.errors import UsageError
-from analysis.protocols import PAPER
+from analysis.protocols import PAPER, TITLES
 from analysis.provenance import provenance
 from analysis.results import Results
 from analysis.studies import Experiment, identity
@@ -129,7 +129,7 @@ def _about(experiment: Experiment, images: int) -> dict[str, str | int]:
     protocol, commit = experiment.protocol, provenance()["commit"]
     return {
         "dataset": DATASETS[protocol.dataset].title,
-        "network": protocol.network.upper(),
+        "network": TITLES[protocol.network],
         "protocol": protocol.label,
         "epochs": f"{protocol.epochs:g}",
         "images": images,
