@@ -13,6 +13,7 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from analysis.errors import StoreError, UsageError, at_least, choose
+from analysis.files import read_at_most
 from supermask import datasets
 from supermask.compression.file import CompressedError, decompress
 from supermask.compression.inference import ENGINES, Runner
@@ -130,11 +131,7 @@ def _shown(table: pd.DataFrame, title: str) -> Table:
 
 
 def _read(path: Path) -> tuple[str, Quantised]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAXIMUM_FILE + 1)
-    except OSError as error:
-        raise UsageError(f"file {path} cannot be read: {error.strerror}") from None
+    content = read_at_most(path, MAXIMUM_FILE)
     try:
         network, quantised = decompress(content)
     except CompressedError as error:

@@ -1,6 +1,5 @@
 """The commands `pack`, `unpack` and `evaluate`: a learned supermask as one small file, and back."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from safetensors.numpy import save
 
 from analysis.arrays import decode_logits
 from analysis.errors import StoreError, UsageError
+from analysis.files import read_at_most, write_whole
 from analysis.store import Store, StoredResult
 from supermask import datasets
 from supermask.keys import Purpose, derive_key
@@ -39,7 +39,7 @@ def pack_result(results: Path, run: str, path: Path, sample: int | None) -> None
         result = _find(store, run)
         network = _masked_network(result, store.arrays(result.id), sample)
     content = pack(network)
-    _write(path, content)
+    write_whole(path, content)
     sizes = sizes_of(network, content)
     print(f"{path}: {_words(network)}")
     print(
@@ -60,7 +60,9 @@ def unpack_file(path: Path, output: Path) -> None:
         for layer, leaves in params.items()
         for name, leaf in leaves.items()
     }
-    _write(output, save(arrays, {"network": network.network, "dataset": network.dataset, "seed": str(network.seed)}))
+    write_whole(
+        output, save(arrays, {"network": network.network, "dataset": network.dataset, "seed": str(network.seed)})
+    )
     print(f"{output}: {_words(network)}")
 
 
@@ -127,27 +129,8 @@ def _words(network: MaskedNetwork) -> str:
 
 
 def _read(path: Path) -> tuple[MaskedNetwork, Params]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAXIMUM_FILE + 1)
-    except OSError as error:
-        raise UsageError(f"file {path} cannot be read: {error.strerror}") from None
-    if len(content) > MAXIMUM_FILE:
-        raise StoreError(f"{path} is no packed network: it has more than {MAXIMUM_FILE:,} bytes")
+    content = read_at_most(path, MAXIMUM_FILE)
     try:
         return unpack(content)
     except PackedError as error:
         raise StoreError(f"{path}: {error}") from None
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all: an existing file is replaced only by a complete one."""
-    try:
-        part = path.with_name(path.name + ".part")
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise UsageError(f"file {path} cannot be written: {error.strerror}") from None
