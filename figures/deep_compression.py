@@ -122,7 +122,7 @@ def draw(table: pd.DataFrame, caption: str) -> "Picture":
     dense = 100 * table.loc[table["stage"] == "dense", "test_accuracy"].mean()
     right.axhline(dense, color=plots.BLACK, linewidth=0.9, label=f"dense ({dense:.2f}%)")
     best = coded["test_accuracy"].max()
-    right.set_ylim(100 * best - 6, 100 * best + 0.6)
+    right.set_ylim(100 * best - 7, 100 * best + 0.6)
     right.set_xlabel("times smaller than float32, the file on disk")
     right.set_ylabel("test accuracy, % (numbers: bits of a value)")
     right.grid(alpha=0.25, linewidth=0.6)
