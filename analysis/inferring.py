@@ -23,7 +23,7 @@ MAXIMUM_FILE = 1 << 24
 """Bytes; dense LeNet-5 as float32 has a tenth of that."""
 
 EIE = (
-    "For context, never as ours: the chip EIE, in 45 nm, was published as 13 times as fast as a GPU on the dense\n"
+    "For context, never as ours: the chip EIE, in 45 nm, was published as 13 times as fast as a GPU on the dense "
     "network's products, at a 3,400th of its energy (Han et al. 2016, arXiv 1602.01528, abstract; simulated)."
 )
 
