@@ -19,7 +19,7 @@ SECONDS_BETWEEN = 300.0
 
 
 class FolderCheckpoints:
-    """A `intervals.Checkpoints` in files, one a population, saved every five minutes by default.
+    """An `intervals.Checkpoints` in files, one a population, saved every five minutes by default.
 
     A file's name covers the versions that made it, and its content is digested: a training is resumed to the same bits
     or not at all.

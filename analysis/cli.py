@@ -7,15 +7,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from analysis import commands
 from analysis.commands import FAILED, INTERRUPTED, MISUSED, Catalogue
 from analysis.errors import StoreError, UsageError
-
-if TYPE_CHECKING:
-    pass
-
 
 EXAMPLES = """\
 examples:

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UsageError(ValueError):
@@ -32,3 +33,9 @@ def between(argument: str, value: int | float, least: int | float, most: int | f
     """Raises UsageError where the value is below the least or above the most allowed; NaN is neither."""
     if not least <= value <= most:
         raise UsageError(f"{argument} is {value}; allowed: {least:,} to {most:,}")
+
+
+def in_a_folder(argument: str, path: Path) -> None:
+    """Raises UsageError for a file or folder that cannot be written: what it should lie in is no folder."""
+    if not path.parent.is_dir():
+        raise UsageError(f"{argument} {str(path)!r} cannot be written: {path.parent} is not a folder")

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from analysis.errors import StoreError, UsageError, at_least, choose
+from analysis.errors import StoreError, UsageError, at_least, choose, in_a_folder
 from analysis.files import read_at_most
 from supermask import datasets
 from supermask.compression.file import CompressedError, decompress
@@ -37,8 +37,8 @@ def infer(path: Path, dataset: str, data_dir: Path | None, images: int, repeats:
     choose("dataset", dataset, datasets.DATASETS)
     at_least("images", images, 1)
     at_least("repeats", repeats, 1)
-    if csv is not None and not csv.parent.is_dir():
-        raise UsageError(f"csv {str(csv)!r} cannot be written: {csv.parent} is not a folder")
+    if csv is not None:
+        in_a_folder("csv", csv)
     network, quantised = _read(path)
     data = datasets.load(dataset, data_dir=data_dir, progress=False)
     pixels, inputs = int(np.prod(data.image_shape)), len(quantised.codes[min(quantised.codes)])

@@ -116,7 +116,7 @@ class Stop:
 
 
 class StoppingCheckpoints:
-    """A `intervals.Checkpoints` that is due at once, and ends the training, when a stop is overdue."""
+    """An `intervals.Checkpoints` that is due at once, and ends the training, when a stop is overdue."""
 
     def __init__(self, folder: FolderCheckpoints, stop: Stop) -> None:
         self._folder, self._stop = folder, stop

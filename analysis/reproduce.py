@@ -11,7 +11,7 @@ from rich.table import Table
 
 from analysis import runner
 from analysis.cluster.source import Source, connected
-from analysis.errors import UsageError
+from analysis.errors import UsageError, in_a_folder
 from analysis.figure import Figure, diverged, write
 from analysis.interrupts import Stop
 from analysis.pricing import MACHINES, Price, Speed, measure, price
@@ -180,8 +180,7 @@ def report(request: Request, papers: Mapping[str, str], output: Path, options: s
     from analysis.report import Subject, write_report
 
     console = Console()
-    if not output.parent.is_dir():
-        raise UsageError(f"output {str(output)!r} cannot be written: {output.parent} is not a folder")
+    in_a_folder("output", output)
     with Store(request.results) as store:
         experiment = request.experiment(console.is_terminal)
         subjects = [

@@ -42,7 +42,7 @@ Watcher = Callable[[Done], None]
 
 
 def steps_teller(watch: Watcher, cost: float = 1.0) -> Callable[[int], None]:
-    """Tells the watcher of steps that take `cost` times the work of a network-step: a `intervals.OnProgress`."""
+    """Tells the watcher of steps that take `cost` times the work of a network-step: an `intervals.OnProgress`."""
     return lambda steps: watch(Done(work=steps * cost))
 
 

@@ -24,13 +24,20 @@ from jaxtyping import Array, Bool, Float, Float32, Int32, Key, PyTree, UInt16, U
 
 from supermask.datasets import Dataset
 from supermask.evaluation import Examples, PlacedData, cross_entropy, evaluate, scaled, where_better
-from supermask.intervals import Checkpoints, DataOrder, OnProgress, ignore_progress, resumable_by, train_in_intervals
+from supermask.intervals import (
+    Checkpoints,
+    DataOrder,
+    OnProgress,
+    TrainingConfig,
+    ignore_progress,
+    resumable_by,
+    train_in_intervals,
+)
 from supermask.keys import Purpose, derive_key
 from supermask.masks import check_fraction, keep_best, share
 from supermask.networks import AnyArray, Kernels, Network, Params, kernels_of
 from supermask.population import Placement, batched, over_population
 from supermask.supermasks import WEIGHTS, fan_in, rescaling, untrained_kernels
-from supermask.training import TrainingConfig
 
 METHODS = ("bernoulli", "threshold", "edge_popup")
 EVALUATION_SAMPLES = 10

@@ -24,7 +24,7 @@ from analysis.bench import comparisons
 from analysis.bench.bound import products_and_update
 from analysis.bench.comparisons import NETWORK_STEP, Comparison
 from analysis.bench.peers import MODES, Peers, available
-from analysis.errors import UsageError, at_least, choose
+from analysis.errors import at_least, choose, in_a_folder
 from analysis.provenance import provenance
 
 LATE_STEPS, LATE_NETWORKS, LATE_PREPARATION = 2750, 4, 800  # steps as in the short protocol's rounds
@@ -59,8 +59,8 @@ def bench(names: Sequence[str], pairs: int, steps: int | None, output: Path | No
     at_least("pairs", pairs, 1)
     if steps is not None:
         at_least("steps", steps, 1)
-    if output is not None and not output.parent.is_dir():
-        raise UsageError(f"json {str(output)!r} cannot be written: {output.parent} is not a folder")
+    if output is not None:
+        in_a_folder("json", output)
     console = Console(highlight=False)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -212,7 +212,7 @@ class Foreman:
         _, order = self._under_way.pop(str(future.key))
         try:
             outcome: Outcome = future.result()
-        except (CancelledError, OSError) as error:  # it, or what it was sent, went down with a worker
+        except (CancelledError, CommClosedError) as error:  # it, or what it was sent, went down with a worker
             order.losses += 1
             self._again(order, error, order.losses < LOSSES)
             return

@@ -6,7 +6,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from analysis.errors import UsageError
+from analysis.errors import UsageError, in_a_folder
 
 BUNDLE = "bundle"
 POLICY = (
@@ -37,8 +37,7 @@ def content_type(path: str) -> str:
 
 def check_target(folder: Path) -> None:
     """Raises UsageError unless a site can be written there: a new or empty folder, or an earlier export."""
-    if not folder.parent.is_dir():
-        raise UsageError(f"export {str(folder)!r} cannot be written: {folder.parent} is not a folder")
+    in_a_folder("export", folder)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"export {str(folder)!r} is a file; allowed: a new or empty folder, or an earlier export")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / BUNDLE / "bundle.json").is_file():

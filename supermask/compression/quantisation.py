@@ -19,10 +19,9 @@ from jaxtyping import Array, Bool, Float, Float32, Int32, UInt8
 
 from supermask.datasets import Dataset
 from supermask.evaluation import PlacedData, Scores, cross_entropy, evaluate, scaled, where_better
-from supermask.intervals import DataOrder, OnProgress, ignore_progress, train_in_intervals
+from supermask.intervals import DataOrder, OnProgress, TrainingConfig, ignore_progress, train_in_intervals
 from supermask.networks import AnyArray, Network, Params, kernels_of
 from supermask.population import Placement, batched, over_population
-from supermask.training import TrainingConfig
 
 MOST_BITS = 8
 ITERATIONS = 50
@@ -141,7 +140,7 @@ class CentroidTrainer:
         place = self.placement
         state, counts = place.stack([self._start(each) for each in networks]), place.counts(len(networks))
         fixed = place.stack([(each.codes, each.masks) for each in networks])
-        data = PlacedData(self.data, place)
+        data = self._placed
 
         def interval(state: Tuning, order: Any, length: int) -> Tuning:
             return self._interval(state, (fixed, order), (data.train, data.validation, length), counts)
@@ -168,6 +167,10 @@ class CentroidTrainer:
         nothing, unseen = np.asarray(0, np.int32), np.asarray(np.inf, np.float32)
         state = jax.tree.map(np.asarray, optax.adam(self.config.learning_rate).init(values))
         return Tuning(*values, state, nothing, Scores(unseen, np.asarray(0, np.float32)), *values, unseen)
+
+    @cached_property
+    def _placed(self) -> PlacedData:
+        return PlacedData(self.data, self.placement)
 
     @cached_property
     def _interval(self) -> Callable[..., Tuning]:

@@ -19,14 +19,14 @@ from jaxtyping import Array, Bool, Int, Int32
 
 from supermask.datasets import Dataset
 from supermask.evaluation import UNSEEN, Examples, PlacedData, Scores, cross_entropy, evaluate, scaled, where_better
-from supermask.intervals import DataOrder, OnProgress, batches_of, ignore_progress
+from supermask.intervals import DataOrder, OnProgress, TrainingConfig, batches_of, ignore_progress
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Masks
 from supermask.networks import AnyArray, Network, Params
 from supermask.population import Placement, batched, over_population
 from supermask.sparse_training import Entry, Horizon, Method, State, start
 from supermask.sparse_training.base import LayerCounts, inform, raw_key
-from supermask.training import Trained, TrainingConfig
+from supermask.training import Trained
 
 
 @dataclass(frozen=True)
