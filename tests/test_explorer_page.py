@@ -573,7 +573,9 @@ def test_the_mask_is_saved_as_a_network_that_the_toolkit_reads(open_page, quick,
     assert "zeros elsewhere" in page.locator("#save-words").inner_text()
 
 
-def test_an_exported_site_opens_from_any_file_server_and_from_a_sub_folder(quick, open_page, tmp_path):
+@pytest.fixture
+def file_server(quick, tmp_path):
+    """The address of Python's own file server, with the site in its folder and in one below it."""
     write_site(quick.site, tmp_path / "site")
     write_site(quick.site, tmp_path / "site" / "lecture")
 
@@ -584,9 +586,14 @@ def test_an_exported_site_opens_from_any_file_server_and_from_a_sub_folder(quick
     handler = functools.partial(Quiet, directory=str(tmp_path / "site"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        root = f"http://127.0.0.1:{server.server_address[1]}/"
-        read = [right(open_page(at=at)) for at in (root, root + "lecture/", root + "lecture/index.html")]
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
         server.shutdown()
+
+
+# The server is asked for first, so that it outlives the pages: they may still be loading their icon.
+def test_an_exported_site_opens_from_any_file_server_and_from_a_sub_folder(file_server, open_page):
+    addresses = (file_server, file_server + "lecture/", file_server + "lecture/index.html")
+    read = [right(open_page(at=at)) for at in addresses]
     assert len(set(read)) == 1
     assert read[0] > 600
 
