@@ -78,7 +78,7 @@ def compaction(
     """
     if network.convolutional:
         return None
-    layers = [*(f"hidden{index + 1}" for index in range(len(network.hidden))), "output"]
+    layers = network.dense_layers
     sides = [_eighths(live) for live in live_units(layers, params, masks)]
     units = {layer: (sides[index], sides[index + 1]) for index, layer in enumerate(layers)}
     left_out = sum(

@@ -23,7 +23,7 @@ from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Bool, Float, Float32, Int32, Key, PyTree, UInt16, UInt32
 
 from supermask.datasets import Dataset
-from supermask.evaluation import Examples, PlacedData, cross_entropy, evaluate, scaled, where_better
+from supermask.evaluation import Evaluated, PlacedData, cross_entropy, evaluate, scaled, where_better
 from supermask.intervals import (
     Checkpoints,
     DataOrder,
@@ -278,7 +278,7 @@ class MaskTrainer:
 
     @cached_property
     def _placed(self) -> PlacedData:
-        return PlacedData(self.data, self.placement)
+        return PlacedData(self.data, self.placement, self.network)
 
     @cached_property
     def _interval(self) -> Mapping[str, Callable[..., MaskState]]:
@@ -383,7 +383,7 @@ def effective_kernels(method: str, logits: Kernels, key: Key[Array, ""], given: 
     return effective
 
 
-def judge(network: Network, method: str, logits: Kernels, given: Given, split: Examples, maximum: int) -> MaskScores:
+def judge(network: Network, method: str, logits: Kernels, given: Given, split: Evaluated, maximum: int) -> MaskScores:
     """Scores on a split: the mean over `EVALUATION_SAMPLES` drawn masks, and the rounded mask's."""
     size = sum(leaf.size for leaf in jax.tree.leaves(logits))
 

@@ -61,6 +61,11 @@ class Network(nn.Module):
         """Whether it has any convolutions."""
         raise NotImplementedError
 
+    @property
+    def pixel_layer(self) -> str | None:
+        """The dense layer that reads an image's pixels; None where convolutions do."""
+        return None
+
     def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch classes"]:
         """Logits of images scaled to [0, 1]."""
         raise NotImplementedError
@@ -81,6 +86,16 @@ class FeedForward(Network):
     def convolutional(self) -> bool:
         """Whether it has any convolutions."""
         return bool(self.conv_pairs or self.valid_convs)
+
+    @property
+    def dense_layers(self) -> tuple[str, ...]:
+        """Names of the dense layers, in their order."""
+        return (*(f"hidden{index + 1}" for index in range(len(self.hidden))), "output")
+
+    @property
+    def pixel_layer(self) -> str | None:
+        """The dense layer that reads an image's pixels; None where convolutions do."""
+        return None if self.convolutional else self.dense_layers[0]
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch classes"]:

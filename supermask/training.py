@@ -24,13 +24,14 @@ from supermask.compaction import Compaction, compaction
 from supermask.datasets import Dataset, Split
 from supermask.evaluation import (
     UNSEEN,
+    Evaluated,
     Examples,
     PlacedData,
     Scores,
     cross_entropy,
     evaluate,
+    evaluated_on,
     evaluation_chunk,
-    examples_on,
     read_by,
     scaled,
     where_better,
@@ -139,7 +140,7 @@ class Trainer:
 
     def evaluate(self, params: Sequence[Params], split: Split | None = None) -> list[Scores]:
         """Loss and accuracy of networks as they are, without training, on test data or another split."""
-        examples = self._placed.test if split is None else examples_on(self.placement, split)
+        examples = self._placed.test if split is None else evaluated_on(self.network, self.placement, split)
         return [scores for some in batched(params, self.placement.slots) for scores in self._scores(some, examples)]
 
     def evaluate_levels(
@@ -213,7 +214,7 @@ class Trainer:
         optimiser_state = jax.tree.map(np.asarray, self._optimiser.init(params))
         return NetworkState(params, optimiser_state, step, unseen, params, unseen, step)
 
-    def _scores(self, params: Sequence[Params], examples: Examples) -> list[Scores]:
+    def _scores(self, params: Sequence[Params], examples: Evaluated) -> list[Scores]:
         place = self.placement
         empty = place.stack([UNSEEN] * len(params))
         tested = self._evaluated(empty, place.stack(params), examples, place.counts(len(params)))
@@ -225,7 +226,7 @@ class Trainer:
 
     @cached_property
     def _placed(self) -> PlacedData:
-        return PlacedData(self.data, self.placement)
+        return PlacedData(self.data, self.placement, self.network)
 
     @cached_property
     def _programs(self) -> dict[Network, Callable[..., NetworkState]]:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supermask import networks
-from supermask.evaluation import Examples, cross_entropy, evaluate
+from supermask.datasets import Split, load
+from supermask.evaluation import Examples, cross_entropy, evaluate, evaluated_on, trimmed
 from supermask.intervals import steps_of
 from supermask.keys import Purpose, batch_order, derive_key
 from supermask.population import Placement, place
@@ -126,6 +127,63 @@ def test_progress_counts_every_network_step(trainer):
     steps: list[int] = []
     trainer.train([job(trainer.network, trainer.data, seed) for seed in range(3)], steps.append)
     assert sum(steps) == 3 * 300
+
+
+def with_blank_pixels(size: int, seed: int = 0) -> Split:
+    """Images of ten classes that each use an eighth of the pixels."""
+    random = np.random.default_rng(seed)
+    used = random.random((10, 8, 8, 1)) < 1 / 8
+    labels = random.integers(0, 10, size).astype(np.int32)
+    return Split(random.integers(0, 17, (size, 8, 8, 1), dtype=np.uint8) * used[labels], labels)
+
+
+@given(st.integers(1, 1200), st.integers(0, 10))
+def test_trimmed_chunks_hold_every_image_and_leave_out_blank_pixels_alone(size, seed):
+    split = with_blank_pixels(size, seed)
+    parts = trimmed(split)
+    found = []
+    for part in parts or ():
+        assert part.images.shape == (*part.labels.shape, part.pixels.shape[1])
+        for pixels, images, labels in zip(*part, strict=True):
+            assert (np.diff(pixels) > 0).all()
+            whole = np.zeros((len(images), 64), np.uint8)
+            whole[:, pixels] = images
+            found += [(int(label), image.tobytes()) for label, image in zip(labels, whole, strict=True)]
+    if parts is None:
+        assert np.mean(split.images.reshape(size, -1).any(axis=0)) > 0.5, "only a split that uses most pixels is left"
+    else:
+        given = zip(split.labels, split.images.reshape(size, -1), strict=True)
+        assert sorted(found) == sorted((int(label), image.tobytes()) for label, image in given)
+
+
+def test_a_split_without_blank_pixels_is_left_whole(digits):
+    full = Split(np.ones((600, 8, 8, 1), np.uint8), np.zeros(600, np.int32))
+    assert trimmed(full) is None
+    assert trimmed(with_blank_pixels(600)) is not None
+    assert trimmed(load("mnist5k").validation) is not None
+
+
+@pytest.mark.parametrize("size", [1, 251, 1100])
+@pytest.mark.parametrize("inputs", [None, np.arange(3, 60, 2, dtype=np.int32)], ids=["all inputs", "some inputs"])
+def test_evaluation_of_a_trimmed_split_is_that_of_the_whole(small_network, size, inputs):
+    split = with_blank_pixels(size)
+    parts = trimmed(split)
+    assert parts is not None
+    seen = (8, 8, 1) if inputs is None else (len(inputs), 1, 1)
+    params = networks.initialise(small_network, derive_key(0, Purpose.INITIAL_WEIGHTS), seen)
+    examples = Examples(jnp.asarray(split.images), jnp.asarray(split.labels))
+    whole, scores = (evaluate(small_network, params, each, 16, inputs) for each in (examples, parts))
+    assert scores.loss == pytest.approx(float(whole.loss), rel=1e-5)
+    assert scores.accuracy == pytest.approx(float(whole.accuracy), abs=1e-6)
+
+
+def test_a_convolutional_network_is_evaluated_on_whole_images(digits):
+    conv = networks.FeedForward(conv_pairs=(4,), hidden=(8,))
+    split = with_blank_pixels(300)
+    assert isinstance(evaluated_on(conv, place(1000, networks=1), split), Examples)
+    params = networks.initialise(conv, derive_key(0, Purpose.INITIAL_WEIGHTS), (8, 8, 1))
+    with pytest.raises(ValueError, match="split is trimmed; allowed: whole"):
+        evaluate(conv, params, trimmed(split), 16)
 
 
 @pytest.mark.parametrize("size", [1, 999, 1000, 1001, 2345])

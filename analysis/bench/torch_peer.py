@@ -94,9 +94,9 @@ def masks_and_evaluation(work: dict[str, Any]) -> Run:
     """From each criterion's scores: rank a layer once, cut every level's mask from it, evaluate the masked weights."""
     model = network(work)
     weights = [parameter for parameter in model.parameters() if parameter.dim() > 1]
-    random = np.random.default_rng(0)
-    images = torch.from_numpy(random.random((work["examples"], int(np.prod(work["image"]))), np.float32))
-    labels = torch.from_numpy(random.integers(0, 10, work["examples"]))
+    with np.load(Path(work["test"])) as file:
+        scaled = (file["images"].reshape(len(file["images"]), -1) / file["maximum"]).astype(np.float32)
+        images, labels = torch.from_numpy(scaled), torch.from_numpy(file["labels"].astype(np.int64))
     with np.load(Path(work["scores"])) as file:
         criteria = range(work["criteria"])
         scores = [[torch.from_numpy(file[f"{c}.{layer}"].T.copy()) for layer in work["layers"]] for c in criteria]
@@ -105,10 +105,10 @@ def masks_and_evaluation(work: dict[str, Any]) -> Run:
 
     def accuracy() -> float:
         right = 0
-        for start in range(0, work["examples"], 1000):
+        for start in range(0, len(images), 1000):
             outputs = model(images[start : start + 1000])
             right += int((outputs.argmax(1) == labels[start : start + 1000]).sum())
-        return right / work["examples"]
+        return right / len(images)
 
     def run() -> None:
         for of_layers in scores[work["share"] :: work["of"]]:

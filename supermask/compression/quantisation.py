@@ -170,7 +170,7 @@ class CentroidTrainer:
 
     @cached_property
     def _placed(self) -> PlacedData:
-        return PlacedData(self.data, self.placement)
+        return PlacedData(self.data, self.placement, self.network)
 
     @cached_property
     def _interval(self) -> Callable[..., Tuning]:

@@ -18,7 +18,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Int, Int32
 
 from supermask.datasets import Dataset
-from supermask.evaluation import UNSEEN, Examples, PlacedData, Scores, cross_entropy, evaluate, scaled, where_better
+from supermask.evaluation import UNSEEN, Evaluated, PlacedData, Scores, cross_entropy, evaluate, scaled, where_better
 from supermask.intervals import DataOrder, OnProgress, TrainingConfig, batches_of, ignore_progress
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Masks
@@ -198,7 +198,7 @@ class SparseTrainer:
 
     @cached_property
     def _placed(self) -> PlacedData:
-        return PlacedData(self.data, self.placement)
+        return PlacedData(self.data, self.placement, self.network)
 
     @cached_property
     def _started(self) -> Callable[..., tuple[State, Params]]:
@@ -249,7 +249,7 @@ class SparseTrainer:
     def _look(self) -> Callable[..., Progress]:
         network, maximum = self.network, self.data.maximum
 
-        def look(progress: Progress, _: Any, validation: Examples) -> Progress:
+        def look(progress: Progress, _: Any, validation: Evaluated) -> Progress:
             scores = evaluate(network, progress.params, validation, maximum)
             live = sum((jnp.sum(mask, dtype=jnp.int32) for mask in progress.method.masks.values()), start=jnp.int32(0))
             asked = sum(progress.method.kept.values(), start=jnp.int32(0))
