@@ -33,11 +33,12 @@ from supermask.training import TrainingConfig
 
 Description = dict[str, Any]
 
-REVISIONS = {"pruned training": 2, "learned_mask": 3}
+REVISIONS = {"pruned training": 2, "learned_mask": 3, "neural_graph": 2}
 """By what a change of code changed, 1 where it's not named: so that old results and new are not taken for one another.
 
 Pruned trainings (round 1 and later): 2 since dead units are left out. Learned masks: 2 since draws use all of threefry,
-3 since all layers' bits are drawn at one go.
+3 since all layers' bits are drawn at one go. Neural graphs, and curves over one shared weight of theirs: 2 since their
+filters are matrices.
 """
 
 

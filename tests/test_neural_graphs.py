@@ -16,7 +16,17 @@ from supermask.lottery import initial_of
 from supermask.masks import keep_best
 from supermask.networks import kernels_of, logits, with_kernels
 from supermask.neural_graphs.discovery import DISCOVER
-from supermask.neural_graphs.graph import EDGES, EPSILON, SETTINGS, NeuralGraph
+from supermask.neural_graphs.graph import (
+    EDGES,
+    EPSILON,
+    SETTINGS,
+    NeuralGraph,
+    _centre,
+    _step,
+    by_node,
+    filter_matrices,
+    filtered,
+)
 from supermask.neural_graphs.runs import DISCOVERED, WIRINGS, GraphRun, candidates, graph_job
 from supermask.neural_graphs.wirings import RANDOM_WIRINGS, random_wiring
 from supermask.population import Placement, place
@@ -47,7 +57,22 @@ def some_parts(graph: NeuralGraph, seed: int = 0):
 def found(graph: NeuralGraph, x, weights, nodes):
     """What the graph itself makes of them."""
     act = {"static": graph._static, "discrete": graph._discrete, "continuous": graph._continuous}[graph.setting]
-    return np.asarray(jax.jit(act)(*jax.tree.map(jnp.asarray, (x, weights, nodes))))
+    return as_images(jax.jit(act)(maps_of(x), jnp.asarray(weights), with_matrices(nodes, x)), x)
+
+
+def maps_of(x):
+    """Images, as the graph's own parts take them."""
+    return by_node(jnp.asarray(x))
+
+
+def with_matrices(nodes, x):
+    """Parameters of nodes as the graph's own parts take them."""
+    return jax.tree.map(jnp.asarray, nodes | {"filter": filter_matrices(jnp.asarray(nodes["filter"]), x.shape[1:3])})
+
+
+def as_images(maps, x):
+    """Back from `by_node`."""
+    return np.asarray(maps).transpose(1, 2, 0).reshape(*x.shape[:3], -1)
 
 
 def act(x, nodes, index):
@@ -126,15 +151,15 @@ def test_a_continuous_graph_is_integrated_to_second_order():
     """Against 200 classical Runge-Kutta steps: some four times closer with twice the steps."""
     graph = graph_of("continuous")
     x, weights, nodes = some_parts(graph)
-    change = jax.jit(lambda y: _one_step(graph, y, weights, nodes))
-    y, h = jnp.asarray(all_nodes(graph, x)), 1 / 200
+    change = jax.jit(lambda y: _one_step(graph, y, weights, with_matrices(nodes, x)))
+    y, h = maps_of(all_nodes(graph, x)), 1 / 200
     for _ in range(200):
         k1 = change(y)
         k2 = change(y + h / 2 * k1)
         k3 = change(y + h / 2 * k2)
         k4 = change(y + h * k3)
         y = y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-    exact = np.asarray(y)[..., -graph.features :]
+    exact = as_images(y, x)[..., -graph.features :]
     errors = {}
     for steps in (8, 16, 32):
         ends = found(graph_of("continuous", ode_steps=steps), x, weights, nodes)
@@ -144,19 +169,36 @@ def test_a_continuous_graph_is_integrated_to_second_order():
 
 
 def _one_step(graph, y, weights, nodes):
-    """A discrete step for all nodes: the first one of a graph whose nodes are all inputs, and all features."""
-    from supermask.neural_graphs.graph import _step
-
-    return _step(y, jnp.asarray(weights).reshape(graph.nodes, graph.nodes), jax.tree.map(jnp.asarray, nodes))
+    """A discrete step for all nodes."""
+    return _step(y, jnp.asarray(weights).reshape(graph.nodes, graph.nodes), nodes)
 
 
 def test_a_step_is_what_every_node_does():
     graph = graph_of("discrete")
     _, weights, nodes = some_parts(graph)
     y = np.random.default_rng(1).normal(size=(2, 4, 4, graph.nodes)).astype(np.float32)
-    np.testing.assert_allclose(
-        _one_step(graph, jnp.asarray(y), weights, nodes), step_by_loops(graph, y, weights, nodes), atol=1e-4
+    found = as_images(_one_step(graph, maps_of(y), weights, with_matrices(nodes, y)), y)
+    np.testing.assert_allclose(found, step_by_loops(graph, y, weights, nodes), atol=1e-4)
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4), st.integers(0, 9))
+def test_filters_as_matrices_are_a_grouped_convolution(height, width, stride, seed):
+    """Each map by its own filter, zeros outside, of every so manieth position; odd shapes included."""
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(2, height, width, 5)).astype(np.float32)
+    filters = random.normal(size=(3, 3, 5)).astype(np.float32)
+    expected = jax.lax.conv_general_dilated(
+        *(x, filters[:, :, None], (stride, stride), [(1, 1), (1, 1)]),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=5,
     )
+    found = filtered(maps_of(x), filter_matrices(jnp.asarray(filters), (height, width), stride))
+    np.testing.assert_allclose(found, by_node(expected), atol=1e-5)
+
+
+def test_features_are_read_from_the_middle():
+    x = np.random.default_rng(0).normal(size=(3, 5, 4, 6)).astype(np.float32)
+    np.testing.assert_allclose(_centre(maps_of(x), (5, 4)), x[:, 1:3, 1:3].mean((1, 2)), atol=1e-6)
 
 
 @pytest.mark.parametrize("wiring", RANDOM_WIRINGS)

@@ -13,6 +13,11 @@ settings, which differ in when nodes act:
 Wortsman, Farhadi & Rastegari 2019 (arXiv 1906.00586), sections 2.1, 2.2 and 4.1. As there, but for the stem, where
 normalisation is per image in place of batch norm, so that an image's logits depend on it alone; and in the static
 setting, features form a block of their own.
+
+Maps lie node by node, each node's images below one another. So edges are one matrix product, and filters are as many as
+there are nodes; so are all of their gradients. A 3×3 filter is a matrix of positions × positions, mostly zeros: on maps
+as small as these that costs next to nothing beside the edges, while a sum of nine shifted maps takes XLA's CPU backend
+four times as long, and a grouped convolution's gradients inside a loop some hundred times.
 """
 
 from collections.abc import Mapping
@@ -35,6 +40,7 @@ EPSILON = 0.1
 might reach it grow with 1/√ε."""
 
 Leaves = Mapping[str, tuple[Any, tuple[int, ...]]]
+Maps = Float[Array, "_ batch positions"]
 
 
 class Layer(nn.Module):
@@ -56,7 +62,8 @@ class NeuralGraph(Network):
     edges: how many are live. Their weights start with variance nodes / edges, so that what arrives at a node varies
         about as much as what one other sends.
     steps: how often nodes act in the discrete setting; in the static one, how many blocks act, features apart.
-    side: nodes see maps of at most side × side positions; the stem's strides see to it.
+    side: nodes see maps of at most side × side positions; the stem's strides see to it. A node's filter takes side⁴
+        numbers.
     ode_steps: equal steps of the continuous setting's integrator, diffrax's reversible Heun, of second order.
 
     Raises ValueError where a value is not allowed.
@@ -103,11 +110,12 @@ class NeuralGraph(Network):
     def products(self, image_shape: tuple[int, int, int]) -> float:
         """Multiplications of one image's forward pass through nodes and edges, stem and read-out apart: an estimate."""
         positions = min(self.side, *image_shape[:2]) ** 2
+        filters = positions * self.nodes
         if self.setting == "static":
-            return positions * (self.possible_edges + 9 * self.nodes)
+            return positions * (self.possible_edges + filters)
         acts = self.steps - 2 if self.setting == "discrete" else self.ode_steps + 1
         ends = self.nodes * (self.inputs + self.features) if self.setting == "discrete" else 0
-        return positions * (acts * (self.nodes**2 + 9 * self.nodes) + ends)
+        return positions * (acts * (self.nodes**2 + filters) + ends)
 
     @property
     def possible_edges(self) -> int:
@@ -129,7 +137,7 @@ class NeuralGraph(Network):
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch classes"]:
         """Logits of images scaled to [0, 1]. Raises ValueError for images that leave nodes less than 2×2 positions."""
-        x = self._stem(x)
+        maps, shape = self._stem(x)
         ones, zeros, normal = nn.initializers.ones, nn.initializers.zeros, nn.initializers.normal
         acting = self.nodes - self.features if self.setting == "static" else self.nodes
         weights = Layer({"kernel": (normal((self.nodes / self.edges) ** 0.5), (self.possible_edges,))}, name=EDGES)()[
@@ -139,14 +147,18 @@ class NeuralGraph(Network):
             {"filter": (normal(1 / 3), (3, 3, acting)), "scale": (ones, (acting,)), "offset": (zeros, (acting,))},
             name="nodes",
         )()
+        nodes |= {"filter": filter_matrices(nodes["filter"], shape)}
         act = {"static": self._static, "discrete": self._discrete, "continuous": self._continuous}[self.setting]
-        features = _centre(act(x, weights, nodes))
+        features = _centre(act(maps, weights, nodes), shape)
         size = (self.features, self.classes)
         output = Layer({"weight": (nn.initializers.glorot_normal(), size), "bias": (zeros, size[1:])}, name="output")()
         return features @ output["weight"] + output["bias"][None]
 
-    def _stem(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch side side inputs"]:
-        """A 3×3 convolution, one of each channel for itself, and a mix of channels; fewer positions each time."""
+    def _stem(self, x: Float[Array, "batch height width channels"]) -> tuple[Maps, tuple[int, int]]:
+        """A 3×3 convolution, one of each channel for itself, and a mix of channels; fewer positions each time.
+
+        Returns the inputs' maps, and how high and wide they are.
+        """
         ones, zeros = nn.initializers.ones, nn.initializers.zeros
         half, channels = self.inputs // 2, x.shape[-1]
         first = Layer(
@@ -157,8 +169,8 @@ class NeuralGraph(Network):
             },
             name="stem1",
         )()
-        patches = jnp.concatenate(_shifted(x, stride=2), axis=-1)
-        x = nn.relu(normalise(patches @ first["filter"], first["scale"], first["offset"]))
+        x = _patches(x, stride=2) @ first["filter"]
+        maps = nn.relu(normalise(by_node(x), first["scale"], first["offset"]))
         second = Layer(
             {
                 "filter": (nn.initializers.normal(1 / 3), (3, 3, half)),
@@ -168,40 +180,40 @@ class NeuralGraph(Network):
             },
             name="stem2",
         )()
-        stride = -(-max(x.shape[1:3]) // self.side)
-        x = filtered(x, second["filter"], stride) @ second["mix"]
-        if min(x.shape[1:3]) < 2:
-            raise ValueError(f"images leave nodes {x.shape[1]}×{x.shape[2]} positions; allowed: 2×2 or more")
-        return normalise(x, second["scale"], second["offset"])
+        height, width = x.shape[1:3]
+        stride = -(-max(height, width) // self.side)
+        shape = -(-height // stride), -(-width // stride)
+        if min(shape) < 2:
+            raise ValueError(f"images leave nodes {shape[0]}×{shape[1]} positions; allowed: 2×2 or more")
+        maps = filtered(maps, filter_matrices(second["filter"], (height, width), stride))
+        return normalise(carried(maps, second["mix"]), second["scale"], second["offset"]), shape
 
-    def _static(self, x: Array, weights: Array, nodes: Mapping[str, Array]) -> Float[Array, "batch h w features"]:
-        arrived = jnp.zeros((*x.shape[:3], self.nodes - self.inputs), x.dtype)
-        at_weight = at_node = 0
-        for index, (size, after) in enumerate(self._tables()):
-            own = {name: leaf[..., at_node : at_node + size] for name, leaf in nodes.items()}
+    def _static(self, x: Maps, weights: Array, nodes: Mapping[str, Array]) -> Maps:
+        tables, ends = self._tables(), np.cumsum(self.blocks)[:-2]
+        # Split, not sliced: a split's gradient is one concatenation, that of slices a sum of arrays filled with zeros.
+        weights_of = jnp.split(weights, np.cumsum([size * after for size, after in tables])[:-1])
+        own = {name: jnp.split(leaf, ends) for name, leaf in nodes.items()}
+        arrived = jnp.zeros((self.nodes - self.inputs, *x.shape[1:]), x.dtype)
+        for index, (size, after) in enumerate(tables):
             if index:
-                x, arrived = arrived[..., :size], arrived[..., size:]
-            table = weights[at_weight : at_weight + size * after].reshape(size, after)
-            x = nn.relu(normalise(x, own["scale"], own["offset"]))
-            arrived = arrived + filtered(x, own["filter"]) @ table
-            at_weight, at_node = at_weight + size * after, at_node + size
+                x, arrived = jnp.split(arrived, [size])
+            x = nn.relu(normalise(x, own["scale"][index], own["offset"][index]))
+            arrived = arrived + carried(filtered(x, own["filter"][index]), weights_of[index].reshape(size, after))
         return arrived
 
-    def _discrete(self, x: Array, weights: Array, nodes: Mapping[str, Array]) -> Float[Array, "batch h w features"]:
-        table, last = weights.reshape(self.nodes, self.nodes), self.nodes - self.features
+    def _discrete(self, x: Maps, weights: Array, nodes: Mapping[str, Array]) -> Maps:
+        table = weights.reshape(self.nodes, self.nodes)
         # At first only inputs have anything to say, and at last only features are asked: the rest is left out.
-        x = filtered(nn.relu(x), nodes["filter"][..., : self.inputs]) @ table[: self.inputs]
-        x = normalise(x, nodes["scale"], nodes["offset"])
-        x, _ = lax.scan(lambda x, _: (_step(x, table, nodes), None), x, length=self.steps - 2)
-        x = filtered(nn.relu(x), nodes["filter"]) @ table[:, last:]
-        return normalise(x, nodes["scale"][last:], nodes["offset"][last:])
+        for _ in range(self.steps - 1):
+            x = _step(x, table, nodes)
+        return _step(x, table, nodes, to=self.nodes - self.features)
 
-    def _continuous(self, x: Array, weights: Array, nodes: Mapping[str, Array]) -> Float[Array, "batch h w features"]:
+    def _continuous(self, x: Maps, weights: Array, nodes: Mapping[str, Array]) -> Maps:
         import diffrax  # a second's import, for those who integrate
 
         args = (weights.reshape(self.nodes, self.nodes), nodes)
         term, solver = diffrax.ODETerm(lambda t, y, args: _step(y, *args)), diffrax.ReversibleHeun()
-        start = jnp.concatenate([x, jnp.zeros((*x.shape[:3], self.nodes - self.inputs), x.dtype)], axis=-1)
+        start = jnp.concatenate([x, jnp.zeros((self.nodes - self.inputs, *x.shape[1:]), x.dtype)])
 
         def one_step(moving: tuple[Array, Any], index: Array) -> tuple[tuple[Array, Any], None]:
             y, memory = moving
@@ -211,7 +223,7 @@ class NeuralGraph(Network):
 
         memory = solver.init(term, jnp.float32(0), jnp.float32(1 / self.ode_steps), start, args)
         (end, _), _ = lax.scan(one_step, (start, memory), jnp.arange(self.ode_steps, dtype=jnp.float32))
-        return end[..., self.nodes - self.features :]
+        return end[self.nodes - self.features :]
 
     def _tables(self) -> list[tuple[int, int]]:
         """Of each acting block of the static setting: its size, and how many nodes come after it."""
@@ -219,41 +231,62 @@ class NeuralGraph(Network):
         return [(size, self.nodes - int(end)) for size, end in zip(self.blocks[:-1], ends, strict=False)]
 
 
-def _step(x: Array, table: Array, nodes: Mapping[str, Array]) -> Array:
-    """All nodes act once."""
-    return normalise(filtered(nn.relu(x), nodes["filter"]) @ table, nodes["scale"], nodes["offset"])
+def _step(x: Maps, table: Array, nodes: Mapping[str, Array], to: int = 0) -> Maps:
+    """Nodes act once: the first ones, as many as there are maps; what nodes from number `to` on make of it."""
+    arrived = carried(filtered(nn.relu(x), nodes["filter"][: len(x)]), table[: len(x), to:])
+    return normalise(arrived, nodes["scale"][to:], nodes["offset"][to:])
+
+
+def by_node(x: Float[Array, "batch height width nodes"]) -> Float[Array, "nodes batch positions"]:
+    """Maps node by node, positions in one row."""
+    return jnp.transpose(x.reshape(x.shape[0], -1, x.shape[-1]), (2, 0, 1))
 
 
 def normalise(
-    x: Float[Array, "batch height width nodes"], scale: Float[Array, "nodes"], offset: Float[Array, "nodes"]
-) -> Float[Array, "batch height width nodes"]:
+    x: Float[Array, "nodes batch positions"], scale: Float[Array, "nodes"], offset: Float[Array, "nodes"]
+) -> Float[Array, "nodes batch positions"]:
     """Each node of each image to mean 0 and variance 1 over the positions; then its scale and offset."""
-    centred = x - x.mean((1, 2), keepdims=True)
-    variance = jnp.square(centred).mean((1, 2), keepdims=True)
-    wide = (1, 1, 1, -1)
-    return centred * lax.rsqrt(variance + EPSILON) * scale.reshape(wide) + offset.reshape(wide)
+    centred = x - x.mean(2, keepdims=True)
+    variance = jnp.square(centred).mean(2, keepdims=True)
+    return centred * lax.rsqrt(variance + EPSILON) * scale[:, None, None] + offset[:, None, None]
 
 
 def filtered(
-    x: Float[Array, "batch height width nodes"], filters: Float[Array, "3 3 nodes"], stride: int = 1
-) -> Float[Array, "batch _ _ nodes"]:
-    """Each node through its own 3×3 filter, zeros outside.
-
-    As a sum of nine shifted products: XLA's CPU backend takes some hundred times as long for the gradients of a grouped
-    convolution inside a loop.
-    """
-    taps = filters.reshape(9, 1, 1, 1, -1)
-    return sum((part * tap for part, tap in zip(_shifted(x, stride), taps, strict=True)), start=jnp.float32(0))
+    x: Float[Array, "nodes batch positions"], matrices: Float[Array, "nodes positions _"]
+) -> Float[Array, "nodes batch _"]:
+    """Each node through its own filter, as `filter_matrices` gives it."""
+    return jnp.einsum("nbp,npq->nbq", x, matrices)
 
 
-def _shifted(x: Array, stride: int = 1) -> list[Array]:
-    """The nine neighbours of every position, zeros outside; of every so manieth position."""
+def carried(
+    x: Float[Array, "nodes batch positions"], table: Float[Array, "nodes targets"]
+) -> Float[Array, "targets batch positions"]:
+    """What arrives at each target: the sum of the nodes' maps, each times its edge's weight."""
+    return jnp.einsum("nm,nbp->mbp", table, x)
+
+
+def filter_matrices(
+    filters: Float[Array, "3 3 nodes"], shape: tuple[int, int], stride: int = 1
+) -> Float[Array, "nodes positions _"]:
+    """3×3 filters as matrices, from maps of that shape to every so manieth position, zeros outside."""
+    height, width = shape
+    # Which position each tap of the filter looks at, from each position that there is an answer for.
+    taps = np.zeros((3, 3, height + 2, width + 2, -(-height // stride), -(-width // stride)), np.float32)
+    i, j, row, column = np.indices((3, 3, *taps.shape[4:]))
+    taps[i, j, row * stride + i, column * stride + j, row, column] = 1
+    seen = taps[:, :, 1:-1, 1:-1].reshape(9, height * width, -1)
+    return jnp.einsum("tpq,tn->npq", seen, filters.reshape(9, -1))
+
+
+def _patches(x: Array, stride: int) -> Array:
+    """The nine neighbours of every so manieth position, zeros outside, as one row."""
     height, width = x.shape[1:3]
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    return [padded[:, i : i + height : stride, j : j + width : stride] for i in range(3) for j in range(3)]
+    nine = [padded[:, i : i + height : stride, j : j + width : stride] for i in range(3) for j in range(3)]
+    return jnp.concatenate(nine, axis=-1)
 
 
-def _centre(x: Float[Array, "batch height width features"]) -> Float[Array, "batch features"]:
-    """The mean of the 2×2 positions in the middle."""
-    top, left = (x.shape[1] - 2) // 2, (x.shape[2] - 2) // 2
-    return x[:, top : top + 2, left : left + 2].mean((1, 2))
+def _centre(x: Maps, shape: tuple[int, int]) -> Float[Array, "batch nodes"]:
+    """The mean of the 2×2 positions in the middle of maps of that shape."""
+    top, left = (shape[0] - 2) // 2, (shape[1] - 2) // 2
+    return x.reshape(*x.shape[:2], *shape)[:, :, top : top + 2, left : left + 2].mean((2, 3)).T
