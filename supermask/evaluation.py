@@ -172,7 +172,10 @@ def evaluate(
     maximum: int,
     inputs: Int32[AnyArray, " inputs"] | None = None,
 ) -> Scores:
-    """Loss and accuracy over a split, in chunks that bound the memory. `inputs`: see `read_by`."""
+    """Loss and accuracy over a split, in chunks that bound the memory. `inputs`: see `read_by`.
+
+    Raises ValueError where the split is trimmed and the network has no dense layer that reads its pixels.
+    """
     if isinstance(split, Examples):
         return _evaluate_whole(network, params, split, maximum, inputs)
     return _evaluate_trimmed(network, params, split, maximum, inputs)
