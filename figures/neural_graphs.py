@@ -76,7 +76,9 @@ def draw(table: pd.DataFrame, caption: str) -> "Picture":
     from analysis import plots
 
     settings = list(dict.fromkeys(table["setting"]))
-    picture, panels = plots.new_picture(len(settings), caption, width=4.2)
+    picture, panels = plots.new_picture(
+        len(settings), caption, width=max(4.2, 9 / len(settings))
+    )  # title and caption fit
     least = 100 * float(table["test_accuracy"].min())
     for axes, setting in zip(panels, settings, strict=True):
         own = table[table["setting"] == setting]

@@ -43,8 +43,11 @@ Evaluated = Examples | tuple[Trimmed, ...]
 TRIMMED_CHUNK = 250
 """Images a chunk: fewer have fewer pixels in common that are not 0, more spread the cost of picking a layer's rows."""
 
-WIDTHS = 4
-"""How many widths there are: each is a program of its own, and chunks are as wide as the widest of theirs."""
+WIDTHS = 2
+"""How many widths there are at most: each is compiled for itself, and chunks are as wide as the widest of theirs."""
+
+CHUNKS_A_WIDTH = 4
+"""Fewer are not worth a width of their own."""
 
 WORTH_TRIMMING = 0.9
 """The part of all pixels that is left at most where trimming pays: picking rows takes about a twentieth."""
@@ -62,7 +65,8 @@ def trimmed(split: Split) -> tuple[Trimmed, ...] | None:
     blank = [~images[chunk].any(axis=0) for chunk in chunks]
     whole = len(split) // TRIMMED_CHUNK
     by_width = sorted(range(whole), key=lambda index: -int(blank[index].sum()))
-    groups = [group.tolist() for group in np.array_split(np.array(by_width, int), WIDTHS) if group.size]
+    widths = max(min(WIDTHS, whole // CHUNKS_A_WIDTH), 1)
+    groups = [group.tolist() for group in np.array_split(np.array(by_width, int), widths) if group.size]
     groups += [[index] for index in range(whole, len(chunks))]
 
     def group_of(indices: Sequence[int]) -> Trimmed:

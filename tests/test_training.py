@@ -137,7 +137,7 @@ def with_blank_pixels(size: int, seed: int = 0) -> Split:
     return Split(random.integers(0, 17, (size, 8, 8, 1), dtype=np.uint8) * used[labels], labels)
 
 
-@given(st.integers(1, 1200), st.integers(0, 10))
+@given(st.integers(1, 2600), st.integers(0, 10))
 def test_trimmed_chunks_hold_every_image_and_leave_out_blank_pixels_alone(size, seed):
     split = with_blank_pixels(size, seed)
     parts = trimmed(split)
@@ -163,7 +163,7 @@ def test_a_split_without_blank_pixels_is_left_whole(digits):
     assert trimmed(load("mnist5k").validation) is not None
 
 
-@pytest.mark.parametrize("size", [1, 251, 1100])
+@pytest.mark.parametrize("size", [1, 251, 2100])
 @pytest.mark.parametrize("inputs", [None, np.arange(3, 60, 2, dtype=np.int32)], ids=["all inputs", "some inputs"])
 def test_evaluation_of_a_trimmed_split_is_that_of_the_whole(small_network, size, inputs):
     split = with_blank_pixels(size)
