@@ -76,9 +76,8 @@ def draw(table: pd.DataFrame, caption: str) -> "Picture":
     from analysis import plots
 
     settings = list(dict.fromkeys(table["setting"]))
-    picture, panels = plots.new_picture(
-        len(settings), caption, width=max(4.2, 9 / len(settings))
-    )  # title and caption fit
+    wide_enough = max(4.2, 9 / len(settings))  # for title and caption
+    picture, panels = plots.new_picture(len(settings), caption, width=wide_enough)
     least = 100 * float(table["test_accuracy"].min())
     for axes, setting in zip(panels, settings, strict=True):
         own = table[table["setting"] == setting]

@@ -152,11 +152,11 @@ def test_trimmed_chunks_hold_every_image_and_leave_out_blank_pixels_alone(size, 
     if parts is None:
         assert np.mean(split.images.reshape(size, -1).any(axis=0)) > 0.5, "only a split that uses most pixels is left"
     else:
-        given = zip(split.labels, split.images.reshape(size, -1), strict=True)
-        assert sorted(found) == sorted((int(label), image.tobytes()) for label, image in given)
+        everything = zip(split.labels, split.images.reshape(size, -1), strict=True)
+        assert sorted(found) == sorted((int(label), image.tobytes()) for label, image in everything)
 
 
-def test_a_split_without_blank_pixels_is_left_whole(digits):
+def test_a_split_without_blank_pixels_is_left_whole():
     full = Split(np.ones((600, 8, 8, 1), np.uint8), np.zeros(600, np.int32))
     assert trimmed(full) is None
     assert trimmed(with_blank_pixels(600)) is not None
@@ -177,7 +177,7 @@ def test_evaluation_of_a_trimmed_split_is_that_of_the_whole(small_network, size,
     assert scores.accuracy == pytest.approx(float(whole.accuracy), abs=1e-6)
 
 
-def test_a_convolutional_network_is_evaluated_on_whole_images(digits):
+def test_a_convolutional_network_is_evaluated_on_whole_images():
     conv = networks.FeedForward(conv_pairs=(4,), hidden=(8,))
     split = with_blank_pixels(300)
     assert isinstance(evaluated_on(conv, place(1000, networks=1), split), Examples)

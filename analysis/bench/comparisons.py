@@ -203,10 +203,10 @@ def _data(network: str, validation: int, test: int = 1) -> Dataset:
     there speed does not depend on what an image shows.
     """
     random = np.random.default_rng(0)
-    digits = _digits()
+    digits = _digits() if network == "fc" else None
 
     def split(size: int) -> Split:
-        if network == "fc":
+        if digits is not None:
             return Split(np.resize(digits.images, (size, *_shape(network))), np.resize(digits.labels, size))
         images = random.integers(0, 256, (size, *_shape(network)), dtype=np.uint8)
         return Split(images, random.integers(0, 10, size).astype(np.int32))
