@@ -49,14 +49,12 @@ def infer(path: Path, dataset: str, data_dir: Path | None, images: int, repeats:
     chosen = (data.test.images[:images] / data.maximum).astype(np.float32)
     console = Console(highlight=False)
     with one_core():
-        runners, lacking = _runners(quantised)
+        runners = [Runner(quantised, engine) for engine in ENGINES]
         right = _agreed(runners, chosen, data.test.labels[:images])
         with console.status(f"{images} images, {repeats} times each"):
             table = measured(runners, chosen, repeats)
     console.print(_shown(table, f"{path.name}: {network}, {path.stat().st_size:,} bytes; {images} images of {dataset}"))
     console.print(f"accuracy on these images: {100 * right:.1f}%, by every engine; one core, one image at a time")
-    for reason in lacking:
-        console.print(f"not measured: {reason}")
     console.print(EIE)
     if csv is not None:
         table.to_csv(csv, index=False)
@@ -83,17 +81,6 @@ def measured(runners: Sequence[Runner], images: np.ndarray, repeats: int) -> pd.
         for runner in runners:
             rows.append({"image": at, "engine": runner.engine} | asdict(runner.cost(image, repeats)))
     return pd.DataFrame(rows)
-
-
-def _runners(quantised: Quantised) -> tuple[list[Runner], list[str]]:
-    """A runner an engine, and why there is none for the others."""
-    runners, lacking = [], []
-    for engine in ENGINES:
-        try:
-            runners.append(Runner(quantised, engine))
-        except ImportError as error:
-            lacking.append(str(error))
-    return runners, lacking
 
 
 def _agreed(runners: Sequence[Runner], images: np.ndarray, labels: np.ndarray) -> float:

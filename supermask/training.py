@@ -38,7 +38,8 @@ from supermask.evaluation import (
 )
 from supermask.intervals import Checkpoints, DataOrder, OnProgress, ignore_progress, resumable_by, train_in_intervals
 from supermask.intervals import TrainingConfig as TrainingConfig
-from supermask.networks import AnyArray, Kernels, Network, Params
+from supermask.nested_levels import evaluate_nested
+from supermask.networks import AnyArray, FeedForward, Kernels, Network, Params
 from supermask.population import Placement, batched, over_population
 
 
@@ -151,9 +152,16 @@ class Trainer:
     ) -> list[Scores]:
         """Loss and accuracy on test data of a network under one ranking's masks, without training.
 
-        At each level the `level[layer]` best-ranked weights of a layer stay as they are and the others are 0. Masks are
-        made where they are used: a network and its ranks are sent to the devices once, a level is a number a layer.
+        At each level the `level[layer]` best-ranked weights of a layer stay as they are and the others are 0. On CPU,
+        networks of dense layers are summed from level to level (`nested_levels`), with a thread a device. Elsewhere
+        masks are made where they are used: a network and its ranks are sent to the devices once, a level is a number a
+        layer.
         """
+        network = self.network
+        if self.placement.strategy == "loop" and isinstance(network, FeedForward) and not network.convolutional:
+            threads, data = len(self.placement.devices), self.data
+            nested = evaluate_nested(network, params, ranks, levels, data.test, data.maximum, threads)
+            return [Scores(*np.array(each, np.float32)) for each in nested]
         place, levels_on_host = self.placement, [{n: np.asarray(k, np.int32) for n, k in one.items()} for one in levels]
         shared = place.shared((params, {layer: np.asarray(rank) for layer, rank in ranks.items()}, self._placed.test))
         scores: list[Scores] = []

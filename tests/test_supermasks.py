@@ -60,7 +60,8 @@ def test_levels_are_evaluated_as_the_masked_networks_are(trainer, trained_once):
     for level, mask in zip(levels, masks, strict=True):
         assert {layer: int(mask[layer].sum()) for layer in mask} == level
     expected = trainer.evaluate([with_kernels(network, kernels) for kernels in kept])
-    assert trainer.evaluate_levels(network, ranks, levels) == expected
+    found = trainer.evaluate_levels(network, ranks, levels)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("weights", ["initial", "signed_constant"])
@@ -70,4 +71,5 @@ def test_the_science_a_same_sign_mask_makes_an_untrained_network_accurate(traine
     random = untrained_accuracy(trainer, trained_once, "random", weights).mean(axis=0)
     assert supermask.max() > 0.35
     assert supermask.max() > random.max() + 0.2
-    assert supermask[0] == random[0] < 0.2, "level 0 is no mask at all"
+    assert supermask[0] == pytest.approx(random[0], abs=0.01), "level 0 is no mask at all"
+    assert supermask[0] < 0.2

@@ -65,7 +65,7 @@ def columns_of(quantised: Quantised, layer: str) -> Columns:
 class Runner:
     """A compressed network of dense layers, ready for one engine. `logits` takes one image, scaled to [0, 1].
 
-    Raises ValueError for an unknown engine or a network with convolutions, ImportError for 'shared' without numba.
+    Raises ValueError for an unknown engine or a network with convolutions.
     """
 
     def __init__(self, quantised: Quantised, engine: str) -> None:
@@ -134,10 +134,8 @@ def _kernel(quantised: Quantised, layer: str) -> Float32[np.ndarray, "inputs out
 
 
 def _compiled() -> Callable[..., Vector]:
-    try:
-        import numba
-    except ImportError:
-        raise ImportError("engine 'shared' needs numba: pip install 'supermask[infer]'") from None
+    import numba  # here, for it takes half a second that others need not wait for
+
     compiled: Callable[..., Vector] = numba.njit(inspect.unwrap(_multiply_columns))
     return compiled
 

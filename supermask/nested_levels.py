@@ -1,0 +1,175 @@
+"""One network under every level of one ranking, on CPU: a level's sums are those of the level below, and a few more.
+
+The masks of a ranking nest. So, from the sparsest level up, the first layer only ever adds the weights that are new:
+over all levels together it costs one dense product, where masked dense products would cost one a level. Later layers
+read values that change with the level; they are summed anew, over their kept weights alone. For FC's 25 levels that is
+a seventeenth of the multiplications. What is summed is sparse, so a compiled loop takes them, 64 images at a time.
+
+A unit adds up its weights in the order of their ranks, whatever the levels: a level's loss is the same to the bit alone
+or among others. It is the masked network's but for rounding.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int, Int32, UInt32
+
+from supermask.datasets import Split
+from supermask.networks import AnyArray, FeedForward, Params
+
+LANES = 64
+"""Images at a time: their values of one pixel are next to each other, four registers of the widest kind."""
+
+
+class Sums(NamedTuple):
+    """A layer's weights by the unit that they feed, best-ranked first.
+
+    starts: where a unit's weights start, and where those of each level end; `place[level]` is a level's column.
+    """
+
+    inputs: UInt32[np.ndarray, " weights"]
+    weights: Float32[np.ndarray, " weights"]
+    starts: UInt32[np.ndarray, "units places"]
+    place: Int32[np.ndarray, " levels"]
+    biases: Float32[np.ndarray, " units"]
+
+
+def sums_of(
+    kernel: Float32[AnyArray, "inputs units"],
+    biases: Float32[AnyArray, " units"],
+    ranks: Int[AnyArray, "inputs units"],
+    counts: Sequence[int],
+) -> Sums:
+    """A layer ready to be summed at each level, where its `counts[level]` best-ranked weights are kept."""
+    kernel, flat_ranks = np.asarray(kernel), np.asarray(ranks).ravel()
+    units = kernel.shape[1]
+    best_first = np.empty(flat_ranks.size, np.int64)
+    best_first[flat_ranks] = np.arange(flat_ranks.size)
+    unit = best_first % units
+    by_unit = best_first[np.argsort(unit.astype(np.uint16 if units <= 2**16 else np.uint32), kind="stable")]
+    ends, place = np.unique(np.asarray(counts, np.int64), return_inverse=True)
+    kept = np.stack([np.bincount(unit[:end], minlength=units) for end in (0, *ends)], axis=1)
+    first = np.concatenate([[0], np.cumsum(np.bincount(unit, minlength=units))[:-1]])
+    return Sums(
+        (by_unit // units).astype(np.uint32),
+        kernel.ravel()[by_unit].astype(np.float32),
+        (first[:, None] + kept).astype(np.uint32),
+        (1 + place).astype(np.int32),
+        np.asarray(biases, np.float32),
+    )
+
+
+def evaluate_nested(
+    network: FeedForward,
+    params: Params,
+    ranks: Mapping[str, Int[AnyArray, "..."]],
+    levels: Sequence[Mapping[str, int]],
+    split: Split,
+    maximum: int,
+    threads: int,
+) -> list[tuple[float, float]]:
+    """Mean cross-entropy (nats) and accuracy over a split, at each level: its `level[layer]` best-ranked weights kept.
+
+    `ranks` number the weights of a layer from 0; layers without them keep all. `maximum` scales images to [0, 1].
+    Raises ValueError for a network with convolutions.
+    """
+    if network.convolutional:
+        raise ValueError("network has convolutions; allowed: networks of dense layers")
+    layers = []
+    for name in network.dense_layers:
+        kernel, biases = params[name]["kernel"], params[name]["bias"]
+        whole = np.arange(kernel.size).reshape(kernel.shape)
+        counts = [level[name] if name in ranks else kernel.size for level in levels]
+        layers.append(sums_of(kernel, biases, ranks.get(name, whole), counts))
+    order = np.argsort(layers[0].place, kind="stable")
+    score = _compiled()
+    stacked = tuple(zip(*layers, strict=True))
+
+    def totals(start: int) -> Float64[np.ndarray, "levels 2"]:
+        images, labels = split.images[start : start + LANES], split.labels[start : start + LANES]
+        pixels = np.zeros((images[0].size, LANES), np.float32)
+        pixels[:, : len(labels)] = images.reshape(len(labels), -1).T / np.float32(maximum)
+        sums: Float64[np.ndarray, "levels 2"] = score(pixels, labels, order, *stacked)
+        return sums
+
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(totals, range(0, len(split), LANES)))
+    means = sum(parts, start=np.zeros((len(levels), 2))) / len(split)
+    return [(float(loss), float(accuracy)) for loss, accuracy in means]
+
+
+@cache
+def _compiled() -> Callable[..., Float64[np.ndarray, "levels 2"]]:
+    """`_scores` as machine code, which other threads run beside."""
+    import numba
+
+    compiled = numba.njit(nogil=True, fastmath={"contract"})
+    add, judge = compiled(inspect.unwrap(_add)), compiled(inspect.unwrap(_judge))
+    scores: Callable[..., Any] = compiled(inspect.unwrap(_scores(add, judge)))
+    return scores
+
+
+def _add(row: Any, values: Any, inputs: Any, weights: Any, at: Any, end: Any) -> None:
+    """Adds a unit's weights, from `at` to before `end`, times the values that they read."""
+    one, four, lanes = np.uint64(1), np.uint64(4), np.uint64(LANES)  # of known length and sign: vectors without checks
+    at, end = np.uint64(at), np.uint64(end)
+    while at + four <= end:
+        i, j, k, m = inputs[at], inputs[at + one], inputs[at + np.uint64(2)], inputs[at + np.uint64(3)]
+        u, v, w, x = weights[at], weights[at + one], weights[at + np.uint64(2)], weights[at + np.uint64(3)]
+        for n in range(lanes):
+            row[n] = row[n] + u * values[i, n] + v * values[j, n] + w * values[k, n] + x * values[m, n]
+        at += four
+    while at < end:
+        i, u = inputs[at], weights[at]
+        for n in range(lanes):
+            row[n] = row[n] + u * values[i, n]
+        at += one
+
+
+def _judge(logits: Any, labels: Any, totals: Any) -> None:
+    """Adds up the losses of those images that have labels, and how many of them are read right."""
+    for image in range(labels.size):
+        best = 0
+        for each in range(1, logits.shape[0]):
+            if logits[each, image] > logits[best, image]:
+                best = each
+        top, above = logits[best, image], 0.0
+        for each in range(logits.shape[0]):
+            above += np.exp(logits[each, image] - top)
+        totals[0] += np.log(above) + top - logits[labels[image], image]
+        totals[1] += best == labels[image]
+
+
+def _scores(add: Any, judge: Any) -> Any:
+    """The loop over levels, with its two parts."""
+
+    def scores(
+        pixels: Any, labels: Any, order: Any, inputs: Any, weights: Any, starts: Any, place: Any, biases: Any
+    ) -> Any:
+        totals = np.zeros((order.size, 2))
+        growing = np.empty((biases[0].size, LANES), np.float32)
+        for unit in range(biases[0].size):
+            growing[unit] = biases[0][unit]
+        before = 0
+        for level in order:
+            to = place[0][level]
+            for unit in range(biases[0].size):
+                add(growing[unit], pixels, inputs[0], weights[0], starts[0][unit, before], starts[0][unit, to])
+            before = to
+            read = growing
+            for layer in range(1, len(biases)):
+                read = np.maximum(read, np.float32(0))
+                values = np.empty((biases[layer].size, LANES), np.float32)
+                for unit in range(biases[layer].size):
+                    values[unit] = biases[layer][unit]
+                    end = starts[layer][unit, place[layer][level]]
+                    add(values[unit], read, inputs[layer], weights[layer], starts[layer][unit, 0], end)
+                read = values
+            judge(read, labels, totals[level])
+        return totals
+
+    return scores
