@@ -44,11 +44,16 @@ def sums_of(
     ranks: Int[AnyArray, "inputs units"],
     counts: Sequence[int],
 ) -> Sums:
-    """A layer ready to be summed at each level, where its `counts[level]` best-ranked weights are kept."""
+    """A layer ready to be summed at each level, where its `counts[level]` best-ranked weights are kept.
+
+    Raises ValueError unless the ranks number the weights from 0, each once.
+    """
     kernel, flat_ranks = np.asarray(kernel), np.asarray(ranks).ravel()
     units = kernel.shape[1]
-    best_first = np.empty(flat_ranks.size, np.int64)
-    best_first[flat_ranks] = np.arange(flat_ranks.size)
+    best_first = np.full(flat_ranks.size, -1)
+    best_first[np.clip(flat_ranks, 0, flat_ranks.size - 1)] = np.arange(flat_ranks.size)
+    if (best_first < 0).any():
+        raise ValueError(f"ranks leave out a number; allowed: each of 0 to {flat_ranks.size - 1}, once")
     unit = best_first % units
     by_unit = best_first[np.argsort(unit.astype(np.uint16 if units <= 2**16 else np.uint32), kind="stable")]
     ends, place = np.unique(np.asarray(counts, np.int64), return_inverse=True)
@@ -75,7 +80,7 @@ def evaluate_nested(
     """Mean cross-entropy (nats) and accuracy over a split, at each level: its `level[layer]` best-ranked weights kept.
 
     `ranks` number the weights of a layer from 0; layers without them keep all. `maximum` scales images to [0, 1].
-    Raises ValueError for a network with convolutions.
+    Raises ValueError for a network with convolutions, and unless ranks number a layer's weights, each once.
     """
     if network.convolutional:
         raise ValueError("network has convolutions; allowed: networks of dense layers")

@@ -89,3 +89,9 @@ def test_convolutions_are_refused():
     network = FeedForward(conv_pairs=(4,))
     with pytest.raises(ValueError, match="network has convolutions; allowed: networks of dense layers"):
         evaluate_nested(network, {}, {}, [], images_of((8, 8, 1), 1, 0), 255, 1)
+
+
+@pytest.mark.parametrize("ranks", [[[0], [0]], [[1], [2]], [[-1], [0]]])
+def test_ranks_that_are_no_order_are_refused(ranks):
+    with pytest.raises(ValueError, match="ranks leave out a number; allowed: each of 0 to 1, once"):
+        sums_of(np.ones((2, 1), np.float32), np.ones(1, np.float32), np.array(ranks), [1])
