@@ -159,7 +159,7 @@ def test_the_accuracy_follows_the_slider(open_page):
     page = open_page("level=6&criterion=large_final_same_sign&kept=constant")
     with_curves(page)
     settled(page)
-    # On two idle cores it takes 30 to 45 ms (50 are allowed), and plain sums 15, which slow down with the machine.
+    # With cores to spare it takes 30 to 45 ms (50 are allowed), and plain sums 15, which slow down with the machine.
     for pruned in ("zero", "initial"):
         page.locator(f"input[name=pruned][value={pruned}]").check()
         with_curves(page)
