@@ -7,9 +7,10 @@ from supermask.criteria import CRITERIA, score_layers
 from supermask.keys import Purpose, derive_key
 from supermask.lottery import facts_of, initial_params
 from supermask.masks import Rates, full_masks, kept_counts, one_shot, rank_layers
-from supermask.networks import kernels_of, layer_kinds, with_kernels
+from supermask.networks import FeedForward, kernels_of, layer_kinds, with_kernels
+from supermask.population import place
 from supermask.supermasks import masked_kernels, untrained_kernels, untrained_network
-from supermask.training import Job
+from supermask.training import Job, Trainer, TrainingConfig
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,21 @@ def test_levels_are_evaluated_as_the_masked_networks_are(trainer, trained_once):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+def test_levels_of_a_convolutional_network_are_masked_where_they_are_used(digits):
+    """The way that all networks go on accelerators: the masked networks' scores, to the bit."""
+    trainer = Trainer(
+        FeedForward(conv_pairs=(4,), hidden=(8,)), digits, TrainingConfig(1, 1e-3), place(4000, networks=4)
+    )
+    params = initial_params(trainer, 0)
+    kernels = kernels_of(params)
+    random = np.random.default_rng(0)
+    ranks = {n: random.permutation(k.size).reshape(k.shape).astype(np.int32) for n, k in kernels.items()}
+    levels = kept_counts({n: k.size for n, k in kernels.items()}, dict.fromkeys(kernels, 0.2), 5)
+    masked = [masked_kernels(kernels, one_shot(ranks, level), rescaled=False) for level in levels]
+    expected = trainer.evaluate([with_kernels(params, each) for each in masked])
+    assert trainer.evaluate_levels(params, ranks, levels) == expected
+
+
 @pytest.mark.parametrize("weights", ["initial", "signed_constant"])
 def test_the_science_a_same_sign_mask_makes_an_untrained_network_accurate(trainer, trained_once, weights):
     """Figures 1 and 10: a large_final mask that keeps signs is far above chance, a random one is not."""
@@ -71,5 +87,6 @@ def test_the_science_a_same_sign_mask_makes_an_untrained_network_accurate(traine
     random = untrained_accuracy(trainer, trained_once, "random", weights).mean(axis=0)
     assert supermask.max() > 0.35
     assert supermask.max() > random.max() + 0.2
+    # Constants of one size make outputs that tie up to rounding, and weights are summed in the order of their ranks.
     assert supermask[0] == pytest.approx(random[0], abs=0.01), "level 0 is no mask at all"
     assert supermask[0] < 0.2
