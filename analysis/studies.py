@@ -211,7 +211,8 @@ class Experiment:
     def graph_of(self, setting: str) -> NeuralGraph:
         """The protocol's neural graph in that setting."""
         graph = self.protocol.graph
-        return NeuralGraph(setting, graph.nodes, graph.edges, graph.inputs, graph.features, side=graph.side)
+        size = graph.nodes, graph.edges, graph.inputs, graph.features
+        return NeuralGraph(setting, *size, side=graph.side, ode_steps=graph.ode_steps)
 
     def describe_graph(self, run: GraphRun, seed: int) -> Description:
         """The description of a neural graph's training. The network of the experiment is no part of it."""
