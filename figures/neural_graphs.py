@@ -78,7 +78,7 @@ def draw(table: pd.DataFrame, caption: str) -> "Picture":
     settings = list(dict.fromkeys(table["setting"]))
     wide_enough = max(4.2, 9 / len(settings))  # for title and caption
     picture, panels = plots.new_picture(len(settings), caption, width=wide_enough)
-    least = 100 * float(table["test_accuracy"].min())
+    least, most = 100 * float(table["test_accuracy"].min()), 100 * float(table["test_accuracy"].max())
     for axes, setting in zip(panels, settings, strict=True):
         own = table[table["setting"] == setting]
         for place, (wiring, rows) in enumerate(own.groupby("wiring", sort=False)):
@@ -88,7 +88,7 @@ def draw(table: pd.DataFrame, caption: str) -> "Picture":
             axes.scatter([place] * len(accuracy), accuracy, color=colour, s=16, zorder=3)
         wirings = list(dict.fromkeys(own["wiring"]))
         axes.set_xticks(range(len(wirings)), [WORDS[w].replace("–", "–\n") for w in wirings], fontsize=8)
-        axes.set_ylim(max(0.0, least - 4), None)
+        axes.set_ylim(max(0.0, least - 4), min(100.0, most + 1))  # one scale, for settings are compared as well
         parameters = own["parameters"].mean()
         axes.set_title(f"{setting}, {parameters:,.0f} parameters", fontsize=10, loc="left")
         axes.grid(axis="y", alpha=0.25, linewidth=0.6)
