@@ -48,11 +48,11 @@ def shown(figure):
 def experiment(digits):
     changes = Changes(
         dataset="digits",
-        epochs=5,
+        epochs=6,
         rounds=2,
         seeds=3,
         rates={"dense": 0.8, "output": 0.5},
-        mask_epochs=40,
+        mask_epochs=50,
         sparse_epochs=4,
         graph_epochs=2,
     )
@@ -94,14 +94,14 @@ def test_every_picture_states_where_it_comes_from(name, tables, experiment, tmp_
     said = caption(experiment, CATALOGUE[name].load())
     assert "protocol quick (changed: dataset, epochs, rounds, rates, mask-epochs, sparse-epochs, graph-epochs)" in said
     learned = name in ("learned-supermasks", "supermask-table", "learned-masks-seen")
-    assert ("masks learned for 40 epochs" in said) == learned
+    assert ("masks learned for 50 epochs" in said) == learned
     lengths = {"dsd": ("4 epochs a phase",)} | dict.fromkeys(
         ("sparse-training", "structure-over-time", "deep-compression"), (": 4 epochs ·",)
     )
     lengths |= {"neural-graphs": (": 2 epochs ·",), "wiring": (": 2 epochs ·",)}
     lengths |= {"shared-weight": (": 4 epochs ·", "neural graphs 2")}
     network = "Neural graphs of 80 nodes and 80 edges on" if name in ("neural-graphs", "wiring") else "FC on"
-    for part in (network, *lengths.get(name, ("5 epochs a round", "2 rounds")), "3 seeds", "supermask 0."):
+    for part in (network, *lengths.get(name, ("6 epochs a round", "2 rounds")), "3 seeds", "supermask 0."):
         assert part in said
     assert all(part in text for part in said.split(" · "))
 
