@@ -85,7 +85,8 @@ def _unfinished(experiment: Experiment, study: Study, store: Storage) -> tuple[l
         ids = [identity(experiment.describe_training(treatment, seed, round_)) for round_ in rounds]
         return len(store.known(ids)) < len(ids)
 
-    lacking = [run for run in product((None, *study.treatments), experiment.seeds) if lacks(*run)]
+    own = (*((None,) if study.has_round_zero else ()), *study.treatments)
+    lacking = [run for run in product(own, experiment.seeds) if lacks(*run)]
     treatments = dict.fromkeys(treatment for treatment, _ in lacking if treatment is not None)
     return list(treatments), [seed for seed in experiment.seeds if seed in {seed for _, seed in lacking}]
 

@@ -68,7 +68,10 @@ class Untrained:
 
 @dataclass(frozen=True)
 class Study:
-    """What a figure needs to be trained or evaluated. Round 0 of every seed is always part of it."""
+    """What a figure needs to be trained or evaluated.
+
+    `unpruned`: whether round 0 of every seed is wanted for itself; what starts from it takes it along anyway.
+    """
 
     treatments: tuple[Treatment, ...] = ()
     untrained: tuple[Untrained, ...] = ()
@@ -78,6 +81,12 @@ class Study:
     compressed: tuple[CompressionRun, ...] = ()
     graphs: tuple[GraphRun, ...] = ()
     shared: tuple[SharedRun, ...] = ()
+    unpruned: bool = True
+
+    @property
+    def has_round_zero(self) -> bool:
+        """Whether the unpruned network's training is part of it."""
+        return self.unpruned or bool(self.treatments or self.untrained)
 
     def __or__(self, other: "Study") -> "Study":
         """Both studies, with what they share once."""
@@ -90,6 +99,7 @@ class Study:
             tuple(dict.fromkeys(self.compressed + other.compressed)),
             tuple(dict.fromkeys(self.graphs + other.graphs)),
             tuple(dict.fromkeys(self.shared + other.shared)),
+            self.unpruned or other.unpruned,
         )
 
 
@@ -235,7 +245,8 @@ class Experiment:
     def descriptions(self, study: Study) -> Iterator[Description]:
         """Of everything that the study needs."""
         for seed in self.seeds:
-            yield self.describe_training(None, seed, 0)
+            if study.has_round_zero:
+                yield self.describe_training(None, seed, 0)
             for round_ in range(1, self.protocol.rounds + 1):
                 for treatment in study.treatments:
                     yield self.describe_training(treatment, seed, round_)

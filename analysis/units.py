@@ -5,13 +5,15 @@ on. Results do not depend on what a network is trained beside, so units can be d
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import chain
 
 from analysis.errors import UsageError
 from analysis.studies import Experiment, Study, identity
 from supermask.sparse_training.runs import SparseRun
+
+_NOTHING = Study(unpruned=False)
 
 
 @dataclass(frozen=True)
@@ -42,25 +44,27 @@ def units(experiment: Experiment, study: Study) -> Iterator[Unit]:
 
 def _of_rounds(experiment: Experiment, study: Study, seed: int) -> Iterator[Unit]:
     """Round 0, and what starts from it."""
+    if not study.has_round_zero:
+        return
     rounds = experiment.protocol.rounds
     first = experiment.describe_training(None, seed, 0)
     yield Unit("round 0", seed, Study(), (identity(first),), (), experiment.work_of(first))
     for treatment in study.treatments:
         trained = [experiment.describe_training(treatment, seed, round_) for round_ in range(1, rounds + 1)]
         ids, work = tuple(map(identity, trained)), sum(map(experiment.work_of, trained))
-        yield Unit("rounds", seed, Study(treatments=(treatment,)), ids, (identity(first),), work)
+        yield Unit("rounds", seed, replace(_NOTHING, treatments=(treatment,)), ids, (identity(first),), work)
     for criterion in dict.fromkeys(each.criterion for each in study.untrained):
         own = tuple(each for each in study.untrained if each.criterion == criterion)
         seen = [experiment.describe_untrained(each, seed, level) for each in own for level in range(rounds + 1)]
         ids, work = tuple(map(identity, seen)), sum(map(experiment.work_of, seen))
-        yield Unit("untrained", seed, Study(untrained=own), ids, (identity(first),), work)
+        yield Unit("untrained", seed, replace(_NOTHING, untrained=own), ids, (identity(first),), work)
 
 
 def _of_one_result(experiment: Experiment, study: Study, seed: int) -> Iterator[Unit]:
     for learned in study.learned:
         own = experiment.describe_learned(learned, seed)
         group = f"learned, {learned.method}"
-        yield Unit(group, seed, Study(learned=(learned,)), (identity(own),), (), experiment.work_of(own))
+        yield Unit(group, seed, replace(_NOTHING, learned=(learned,)), (identity(own),), (), experiment.work_of(own))
     sparse = dict.fromkeys(with_source for run in study.sparse for with_source in (*_sources(run), run))
     sparse |= dict.fromkeys(each for run in study.compressed for each in (*_sources(run.source), run.source))
     for run in sparse:
@@ -68,16 +72,16 @@ def _of_one_result(experiment: Experiment, study: Study, seed: int) -> Iterator[
         needs = tuple(identity(experiment.describe_sparse(each, seed)) for each in _sources(run))
         group = f"sparse, {run.method}" + (f", {run.density:g}" if run.method == "small_dense" else "")
         group += ", from another" if needs else ""
-        yield Unit(group, seed, Study(sparse=(run,)), (identity(own),), needs, experiment.work_of(own))
+        yield Unit(group, seed, replace(_NOTHING, sparse=(run,)), (identity(own),), needs, experiment.work_of(own))
     if study.dsd:  # all sparsities share the first phase
         phases = [experiment.describe_dsd(each, seed) for each in study.dsd]
         work = sum(map(experiment.work_of, phases))
-        yield Unit("dsd", seed, Study(dsd=study.dsd), tuple(map(identity, phases)), (), work)
+        yield Unit("dsd", seed, replace(_NOTHING, dsd=study.dsd), tuple(map(identity, phases)), (), work)
     for compressed in study.compressed:
         own = experiment.describe_compression(compressed, seed)
         source = identity(experiment.describe_sparse(compressed.source, seed))
         work = experiment.work_of(own)
-        yield Unit("compression", seed, Study(compressed=(compressed,)), (identity(own),), (source,), work)
+        yield Unit("compression", seed, replace(_NOTHING, compressed=(compressed,)), (identity(own),), (source,), work)
 
 
 def _of_graphs(experiment: Experiment, study: Study, seed: int) -> Iterator[Unit]:
@@ -85,10 +89,11 @@ def _of_graphs(experiment: Experiment, study: Study, seed: int) -> Iterator[Unit
     for graph in study.graphs:
         own = experiment.describe_graph(graph, seed)
         group = f"graphs, {graph.setting}"
-        yield Unit(group, seed, Study(graphs=(graph,)), (identity(own),), (), experiment.work_of(own))
+        yield Unit(group, seed, replace(_NOTHING, graphs=(graph,)), (identity(own),), (), experiment.work_of(own))
     for shared in study.shared:
         own, needs = experiment.describe_shared(shared, seed), (identity(experiment.describe_source(shared, seed)),)
-        yield Unit("shared weight", seed, Study(shared=(shared,)), (identity(own),), needs, experiment.work_of(own))
+        alone, work = replace(_NOTHING, shared=(shared,)), experiment.work_of(own)
+        yield Unit("shared weight", seed, alone, (identity(own),), needs, work)
 
 
 def _sources(run: SparseRun) -> tuple[SparseRun, ...]:
@@ -97,7 +102,7 @@ def _sources(run: SparseRun) -> tuple[SparseRun, ...]:
 
 def together(some: Iterable[Unit]) -> Study:
     """The study that units make up."""
-    return reduce(Study.__or__, (unit.study for unit in some), Study())
+    return reduce(Study.__or__, (unit.study for unit in some), _NOTHING)
 
 
 def seeds_of(some: Iterable[Unit]) -> tuple[int, ...]:

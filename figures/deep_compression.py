@@ -59,7 +59,9 @@ def study(names: Sequence[str]) -> Study:
     """The networks that are compressed, and their compression."""
     runs = tuple(LINES[name] for name in names)
     return Study(
-        sparse=tuple(dict.fromkeys([CompressionRun(pruned=False).source, *(r.source for r in runs)])), compressed=runs
+        sparse=tuple(dict.fromkeys([CompressionRun(pruned=False).source, *(r.source for r in runs)])),
+        compressed=runs,
+        unpruned=False,
     )
 
 

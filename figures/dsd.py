@@ -35,7 +35,7 @@ CLAIMS = tuple(
 
 def study(names: Sequence[str]) -> Study:
     """Every sparsity, and the control."""
-    return Study(dsd=tuple(DSDRun(LINES[name]) for name in names))
+    return Study(dsd=tuple(DSDRun(LINES[name]) for name in names), unpruned=False)
 
 
 def tabulate(results: Results) -> pd.DataFrame:

@@ -57,7 +57,7 @@ CLAIMS = (
 
 def study(names: Sequence[str]) -> Study:
     """Every line's graphs."""
-    return Study(graphs=tuple(LINES[name] for name in names))
+    return Study(graphs=tuple(LINES[name] for name in names), unpruned=False)
 
 
 def tabulate(results: Results) -> pd.DataFrame:

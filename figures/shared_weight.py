@@ -69,6 +69,7 @@ def study(names: Sequence[str]) -> Study:
         sparse=tuple(source for source in sources if isinstance(source, SparseRun)),
         graphs=tuple(source for source in sources if isinstance(source, GraphRun)),
         shared=tuple(SharedRun(source, signs) for source in sources for signs in SIGNS),
+        unpruned=False,
     )
 
 

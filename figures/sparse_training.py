@@ -99,7 +99,7 @@ def study(names: Sequence[str]) -> Study:
     """Every line at every density, and the dense network."""
     sources = [run.source for line in names for run in (run_of(line, density) for density in DENSITIES) if run.source]
     lines = [run_of(line, density) for line in names for density in DENSITIES]
-    return Study(sparse=tuple(dict.fromkeys([DENSE, *sources, *lines])))
+    return Study(sparse=tuple(dict.fromkeys([DENSE, *sources, *lines])), unpruned=False)
 
 
 def tabulate(results: Results) -> pd.DataFrame:

@@ -48,7 +48,7 @@ CLAIMS = (
 
 def study(names: Sequence[str]) -> Study:
     """Each method at one density."""
-    return Study(sparse=tuple(run_of(name, DENSITY) for name in names))
+    return Study(sparse=tuple(run_of(name, DENSITY) for name in names), unpruned=False)
 
 
 def tabulate(results: Results) -> pd.DataFrame:

@@ -25,7 +25,7 @@ WORDS = dict(zip(MOMENTS, ("before training", "halfway", "after training"), stri
 
 def study(names: Sequence[str]) -> Study:
     """The discovered wiring of each setting."""
-    return Study(graphs=tuple(GraphRun(name) for name in names))
+    return Study(graphs=tuple(GraphRun(name) for name in names), unpruned=False)
 
 
 def tabulate(results: Results) -> pd.DataFrame:

@@ -8,6 +8,8 @@ import pytest
 from analysis.errors import UsageError, choose
 from analysis.protocols import Changes, parse_rates, protocol
 from analysis.studies import Experiment, Study, Untrained, identity
+from analysis.units import units
+from supermask.compression.dsd import DSDRun
 from supermask.lottery import Treatment
 
 
@@ -129,3 +131,13 @@ def test_a_study_lists_everything_once(experiment):
     study = Study((Treatment(), Treatment("random")), (Untrained("random"), Untrained("random", "signed_constant")))
     names = [identity(description) for description in experiment.descriptions(study)]
     assert len(names) == len(set(names)) == 3 * (1 + 2 * 8 + 2 * 9)
+
+
+def test_the_unpruned_network_is_part_of_a_study_that_starts_from_it_or_wants_it(experiment):
+    own = Study(dsd=(DSDRun(0.25),), unpruned=False)
+    for with_it in (Study(), Study(dsd=own.dsd), own | Study(), Study((Treatment(),), unpruned=False)):
+        assert with_it.has_round_zero
+        assert experiment.describe_training(None, 0, 0) in list(experiment.descriptions(with_it))
+    assert not own.has_round_zero
+    assert {description["kind"] for description in experiment.descriptions(own)} == {"dsd"}
+    assert [unit.group for unit in units(experiment, own)] == ["dsd"] * 3
