@@ -24,7 +24,7 @@ from supermask.compression.runs import CompressionRun
 from supermask.evaluation import Scores
 from supermask.lottery import initial_of
 from supermask.masks import full_masks
-from supermask.networks import NETWORKS, Params, kernels_of, parameter_count
+from supermask.networks import NETWORKS, Params, kernels_of, parameter_count, shapes_of
 from supermask.population import batched, place
 from supermask.training import Trainer
 
@@ -153,7 +153,7 @@ def _write(experiment: Experiment, run: CompressionRun, seed: int, quantised: Qu
 
 def _quantised(experiment: Experiment, run: CompressionRun, seed: int, store: Storage) -> Quantised:
     """The run's trained network, its weights as shared values."""
-    start = initial_of(NETWORKS[experiment.protocol.network], seed, experiment.data.image_shape)
+    start = shapes_of(NETWORKS[experiment.protocol.network], experiment.data.image_shape)
     arrays = store.arrays(identity(experiment.describe_sparse(run.source, seed)))
     masks, params = decode_params(arrays, start)
     bits: Mapping[str, int] = RECIPES[experiment.protocol.network][run.recipe].bits

@@ -16,7 +16,7 @@ from analysis.work import Done, Watcher, missing_runs, steps_teller
 from analysis.workbench import Workbench
 from supermask.lottery import initial_of
 from supermask.masks import Masks, agreement, pack, unpack
-from supermask.networks import Network, Params, parameter_count
+from supermask.networks import Network, Params, parameter_count, shapes_of
 from supermask.neural_graphs.discovery import DISCOVER
 from supermask.neural_graphs.graph import EDGES
 from supermask.neural_graphs.runs import GraphRun, graph_job
@@ -43,10 +43,11 @@ def run_graphs(
         make = partial(SparseTrainer, graph, experiment.data, config, placement, DISCOVER, optimiser)
         trainer = bench.trainer(("graphs", graph, config, placement), make)
         cost = experiment.work_of(experiment.describe_graph(*jobs[0])) / max(config.steps, 1)
+        initial = {seed: initial_of(graph, seed, shape) for seed in experiment.seeds}
         for some in batched(jobs, placement.slots):
             started = time.monotonic()
             trained = trainer.train(
-                [graph_job(graph, run.wiring, seed, shape) for run, seed in some],
+                [graph_job(graph, run.wiring, seed, initial[seed]) for run, seed in some],
                 steps_teller(watch, cost),
             )
             seconds = (time.monotonic() - started) / len(some)
@@ -136,6 +137,6 @@ def _stored(
     experiment: Experiment, network: Network, run: SharedRun, seed: int, store: Storage
 ) -> tuple[Masks, Params]:
     """The final masks and parameters of the run's network."""
-    start = initial_of(network, seed, experiment.data.image_shape)
+    start = shapes_of(network, experiment.data.image_shape)
     decode = decode_graph if isinstance(run.source, GraphRun) else decode_params
     return decode(store.arrays(identity(experiment.describe_source(run, seed))), start)

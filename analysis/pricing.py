@@ -7,17 +7,13 @@ docs/scaling.md.
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-
-import jax
-import numpy as np
 
 from analysis.studies import Description, Experiment, Study, identity
 from analysis.units import units
 from supermask.learned_masks import EVALUATION_SAMPLES
 from supermask.lottery import Treatment, initial_of
 from supermask.masks import full_masks, kept_counts
-from supermask.networks import NETWORKS, Kernels, Network, Params, kernels_of, layer_kinds, parameter_count
+from supermask.networks import NETWORKS, Kernels, Params, kernels_of, layer_kinds, parameter_count, shapes_of
 from supermask.population import place
 from supermask.training import Job, Trainer
 
@@ -80,12 +76,6 @@ def price(experiment: Experiment, study: Study, missing: Iterable[str]) -> Price
         sum(flops_of(experiment, d, forward) for d in own),
         sum(bytes_of(experiment, d, params) for d in own),
     )
-
-
-def shapes_of(network: Network, image_shape: tuple[int, int, int]) -> Params:
-    """Parameters of the network's shapes, of no value: nothing is drawn."""
-    shapes = jax.eval_shape(partial(initial_of, network, 0, image_shape))
-    return jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), shapes)
 
 
 def forward_flops(kernels: Kernels, image_shape: tuple[int, int, int]) -> float:

@@ -15,8 +15,8 @@ from analysis.workbench import Workbench
 from supermask.compression.pruning import RECIPES, kept_counts_of
 from supermask.keys import Purpose, derive_key
 from supermask.lottery import initial_of
-from supermask.masks import Masks, agreement, pack, unpack
-from supermask.networks import NETWORKS, Network, Params, initialise, kernels_of, parameter_count
+from supermask.masks import Masks, agreement, full_masks, pack, unpack
+from supermask.networks import NETWORKS, Network, Params, initialise, kernels_of, parameter_count, shapes_of
 from supermask.population import batched, place
 from supermask.sparse_training import METHODS, layer_counts
 from supermask.sparse_training.runs import RECIPE_NAMES, SMALL_DENSE, SparseRun, sgd_cosine, small_dense
@@ -72,10 +72,11 @@ def _train(
     optimiser = sgd_cosine(config.learning_rate, config.steps)
     make = partial(SparseTrainer, network, experiment.data, config, placement, entry, optimiser)
     trainer = bench.trainer(("sparse", method, network, config, placement), make)
+    initial = {seed: initial_of(network, seed, shape) for seed in experiment.seeds}
     for some in batched(jobs, placement.slots):
         started = time.monotonic()
         trained = trainer.train(
-            [_job(experiment, network, run, seed, store) for run, seed in some], steps_teller(watch)
+            [_job(experiment, network, run, seed, initial[seed], store) for run, seed in some], steps_teller(watch)
         )
         seconds = (time.monotonic() - started) / len(some)
         results = [
@@ -86,10 +87,11 @@ def _train(
         watch(Done(kind="sparse_training", results=len(some)))
 
 
-def _job(experiment: Experiment, network: Network, run: SparseRun, seed: int, store: Storage) -> SparseJob:
-    shape = experiment.data.image_shape
-    params = initial_of(network, seed, shape)
-    masks = None
+def _job(
+    experiment: Experiment, network: Network, run: SparseRun, seed: int, params: Params, store: Storage
+) -> SparseJob:
+    """A run's training; `params` are the seed's initial ones."""
+    shape, masks = experiment.data.image_shape, None
     if run.source is not None:
         arrays = store.arrays(identity(experiment.describe_sparse(run.source, seed)))
         masks, final = decode_params(arrays, params)
@@ -100,15 +102,16 @@ def _job(experiment: Experiment, network: Network, run: SparseRun, seed: int, st
     if masks is not None:
         return SparseJob(params, {layer: int(np.sum(mask)) for layer, mask in masks.items()}, seed, masks)
     if run.method == SMALL_DENSE:
-        return SparseJob(params, {layer: kernel.size for layer, kernel in kernels_of(params).items()}, seed)
+        masks = full_masks(kernels_of(params))  # given, so that choosing them isn't compiled for every size
+        return SparseJob(params, {layer: mask.size for layer, mask in masks.items()}, seed, masks)
     return SparseJob(params, _counts(network, shape, run, experiment.protocol.network), seed)
 
 
 def _counts(network: Network, image_shape: tuple[int, int, int], run: SparseRun, name: str) -> dict[str, int]:
-    params = initial_of(network, 0, image_shape)
+    kernels = kernels_of(shapes_of(network, image_shape))
     if run.distribution in RECIPE_NAMES:
-        return kept_counts_of(RECIPES[name][run.distribution], kernels_of(params))
-    shapes = {layer: kernel.shape for layer, kernel in kernels_of(params).items()}
+        return kept_counts_of(RECIPES[name][run.distribution], kernels)
+    shapes = {layer: kernel.shape for layer, kernel in kernels.items()}
     return layer_counts(shapes, run.density, run.distribution)
 
 

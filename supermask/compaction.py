@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int32
 
-from supermask.networks import AnyArray, Network, Params
+from supermask.networks import AnyArray, Network, Params, kernels_of
 
 PARTS = 8
 WORTHWHILE = 2e8
@@ -76,7 +76,8 @@ def compaction(
 
     A convolutional network is always trained whole: at the papers' levels of sparsity its channels stay connected.
     """
-    if network.convolutional:
+    every = sum(kernel.size for kernel in kernels_of(params).values())
+    if network.convolutional or every * steps < WORTHWHILE:
         return None
     layers = network.dense_layers
     sides = [_eighths(live) for live in live_units(layers, params, masks)]

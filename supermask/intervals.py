@@ -80,7 +80,8 @@ class Resumable(NamedTuple):
         digest = hashlib.sha256("\n".join(map(repr, settings)).encode())
         for leaf in jax.tree.leaves(self.start):
             array = np.asarray(leaf)
-            digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
 

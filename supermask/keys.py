@@ -9,7 +9,9 @@ from functools import lru_cache
 
 import jax
 import numpy as np
-from jaxtyping import Array, Int32, Key
+from jaxtyping import Array, Int, Int32, Key
+
+Number = Int[Array, ""] | int
 
 
 class Purpose(IntEnum):
@@ -28,7 +30,7 @@ class Purpose(IntEnum):
     WIRING = 30  # random wirings of neural graphs
 
 
-def derive_key(seed: int, purpose: Purpose, round_: int = 0) -> Key[Array, ""]:
+def derive_key(seed: Number, purpose: Purpose, round_: Number = 0) -> Key[Array, ""]:
     """The key of one seed for one purpose in one round of pruning.
 
     The generator is named (threefry), so that a changed default of JAX cannot change results.

@@ -8,7 +8,7 @@ Frankle & Carbin 2019 (arXiv 1803.03635), section 1; Zhou et al. 2019, section 2
 al. 2019 (arXiv 1903.01611).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -20,9 +20,9 @@ from jaxtyping import Array, Key
 
 from supermask import masks as mask_functions
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, Action, ActionFacts, start_weights
-from supermask.criteria import CRITERIA, LayerFacts, score_layers_jit
+from supermask.criteria import CRITERIA, Criterion, LayerFacts, score_layers
 from supermask.intervals import OnProgress, ignore_progress
-from supermask.keys import Purpose, derive_key
+from supermask.keys import Number, Purpose, derive_key
 from supermask.masks import Masks, Rates, full_masks, kept_counts
 from supermask.networks import Kernels, Network, Params, initialise, kernels_of, layer_kinds, with_kernels
 from supermask.population import batched
@@ -121,25 +121,23 @@ def restart(pruning: Pruning, treatment: Treatment, origin: Origin, round_: int,
     if treatment.schedule == "one_shot":
         masks, final = full_masks(origin.trained), origin.trained
     initial = kernels_of(origin.initial)
-    facts = facts_of(initial, final, masks, origin.gradient)
-    scores = score_layers_jit(CRITERIA[treatment.criterion], facts)
-    ties = derive_key(origin.seed, Purpose.TIES, round_)
+    scores = _scores(CRITERIA[treatment.criterion], initial, final, masks, origin.gradient)
+    named = origin.seed, round_
     rates = pruning.rates.by_layer(layer_kinds(initial))
     if treatment.ranking == "layer":
         counts = kept_counts({layer: kernel.size for layer, kernel in initial.items()}, rates, round_)[round_]
-        new_masks = _keep_best_of_layers(ties, scores, masks, counts)
+        new_masks = _keep_best_of_layers(named, scores, masks, counts)
     else:
         total = {"network": sum(kernel.size for kernel in initial.values())}
         counts = kept_counts(total, {"network": pruning.rates.dense}, round_)[round_]
-        new_masks = _keep_best_of_network(ties, scores, masks, counts["network"])
+        new_masks = _keep_best_of_network(named, scores, masks, counts["network"])
     kept = KEPT_ACTIONS[treatment.kept]
     fresh = initial
     if "w_fresh" in kept.needs:
         fresh_key = derive_key(origin.seed, Purpose.FRESH_WEIGHTS, round_)
         fresh = kernels_of(initialise(pruning.network, fresh_key, pruning.image_shape))
-    keys = tuple(derive_key(origin.seed, purpose, round_) for purpose in (Purpose.KEPT_VALUES, Purpose.PRUNED_VALUES))
     before = (kernels_of(origin.rewind), final, fresh, masks)
-    kernels = _start_kernels(kept, PRUNED_ACTIONS[treatment.pruned], keys, before, new_masks)
+    kernels = _start_kernels(kept, PRUNED_ACTIONS[treatment.pruned], named, before, new_masks)
     return Start(new_masks, with_kernels(origin.rewind, kernels))
 
 
@@ -156,19 +154,39 @@ def facts_of(initial: Kernels, final: Kernels, masks: Masks, gradient: Kernels |
     }
 
 
-_keep_best_of_layers = jax.jit(mask_functions.keep_best_of_layers)
-_keep_best_of_network = jax.jit(mask_functions.keep_best_of_network)
+@partial(jax.jit, static_argnums=0)
+def _scores(
+    criterion: Criterion, initial: Kernels, final: Kernels, masks: Masks, gradient: Kernels | None
+) -> mask_functions.Scores:
+    return score_layers(criterion, facts_of(initial, final, masks, gradient))
+
+
+Named = tuple[Number, Number]
+"""Seed and round: the numbers that a round's keys are derived from, inside of what is compiled."""
+
+
+@jax.jit
+def _keep_best_of_layers(
+    named: Named, scores: mask_functions.Scores, masks: Masks, counts: Mapping[str, Number]
+) -> Masks:
+    return mask_functions.keep_best_of_layers(_key(named, Purpose.TIES), scores, masks, counts)
+
+
+@jax.jit
+def _keep_best_of_network(named: Named, scores: mask_functions.Scores, masks: Masks, count: Number) -> Masks:
+    return mask_functions.keep_best_of_network(_key(named, Purpose.TIES), scores, masks, count)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _start_kernels(
     kept_action: Action,
     pruned_action: Action,
-    keys: tuple[Key[Array, ""], Key[Array, ""]],
+    named: Named,
     before: tuple[Kernels, Kernels, Kernels, Masks],
     masks: Masks,
 ) -> Kernels:
     """`start_weights` of every layer, each layer with keys of its own."""
+    keys = [_key(named, purpose) for purpose in (Purpose.KEPT_VALUES, Purpose.PRUNED_VALUES)]
     kernels: Kernels = {}
     for index, layer in enumerate(sorted(masks)):
         initial, final, fresh, was_alive = (jnp.asarray(tree[layer]) for tree in before)
@@ -176,6 +194,11 @@ def _start_kernels(
         kept, pruned = (ActionFacts(jax.random.fold_in(key, index), initial, final, fresh, mask) for key in keys)
         kernels[layer] = start_weights(kept_action, pruned_action, kept, pruned, was_alive)
     return kernels
+
+
+def _key(named: Named, purpose: Purpose) -> Key[Array, ""]:
+    seed, round_ = named
+    return derive_key(seed, purpose, round_)
 
 
 @runtime_checkable

@@ -6,6 +6,7 @@ pair of them; no batch norm, no dropout. Glorot-normal kernels, zero biases. Zho
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import jax
@@ -157,6 +158,18 @@ def layer_kinds(kernels: Mapping[str, Float[AnyArray, "..."]]) -> dict[str, str]
 
 def parameter_count(network: Network, image_shape: tuple[int, int, int]) -> int:
     """Number of weights and biases for images of that shape; nothing is drawn."""
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes_of(network, image_shape)))
+
+
+@cache
+def shapes_of(network: Network, image_shape: tuple[int, int, int]) -> Params:
+    """Parameters of the network's shapes for images of (height, width, channels): all 0, without memory of their own.
+
+    For whoever needs to know no more of them: nothing is drawn. Not to be changed: the next caller gets the same ones.
+    """
     image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-    shapes = jax.eval_shape(network.init, jax.random.key(0), image)
-    return sum(leaf.size for leaf in jax.tree.leaves(shapes))
+    shapes = jax.eval_shape(network.init, jax.random.key(0), image)["params"]
+    return {
+        layer: {name: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape) for name, leaf in leaves.items()}
+        for layer, leaves in shapes.items()
+    }

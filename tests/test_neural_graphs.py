@@ -252,7 +252,7 @@ def walker(setting: str):
 
 def begin(setting: str, wiring: str, seed: int = 0):
     graph, _, init, _, _ = walker(setting)
-    job = graph_job(graph, wiring, seed, SHAPE)
+    job = graph_job(graph, wiring, seed, initial_of(graph, seed, SHAPE))
     state = init(derive_key(seed, Purpose.SPARSE_STRUCTURE), job.params, job.counts, job.masks)
     return start(state, job.params), state, job.masks[EDGES]
 
@@ -329,7 +329,11 @@ def test_discovered_wirings_beat_random_ones(digits):
     """Discrete setting, with fewer edges than nodes; and the same again, whatever is trained beside it."""
     graph = NeuralGraph("discrete", nodes=60, edges=40, inputs=8, features=16, side=4)
     trainer = trainer_of(graph, digits)
-    jobs = [graph_job(graph, wiring, seed, SHAPE) for wiring in (DISCOVERED, "uniform") for seed in (0, 1)]
+    jobs = [
+        graph_job(graph, wiring, seed, initial_of(graph, seed, SHAPE))
+        for wiring in (DISCOVERED, "uniform")
+        for seed in (0, 1)
+    ]
     outcomes = trainer.train(jobs)
     accuracy = [float(outcome.trained.test_at_early_stop.accuracy) for outcome in outcomes]
     assert np.mean(accuracy[:2]) > np.mean(accuracy[2:]) + 0.1, accuracy

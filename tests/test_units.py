@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from analysis import pricing, runner
 from analysis.errors import UsageError
-from analysis.pricing import Price, Speed, forward_flops, price, shapes_of
+from analysis.pricing import Price, Speed, forward_flops, price
 from analysis.protocols import Changes, protocol
 from analysis.store import Only, Store
 from analysis.studies import Experiment, Study, Untrained, identity
@@ -21,7 +21,7 @@ from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
 from supermask.learned_masks import LearnedMask
 from supermask.lottery import Treatment
-from supermask.networks import NETWORKS, kernels_of
+from supermask.networks import NETWORKS, kernels_of, shapes_of
 from supermask.sparse_training.runs import SparseRun
 
 EVERYTHING = Study(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool
 
-from supermask.lottery import initial_of
+from supermask.networks import Params
 from supermask.neural_graphs.graph import EDGES, SETTINGS, NeuralGraph
 from supermask.neural_graphs.wirings import RANDOM_WIRINGS, random_wiring
 from supermask.sparse_training.trainer import SparseJob
@@ -37,7 +37,6 @@ def candidates(graph: NeuralGraph, wiring: str, seed: int) -> Bool[np.ndarray, "
     return np.ones(graph.possible_edges, bool) if wiring == DISCOVERED else random_wiring(graph, wiring, seed)
 
 
-def graph_job(graph: NeuralGraph, wiring: str, seed: int, image_shape: tuple[int, int, int]) -> SparseJob:
-    """The training of one seed. All wirings of a setting and seed start from the same weights."""
-    params = initial_of(graph, seed, image_shape)
+def graph_job(graph: NeuralGraph, wiring: str, seed: int, params: Params) -> SparseJob:
+    """The training of one seed from its initial parameters: all wirings of a setting start from the same ones."""
     return SparseJob(params, {EDGES: graph.edges}, seed, {EDGES: candidates(graph, wiring, seed)})

@@ -105,11 +105,18 @@ class SparseTrainer:
 
     def begin(self, job: SparseJob) -> Progress:
         """A network before its first step, on the host."""
+        return self._begun(self._start(job))
+
+    def _start(self, job: SparseJob) -> tuple[State, Params]:
+        """The method's state and the parameters, as the device is still working on them."""
         params: Params = jax.tree.map(np.asarray, job.params)
         key = np.asarray(raw_key(derive_key(job.seed, Purpose.SPARSE_STRUCTURE)))
         counts = {layer: np.int32(count) for layer, count in job.counts.items()}
         masks = None if job.masks is None else {layer: np.asarray(mask) for layer, mask in job.masks.items()}
-        state, params = jax.tree.map(np.asarray, self._started(key, params, counts, masks))
+        return self._started(key, params, counts, masks)
+
+    def _begun(self, started: tuple[State, Params]) -> Progress:
+        state, params = jax.tree.map(np.asarray, started)
         nothing = np.asarray(0, np.int32)
         return Progress(
             params, state, dict.fromkeys(state.masks, nothing), UNSEEN, params, UNSEEN, np.asarray(-1, np.int32)
@@ -118,7 +125,7 @@ class SparseTrainer:
     def _train_population(self, jobs: Sequence[SparseJob], on_progress: OnProgress) -> list[SparseTrained]:
         place, steps = self.placement, self.config.steps
         counts = place.counts(len(jobs))
-        begun = [self.begin(job) for job in jobs]
+        begun = [self._begun(started) for started in [self._start(job) for job in jobs]]
         first: list[Masks] = [{layer: np.array(mask) for layer, mask in each.method.masks.items()} for each in begun]
         state = place.stack(begun)
         nothing = place.stack([np.int32(0)] * len(jobs))
