@@ -247,7 +247,8 @@ class MaskTrainer:
         state, history = train_in_intervals(
             place, self.config, orders, self.config.steps, state, interval, _observed, on_progress, resumable
         )
-        states, curves = place.unstack(state, len(jobs)), place.unstack(history, len(jobs))
+        ends = state._replace(optimiser_state=())  # moments are not fetched
+        states, curves = place.unstack(ends, len(jobs)), place.unstack(history, len(jobs))
         at_best = self._tested(method, jobs, [last.best_logits for last in states])
         at_end = self._tested(method, jobs, [last.logits for last in states])
         return [

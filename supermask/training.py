@@ -198,7 +198,8 @@ class Trainer:
         state, history = train_in_intervals(
             place, self.config, orders, self._length(jobs[0][0]), state, interval, _observed, on_progress, resumable
         )
-        states = [_whole(*job, one) for job, one in zip(jobs, place.unstack(state, len(jobs)), strict=True)]
+        ends = place.unstack(state._replace(optimiser_state=()), len(jobs))  # moments are not fetched
+        states = [_whole(*job, one) for job, one in zip(jobs, ends, strict=True)]
         return self._outcomes(states, place.unstack(history, len(jobs)))
 
     def _outcomes(self, states: Sequence[NetworkState], curves: Sequence[Any]) -> list[Trained]:

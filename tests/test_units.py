@@ -126,7 +126,7 @@ def test_a_price_counts_what_is_missing_and_what_follows_what(experiment):
     assert rounds.steps == 3 * (1 + 2 * 2) * steps
     assert rounds.longest == 3 * steps
     network = 2 * 266_200 - 2 * (784 - 64) * 300
-    # A batch there and back, validation at the start and at step 50, test at both ends.
+    # A batch there and back, validation at the start and at the end, test at both ends.
     examples = 60 * 3 * steps + 200 * 2 + 400 * 2
     assert rounds.flops == 15 * network * examples
     speed = Speed(1.0, 4.0)
