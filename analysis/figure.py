@@ -53,21 +53,25 @@ def caption(experiment: Experiment, figure: Figure | None = None) -> str:
     version = f"supermask {supermask.__version__}" + (f" ({commit[:7]})" if commit else "")
     study = Study() if figure is None else figure.study(figure.names)
     network = TITLES[protocol.network]
-    lengths = [f"{protocol.epochs:g} epochs a round, {protocol.rounds} rounds"]
+    lengths = [f"{_epochs(protocol.epochs)} a round, {protocol.rounds} rounds"]
     if study.learned:
-        lengths.append(f"masks learned for {protocol.masks.epochs:g} epochs")
+        lengths.append(f"masks learned for {_epochs(protocol.masks.epochs)}")
     if study.graphs and not study.sparse:
         graph = protocol.graph
         network = f"Neural graphs of {graph.nodes} nodes and {graph.edges:,} edges"
-        lengths = [f"{graph.epochs:g} epochs"]
+        lengths = [_epochs(graph.epochs)]
     elif study.sparse or study.dsd:
-        lengths = [f"{protocol.sparse.epochs:g} epochs{' a phase' if study.dsd else ''}"]
+        lengths = [f"{_epochs(protocol.sparse.epochs)}{' a phase' if study.dsd else ''}"]
     if study.graphs and study.sparse:
         lengths.append(f"neural graphs {protocol.graph.epochs:g}")
     return (
         f"{network} on {DATASETS[protocol.dataset].title} · protocol {protocol.label}: "
         f"{' · '.join(lengths)} · {protocol.seeds} seed{'s' * (protocol.seeds != 1)} · {version}"
     )
+
+
+def _epochs(number: float) -> str:
+    return f"{number:g} epoch{'s' * (number != 1)}"
 
 
 def diverged(table: pd.DataFrame) -> int:
