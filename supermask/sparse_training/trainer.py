@@ -18,7 +18,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Int, Int32
 
 from supermask.datasets import Dataset
-from supermask.evaluation import UNSEEN, Evaluated, PlacedData, Scores, cross_entropy, evaluate, scaled, where_better
+from supermask.evaluation import UNSEEN, PlacedData, Scores, cross_entropy, evaluate, scaled, where_better
 from supermask.intervals import DataOrder, OnProgress, TrainingConfig, batches_of, ignore_progress
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Masks
@@ -77,6 +77,18 @@ class Progress(NamedTuple):
     best_step: Int32[AnyArray, ""]  # -1 while nothing has been kept
 
 
+class Best(NamedTuple):
+    """The parameters of lowest validation loss so far, their scores, and the step; -1 while nothing has been kept."""
+
+    params: Params
+    validation: Scores
+    step: Int32[AnyArray, ""]
+
+
+Moving = tuple[Params, State, LayerCounts, Params]
+"""What a step moves: parameters, the method's state, how many weights came alive; and the gradient it went by."""
+
+
 @dataclass(frozen=True, eq=False)
 class SparseTrainer:
     """Trains populations of one network on one data set by one method. Compiled once, on first use."""
@@ -128,7 +140,6 @@ class SparseTrainer:
         begun = [self._begun(started) for started in [self._start(job) for job in jobs]]
         first: list[Masks] = [{layer: np.array(mask) for layer, mask in each.method.masks.items()} for each in begun]
         state = place.stack(begun)
-        nothing = place.stack([np.int32(0)] * len(jobs))
         orders = [DataOrder(job.seed, 0, len(self.data.train)) for job in jobs]
         evaluations, changes = self._calendar()
         history: list[Any] = []
@@ -144,7 +155,7 @@ class SparseTrainer:
                 done = until
                 on_progress(length * len(jobs))
             if until in evaluations or until == 0:
-                state = self._look(state, nothing, self._placed.validation, counts)
+                state = self._look(state, len(jobs), counts)
                 history.append(self._glance(state))
             if until == middle:
                 halfway = place.unstack(state.method.masks, len(jobs))
@@ -230,47 +241,55 @@ class SparseTrainer:
                 batch = lax.dynamic_index_in_dim(order, index, keepdims=False)
                 return gradient(params, scaled(train.images[batch], maximum), train.labels[batch])
 
-            def one_step(index: Array, moving: tuple[Params, State, LayerCounts]) -> tuple[Params, State, LayerCounts]:
-                params, state, grown = moving
+            def one_step(index: Array, moving: Moving) -> Moving:
+                params, state, grown, _ = moving
+                before, grads = state.masks, step_gradient(index, params)
+                params, state = method.advance(state, grads, params)
+                return params, state, _add_grown(grown, before, state.masks), grads
+
+            def rewired(moving: Moving) -> Moving:
+                params, state, grown, grads = moving
                 before = state.masks
-                params, state = method.advance(state, step_gradient(index, params), params)
-                return params, state, _add_grown(grown, before, state.masks)
+                params, state = method.rewire(state, grads, params)
+                return params, state, _add_grown(grown, before, state.masks), grads
 
-            def last_step(moving: tuple[Params, State, LayerCounts]) -> tuple[Params, State, LayerCounts]:
-                params, state, grown = moving
-                before, grads = state.masks, step_gradient(length - 1, params)
-                params, state = method.rewire(*_swap(method.advance(state, grads, params), grads))
-                return params, state, _add_grown(grown, before, state.masks)
-
-            # The step of a change stands outside the loop: inside, choosing would copy the network at every step.
-            moving = (progress.params, progress.method, progress.grown)
-            moving = lax.fori_loop(0, length - rewire_now.astype(jnp.int32), one_step, moving)
+            # A change stands outside the loop, to which the last gradient is handed: inside, choosing would copy the
+            # network at every step.
+            nothing = jax.tree.map(jnp.zeros_like, progress.params)
+            moving = (progress.params, progress.method, progress.grown, nothing)
+            moving = lax.fori_loop(0, length, one_step, moving)
             if changes:  # else what nobody needs would be compiled
-                moving = lax.cond(rewire_now, last_step, lambda moving: moving, moving)
-            params, state, grown = moving
+                moving = lax.cond(rewire_now, rewired, lambda moving: moving, moving)
+            params, state, grown, _ = moving
             return progress._replace(params=params, method=state, grown=grown)
 
         return over_population(interval, self.placement)
 
+    def _look(self, state: Progress, networks: int, counts: Int32[Array, "devices"]) -> Progress:
+        """Evaluates a population on validation data and keeps what is best.
+
+        Two programs that know nothing of the method's own memory, so that all methods have the same ones.
+        """
+        empty = self.placement.stack([UNSEEN] * networks)
+        scores = self._tested(empty, state.params, self._placed.validation, counts)
+        best = Best(state.best_params, state.best_validation, state.best_step)
+        found = (state.params, scores, state.method.step, state.method.masks, state.method.kept)
+        best = self._keep_best(best, found, (), counts)
+        return state._replace(
+            validation=scores, best_params=best.params, best_validation=best.validation, best_step=best.step
+        )
+
     @cached_property
-    def _look(self) -> Callable[..., Progress]:
-        network, maximum = self.network, self.data.maximum
-
-        def look(progress: Progress, _: Any, validation: Evaluated) -> Progress:
-            scores = evaluate(network, progress.params, validation, maximum)
-            live = sum((jnp.sum(mask, dtype=jnp.int32) for mask in progress.method.masks.values()), start=jnp.int32(0))
-            asked = sum(progress.method.kept.values(), start=jnp.int32(0))
-            better = (scores.loss < progress.best_validation.loss) | (progress.best_step < 0)
+    def _keep_best(self) -> Callable[..., Best]:
+        def keep(best: Best, found: Any, _: Any) -> Best:
+            params, scores, step, masks, kept = found
+            live = sum((jnp.sum(mask, dtype=jnp.int32) for mask in masks.values()), start=jnp.int32(0))
+            asked = sum(kept.values(), start=jnp.int32(0))
+            better = (scores.loss < best.validation.loss) | (best.step < 0)
             better &= live <= asked
+            return where_better(better, Best(params, scores, step), best)
 
-            return progress._replace(
-                validation=scores,
-                best_params=where_better(better, progress.params, progress.best_params),
-                best_validation=where_better(better, scores, progress.best_validation),
-                best_step=where_better(better, progress.method.step, progress.best_step),
-            )
-
-        return over_population(look, self.placement)
+        return over_population(keep, self.placement)
 
     @cached_property
     def _tested(self) -> Callable[..., Scores]:
@@ -282,8 +301,3 @@ def _add_grown(grown: LayerCounts, before: Masks, after: Masks) -> LayerCounts:
     if before is after:  # methods that leave the mask alone cost nothing
         return grown
     return jax.tree.map(jnp.add, grown, inform(before, after).grown)
-
-
-def _swap(moved: tuple[Params, State], grads: Params) -> tuple[State, Params, Params]:
-    params, state = moved
-    return state, grads, params
