@@ -23,11 +23,11 @@ from analysis.store import Result, Storage
 from analysis.studies import Experiment, Study, Untrained, identity
 from analysis.work import Done, Watcher, steps_teller
 from analysis.workbench import Workbench
-from supermask.criteria import CRITERIA, Criterion, score_layers_jit
+from supermask.criteria import CRITERIA, Criterion
 from supermask.evaluation import Scores
 from supermask.intervals import Checkpoints
 from supermask.keys import Purpose, derive_key
-from supermask.lottery import RoundRecord, Treatment, facts_of, find_tickets
+from supermask.lottery import RoundRecord, Treatment, find_tickets, scores_of
 from supermask.masks import Masks, full_masks, kept_counts, rank_layers
 from supermask.networks import NETWORKS, Kernels, Params, kernels_of, layer_kinds, parameter_count
 from supermask.population import place
@@ -85,8 +85,8 @@ def _unfinished(experiment: Experiment, study: Study, store: Storage) -> tuple[l
         ids = [identity(experiment.describe_training(treatment, seed, round_)) for round_ in rounds]
         return len(store.known(ids)) < len(ids)
 
-    own = (*((None,) if study.has_round_zero else ()), *study.treatments)
-    lacking = [run for run in product(own, experiment.seeds) if lacks(*run)]
+    first = [None] if study.has_round_zero else []
+    lacking = [run for run in product([*first, *study.treatments], experiment.seeds) if lacks(*run)]
     treatments = dict.fromkeys(treatment for treatment, _ in lacking if treatment is not None)
     return list(treatments), [seed for seed in experiment.seeds if seed in {seed for _, seed in lacking}]
 
@@ -196,8 +196,8 @@ def _one_shot_ranks(
     """One ranking a layer, which every level of sparsity is cut from."""
     masks = full_masks(kernels_of(initial))
     gradient = trainer.gradients(initial) if "gradient" in criterion.needs else None
-    facts = facts_of(kernels_of(initial), kernels_of(final), masks, gradient)
-    return rank_layers(derive_key(seed, Purpose.TIES), score_layers_jit(criterion, facts), masks)
+    scores = scores_of(criterion, kernels_of(initial), kernels_of(final), masks, gradient)
+    return rank_layers(derive_key(seed, Purpose.TIES), scores, masks)
 
 
 def _untrained_metrics(scores: Scores, kept: Mapping[str, int], sizes: Mapping[str, int]) -> dict[str, float]:

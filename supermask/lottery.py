@@ -121,7 +121,7 @@ def restart(pruning: Pruning, treatment: Treatment, origin: Origin, round_: int,
     if treatment.schedule == "one_shot":
         masks, final = full_masks(origin.trained), origin.trained
     initial = kernels_of(origin.initial)
-    scores = _scores(CRITERIA[treatment.criterion], initial, final, masks, origin.gradient)
+    scores = scores_of(CRITERIA[treatment.criterion], initial, final, masks, origin.gradient)
     named = origin.seed, round_
     rates = pruning.rates.by_layer(layer_kinds(initial))
     if treatment.ranking == "layer":
@@ -155,9 +155,10 @@ def facts_of(initial: Kernels, final: Kernels, masks: Masks, gradient: Kernels |
 
 
 @partial(jax.jit, static_argnums=0)
-def _scores(
+def scores_of(
     criterion: Criterion, initial: Kernels, final: Kernels, masks: Masks, gradient: Kernels | None
 ) -> mask_functions.Scores:
+    """The criterion's scores of every layer, kernels and masks being on the host or on a device; compiled."""
     return score_layers(criterion, facts_of(initial, final, masks, gradient))
 
 
