@@ -14,7 +14,7 @@ from analysis import runner
 from analysis.cli import run_command
 from analysis.cluster.client import LOSSES, TRIES, Foreman, cut, run_on
 from analysis.cluster.source import Source, connected, parse_source, slurm
-from analysis.cluster.worker import Setting, Workshop, inputs
+from analysis.cluster.worker import Setting, Workshop, inputs, receive
 from analysis.commands import MISUSED
 from analysis.errors import UsageError
 from analysis.interrupts import Stop
@@ -135,14 +135,16 @@ def test_tasks_hand_back_what_one_process_makes(experiment, tmp_path, monkeypatc
             while left:
                 shop, machine = shops[turn % 2]
                 asked = replace(task, wanted=left, seconds=0.0)
-                outcome = shop.work(asked, {}, experiment.data if turn else None, machine)
+                outcome = shop.work(asked, {}, machine)
                 if outcome.lacks_data:
-                    assert turn == 0
-                    outcome = shop.work(asked, {}, experiment.data, machine)
+                    assert turn < 2
+                    assert not shop.receive(replace(experiment.data, digest="6" * 64)), "it is another data set"
+                    assert shop.receive(experiment.data)
+                    outcome = shop.work(asked, {}, machine)
                 if outcome.lacks:
                     assert not outcome.results
                     given = {id_: store.arrays(id_) for id_ in outcome.lacks}
-                    outcome = shop.work(asked, given, experiment.data, machine)
+                    outcome = shop.work(asked, given, machine)
                 store.add(outcome.results, outcome.made_with)
                 made = {identity(result.description) for result in outcome.results}
                 assert made
@@ -159,7 +161,7 @@ class Clumsy:
         self.shop, self.machine = Workshop(Setting(experiment.protocol, experiment.data.digest)), Machine(folder)
         self.shop.setup(self.machine)
         self.mishaps = iter(mishaps)
-        self.scattered = 0
+        self.told = 0
 
     def subscribe_topic(self, topic, handler) -> None: ...
 
@@ -167,19 +169,20 @@ class Clumsy:
 
     def wait_for_workers(self, number, timeout) -> None: ...
 
-    def scatter(self, value, hash):  # noqa: A002  Dask's name
-        self.scattered += 1
-        if self.scattered == 1:
-            raise CommClosedError("the worker that was to hold it is gone")
-        return value
+    def run(self, function, data, workers):
+        assert function is receive
+        self.told += 1
+        if self.told == 1:
+            raise CommClosedError("the worker that was to have it is gone")
+        return {workers[0]: self.shop.receive(data)}
 
-    def submit(self, function, task, sent, data, *, key, **how):
+    def submit(self, function, task, given, *, key, **how):
         future = Future()
         future.key = key
         try:
             if mishap := next(self.mishaps, None):
                 raise mishap
-            future.set_result(self.shop.work(task, sent, data, self.machine))
+            future.set_result(self.shop.work(task, given, self.machine))
         except Exception as error:
             future.set_exception(error)
         return future

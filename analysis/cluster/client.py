@@ -15,7 +15,19 @@ from typing import Any, TypeVar
 from distributed import Client, Future
 from distributed.comm.core import CommClosedError
 
-from analysis.cluster.worker import NAME, Capacity, Outcome, Setting, Task, Workshop, capacity, inputs, work
+from analysis.cluster.worker import (
+    NAME,
+    Arrays,
+    Capacity,
+    Outcome,
+    Setting,
+    Task,
+    Workshop,
+    capacity,
+    inputs,
+    receive,
+    work,
+)
 from analysis.compression_runs import keep_file
 from analysis.errors import UsageError
 from analysis.interrupts import Stop
@@ -30,7 +42,7 @@ TRIES = 3
 """How often a task may fail."""
 
 LOSSES = 10
-"""How often a task, or what it was sent, may be lost with a worker: that's no fault of the task's."""
+"""How often a task may be lost with a worker: that's no fault of the task's."""
 
 SECONDS_TO_RETURN = 60.0
 """How long to wait for a worker in the place of those that died."""
@@ -140,7 +152,6 @@ class Foreman:
         self._under_way: dict[str, tuple[Future[Any], Order]] = {}
         self._waiting: list[Order] = []
         self._failures: list[Failure] = []
-        self._data: Future[Any] | None = None
         self._numbers = count()
         self._run = f"{NAME}-{time.time_ns():x}"
         self._progress = 0.0
@@ -180,24 +191,17 @@ class Foreman:
         can = [order for order in self._waiting if not order.waits_for]
         self._waiting = [order for order in self._waiting if order.waits_for]
         for order in can:
-            self._send(order, {})
+            self._send(order)
 
-    def _send(self, order: Order, given: Mapping[str, Any], with_data: bool = False) -> None:
+    def _send(self, order: Order, given: Mapping[str, Arrays] | None = None) -> None:
         key = f"{self._run}-{next(self._numbers)}"
-        data = None
-        if with_data:
-            if self._data is None or self._data.status != "finished":
-                self._data = self._lend(self._experiment.data)
-            data = self._data
-        sent: Any = self._lend(dict(given)) if given else {}
         # A worker is asked for by name where it has the weights; another may take the work if that one is gone or busy.
         where: dict[str, Any] = {"workers": [order.worker], "allow_other_workers": True} if order.worker else {}
-        future = self._client.submit(work, order.task, sent, data, key=key, pure=False, **where)
+        # What is sent goes along with its task. Scattered, it would be lost with one worker, and Dask's scheduler may
+        # then queue it, as if it could be computed, and stop hearing this client once it is scattered again.
+        future = self._client.submit(work, order.task, given or {}, key=key, pure=False, **where)
         self._under_way[key] = (future, order)
         future.add_done_callback(self._heard.put)
-
-    def _lend(self, value: Any) -> Future[Any]:
-        return _patiently(self._client, lambda: self._client.scatter(value, hash=False))
 
     def _wait(self) -> None:
         """Takes in one task that ended, or word of progress, if there is any within half a second."""
@@ -212,7 +216,7 @@ class Foreman:
         _, order = self._under_way.pop(str(future.key))
         try:
             outcome: Outcome = future.result()
-        except (CancelledError, CommClosedError) as error:  # it, or what it was sent, went down with a worker
+        except (CancelledError, CommClosedError) as error:  # it went down with a worker
             order.losses += 1
             self._again(order, error, order.losses < LOSSES)
             return
@@ -228,12 +232,22 @@ class Foreman:
         """Sends a task again with what the worker lacked."""
         if self._stop.requested:
             return
-        if outcome.lacks_data and order.failures >= TRIES:
-            self._failed(order, UsageError(f"worker {outcome.worker} cannot use the data set that it was sent"))
-            return
-        order.failures += outcome.lacks_data
         order.worker = outcome.worker
-        self._send(order, {id_: self._store.arrays(id_) for id_ in outcome.lacks}, outcome.lacks_data)
+        if outcome.lacks_data:
+            try:
+                usable = self._bring_data(outcome.worker)
+            except OSError as error:
+                order.losses += 1
+                self._again(order, error, order.losses < LOSSES)
+                return
+            if not usable:
+                self._failed(order, UsageError(f"worker {outcome.worker} cannot use the data set that it was sent"))
+                return
+        self._send(order, {id_: self._store.arrays(id_) for id_ in outcome.lacks})
+
+    def _bring_data(self, worker: str) -> bool:
+        """Gives a worker the data set unless it has it by now; whether it can use it. Raises OSError if it is gone."""
+        return any(self._client.run(receive, data, workers=[worker])[worker] for data in (None, self._experiment.data))
 
     def _take_in(self, order: Order, outcome: Outcome) -> None:
         """Stores results, and sends what is left of the task and what waited for them."""
@@ -272,7 +286,7 @@ class Foreman:
             return
         if may:
             order.worker = None
-            self._send(order, {})
+            self._send(order)
             return
         if len(alone := list(self._taken_apart(order.task))) > 1:
             for task in alone:

@@ -136,10 +136,14 @@ def connected(source: Source, timeout: float = 30.0) -> Iterator["Client"]:
         from distributed import Client
     except ImportError:
         raise UsageError("cluster needs the package distributed: pip install 'supermask[cluster]'") from None
-    # Three deaths of a worker end a task, not four; and what moves between processes is not looked at for dashboards.
-    with dask.config.set(
-        {"distributed.scheduler.allowed-failures": 2, "distributed.admin.system-monitor.gil.enabled": False}
-    ):
+    # Three deaths of a worker end a task, not four; what moves between processes is not looked at for dashboards; and
+    # weights may go along with a task, whatever their size.
+    settings = {
+        "distributed.scheduler.allowed-failures": 2,
+        "distributed.admin.system-monitor.gil.enabled": False,
+        "distributed.admin.large-graph-warning-threshold": "1 TB",
+    }
+    with dask.config.set(settings):
         cluster = _cluster(source)
         try:
             with Client(cluster, timeout=timeout, set_as_default=False, security=_security(source)) as client:

@@ -136,10 +136,16 @@ class Workshop(WorkerPlugin):
         placement = place(parameter_count(NETWORKS[self._setting.protocol.network], data.image_shape))
         return Capacity(len(placement.devices) if placement.strategy == "loop" else placement.slots)
 
-    def work(self, task: Task, given: Mapping[str, Arrays], data: Dataset | None, worker: Worker) -> Outcome:
+    def receive(self, data: Dataset | None) -> bool:
+        """Takes the data set, if it is the right one and not here yet; whether it's here. Waits for no task."""
+        if self._data is None and data is not None and data.digest == self._setting.data_digest:
+            self._data = data
+        return self._data is not None
+
+    def work(self, task: Task, given: Mapping[str, Arrays], worker: Worker) -> Outcome:
         """Works on the task until its time is over, or all of it is done."""
         with self._lock:
-            if not self._has_data(data):
+            if not self._has_data():
                 return Outcome((), {}, frozenset(), True, worker.address)
             assert self._data is not None  # noqa: S101  for the type checker
             experiment = Experiment(self._setting.protocol, self._data, task.seeds)
@@ -157,16 +163,14 @@ class Workshop(WorkerPlugin):
             self._forget(task.wanted | needed, inputs(experiment, task.study, left))
             return Outcome(tuple(collected.results), provenance(), frozenset(), False, worker.address)
 
-    def _has_data(self, data: Dataset | None) -> bool:
+    def _has_data(self) -> bool:
         """Whether the data set is here: it was sent, or this machine has it."""
-        if self._data is None and data is None:
-            try:
-                name, folder = self._setting.protocol.dataset, self._setting.data_dir
-                data = datasets.load(name, data_dir=folder if folder and folder.is_dir() else None, download=False)
-            except DataError:
-                return False
-        if self._data is None and data is not None and data.digest == self._setting.data_digest:
-            self._data = data
+        if self._data is None:
+            name, folder = self._setting.protocol.dataset, self._setting.data_dir
+            with suppress(DataError):
+                self.receive(
+                    datasets.load(name, data_dir=folder if folder and folder.is_dir() else None, download=False)
+                )
         return self._data is not None
 
     def _forget(self, used: Iterable[str], still_needed: Iterable[str]) -> None:
@@ -209,10 +213,15 @@ class Collected:
             raise TimeIsUpError
 
 
-def work(task: Task, given: Mapping[str, Arrays], data: Dataset | None) -> Outcome:
+def work(task: Task, given: Mapping[str, Arrays]) -> Outcome:
     """The task that is sent to workers."""
     worker = get_worker()
-    return _workshop_of(worker).work(task, given, data, worker)
+    return _workshop_of(worker).work(task, given, worker)
+
+
+def receive(data: Dataset | None, dask_worker: Worker) -> bool:
+    """Brings a worker the data set that it lacks; says whether it has it then."""
+    return _workshop_of(dask_worker).receive(data)
 
 
 def capacity(dask_worker: Worker) -> Capacity:
