@@ -1,6 +1,8 @@
 """One progress display for a whole job: a live line in a terminal, a line a minute in a log."""
 
 import time
+from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
@@ -10,16 +12,42 @@ from analysis.studies import KINDS
 from analysis.work import Done, Workload
 
 SECONDS_BETWEEN_LINES = 60.0
+MINUTES_OF_SPEED = 10
+
+
+class Speed:
+    """Work a second, of the last minutes.
+
+    It counts from the first word on: that comes after compiling, and may tell of steps taken up from a checkpoint.
+    """
+
+    def __init__(self) -> None:
+        self._marks: deque[tuple[float, float]] = deque(maxlen=MINUTES_OF_SPEED)
+
+    def mark(self, now: float, work: float) -> bool:
+        """Notes all work done so far, once a minute; whether a minute ended."""
+        first = not self._marks
+        due = first or now - self._marks[-1][0] >= SECONDS_BETWEEN_LINES
+        if due:
+            self._marks.append((now, work))
+        return due and not first
+
+    def over(self, now: float, work: float) -> float | None:
+        """The speed now that so much work is done; None as long as there is nothing to go by."""
+        if not self._marks or now <= self._marks[0][0] or work <= self._marks[0][1]:
+            return None
+        then, done = self._marks[0]
+        return (work - done) / (now - then)
 
 
 class JobProgress:
     """Counts what the runner says is done. A context manager; `watch` is the runner's watcher."""
 
-    def __init__(self, load: Workload, console: Console) -> None:
-        self._load, self._console = load, console
+    def __init__(self, load: Workload, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._load, self._console, self._clock = load, console, clock
         self._done = {kind: count.stored for kind, count in load.counts.items()}
         self._work = 0.0
-        self._started = self._said = time.monotonic()
+        self._speed = Speed()
         self._display = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -48,16 +76,17 @@ class JobProgress:
         if done.results:
             self._done[done.kind] += done.results
         self._work += done.work
-        self._display.update(self._task, advance=done.work, description=self._words())
-        now = time.monotonic()
-        if self._display.disable and now - self._said > SECONDS_BETWEEN_LINES:
-            self._said = now
-            left = (now - self._started) * (self._load.work - self._work) / max(self._work, 1.0)
-            self._console.print(f"{self._words()}, about {duration(left)} left", highlight=False)
+        now = self._clock()
+        minute = self._speed.mark(now, self._work)
+        speed = self._speed.over(now, self._work)
+        self._display.update(self._task, advance=done.work, description=self._words(speed))
+        if self._display.disable and minute and speed is not None:
+            left = (self._load.work - self._work) / speed
+            self._console.print(f"{self._words(speed)}, about {duration(left)} left", highlight=False)
 
-    def _words(self) -> str:
-        counts = [f"{self._done[kind]}/{count.needed} {KINDS[kind]}" for kind, count in self._load.counts.items()]
-        return f"{', '.join(counts)}, {self._work / (time.monotonic() - self._started):,.0f} network-steps/s"
+    def _words(self, speed: float | None) -> str:
+        words = [f"{self._done[kind]}/{count.needed} {KINDS[kind]}" for kind, count in self._load.counts.items()]
+        return ", ".join([*words, *([] if speed is None else [f"{speed:,.0f} network-steps/s"])])
 
 
 def duration(seconds: float) -> str:
