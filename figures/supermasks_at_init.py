@@ -4,6 +4,7 @@ A network is trained once; masks are cut from it one-shot, at every level of spa
 or on signed constants of each layer. No weight is trained after that. Figure 1 is the same at each mask's best level.
 """
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -88,20 +89,21 @@ def draw(table: pd.DataFrame, caption: str) -> "Picture":
     from analysis import plots
 
     picture, (bars, *lines) = plots.new_picture(1 + len(TITLES), caption, width=5.0)
-    _bars(bars, table)
+    top = min(20.0 * math.ceil((100 * table["test_accuracy"].max() + 5) / 20), 100.0)
+    _bars(bars, table, top)
     for axes, (weights, title) in zip(lines, TITLES.items(), strict=True):
         own = table[table["weights"] == weights]
         plots.accuracy_lines(axes, own)
         plots.remaining_axis(axes, own, "test accuracy without training, %")
         axes.axhline(10, color=plots.GREY, linewidth=0.9, linestyle=":", label="chance (10%)")
-        axes.set_ylim(0, 100)
+        axes.set_ylim(0, top)
         axes.set_title(title, fontsize=9, loc="left")
     plots.legend_beside(picture, lines[-1])
     picture.suptitle("Supermasks: accuracy of untrained networks under masks of a trained one", fontsize=11)
     return picture
 
 
-def _bars(axes: "Axes", table: pd.DataFrame) -> None:
+def _bars(axes: "Axes", table: pd.DataFrame, top: float) -> None:
     from analysis import plots
 
     own = table[table["weights"] == "initial"]
@@ -119,7 +121,7 @@ def _bars(axes: "Axes", table: pd.DataFrame) -> None:
         axes.annotate(f"{values.mean():.1f}", (place, values.max()), (0, 4), textcoords="offset points", ha="center")
     axes.axhline(10, color=plots.GREY, linewidth=0.9, linestyle=":")
     axes.set_xticks(range(len(named)), list(named), fontsize=8)
-    axes.set_ylim(0, 100)
+    axes.set_ylim(0, top)
     axes.set_ylabel("test accuracy without training, %")
     axes.set_title("initial weights, each mask at its best level", fontsize=9, loc="left")
     axes.spines[["top", "right"]].set_visible(False)

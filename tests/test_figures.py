@@ -135,6 +135,14 @@ def test_lines_are_means_and_bands_reach_from_least_to_greatest(tables, tmp_path
     assert axes.get_xlim()[0] > 100 > axes.get_xlim()[1], "all weights are on the left"
 
 
+@pytest.mark.parametrize(("best", "top"), [(0.12, 20), (0.37, 60), (0.8, 100), (1.0, 100)])
+def test_panels_of_untrained_networks_share_an_axis_that_holds_all(tables, best, top):
+    table = tables["supermasks-at-init"]
+    table = table.assign(test_accuracy=table["test_accuracy"] * best / table["test_accuracy"].max())
+    picture = supermasks_at_init.draw(table, "")
+    assert [axes.get_ylim() for axes in picture.axes] == [(0, top)] * 3
+
+
 def test_stars_stand_where_the_difference_is_significant():
     rows = [
         {"criterion": name, "round": round_, "seed": seed, "weights_remaining": 0.5**round_, "test_accuracy": accuracy}
