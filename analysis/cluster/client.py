@@ -217,8 +217,7 @@ class Foreman:
         try:
             outcome: Outcome = future.result()
         except (CancelledError, CommClosedError) as error:  # it went down with a worker
-            order.losses += 1
-            self._again(order, error, order.losses < LOSSES)
+            self._lost(order, error)
             return
         except Exception as error:  # whatever a task raised, Dask's own errors included
             self._failed(order, error)
@@ -237,8 +236,7 @@ class Foreman:
             try:
                 usable = self._bring_data(outcome.worker)
             except OSError as error:
-                order.losses += 1
-                self._again(order, error, order.losses < LOSSES)
+                self._lost(order, error)
                 return
             if not usable:
                 self._failed(order, UsageError(f"worker {outcome.worker} cannot use the data set that it was sent"))
@@ -275,6 +273,10 @@ class Foreman:
             order.worker, order.failures = outcome.worker, 0
             self._waiting.insert(0, order)
         self._send_what_can_be_done()
+
+    def _lost(self, order: Order, error: BaseException) -> None:
+        order.losses += 1
+        self._again(order, error, order.losses < LOSSES)
 
     def _failed(self, order: Order, error: BaseException) -> None:
         order.failures += 1
