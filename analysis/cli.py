@@ -99,6 +99,16 @@ def _parser(catalogue: Catalogue) -> argparse.ArgumentParser:
     )
     _add_experiment(figures)
     figures.set_defaults(command=commands.list_figures)
+    redraw = parsers.add_parser(
+        "redraw",
+        help="draw pictures again from their CSV alone",
+        description="Draws the SVG and the PNG beside each CSV again, from that table alone: no results are needed and "
+        "nothing is trained. The caption, which says where the numbers come from, is that of the SVG that was there.",
+        epilog="example:\n  supermask redraw figures/gallery/*.csv",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    redraw.add_argument("files", nargs="+", type=Path, metavar="CSV", help="a figure's table, its SVG beside it")
+    redraw.set_defaults(command=commands.redraw)
     check = parsers.add_parser(
         "check-plugin",
         help="check criteria and actions of your own",

@@ -203,6 +203,18 @@ def results(options: argparse.Namespace, catalogue: Catalogue) -> int:
     return OK
 
 
+def redraw(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Draws pictures again from their tables."""
+    from analysis.redraw import figure_name, redraw
+
+    names = {figure_name(path, catalogue) for path in options.files}
+    for svg, changed in redraw(
+        options.files, {name: catalogue[name].load() for name in catalogue if name in names}
+    ).items():
+        print(f"{svg}: {'drawn anew' if changed else 'the same as before'}")
+    return OK
+
+
 def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
     """What was asked for, checked."""
     names = [choose("figure", name, catalogue) for name in options.figures]

@@ -10,6 +10,7 @@ import pandas as pd
 
 import supermask
 from analysis.claims import Claim
+from analysis.files import write_whole
 from analysis.protocols import TITLES
 from analysis.provenance import provenance
 from analysis.results import Results
@@ -87,24 +88,32 @@ def stem(figure: Figure, experiment: Experiment) -> str:
 
 
 def write(figure: Figure, table: pd.DataFrame, experiment: Experiment, folder: Path) -> list[Path]:
-    """Writes the table as CSV, and the picture drawn from that very file as SVG and PNG. Returns the paths.
+    """Writes the table as CSV, and the picture drawn from that very file as SVG and PNG. Returns the paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    base = stem(figure, experiment)
+    text = table.to_csv(index=False, float_format="%.9g")  # enough to tell any two float32 apart
+    words = caption(experiment, figure)
+    if number := diverged(table):
+        words += f" · {number} of {len(table)} diverged: they are drawn as they were last"
+    contents = {".csv": text.encode()} | render(figure, text, words, base)
+    paths = [folder / f"{base}{ending}" for ending in contents]
+    for path, content in zip(paths, contents.values(), strict=True):
+        write_whole(path, content)
+    return paths
+
+
+def render(figure: Figure, text: str, words: str, base: str) -> dict[str, bytes]:
+    """The picture of a table given as CSV, with a caption: SVG and PNG by ending. `base` names the SVG's ids.
 
     The same table gives the same SVG to the byte: no dates and no random ids are in it.
     """
     import matplotlib
     import matplotlib.pyplot as plt
 
-    folder.mkdir(parents=True, exist_ok=True)
-    base = stem(figure, experiment)
-    paths = [folder / f"{base}.{ending}" for ending in ("csv", "svg", "png")]
-    text = table.to_csv(index=False, float_format="%.9g")  # enough to tell any two float32 apart
-    paths[0].write_text(text)
-    words = caption(experiment, figure)
-    if number := diverged(table):
-        words += f" · {number} of {len(table)} diverged: they are drawn as they were last"
+    svg, png = io.BytesIO(), io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": base, "svg.fonttype": "none"}):
         picture = figure.draw(pd.read_csv(io.StringIO(text)), words)
-        picture.savefig(paths[1], metadata={"Date": None})
-        picture.savefig(paths[2], dpi=160)
+        picture.savefig(svg, format="svg", metadata={"Date": None})
+        picture.savefig(png, format="png", dpi=160)
         plt.close(picture)
-    return paths
+    return {".svg": svg.getvalue(), ".png": png.getvalue()}
