@@ -1,6 +1,7 @@
 """Claims and verdicts on known cases."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from analysis.claims import Claim, Verdict, confidence_interval, holm, judge, one_sided_p_value, paired_differences
+from figures import supermasks_at_init
 
+GALLERY = Path(__file__).parents[1] / "figures" / "gallery"
 CLAIM = Claim("a beats b", "", {"criterion": "a"}, {"criterion": "b"}, above=0.1, below=0.9)
 
 
@@ -125,3 +128,15 @@ def test_p_values_and_intervals_are_scipys():
     assert confidence_interval(values) == pytest.approx((expected.low, expected.high))
     assert one_sided_p_value(np.array([0.2, 0.2, 0.2])) == 0.0
     assert one_sided_p_value(np.array([0.0, 0.0, 0.0])) == 1.0
+
+
+def test_one_seeds_random_masks_are_no_better_than_anothers():
+    """The claim that flipped signs are no better than chance, held against chance itself and against what beats it."""
+    claim = supermasks_at_init.CLAIMS[3]
+    table = pd.read_csv(GALLERY / "supermasks-at-init-fc-mnist-paper.csv")
+    chance = table[(table["criterion"] == "random") & (table["weights"] == "initial")]
+    for shift in (1, 2, 3, 4):
+        other = chance.assign(seed=(chance["seed"] + shift) % 5, criterion=claim.second["criterion"])
+        assert judge(claim, pd.concat([chance, other])).verdict is Verdict.REPRODUCED
+        better = other.assign(test_accuracy=other["test_accuracy"] + 0.06)
+        assert judge(claim, pd.concat([chance, better])).verdict is Verdict.NOT_REPRODUCED
