@@ -205,12 +205,9 @@ def results(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 def redraw(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Draws pictures again from their tables."""
-    from analysis.redraw import figure_name, redraw
+    from analysis.redraw import redraw
 
-    names = {figure_name(path, catalogue) for path in options.files}
-    for svg, changed in redraw(
-        options.files, {name: catalogue[name].load() for name in catalogue if name in names}
-    ).items():
+    for svg, changed in redraw(options.files, catalogue).items():
         print(f"{svg}: {'drawn anew' if changed else 'the same as before'}")
     return OK
 

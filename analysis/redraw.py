@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from analysis.errors import UsageError
 from analysis.files import write_whole
 
 if TYPE_CHECKING:
-    from analysis.figure import Figure
+    from analysis.commands import Catalogue
 
 _TEXT = re.compile(r"<text[^>]*>([^<]*)</text>")
 
@@ -45,12 +45,12 @@ def caption_beside(csv: Path) -> str:
     return captions[0]
 
 
-def redraw(tables: Iterable[Path], figures: Mapping[str, "Figure"]) -> dict[Path, bool]:
+def redraw(tables: Iterable[Path], catalogue: "Catalogue") -> dict[Path, bool]:
     """Draws the SVG and the PNG beside each table again. Returns of each SVG whether it is another than before.
 
     Raises UsageError where a file is not a figure's table with its picture. A picture is replaced by a whole one only.
     """
-    jobs = [(csv, figures[figure_name(csv, figures)], caption_beside(csv)) for csv in tables]
+    jobs = [(csv, catalogue[figure_name(csv, catalogue)].load(), caption_beside(csv)) for csv in tables]
     from analysis.figure import render
 
     changed: dict[Path, bool] = {}
