@@ -72,7 +72,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, caption: str) -> "Picture":
-    """A panel a setting: means as bars, a dot a seed."""
+    """A panel a setting: a line at each wiring's mean, a dot a seed."""
     from analysis import plots
 
     settings = list(dict.fromkeys(table["setting"]))
@@ -84,11 +84,13 @@ def draw(table: pd.DataFrame, caption: str) -> "Picture":
         for place, (wiring, rows) in enumerate(own.groupby("wiring", sort=False)):
             accuracy = 100 * rows["test_accuracy"]
             colour = plots.RED if wiring == DISCOVERED else plots.BLUE
-            axes.bar(place, accuracy.mean(), color=colour, alpha=0.35, width=0.7)
-            axes.scatter([place] * len(accuracy), accuracy, color=colour, s=16, zorder=3)
+            # No bars: the axis does not start at 0, and their lengths would overstate differences.
+            axes.hlines(accuracy.mean(), place - 0.3, place + 0.3, color=colour, linewidth=2)
+            axes.scatter([place] * len(accuracy), accuracy, color=colour, s=20, alpha=0.6)
         wirings = list(dict.fromkeys(own["wiring"]))
         axes.set_xticks(range(len(wirings)), [WORDS[w].replace("–", "–\n") for w in wirings], fontsize=8)
-        axes.set_ylim(max(0.0, least - 4), min(100.0, most + 1))  # one scale, for settings are compared as well
+        axes.set_xlim(-0.5, len(wirings) - 0.5)
+        axes.set_ylim(max(0.0, least - 1), min(100.0, most + 1))  # one scale, for settings are compared as well
         parameters = own["parameters"].mean()
         axes.set_title(f"{setting}, {parameters:,.0f} parameters", fontsize=10, loc="left")
         axes.grid(axis="y", alpha=0.25, linewidth=0.6)
