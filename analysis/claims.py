@@ -95,6 +95,15 @@ def judge(claim: Claim, table: pd.DataFrame) -> Judgement:
     return Judgement(claim, verdict, seeds, levels, shown, effect, interval, max(p_values))
 
 
+def judge_all(claims: Sequence[Claim], table: pd.DataFrame) -> list[Judgement]:
+    """Judges those claims of which both sides are in the table: what was not asked for makes no claim."""
+
+    def present(picks: Mapping[str, str | float]) -> bool:
+        return all((table[column] == value).any() for column, value in picks.items())
+
+    return [judge(claim, table) for claim in claims if present(claim.first) and present(claim.second)]
+
+
 def paired_differences(claim: Claim, table: pd.DataFrame) -> np.ndarray:
     """First minus second (reversed for `smaller`), seeds × levels; seeds that lack a level on either side are left out.
 

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from analysis.claims import ENOUGH_SEEDS, Judgement, Verdict, judge
+from analysis.claims import ENOUGH_SEEDS, Judgement, Verdict, judge_all
 from analysis.figure import Figure, caption, write
 from analysis.results import Results
 from analysis.statistics import FEWEST_PAIRS
@@ -102,7 +102,7 @@ def _section(experiment: Experiment, subject: Subject, store: Store) -> Section:
     paths = {path.suffix: path for path in write(figure, table, experiment, store.folder / "figures")}
     image = base64.b64encode(paths[".svg"].read_bytes()).decode()
     summary = figure.summarise(table)
-    judgements = [judge(claim, table) for claim in figure.claims if _comparable(claim.first, claim.second, table)]
+    judgements = judge_all(figure.claims, table)
     return Section(
         name=figure.name,
         title=figure.title,
@@ -117,11 +117,6 @@ def _section(experiment: Experiment, subject: Subject, store: Store) -> Section:
         columns=(str(summary.index.name), *map(str, summary.columns)),
         rows=tuple((str(name), *(f"{value:.1f}" for value in row)) for name, row in summary.iterrows()),
     )
-
-
-def _comparable(first: Mapping[str, str | float], second: Mapping[str, str | float], table: pd.DataFrame) -> bool:
-    """Whether both sides are in the table at all: criteria that were not asked for make no claim."""
-    return all((table[column] == value).any() for side in (first, second) for column, value in side.items())
 
 
 def _claim_row(judgement: Judgement) -> dict[str, str]:

@@ -1,0 +1,62 @@
+"""What the gallery's page says is true of its folder: the pictures that are there, and the verdicts on their tables."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis.claims import Verdict, judge_all
+from figures.catalogue import CATALOGUE
+
+ROOT = Path(__file__).parents[1]
+GALLERY = ROOT / "figures" / "gallery"
+TABLES = sorted(path.stem for path in GALLERY.glob("*.csv"))
+
+VERDICTS: dict[str, tuple[int, int, int]] = {
+    "criteria-plane-fc-mnist-paper": (0, 0, 0),
+    "deep-compression-fc-mnist-short": (2, 0, 2),
+    "deep-compression-lenet5-mnist-short": (4, 0, 0),
+    "dsd-conv2-cifar10-short": (0, 3, 0),
+    "dsd-fc-mnist-short": (0, 0, 3),
+    "learned-masks-seen-fc-mnist-short": (1, 0, 0),
+    "learned-supermasks-conv2-cifar10-short": (0, 0, 0),
+    "learned-supermasks-fc-mnist-short": (0, 0, 0),
+    "lottery-tickets-fc-mnist-short": (3, 0, 0),
+    "mask-0-actions-conv2-cifar10-short": (2, 0, 1),
+    "mask-0-actions-fc-mnist-short": (4, 1, 0),
+    "mask-1-actions-conv2-cifar10-short": (1, 0, 1),
+    "mask-1-actions-fc-mnist-short": (6, 0, 0),
+    "mask-agreement-fc-mnist-short": (2, 0, 0),
+    "mask-criteria-conv2-cifar10-short": (3, 0, 0),
+    "mask-criteria-fc-mnist-short": (9, 0, 0),
+    "neural-graphs-fc-cifar10-short": (0, 2, 1),
+    "neural-graphs-fc-mnist-short": (0, 2, 1),
+    "sign-criteria-fc-mnist-short": (4, 0, 0),
+    "sparse-training-fc-mnist-short": (10, 0, 0),
+    "structure-over-time-fc-mnist-short": (3, 0, 0),
+    "supermask-table-conv2-cifar10-short": (0, 0, 1),
+    "supermask-table-fc-mnist-short": (6, 0, 0),
+    "supermasks-at-init-conv2-cifar10-paper": (0, 0, 4),
+    "supermasks-at-init-conv4-cifar10-paper": (0, 0, 4),
+    "supermasks-at-init-fc-mnist-paper": (4, 0, 0),
+    "supermasks-at-init-fc-mnist-short": (4, 0, 0),
+    "weight-movement-fc-mnist-short": (2, 0, 0),
+}
+"""Claims reproduced, not reproduced and not settled for want of data, as docs/gallery.md tells them."""
+
+
+def test_the_page_shows_every_picture_and_there_is_no_other():
+    shown = re.findall(r"!\[[^]]+\]\(\.\./figures/gallery/([^)]+)\.png\)", (ROOT / "docs" / "gallery.md").read_text())
+    assert sorted(shown) == TABLES
+    for ending in ("svg", "png"):
+        assert sorted(path.stem for path in GALLERY.glob(f"*.{ending}")) == TABLES
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_verdicts_told_are_those_on_the_tables(name):
+    figure = CATALOGUE[max((known for known in CATALOGUE if name.startswith(known)), key=len)].load()
+    found = Counter(j.verdict for j in judge_all(figure.claims, pd.read_csv(GALLERY / f"{name}.csv")))
+    order = (Verdict.REPRODUCED, Verdict.NOT_REPRODUCED, Verdict.NOT_ENOUGH_DATA)
+    assert tuple(found[verdict] for verdict in order) == VERDICTS[name]
