@@ -40,6 +40,7 @@ VERDICTS: dict[str, tuple[int, int, int]] = {
     "supermask-table-fc-mnist-short": (6, 0, 0),
     "supermasks-at-init-conv2-cifar10-paper": (0, 0, 4),
     "supermasks-at-init-conv4-cifar10-paper": (0, 0, 4),
+    "supermasks-at-init-conv6-cifar10-paper": (0, 0, 4),
     "supermasks-at-init-fc-mnist-paper": (4, 0, 0),
     "supermasks-at-init-fc-mnist-short": (4, 0, 0),
     "weight-movement-fc-mnist-short": (2, 0, 0),
