@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis.claims import Verdict, judge_all
+from analysis.redraw import figure_name
 from figures.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +58,8 @@ def test_the_page_shows_every_picture_and_there_is_no_other():
 
 @pytest.mark.parametrize("name", TABLES)
 def test_the_verdicts_told_are_those_on_the_tables(name):
-    figure = CATALOGUE[max((known for known in CATALOGUE if name.startswith(known)), key=len)].load()
-    found = Counter(j.verdict for j in judge_all(figure.claims, pd.read_csv(GALLERY / f"{name}.csv")))
+    csv = GALLERY / f"{name}.csv"
+    figure = CATALOGUE[figure_name(csv, CATALOGUE)].load()
+    found = Counter(judgement.verdict for judgement in judge_all(figure.claims, pd.read_csv(csv)))
     order = (Verdict.REPRODUCED, Verdict.NOT_REPRODUCED, Verdict.NOT_ENOUGH_DATA)
     assert tuple(found[verdict] for verdict in order) == VERDICTS[name]
