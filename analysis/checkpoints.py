@@ -1,34 +1,39 @@
-"""Checkpoints of trainings under way, in the results folder: what an interrupt may cost is minutes, not hours."""
+"""Checkpoints of trainings under way, in the results folder: an interrupt costs minutes, not hours."""
 
 import hashlib
 import json
-import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from analysis.provenance import provenance
+from analysis.store import Result, Storage
 from analysis.studies import REVISIONS
 
 SECONDS_BETWEEN = 300.0
+FOLDER = "unfinished"
+"""Where checkpoints lie in a results folder."""
 
 
 class FolderCheckpoints:
     """An `intervals.Checkpoints` in files, one a population, saved every five minutes by default.
 
     A file's name covers the versions that made it, and its content is digested: a training is resumed to the same bits
-    or not at all.
+    or not at all. A file goes when its training's results are stored, and never for another reason: other commands may
+    have trainings of their own under way in the same folder.
     """
 
     def __init__(self, folder: Path, seconds_between: float = SECONDS_BETWEEN) -> None:
         self._folder = folder
         self._seconds_between = seconds_between
         self._saved_at = time.monotonic()
+        self._own: set[Path] = set()
 
     def due(self) -> bool:
         """Whether it is time to save again."""
@@ -38,6 +43,7 @@ class FolderCheckpoints:
         """What was saved under that key; None where nothing was, or where the file is damaged."""
         self._saved_at = time.monotonic()
         path = self._path(key)
+        self._own.add(path)
         try:
             content = path.read_bytes()
             if hashlib.sha256(content[:-32]).digest() != content[-32:]:
@@ -61,11 +67,29 @@ class FolderCheckpoints:
                 part.unlink(missing_ok=True)
         self._saved_at = time.monotonic()
 
-    def clear(self) -> None:
-        """Removes all of them: for when everything is stored."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+    def settle(self) -> None:
+        """Removes the checkpoints of the trainings that came here since the last call: their results are stored."""
+        for path in self._own:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        self._own.clear()
+        with suppress(OSError):  # others' are there
+            self._folder.rmdir()
 
     def _path(self, key: str) -> Path:
         made_with = json.dumps([REVISIONS, provenance()["jax"], provenance()["backend"], provenance()["device"]])
         name = hashlib.sha256(f"{made_with} {key}".encode()).hexdigest()[:32]
         return self._folder / f"{name}.safetensors"
+
+
+class Settling:
+    """A `store.Storage` that removes a training's checkpoint once its results are stored."""
+
+    def __init__(self, store: Storage, checkpoints: FolderCheckpoints) -> None:
+        self._store, self._checkpoints = store, checkpoints
+        self.folder, self.known, self.arrays = store.folder, store.known, store.arrays
+
+    def add(self, results: Sequence[Result], made_with: Mapping[str, Any]) -> None:
+        """Stores results. All trainings since the last call are theirs: trainings and stores take turns."""
+        self._store.add(results, made_with)
+        self._checkpoints.settle()

@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 
 from analysis.arrays import decode_round, decode_round_zero, encode
-from analysis.checkpoints import FolderCheckpoints
+from analysis.checkpoints import FOLDER, FolderCheckpoints, Settling
 from analysis.compression_runs import run_compression, run_dsd
 from analysis.graph_runs import run_graphs, run_shared
 from analysis.interrupts import Stop
@@ -52,13 +52,14 @@ def run(
 ) -> None:
     """Trains and evaluates everything of the study that the store lacks, storing as it goes.
 
-    Trainings that take long leave checkpoints in the store's folder, which go when all is stored. Raises
+    Trainings that take long leave checkpoints in the store's folder; each goes when its results are stored. Raises
     KeyboardInterrupt where `stop` asks for it.
     """
-    folder = FolderCheckpoints(store.folder / "unfinished")
+    bench = bench or Workbench()
+    folder = bench.checkpoints = bench.checkpoints or FolderCheckpoints(store.folder / FOLDER)
+    store = Settling(store, folder)
     checkpoints: Checkpoints = folder if stop is None else stop.checkpoints(folder)
     watch = watch if stop is None else stop.watcher(watch)
-    bench = bench or Workbench()
     networks = bench.slots(max(len(study.treatments), 1) * len(experiment.seeds))
     trainer = bench.trainer(("rounds", networks), lambda: make_trainer(experiment, networks, checkpoints))
     memory = StoredRounds(experiment, store, watch)
@@ -74,7 +75,6 @@ def run(
     run_compression(experiment, study.compressed, store, watch, bench)
     run_graphs(experiment, study.graphs, store, watch, bench)
     run_shared(experiment, study.shared, store, watch)
-    folder.clear()
 
 
 def _unfinished(experiment: Experiment, study: Study, store: Storage) -> tuple[list[Treatment], list[int]]:

@@ -1,7 +1,10 @@
 """What is kept from one part of a study to the next: trainers, each of which is compiled once."""
 
 from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from analysis.checkpoints import FolderCheckpoints
 
 Made = TypeVar("Made")
 
@@ -14,10 +17,12 @@ class Workbench:
 
     networks: how many they are to have slots for, where that is known beforehand; else as many as are missing. A fixed
         number saves a compilation where parts of a study differ in size.
+    checkpoints: those that its trainers were made with; None before the first.
     """
 
     def __init__(self, networks: int | None = None) -> None:
         self.networks = networks
+        self.checkpoints: FolderCheckpoints | None = None
         self._made: dict[Hashable, Any] = {}
 
     def slots(self, networks: int) -> int:

@@ -1,15 +1,20 @@
 """Long trainings go on after an interrupt: to the same bits, from the last checkpoint, or from the start."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import numpy as np
 import pytest
 
-from analysis.checkpoints import FolderCheckpoints
+from analysis import runner
+from analysis.checkpoints import FolderCheckpoints, Settling
+from analysis.protocols import Changes, protocol
+from analysis.store import Store
+from analysis.studies import Experiment, Study
 from supermask import learned_masks, training
 from supermask.learned_masks import LearnedMask, MaskJob, MaskTrainer
-from supermask.lottery import initial_params
+from supermask.lottery import Treatment, initial_params
 from supermask.masks import full_masks
 from supermask.networks import kernels_of
 from supermask.training import Job, TrainingConfig
@@ -90,7 +95,7 @@ def test_a_training_that_was_cut_off_ends_in_the_same_bits(work, checkpoints, tm
     assert same_bits(straight, trainer.train(jobs, steps.append))
     assert sum(steps) == 3 * 300, "what was done before counts as done"
     assert steps[0] >= 300 * (after // 300) - 300
-    checkpoints.clear()
+    checkpoints.settle()
     assert not (tmp_path / "unfinished").exists()
 
 
@@ -132,3 +137,46 @@ def test_a_folder_that_cannot_be_written_costs_the_checkpoint_alone(work, checkp
 
 def test_both_trainers_go_through_the_same_loop():
     assert learned_masks.train_in_intervals is training.train_in_intervals
+
+
+def test_another_command_in_the_folder_leaves_a_checkpoint_where_it_is(digits, results_folder, monkeypatch):
+    """A study is cut off, others are run to their end in the same folder, and the first goes on where it was."""
+    monkeypatch.setattr(runner, "FolderCheckpoints", partial(FolderCheckpoints, seconds_between=0.0))
+    unfinished = results_folder / "unfinished"
+
+    def study(seeds: tuple[int, ...], epochs: int) -> tuple[Experiment, Study]:
+        changes = Changes(dataset="digits", epochs=epochs, rounds=1)
+        return Experiment(protocol("quick", changes=changes), digits, seeds), Study((Treatment(),))
+
+    def interrupt(done) -> None:
+        told.append(done.work)
+        if sum(told) > 400:
+            raise InterruptError
+
+    told: list[float] = []
+    with Store(results_folder) as store:
+        with pytest.raises(InterruptError):
+            runner.run(*study((0,), 30), store, interrupt)
+        (left,) = unfinished.iterdir()
+        runner.run(*study((1,), 2), store)
+        runner.run(*study((1,), 2), store)  # all of it is stored
+        assert list(unfinished.iterdir()) == [left]
+        told = []
+        runner.run(*study((0,), 30), store, lambda done: told.append(done.work))
+        assert told[0] >= 300, "what was done before counts at once"
+    assert not unfinished.exists(), "its own results are stored"
+
+
+def test_a_checkpoint_stays_where_its_result_could_not_be_stored(tmp_path):
+    class Full:
+        folder, known, arrays = tmp_path, None, None
+
+        def add(self, results, made_with) -> None:
+            raise OSError("No space left on device")
+
+    checkpoints = FolderCheckpoints(tmp_path / "unfinished", 0.0)
+    checkpoints.save("key", {"w": np.zeros(3)})
+    store = Settling(Full(), checkpoints)
+    with pytest.raises(OSError, match="No space"):
+        store.add([], {})
+    assert FolderCheckpoints(tmp_path / "unfinished").load("key") is not None
