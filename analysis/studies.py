@@ -33,11 +33,12 @@ from supermask.training import TrainingConfig
 
 Description = dict[str, Any]
 
-REVISIONS = {"pruned training": 2, "learned_mask": 3, "neural_graph": 2}
+REVISIONS = {"pruned training": 2, "learned_mask": 3, "rescaled mask": 4, "neural_graph": 2}
 """By what a change of code changed, 1 where it's not named: so that old results and new are not taken for one another.
 
 Pruned trainings (round 1 and later): 2 since dead units are left out. Learned masks: 2 since draws use all of threefry,
-3 since all layers' bits are drawn at one go. Neural graphs, and curves over one shared weight of theirs: 2 since their
+3 since all layers' bits are drawn at one go; where they are rescaled, 4 since the gradient passes through the factor
+(edge-popup apart, whose factor is constant). Neural graphs, and curves over one shared weight of theirs: 2 since their
 filters are matrices.
 """
 
@@ -168,7 +169,9 @@ class Experiment:
 
     def describe_learned(self, learned: LearnedMask, seed: int) -> Description:
         """The description of a learned mask; what it goes onto is drawn from the seed, so no training is part of it."""
-        own = {"samples": EVALUATION_SAMPLES, "mask": _without_defaults(learned)}
+        own: Description = {"samples": EVALUATION_SAMPLES, "mask": _without_defaults(learned)}
+        if learned.rescaled and learned.method != "edge_popup":
+            own["revision"] = REVISIONS["rescaled mask"]
         name = self.protocol.masks.optimiser
         return self._base("learned_mask", seed, self.mask_training(learned.method), MASK_OPTIMISERS[name]) | own
 

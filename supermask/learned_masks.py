@@ -71,6 +71,9 @@ class LearnedMask:
     start: the logits' start value, which moves the sparsity: sigmoid(start) of the weights are kept at first.
         'threshold' scatters the starts around it, uniformly by up to 0.01, since equal logits would fall together.
     kept: the fraction of each layer's weights that 'edge_popup' keeps; of no meaning for the others.
+    through_factor: whether the gradient passes through the factor of rescaling, as in the released code, or takes it
+        for constant. Passed through, every weight that is kept lowers all others, so masks end sparser. Of no meaning
+        for what is not rescaled, nor for 'edge_popup', whose masks always have the same number of ones.
 
     Raises ValueError where a value is not allowed.
     """
@@ -80,6 +83,7 @@ class LearnedMask:
     method: str = "bernoulli"
     start: float = 0.0
     kept: float = 0.5
+    through_factor: bool = True
 
     def __post_init__(self) -> None:
         for name, choices in {"weights": WEIGHTS, "method": METHODS}.items():
@@ -153,6 +157,7 @@ class Given(NamedTuple):
 
     kernels: Kernels  # what the mask goes onto
     rescaled: Bool[AnyArray, ""]
+    through_factor: Bool[AnyArray, ""]
     counts: dict[str, Int32[AnyArray, ""]]  # how many weights edge-popup keeps in each layer
     training_key: UInt32[AnyArray, "2"]
     evaluation_key: UInt32[AnyArray, "2"]
@@ -338,6 +343,7 @@ def given_of(job: MaskJob) -> Given:
     return Given(
         {layer: np.asarray(kernel) for layer, kernel in kernels.items()},
         np.asarray(job.learned.rescaled),
+        np.asarray(job.learned.through_factor and job.learned.method != "edge_popup"),
         kept_by_layer(job.learned, kernels),
         np.asarray(jax.random.key_data(derive_key(job.seed, Purpose.MASK_SAMPLES))),
         np.asarray(jax.random.key_data(derive_key(job.seed, Purpose.MASK_EVALUATION))),
@@ -374,13 +380,19 @@ def start_logits(job: MaskJob) -> Kernels:
 
 
 def effective_kernels(method: str, logits: Kernels, key: Key[Array, ""], given: Given) -> Kernels:
-    """The kernels of one step: w · mask, rescaled if asked, with the gradient straight through to the logits."""
+    """The kernels of one step: w · mask, rescaled if asked, with the gradient straight through to the logits.
+
+    The ones in the factor size / ones are a sum over the mask, so the gradient passes through the factor, too (as in
+    the released code), unless `given` holds it constant.
+    """
     hard = draw_masks(key, logits) if method == "bernoulli" else rounded_masks(method, logits, given.counts)
     soft = jax.tree.map(jnp.abs if method == "edge_popup" else jax.nn.sigmoid, logits)
     effective: Kernels = {}
-    for layer, mask in hard.items():
-        scale = jnp.where(given.rescaled, rescaling(mask), 1.0)
-        effective[layer] = given.kernels[layer] * scale * straight_through(mask.astype(jnp.float32), soft[layer])
+    for layer, drawn in hard.items():
+        mask = straight_through(drawn.astype(jnp.float32), soft[layer])
+        factor = rescaling(mask)
+        factor = jnp.where(given.through_factor, factor, lax.stop_gradient(factor))
+        effective[layer] = given.kernels[layer] * jnp.where(given.rescaled, factor, 1.0) * mask
     return effective
 
 

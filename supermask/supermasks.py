@@ -49,10 +49,10 @@ def _glorot_to_kaiming(shape: tuple[int, ...]) -> float:
     return math.sqrt((fan_in(shape) + fan_out) / fan_in(shape))
 
 
-def rescaling(mask: Bool[Array, "*shape"]) -> Float[Array, ""]:
+def rescaling(mask: Bool[Array, "*shape"] | Float[Array, "*shape"]) -> Float[Array, ""]:
     """Dynamic weight rescaling: weights in the layer over ones in its mask; 1 for a mask without ones.
 
-    Zhou et al. 2019, section 5.2.
+    Zhou et al. 2019, section 5.2. A mask of floats, 0 and 1, has a gradient.
     """
     ones = jnp.sum(mask, dtype=jnp.float32)
     return jnp.where(ones > 0, mask.size / jnp.maximum(ones, 1.0), 1.0)

@@ -123,21 +123,69 @@ def test_all_at_once_is_one_after_another(trainer, monkeypatch):
             np.testing.assert_allclose(logits, other.logits[layer], rtol=1e-3, atol=1e-3)
 
 
-def test_gradients_go_straight_through_the_draw():
-    """d loss / d logit is d loss / d weight · w · scale · p (1 - p), for kept and for dropped weights alike."""
-    random = np.random.default_rng(0)
-    kernel, logits = (jnp.asarray(random.normal(size=(6, 5)), jnp.float32) for _ in range(2))
-    key = derive_key(0, Purpose.MASK_SAMPLES)
-    data = np.asarray(jax.random.key_data(key))
-    given_ = learned.Given({"output": kernel}, np.asarray(True), {"output": np.int32(3)}, data, data)
-    outer = jnp.asarray(random.normal(size=(6, 5)), jnp.float32)
+def released_gradient(outer, weights, mask, through_factor):
+    """d sum(outer · w′) / d mask by hand, w′ = w · mask · size / ones: of the product, and of the ones in the factor.
+
+    In double precision, in NumPy: d w′ⱼ / d maskᵢ = [i = j] · wⱼ · size / ones − wⱼ · maskⱼ · size / ones².
+    """
+    outer, weights, mask = (np.asarray(each, np.float64) for each in (outer, weights, mask))
+    size, ones = mask.size, mask.sum()
+    of_the_factor = (outer * weights * mask).sum() * size / ones**2
+    return outer * weights * size / ones - (of_the_factor if through_factor else 0.0)
+
+
+def layer_of_gradients(shape, logits, **choices):
+    """The gradient of a layer's logits, and all that it is made of, for a random loss that is linear in its weights."""
+    job = MaskJob({"output": {"kernel": draw(1, shape), "bias": np.zeros(shape[-1])}}, LearnedMask(**choices), 0)
+    given_, key = learned.given_of(job), derive_key(3, Purpose.MASK_SAMPLES)
+    outer = draw(2, shape) + draw(1, shape)  # goes along with the weights, so that the factor matters
 
     def loss(values):
-        return jnp.sum(outer * learned.effective_kernels("bernoulli", {"output": values}, key, given_)["output"])
+        return jnp.sum(outer * learned.effective_kernels(job.learned.method, {"output": values}, key, given_)["output"])
 
+    if job.learned.method == "bernoulli":
+        mask = learned.draw_masks(key, {"output": logits})["output"]
+    else:
+        mask = learned.rounded_masks(job.learned.method, {"output": logits}, given_.counts)["output"]
+    return np.asarray(jax.grad(loss)(logits)), outer, given_.kernels["output"], np.asarray(mask)
+
+
+def draw(seed, shape):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+SHAPES = {
+    "FC's output": (100, 10),
+    "FC's hidden1": (784, 300),
+    "Conv2's conv1": (3, 3, 3, 64),
+    "Conv2's": (3, 3, 64, 64),
+}
+
+
+@pytest.mark.parametrize("through", [True, False])
+@pytest.mark.parametrize("method", ["bernoulli", "threshold"])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_the_gradient_is_the_released_one_straight_through_draw_and_factor(shape, method, through):
+    logits = draw(0, shape) - 1
+    gradient, outer, weights, mask = layer_of_gradients(
+        shape, logits, rescaled=True, method=method, through_factor=through
+    )
+    p = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    expected = released_gradient(outer, weights, mask, through) * p * (1 - p)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-5 * np.abs(expected).max())
+    other = released_gradient(outer, weights, mask, not through) * p * (1 - p)
+    assert np.abs(gradient - other).max() > 1e-2 * np.abs(expected).max(), "the two readings are told apart"
+
+
+def test_the_gradient_of_the_unrescaled_and_of_edge_popup_has_no_factor():
+    """d loss / d logit is d loss / d weight · w · p (1 - p), for kept and for dropped weights alike."""
+    shape = (6, 5)
+    logits = draw(0, shape)
+    gradient, outer, weights, _ = layer_of_gradients(shape, logits)
     p = jax.nn.sigmoid(logits)
-    scale = rescaling(learned.draw_masks(key, {"output": logits})["output"])
-    np.testing.assert_allclose(jax.grad(loss)(logits), outer * kernel * scale * p * (1 - p), rtol=1e-5)
+    np.testing.assert_allclose(gradient, outer * weights * p * (1 - p), rtol=1e-5)
+    gradient, outer, weights, mask = layer_of_gradients(shape, logits, rescaled=True, method="edge_popup", kept=0.3)
+    np.testing.assert_allclose(gradient, outer * weights * (mask.size / mask.sum()) * np.sign(logits), rtol=1e-5)
 
 
 @given(st.integers(0, 2**31 - 1), st.floats(0.0, 1.0, width=32))

@@ -10,6 +10,7 @@ from analysis.protocols import Changes, parse_rates, protocol
 from analysis.studies import Experiment, Study, Untrained, identity
 from analysis.units import units
 from supermask.compression.dsd import DSDRun
+from supermask.learned_masks import LearnedMask
 from supermask.lottery import Treatment
 
 
@@ -118,6 +119,22 @@ def test_a_name_that_old_results_go_by_stays():
         "treatment": {"criterion": "movement"},
     }
     assert identity(description) == "976eba8dfa77e750d8f3c451eaafa4bc"
+
+
+def test_what_the_factors_gradient_changed_is_renamed_and_nothing_else(experiment):
+    """Since the gradient passes through the factor of rescaling, rescaled masks are other results; edge-popup's are not."""
+    revisions = {
+        LearnedMask(): 3,
+        LearnedMask("signed_constant", start=-2.0): 3,
+        LearnedMask(method="edge_popup", rescaled=True): 3,
+        LearnedMask(rescaled=True): 4,
+        LearnedMask(rescaled=True, method="threshold"): 4,
+        LearnedMask(rescaled=True, through_factor=False): 4,
+    }
+    described = {learned: experiment.describe_learned(learned, 0) for learned in revisions}
+    assert {learned: each["revision"] for learned, each in described.items()} == revisions
+    assert len({identity(each) for each in described.values()}) == len(revisions)
+    assert described[LearnedMask()]["mask"] == {}
 
 
 def test_studies_unite_without_repeating():
