@@ -14,6 +14,7 @@ from analysis.files import write_whole
 from analysis.protocols import TITLES
 from analysis.provenance import provenance
 from analysis.results import Results
+from analysis.statistics import diverged_rows
 from analysis.studies import Experiment, Study
 from supermask.datasets import DATASETS
 
@@ -77,8 +78,7 @@ def _epochs(number: float) -> str:
 
 def diverged(table: pd.DataFrame) -> int:
     """How many rows are of trainings that diverged: a loss of theirs is not a number."""
-    losses = [name for name in table.columns if "loss" in name.split("_")]
-    return int(table[losses].isna().any(axis=1).sum())
+    return int(diverged_rows(table).sum())
 
 
 def stem(figure: Figure, experiment: Experiment) -> str:

@@ -20,40 +20,68 @@ def bands(table: pd.DataFrame, by: Sequence[str], value: str) -> pd.DataFrame:
     return grouped.agg(mean="mean", least="min", greatest="max", seeds="count").reset_index()
 
 
+def diverged_rows(table: pd.DataFrame) -> pd.Series:
+    """Which rows are of trainings that diverged: a loss of theirs is not a finite number.
+
+    A network of NaN still has an accuracy (it answers class 0) and a step of lowest validation loss (the start), so
+    neither tells.
+    """
+    losses = table[[name for name in table.columns if "loss" in str(name).split("_")]]
+    return pd.Series(~np.isfinite(losses.to_numpy(float)).all(axis=1), index=table.index)
+
+
+def no_spread(differences: np.ndarray, resolution: float) -> bool:
+    """Whether all differences are equal, up to what stored numbers resolve: a t-test has nothing to go by then."""
+    return bool(np.ptp(differences) <= resolution)
+
+
+def resolution_of(*values: np.ndarray) -> float:
+    """The difference that is none: two units in the last place of float32, in which metrics are computed."""
+    finite = np.concatenate([np.ravel(np.asarray(each, float)) for each in values])
+    finite = finite[np.isfinite(finite)]
+    return 2 * float(np.finfo(np.float32).eps) * float(np.abs(finite).max(initial=0.0))
+
+
 def paired_p_value(first: Sequence[float], second: Sequence[float]) -> float:
     """Two-sided p of the paired t-test, member by member; NaN for fewer than three pairs or a value that is not finite.
 
     Equal seeds share initial weights and data order, so treatments are compared within seeds. Differences that are all
-    equal have no spread to test against: p is 1 where they are 0, and 0 where they are not.
+    equal have no spread for a t-test: p is 1 where they are 0, else that of the sign test, 2 · 2⁻ⁿ for n pairs. So
+    accuracies that happen to differ by the same few images on three seeds are not taken for certainty.
 
     Raises ValueError where the lengths differ.
     """
     if len(first) != len(second):
         raise ValueError(f"second has {len(second)} values; allowed: as many as first, {len(first)}")
-    differences = np.asarray(first, float) - np.asarray(second, float)
+    one, other = np.asarray(first, float), np.asarray(second, float)
+    differences = one - other
     if len(differences) < FEWEST_PAIRS or not np.isfinite(differences).all():
         return math.nan
-    if np.ptp(differences) == 0:
-        return float(differences[0] == 0)
+    resolution = resolution_of(one, other)
+    if no_spread(differences, resolution):
+        return 1.0 if np.abs(differences).max() <= resolution else 2 * 0.5 ** len(differences)
     return float(stats.ttest_1samp(differences, 0.0).pvalue)
 
 
 def paired_tests(
     table: pd.DataFrame, column: str, first: str, second: str, value: str, by: str = "round"
 ) -> pd.DataFrame:
-    """`paired_p_value` of two members of a column, paired by seed, at each level of `by`.
+    """`paired_p_value` of two members of a column, paired by seed, at each level of `by`; not corrected for several.
 
-    Columns: `by`, difference (mean of first minus second), p_value, pairs.
+    Seeds that only one of them has at a level are left out there. Where a training of either diverged, no test is made.
+
+    Columns: `by`, difference (mean of first minus second), p_value, pairs. Both are NaN where a training diverged.
     """
+    usable = table[value].where(~diverged_rows(table))
     sides = [
-        table[table[column] == name].set_index([by, "seed"])[value].rename(side)
+        table.assign(**{side: usable})[table[column] == name].set_index([by, "seed"])[side]
         for name, side in ((first, "first"), (second, "second"))
     ]
     pairs = pd.concat(sides, axis=1, join="inner")
     rows = [
         {
             by: level,
-            "difference": (group["first"] - group["second"]).mean(),
+            "difference": float(np.mean(group["first"].to_numpy() - group["second"].to_numpy())),
             "p_value": paired_p_value(group["first"].tolist(), group["second"].tolist()),
             "pairs": len(group),
         }

@@ -23,7 +23,8 @@ def test_the_paired_test_is_scipys(pairs):
 
 def test_differences_without_spread():
     assert paired_p_value([0.5, 0.25, 0.125], [0.5, 0.25, 0.125]) == 1.0
-    assert paired_p_value([0.5, 0.75, 1.0], [0.25, 0.5, 0.75]) == 0.0
+    assert paired_p_value([0.5, 0.75, 1.0], [0.25, 0.5, 0.75]) == 2 / 8, "the sign test's: three pairs are no certainty"
+    assert paired_p_value([0.983, 0.972, 0.961], [0.981, 0.970, 0.959]) == 2 / 8, "rounding is no spread"
 
 
 def test_no_test_on_two_seeds_or_on_a_diverged_training():
@@ -61,6 +62,23 @@ def test_tests_are_paired_by_seed_whatever_the_order_of_rows():
     expected = stats.ttest_rel(by_name["a", 2], by_name["b", 2]).pvalue
     assert tests["p_value"][2] == pytest.approx(expected)
     assert tests["difference"][1] == pytest.approx(0.1 + 0.00015)
+
+
+@pytest.mark.parametrize("column", ["accuracy", "test_loss"])
+def test_no_star_is_given_where_a_training_diverged(column):
+    """Be it seen by its loss alone: a network of NaN has the accuracy of always answering class 0."""
+    table = a_table().assign(test_loss=0.1)
+    table.loc[(table["seed"] == 1) & (table["round"] == 2) & (table["criterion"] == "b"), column] = math.nan
+    tests = paired_tests(table, "criterion", "a", "b", "accuracy").set_index("round")
+    assert math.isnan(tests["p_value"][2])
+    assert math.isnan(tests["difference"][2])
+    assert tests["p_value"][1] < 0.05
+
+
+def test_seeds_of_one_side_alone_are_left_out():
+    table = a_table()
+    tests = paired_tests(table[(table["seed"] > 0) | (table["criterion"] == "a")], "criterion", "a", "b", "accuracy")
+    assert tests["pairs"].tolist() == [3, 3]
 
 
 def test_a_missing_side_gives_no_tests():
