@@ -1,0 +1,120 @@
+"""The command: `python -m tests.mutation`, from the root of a checkout."""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .operators import Mutant
+from .records import Records
+from .running import Job, import_libraries, run_all
+from .sampling import ROOT, by_hand, equivalent_mutants, sample
+from .targets import TARGETS
+
+ENOUGH = 0.95
+"""The share of mutants that the tests must kill, those that do the same as the right code left out."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Tries mutants of the science and prints the survivors.
+
+    Ends with 0 where enough were killed and every survivor is explained, 1 where not, 3 where time ran out.
+    """
+    options = _options(arguments)
+    modules = [name for name in TARGETS if not options.modules or _chosen(name, options.modules)]
+    if not modules:
+        raise SystemExit(f"--modules is {' '.join(options.modules)}; allowed: {', '.join(TARGETS)}")
+    mutants = by_hand(modules) + sample(modules, options.count, options.seed)
+    equivalent = equivalent_mutants()
+    if options.list:
+        print(*map(described, mutants), sep="\n")
+        return 0
+    until = time.monotonic() + 60 * options.minutes
+    records = Records(options.folder / "verdicts.jsonl")
+    missing = [mutant for mutant in mutants if mutant.key not in equivalent and records.of(mutant) is None]
+    import_libraries(options.folder / "compiled")
+    limits = _limits(missing, records, options, until)
+    jobs = [Job(m, TARGETS[m.module], limits[TARGETS[m.module]]) for m in missing if TARGETS[m.module] in limits]
+    for done, (job, verdict) in enumerate(run_all(jobs, options.jobs, until), 1):
+        assert job.mutant is not None
+        records.add(job.mutant, verdict)
+        print(
+            f"{done}/{len(missing)} {verdict.outcome} in {verdict.seconds:.0f} s: {described(job.mutant)}", flush=True
+        )
+        print(f"    by {verdict.by}" if verdict.by else "", flush=True)
+    return _report(mutants, records, equivalent)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m tests.mutation", description=main.__doc__)
+    add = parser.add_argument
+    add("--modules", nargs="+", default=[], help="modules or packages; default: all in tests/mutation/targets.py")
+    add("--count", type=int, default=16, help="mutants of each module, beside those written by hand; default: 16")
+    add("--seed", type=int, default=0, help="the sample's; default: 0")
+    add("--jobs", type=int, default=1, help="mutants tried at once; default: 1")
+    add("--timeout", type=float, default=4.0, help="times the right code's time that a mutant gets; default: 4")
+    add("--minutes", type=float, default=1e6, help="start nothing after so many; the next call goes on from there")
+    add("--folder", type=Path, default=ROOT / ".mutation", help="where verdicts are kept; default: .mutation")
+    add("--list", action="store_true", help="print the mutants and try none")
+    return parser.parse_args(arguments)
+
+
+def _chosen(module: str, names: Sequence[str]) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in names)
+
+
+def described(mutant: Mutant) -> str:
+    """The mutant in one line."""
+    return f"{mutant.module}:{mutant.line} ({mutant.where}; {mutant.kind}) {mutant.before} -> {mutant.after}"
+
+
+def _limits(
+    missing: Sequence[Mutant], records: Records, options: argparse.Namespace, until: float
+) -> dict[tuple[str, ...], float]:
+    """Seconds that a mutant gets, by its tests: from the time of the right code, which must pass them all."""
+    wanted = list(dict.fromkeys(TARGETS[mutant.module] for mutant in missing))
+    known = {tests: seconds for tests in wanted if (seconds := records.baseline(tests)) is not None}
+    jobs = [Job(None, tests, 3600.0) for tests in wanted if tests not in known]
+    for job, verdict in run_all(jobs, options.jobs, until):
+        if verdict.outcome != "survived":
+            raise SystemExit(f"the unchanged code fails: {verdict.outcome} by {verdict.by or 'nothing'} of {job.tests}")
+        print(f"unchanged code passes {' '.join(job.tests)} in {verdict.seconds:.0f} s", flush=True)
+        records.add_baseline(job.tests, verdict.seconds)
+        known[job.tests] = verdict.seconds
+    return {tests: 60 + options.timeout * seconds for tests, seconds in known.items()}
+
+
+def _report(mutants: Sequence[Mutant], records: Records, equivalent: Mapping[tuple[str, str, str, str], str]) -> int:
+    """Prints a line a module, and every mutant that lives without a reason."""
+    outcomes = {mutant: _outcome(mutant, records, equivalent) for mutant in mutants}
+    for module in dict.fromkeys(mutant.module for mutant in mutants):
+        print(module, _counts(outcomes[mutant] for mutant in mutants if mutant.module == module))
+    counts = Counter(outcomes.values())
+    print("all", _counts(outcomes.values()))
+    for mutant, outcome in outcomes.items():
+        if outcome == "survived":
+            print(f"survivor: {described(mutant)}")
+    killed = counts["killed"] + counts["timeout"]
+    tried = killed + counts["survived"]
+    print(f"killed: {killed} of {tried}" + (f", {killed / tried:.1%}" if tried else ""))
+    if counts["not tried"]:
+        return 3
+    return int(killed < ENOUGH * tried)
+
+
+def _outcome(mutant: Mutant, records: Records, equivalent: Mapping[tuple[str, str, str, str], str]) -> str:
+    if mutant.key in equivalent:
+        return "equivalent"
+    verdict = records.of(mutant)
+    return "not tried" if verdict is None else verdict.outcome
+
+
+def _counts(outcomes: object) -> str:
+    counted = Counter(outcomes)  # type: ignore[call-overload]
+    return ", ".join(f"{number} {outcome}" for outcome, number in sorted(counted.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

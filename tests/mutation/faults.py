@@ -1,0 +1,121 @@
+"""Faults written by hand: slips that a person might make, each in one line or two of the science.
+
+A fault whose old text is not in its module exactly once stops the run: write it anew when the code has changed.
+"""
+
+from typing import NamedTuple
+
+
+class Fault(NamedTuple):
+    """What is wrong, in words; the module; and the text that is replaced, and by what."""
+
+    name: str
+    module: str
+    old: str
+    new: str
+
+
+FAULTS = (
+    Fault(
+        "ceil for floor",
+        "supermask.masks",
+        "return whole * ratio.numerator + rest * ratio.numerator // ratio.denominator",
+        "return whole * ratio.numerator - (-rest * ratio.numerator // ratio.denominator)",
+    ),
+    Fault(
+        "ties by position",
+        "supermask.masks",
+        "_above_threshold(jax.random.bits(key, scores.shape), tied, remaining)",
+        "_above_threshold(jnp.zeros(scores.shape, jnp.uint32), tied, remaining)",
+    ),
+    Fault(
+        "signs with >=",
+        "supermask.criteria",
+        "jnp.sign(w_initial) * jnp.sign(w_final) > 0",
+        "jnp.sign(w_initial) * jnp.sign(w_final) >= 0",
+    ),
+    Fault(
+        "α upside down",
+        "supermask.criteria",
+        "spread_initial / jnp.where(usable, spread_final, 1.0)",
+        "spread_final / jnp.where(usable, spread_initial, 1.0)",
+    ),
+    Fault(
+        "masks that zero what is frozen",
+        "supermask.training",
+        "jnp.where(masks[layer], leaf, params[layer][name])",
+        "jnp.where(masks[layer], leaf, 0.0)",
+    ),
+    Fault(
+        "early stop by accuracy",
+        "supermask.training",
+        "better = scores.loss < state.best_validation.loss",
+        "better = scores.accuracy > state.best_validation.accuracy",
+    ),
+    Fault(
+        "learned masks stopped by accuracy",
+        "supermask.learned_masks",
+        "better = scores.loss < state.best_validation.loss",
+        "better = scores.accuracy > state.best_validation.accuracy",
+    ),
+    Fault(
+        "Holm without its count", "analysis.claims", "[order] * (count - np.arange(count))", "[order] * np.ones(count)"
+    ),
+    Fault("two-sided for one-sided", "analysis.claims", ', alternative="greater")', ")"),
+    Fault(
+        "DSR's threshold the wrong way round",
+        "supermask.sparse_training.dsr",
+        "jnp.where(pruned > 1.1 * aim, 0.5, jnp.where(pruned < 0.9 * aim, 2.0, 1.0))",
+        "jnp.where(pruned > 1.1 * aim, 2.0, jnp.where(pruned < 0.9 * aim, 0.5, 1.0))",
+    ),
+    Fault("a digest that is never checked", "analysis.store", "if found != expected:", "if False:"),
+    Fault(
+        "records that are never checked",
+        "analysis.store",
+        "if not (record.is_intact and record.has_its_provenance):",
+        "if False:",
+    ),
+    Fault(
+        "one-shot masks from the round's own weights",
+        "supermask.lottery",
+        "masks, final = full_masks(origin.trained), origin.trained",
+        "masks = full_masks(origin.trained)",
+    ),
+    Fault(
+        "momentum dealt out by its sum",
+        "supermask.sparse_training.sparse_momentum",
+        "/ jnp.maximum(live[n], 1) for n in layers",
+        "/ 1 for n in layers",
+    ),
+    Fault(
+        "weights that stayed count as shrunk",
+        "supermask.actions",
+        "return jnp.where(jnp.abs(w_final) < jnp.abs(w_initial), 0.0, w_initial)",
+        "return jnp.where(jnp.abs(w_final) <= jnp.abs(w_initial), 0.0, w_initial)",
+    ),
+    Fault(
+        "reshuffled with the pruned",
+        "supermask.actions",
+        "jnp.lexsort((jax.random.bits(key, (size,)), ~kept))",
+        "jnp.argsort(jax.random.bits(key, (size,)))",
+    ),
+    Fault(
+        "rewound to the initial weights, whatever the step",
+        "supermask.lottery",
+        "before = (kernels_of(origin.rewind), final, fresh, masks)",
+        "before = (initial, final, fresh, masks)",
+    ),
+    Fault(
+        "the output layer pruned like the others",
+        "supermask.masks",
+        "float(getattr(self, kind)) for layer, kind",
+        'float(getattr(self, "dense" if kind == "output" else kind)) for layer, kind',
+    ),
+    Fault(
+        "edge-popup by signed scores",
+        "supermask.learned_masks",
+        "keep_best(key, jnp.abs(scores), jnp.ones(scores.shape, bool), counts[layer])",
+        "keep_best(key, scores, jnp.ones(scores.shape, bool), counts[layer])",
+    ),
+)
+"""All of them, in no order."""

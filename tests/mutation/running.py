@@ -1,0 +1,179 @@
+"""Runs the tests on a mutant: in a copy of the checkout, in a forked process that has the libraries imported already.
+
+The process that forks must never start a JAX backend and never import a module of the project.
+"""
+
+import importlib
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from .operators import Mutant
+from .sampling import ROOT, path_of, source_of
+
+LIBRARIES = (
+    *("jax", "jax.numpy", "flax.linen", "optax", "numpy", "pandas", "scipy.stats", "scipy.spatial", "numba"),
+    *("safetensors.numpy", "constriction", "sklearn.datasets", "mlxtend.data", "matplotlib.figure", "rich.console"),
+    *("hypothesis", "beartype", "jaxtyping", "platformdirs"),
+)
+
+
+class Verdict(NamedTuple):
+    """What became of a mutant: 'killed', 'survived' or 'timeout'; the test that noticed; seconds."""
+
+    outcome: str
+    by: str
+    seconds: float
+
+
+class Job(NamedTuple):
+    """Tests to run on a mutant, or on the unchanged code. `limit`: seconds until the process is stopped."""
+
+    mutant: Mutant | None
+    tests: tuple[str, ...]
+    limit: float
+
+
+@dataclass
+class Running:
+    """A forked process and what it works on."""
+
+    job: Job
+    sandbox: Path
+    started: float = field(default_factory=time.monotonic)
+
+
+class FirstFailure:
+    """A plugin of pytest that remembers the first test that fails; failing examples are not made smaller."""
+
+    def __init__(self) -> None:
+        self.test = ""
+
+    def pytest_configure(self) -> None:
+        from hypothesis import Phase, settings
+
+        profile = settings(settings.get_profile("tests"), phases=(Phase.explicit, Phase.generate))
+        settings.register_profile("mutation", profile)
+        settings.load_profile("mutation")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and not self.test:
+            self.test = report.nodeid
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed and not self.test:
+            self.test = f"{report.nodeid} (collection)"
+
+
+def import_libraries(cache: Path) -> None:
+    """Imports what every test process needs, once. Compiled programs are kept in `cache`, for all of them."""
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache.resolve())
+    for name in LIBRARIES:
+        importlib.import_module(name)
+
+
+def run_all(jobs: Sequence[Job], processes: int, until: float) -> Iterator[tuple[Job, Verdict]]:
+    """Runs jobs, some at once, in their order, and gives each verdict as it comes; starts none after `until`."""
+    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+        free = [_sandbox(Path(folder) / str(number)) for number in range(processes)]
+        waiting, running = list(jobs), dict[int, Running]()
+        try:
+            while running or (waiting and time.monotonic() < until):
+                while free and waiting and time.monotonic() < until:
+                    started = Running(waiting.pop(0), free.pop())
+                    running[_fork(started)] = started
+                ended, status = os.waitpid(-1, os.WNOHANG)
+                if ended:
+                    task = running.pop(ended)
+                    verdict = _verdict(task, os.waitstatus_to_exitcode(status))
+                elif late := [pid for pid, task in running.items() if time.monotonic() > task.started + task.job.limit]:
+                    task = running.pop(late[0])
+                    os.killpg(late[0], signal.SIGKILL)
+                    os.waitpid(late[0], 0)
+                    verdict = Verdict("timeout", "", time.monotonic() - task.started)
+                else:
+                    time.sleep(0.05)
+                    continue
+                if task.job.mutant is not None:
+                    _write_module(task.sandbox, task.job.mutant.module, source_of(task.job.mutant.module))
+                free.append(task.sandbox)
+                yield task.job, verdict
+        finally:
+            for pid in running:
+                os.killpg(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+
+
+def _sandbox(folder: Path) -> Path:
+    """A copy of the checkout's code and tests, in which one module at a time is another."""
+    ignored = shutil.ignore_patterns("gallery", "node_modules")
+    for name in ("supermask", "analysis", "figures", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    shutil.copy2(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+def _write_module(sandbox: Path, module: str, source: str) -> None:
+    """Puts a module's source in place. Compiled files go by size and second, which two mutants may share: none stay."""
+    path = sandbox / path_of(module)
+    path.write_text(source, encoding="utf-8")
+    for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*"):
+        compiled.unlink()
+
+
+def _fork(task: Running) -> int:
+    if task.job.mutant is not None:
+        _write_module(task.sandbox, task.job.mutant.module, task.job.mutant.source)
+    (task.sandbox / "verdict.json").unlink(missing_ok=True)
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        code = 3
+        try:
+            code = _run_tests(task)
+        finally:
+            os._exit(code)
+    return pid
+
+
+def _run_tests(task: Running) -> int:
+    """In the forked process: pytest on the sandbox. Its exit status; writes which test failed first."""
+    os.setsid()
+    output = os.open(task.sandbox / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.chdir(task.sandbox)
+    sys.path[:] = [str(task.sandbox), *(entry for entry in sys.path if Path(entry or ".").resolve() != ROOT)]
+    sys.dont_write_bytecode = True
+    os.environ.update(PYTHONPATH=str(task.sandbox), PYTHONDONTWRITEBYTECODE="1")
+    for name in [name for name in sys.modules if name == "tests" or name.startswith("tests.")]:
+        del sys.modules[name]
+    first = FirstFailure()
+    options = ["-x", "-q", "-n", "0", "--tb=short", "-p", "no:cacheprovider", "-m", "not long", "--no-header"]
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning", f"--basetemp={task.sandbox / 'tmp'}"]
+    code = int(pytest.main([*options, *(f"tests/{test}" for test in task.job.tests)], plugins=[first]))
+    (task.sandbox / "verdict.json").write_text(json.dumps(first.test), encoding="utf-8")
+    return code
+
+
+def _verdict(task: Running, code: int) -> Verdict:
+    """Reads an exit status: 0 is a mutant that lived, 1 a failed test, 2 a module that could not be imported."""
+    seconds = time.monotonic() - task.started
+    path = task.sandbox / "verdict.json"
+    by = json.loads(path.read_text(encoding="utf-8")) if path.exists() else f"the process ended with {code}"
+    if code == 0:
+        return Verdict("survived", "", seconds)
+    if code in {1, 2} or not path.exists():
+        return Verdict("killed", by, seconds)
+    output = (task.sandbox / "output.txt").read_text(encoding="utf-8", errors="replace")
+    raise RuntimeError(f"pytest ended with {code} on {task.job.tests}:\n{output[-3000:]}")
