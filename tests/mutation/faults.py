@@ -58,10 +58,19 @@ FAULTS = (
         "better = scores.loss < state.best_validation.loss",
         "better = scores.accuracy > state.best_validation.accuracy",
     ),
+    Fault("one level shown for all of them", "analysis.claims", "elif shown == len(p_values):", "elif shown:"),
     Fault(
-        "Holm without its count", "analysis.claims", "[order] * (count - np.arange(count))", "[order] * np.ones(count)"
+        "two-sided for one-sided",
+        "analysis.claims",
+        "special.stdtr(len(differences) - 1, -differences.mean() / error)",
+        "2 * special.stdtr(len(differences) - 1, -abs(differences.mean()) / error)",
     ),
-    Fault("two-sided for one-sided", "analysis.claims", ', alternative="greater")', ")"),
+    Fault(
+        "diverged trainings as a difference of 0",
+        "analysis.claims",
+        "Pairs(differences[finite], ",
+        "Pairs(np.nan_to_num(differences), ",
+    ),
     Fault(
         "DSR's threshold the wrong way round",
         "supermask.sparse_training.dsr",
