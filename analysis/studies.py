@@ -7,8 +7,9 @@ left out of the treatment, so that a new kind of choice leaves old results their
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from fractions import Fraction
 from typing import Any
 
 from analysis.errors import choose
@@ -17,6 +18,7 @@ from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
 from supermask.compression.dsd import LAST_RATE, DSDRun
 from supermask.compression.pruning import RECIPES
 from supermask.compression.runs import CompressionRun
+from supermask.counts import exact_fraction
 from supermask.criteria import CRITERIA
 from supermask.datasets import Dataset
 from supermask.intervals import steps_of
@@ -158,14 +160,14 @@ class Experiment:
         if round_:
             description["revision"] = REVISIONS["pruned training"]
         if treatment is not None:
-            description |= {"treatment": _without_defaults(treatment), "rates": self._rates}
+            description |= {"treatment": _without_defaults(treatment), "rates": self._rates} | _counts_of(self._rates)
             description |= _plugins(treatment.criterion, treatment.kept, treatment.pruned)
         return description
 
     def describe_untrained(self, untrained: Untrained, seed: int, level: int) -> Description:
         """The description of an untrained network's evaluation at a level of sparsity."""
         own = {"criterion": untrained.criterion, "weights": untrained.weights, "level": level, "rates": self._rates}
-        return self._base("untrained", seed) | own | _plugins(untrained.criterion)
+        return self._base("untrained", seed) | own | _counts_of(self._rates) | _plugins(untrained.criterion)
 
     def describe_learned(self, learned: LearnedMask, seed: int) -> Description:
         """The description of a learned mask; what it goes onto is drawn from the seed, so no training is part of it."""
@@ -329,6 +331,12 @@ def _plugins(*names: str) -> dict[str, dict[str, str]]:
     sources = {name: registry[name].source for registry in registries for name in names if name in registry}
     own = {name: source for name, source in sources.items() if source}
     return {"plugins": own} if own else {}
+
+
+def _counts_of(rates: Mapping[str, float]) -> dict[str, str]:
+    """Mark results that once had other counts: rates were read as fractions of denominators up to 46,340."""
+    changed = any(exact_fraction(rate) != Fraction(rate).limit_denominator(46_340) for rate in rates.values())
+    return {"counts": "exact"} if changed else {}
 
 
 def _without_defaults(choice: Treatment | LearnedMask | SparseRun) -> dict[str, Any]:

@@ -87,13 +87,14 @@ def _region(
     """
     import jax.numpy as jnp
 
+    from supermask.counts import share
     from supermask.keys import Purpose, derive_key
     from supermask.masks import keep_best
 
     layer = np.arange(w_initial.size + grid_initial.size) < w_initial.size
     both = [np.concatenate(pair) for pair in ((w_initial, grid_initial), (w_final, grid_final))]
     scores = REGISTRY[name](LayerFacts(jnp.asarray(both[0]), jnp.asarray(both[1]), jnp.asarray(layer)))
-    kept = np.asarray(keep_best(derive_key(0, Purpose.TIES), scores, jnp.asarray(layer), int(KEPT * w_initial.size)))
+    kept = np.asarray(keep_best(derive_key(0, Purpose.TIES), scores, jnp.asarray(layer), share(KEPT, w_initial.size)))
     on_host = np.asarray(scores)
     return kept[layer], on_host[~layer] > on_host[layer & ~kept].max()
 

@@ -4,6 +4,7 @@ Shared by trainings of networks, of masks on them, of sparse networks and of sha
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -12,6 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Int32, PyTree
 
+from supermask.counts import exact_fraction
 from supermask.datasets import Dataset
 from supermask.keys import batch_order
 from supermask.networks import Network
@@ -48,8 +50,11 @@ class TrainingConfig:
 
 
 def steps_of(epochs: float, examples: int, batch_size: int) -> int:
-    """floor(epochs × examples / batch size): 55 epochs of 55,000 images in batches of 60 are 50,416 steps."""
-    return int(epochs * examples / batch_size)
+    """Return floor(epochs × examples / batch size), exactly: 55 epochs of 55,000 images in batches of 60: 50,416.
+
+    `epochs` is read as the decimal number that it is written as: 2.28 epochs of 3,500 images are 133 batches of 60.
+    """
+    return math.floor(exact_fraction(epochs) * examples / batch_size)
 
 
 @runtime_checkable

@@ -22,6 +22,7 @@ from jax import lax
 from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Bool, Float, Float32, Int32, Key, PyTree, UInt16, UInt32
 
+from supermask.counts import exact_fraction
 from supermask.datasets import Dataset
 from supermask.evaluation import Evaluated, PlacedData, cross_entropy, evaluate, scaled, where_better
 from supermask.intervals import (
@@ -353,7 +354,7 @@ def given_of(job: MaskJob) -> Given:
 def kept_by_layer(learned: LearnedMask, kernels: Kernels) -> dict[str, Int32[AnyArray, ""]]:
     """How many weights of each layer edge-popup keeps: size - floor((1 - kept) · size)."""
     return {
-        layer: np.asarray(kernel.size - share(1 - learned.kept, int(kernel.size)), np.int32)
+        layer: np.asarray(kernel.size - share(1 - exact_fraction(learned.kept), int(kernel.size)), np.int32)
         for layer, kernel in kernels.items()
     }
 

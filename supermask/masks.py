@@ -12,8 +12,6 @@ names, which is the network's order. NaN scores, as a diverged training leaves t
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,10 +19,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Int32, Key, UInt8, UInt32, UInt64
 
+from supermask.counts import check_fraction as check_fraction
+from supermask.counts import kept_counts as kept_counts
+from supermask.counts import share as share
+
 Masks = dict[str, Bool[Array | np.ndarray, "..."]]
 Scores = dict[str, Float[Array, "..."]]
-
-Count = TypeVar("Count", int, Int32[Array, ""])
 
 LAYER_KINDS = ("conv", "dense", "output")
 
@@ -47,12 +47,6 @@ class Rates:
     def by_layer(self, kinds: Mapping[str, str]) -> dict[str, float]:
         """The rate of each layer, given each layer's kind."""
         return {layer: float(getattr(self, kind)) for layer, kind in kinds.items()}
-
-
-def check_fraction(argument: str, fraction: float) -> None:
-    """Raises ValueError unless 0 <= fraction < 1: to prune every weight of a layer leaves no network."""
-    if not 0 <= fraction < 1:
-        raise ValueError(f"{argument} is {fraction}; allowed: 0 <= fraction < 1")
 
 
 def prune(key: Key[Array, ""], scores: Scores, masks: Masks, rates: Mapping[str, float]) -> Masks:
@@ -192,25 +186,6 @@ def _above_threshold(
     threshold = lax.fori_loop(0, 32, settle_bit, jnp.uint32(0))
     above = candidates & (values > threshold)
     return above, candidates & (values == threshold), count - jnp.sum(above, dtype=jnp.int32)
-
-
-def share(fraction: float, alive: Count) -> Count:
-    """floor(fraction × alive), exactly, for a number or a traced 32-bit integer.
-
-    The fraction is taken for the simplest ratio p/q near it, q up to 46,340: 0.1 means 1/10, not the binary number
-    beside it, so 0.29 of 100 is 29. The product is taken apart so that 32 bits hold every intermediate.
-    """
-    ratio = Fraction(fraction).limit_denominator(46_340)
-    whole, rest = alive // ratio.denominator, alive % ratio.denominator
-    return whole * ratio.numerator + rest * ratio.numerator // ratio.denominator
-
-
-def kept_counts(sizes: Mapping[str, int], rates: Mapping[str, float], rounds: int) -> list[dict[str, int]]:
-    """How many weights each layer keeps after 0, 1, ..., `rounds` rounds of `prune`."""
-    counts = [dict(sizes)]
-    for _ in range(rounds):
-        counts.append({layer: n - share(rates.get(layer, 0.0), n) for layer, n in counts[-1].items()})
-    return counts
 
 
 def full_masks(kernels: Mapping[str, Float[Array | np.ndarray, "..."]]) -> Masks:

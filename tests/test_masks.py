@@ -125,20 +125,6 @@ def test_global_ranking_removes_the_floor_of_the_network(key, rate):
     assert int(pruned["output"].sum()) == max(21 - removed, 0), "the layer of lowest scores goes first"
 
 
-@pytest.mark.parametrize(("fraction", "alive", "expected"), [(0.29, 100, 29), (0.1, 30, 3), (0.2, 235_200, 47_040)])
-def test_share_takes_a_fraction_for_the_decimal_it_is_written_as(fraction, alive, expected):
-    assert masks.share(fraction, alive) == expected
-    assert int(jax.jit(lambda n: masks.share(fraction, n))(jnp.int32(alive))) == expected
-
-
-@given(st.integers(0, 46_339), st.integers(1, 46_340), st.integers(0, 2**31 - 1))
-def test_share_is_exact_in_32_bits(numerator, denominator, alive):
-    ratio = Fraction(min(numerator, denominator), denominator)
-    exact = math.floor(ratio * alive)
-    assert masks.share(float(ratio), alive) == exact
-    assert int(masks.share(float(ratio), jnp.int32(alive))) == exact
-
-
 def test_kept_counts_of_the_papers_network():
     sizes = {"hidden1": 235_200, "hidden2": 30_000, "output": 1_000}
     counts = masks.kept_counts(

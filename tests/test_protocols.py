@@ -1,17 +1,19 @@
 """Protocols: the paper's numbers, what a user may change, what is refused."""
 
+import itertools
 import re
 from dataclasses import replace
 
 import pytest
 
 from analysis.errors import UsageError, choose
-from analysis.protocols import Changes, parse_rates, protocol
+from analysis.protocols import PAPER, PROTOCOLS, Changes, parse_rates, protocol
 from analysis.studies import Experiment, Study, Untrained, identity
 from analysis.units import units
 from supermask.compression.dsd import DSDRun
 from supermask.learned_masks import LearnedMask
 from supermask.lottery import Treatment
+from supermask.masks import Rates
 
 
 @pytest.mark.parametrize(
@@ -135,6 +137,18 @@ def test_what_the_factors_gradient_changed_is_renamed_and_nothing_else(experimen
     assert {learned: each["revision"] for learned, each in described.items()} == revisions
     assert len({identity(each) for each in described.values()}) == len(revisions)
     assert described[LearnedMask()]["mask"] == {}
+
+
+def test_only_results_whose_counts_were_wrong_have_new_names(experiment):
+    """Every rate of up to four decimals, and so all of the protocols', was read rightly; 0.99999 was read as 1."""
+    for name, network in itertools.product(PROTOCOLS, PAPER):
+        own = replace(experiment, protocol=replace(protocol(name, network), dataset="digits"))
+        assert "counts" not in own.describe_training(Treatment(), 0, 1)
+        assert "counts" not in own.describe_untrained(Untrained("random"), 0, 1)
+    finer = replace(experiment, protocol=replace(experiment.protocol, rates=Rates(dense=0.99999, output=0.1)))
+    assert finer.describe_training(Treatment(), 0, 1)["counts"] == "exact"
+    assert finer.describe_untrained(Untrained("random"), 0, 1)["counts"] == "exact"
+    assert "counts" not in finer.describe_training(None, 0, 0)
 
 
 def test_studies_unite_without_repeating():

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from fractions import Fraction
 
-from supermask.masks import check_fraction, share
+from supermask.counts import check_fraction, share
 
 
 def uniform(shapes: Mapping[str, tuple[int, ...]], density: float) -> dict[str, int]:
@@ -39,16 +39,20 @@ DISTRIBUTIONS = {"uniform": uniform, "erk": erk}
 def layer_counts(shapes: Mapping[str, tuple[int, ...]], density: float, distribution: str) -> dict[str, int]:
     """Live weights of each layer, at least one in each; their sum is exactly floor(density × all weights).
 
-    Raises ValueError for a density outside 0 < density <= 1, one that leaves a layer without a weight, or an unknown
-    distribution.
+    Raises ValueError for a density outside 0 < density <= 1, one that gives fewer weights than there are layers, or an
+    unknown distribution.
     """
     if distribution not in DISTRIBUTIONS:
         raise ValueError(f"distribution is {distribution!r}; allowed: {', '.join(DISTRIBUTIONS)}")
     if density != 1:
         check_fraction("density", density)
     counts = DISTRIBUTIONS[distribution](shapes, density)
-    if min(counts.values()) < 1:
+    if sum(counts.values()) < len(counts):
         raise ValueError(f"density is {density}; it leaves layers without a weight: {counts}")
+    for layer in sorted(counts):
+        if counts[layer] == 0:
+            largest = max(counts, key=lambda name: (counts[name], name))
+            counts[layer], counts[largest] = 1, counts[largest] - 1
     return {layer: counts[layer] for layer in sorted(counts)}
 
 

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
+from supermask.counts import share
 from supermask.masks import Masks, keep_best_of_layers
 from supermask.networks import Params, kernels_of
 from supermask.sparse_training.base import (
@@ -76,7 +77,7 @@ def rigl(optimiser: optax.GradientTransformation, horizon: Horizon, config: Drop
 def _drop_and_grow(
     optimiser: optax.GradientTransformation, horizon: Horizon, config: DropAndGrowConfig, growth: GrowthScores
 ) -> Method:
-    every, last = config.every or horizon.period, int(config.until * horizon.steps)
+    every, last = config.every or horizon.period, share(config.until, horizon.steps)
     fraction = Cosine(config.fraction, 0.0, last)
 
     def due(step: AnyStep) -> Any:

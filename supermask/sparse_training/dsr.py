@@ -19,6 +19,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float32
 
+from supermask.counts import share
 from supermask.masks import keep_best_of_layers
 from supermask.networks import Params
 from supermask.sparse_training.base import (
@@ -76,7 +77,7 @@ def dsr(optimiser: optax.GradientTransformation, horizon: Horizon, config: DSRCo
     """Dynamic sparse reparameterization; the total number of weights is constant."""
     config = DSRConfig() if config is None else config
     every = config.every or horizon.period
-    turns = [int(part * horizon.steps) for part in config.doublings]
+    turns = [share(part, horizon.steps) for part in config.doublings]
 
     def due(step: AnyStep) -> Any:
         period = every * 2 ** sum(((step >= turn) * 1 for turn in turns), start=0)

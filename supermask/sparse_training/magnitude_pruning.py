@@ -11,6 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
+from supermask.counts import share
 from supermask.masks import Masks, full_masks, keep_best_of_layers
 from supermask.networks import Params, kernels_of
 from supermask.sparse_training.base import (
@@ -56,7 +57,7 @@ def magnitude_pruning(
     """Gradual magnitude pruning, each layer to its own number of weights."""
     config = MagnitudePruningConfig() if config is None else config
     every = config.every or horizon.period
-    last = max(int(config.until * horizon.steps) // every, 1) * every
+    last = max(share(config.until, horizon.steps) // every, 1) * every
 
     def init(key: AnyKey, params: Params, counts: Counts, masks: Masks | None = None) -> State:
         masks = full_masks(kernels_of(params)) if masks is None else masks

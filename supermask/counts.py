@@ -1,0 +1,125 @@
+"""Counts from fractions, exactly: how many weights a rate prunes, and how many steps some epochs are.
+
+A rate such as 0.29 means 29/100. Its product with a number of weights is computed in integers, on the host and inside
+compiled code alike, so floor(0.29 × 100) is 29, where floating point gives 28.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, TypeVar
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int32, UInt32
+
+Count = TypeVar("Count", int, Int32[Array, ""])
+Number = float | Fraction | np.floating | np.integer | Float[Array, ""]
+
+
+def check_fraction(argument: str, fraction: float) -> None:
+    """Raises ValueError unless 0 <= fraction < 1: to prune every weight of a layer leaves no network."""
+    if not 0 <= fraction < 1:
+        raise ValueError(f"{argument} is {fraction}; allowed: 0 <= fraction < 1")
+
+
+def share(fraction: Number, alive: Count) -> Count:
+    """Return floor(fraction × alive), exactly, for a number or a traced 32-bit integer.
+
+    The fraction is read by `exact_fraction`: 0.29 of 100 is 29, 0.99999 of 1 is 0, 1e-5 of 100,000 is 1.
+
+    Raises:
+        ValueError: unless 0 <= fraction <= 1.
+    """
+    ratio = exact_fraction(fraction)
+    if not 0 <= ratio <= 1:
+        raise ValueError(f"fraction is {fraction}; allowed: 0 to 1")
+    if isinstance(alive, int | np.integer):
+        return int(alive) * ratio.numerator // ratio.denominator
+    return _share_in_32_bits(ratio, alive)
+
+
+def exact_fraction(number: Number) -> Fraction:
+    """Return the fraction that a number stands for: 0.1 stands for 1/10, not for the binary number beside it.
+
+    That is the ratio of small whole numbers whose floating-point value it is; if there is none, the decimal number that
+    it is written as; and where it has more digits than its type can hold, as 1 - 0.99998 has, which was computed, the
+    simplest fraction within a few roundings of it.
+
+    Raises:
+        ValueError: for a number that is not finite.
+    """
+    if isinstance(number, Fraction):
+        return number
+    if isinstance(number, int | np.integer):
+        return Fraction(int(number))
+    value: Any = np.asarray(number)[()]
+    if not np.isfinite(value):
+        raise ValueError(f"fraction is {number}; allowed: finite numbers")
+    limits: Any = jnp.finfo(value.dtype)  # type: ignore[no-untyped-call]
+    exact = Fraction(float(value))
+    small = exact.limit_denominator(min(46_340, int(0.1 / float(limits.eps) ** 0.5)))
+    if value.dtype.type(small.numerator / small.denominator) == value:
+        return small
+    written = Decimal(str(value))
+    if len(written.normalize().as_tuple().digits) <= limits.precision:
+        return Fraction(written)
+    return _simplest(exact, 8 * Fraction(float(limits.eps)) * max(1, int(abs(value))))
+
+
+def _simplest(near: Fraction, within: Fraction) -> Fraction:
+    """The fraction of smallest denominator at most `within` away: by bisection, for larger denominators get nearer."""
+    low, high = 0, 1
+    while abs(near.limit_denominator(high) - near) > within:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if abs(near.limit_denominator(middle) - near) <= within else (middle, high)
+    return near.limit_denominator(high)
+
+
+def _share_in_32_bits(ratio: Fraction, alive: Int32[Array, ""]) -> Int32[Array, ""]:
+    """floor(ratio × alive) by long division, two bits of carry above a denominator of 31 bits.
+
+    The largest fraction below the ratio whose denominator has 31 bits gives the same floor for every 31-bit integer.
+    """
+    below = _at_most(ratio, 2**31 - 1)
+    over, under = jnp.uint32(below.numerator), jnp.uint32(below.denominator)
+    number = jnp.asarray(alive).astype(jnp.uint32)
+
+    def take_bit(step: Array | int, carried: tuple[Array, Array]) -> tuple[Array, Array]:
+        quotient, rest = carried
+        quotient, rest = _carry(2 * quotient, 2 * rest, under)
+        bit = (number >> (jnp.uint32(30) - jnp.asarray(step, jnp.uint32))) & jnp.uint32(1)
+        return _carry(quotient, rest + bit * over, under)
+
+    quotient, _ = lax.fori_loop(0, 31, take_bit, (jnp.uint32(0), jnp.uint32(0)))
+    return quotient.astype(jnp.int32)
+
+
+def _carry(
+    quotient: UInt32[Array, ""], rest: UInt32[Array, ""], under: UInt32[Array, ""]
+) -> tuple[UInt32[Array, ""], UInt32[Array, ""]]:
+    """One step of a long division: the rest, less than twice the denominator, becomes less than it."""
+    over = rest >= under
+    return quotient + over.astype(jnp.uint32), jnp.where(over, rest - under, rest)
+
+
+def _at_most(ratio: Fraction, largest: int) -> Fraction:
+    """The largest fraction that is at most `ratio` and whose denominator is at most `largest`."""
+    nearest = ratio.limit_denominator(largest)
+    if nearest <= ratio:
+        return nearest
+    # Its lower neighbour among the fractions of such denominators: a/b - c/d = 1/(b·d), with d as large as can be.
+    first = pow(nearest.numerator, -1, nearest.denominator)
+    denominator = first + (largest - first) // nearest.denominator * nearest.denominator
+    return Fraction(nearest.numerator * denominator - 1, nearest.denominator * denominator)
+
+
+def kept_counts(sizes: Mapping[str, int], rates: Mapping[str, float], rounds: int) -> list[dict[str, int]]:
+    """How many weights each layer keeps after 0, 1, ..., `rounds` rounds of `prune`."""
+    counts = [dict(sizes)]
+    for _ in range(rounds):
+        counts.append({layer: n - share(rates.get(layer, 0.0), n) for layer, n in counts[-1].items()})
+    return counts

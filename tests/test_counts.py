@@ -1,0 +1,109 @@
+"""Counts: floors of products as one computes them on paper, on the host and compiled."""
+
+import math
+from decimal import Decimal
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from supermask.counts import exact_fraction, share
+from supermask.intervals import steps_of
+from supermask.learned_masks import LearnedMask, kept_by_layer
+from supermask.networks import NETWORKS, kernels_of, shapes_of
+from supermask.sparse_training import layer_counts
+
+DECIMALS = st.integers(1, 12).flatmap(
+    lambda places: st.integers(0, 10**places).map(lambda n: Decimal(n).scaleb(-places))
+)
+ALIVE = st.integers(0, 2**31 - 1)
+
+compiled = jax.jit(lambda fraction, alive: share(fraction, alive), static_argnums=0)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "alive", "expected"),
+    [
+        (0.29, 100, 29),
+        (0.1, 30, 3),
+        (0.2, 235_200, 47_040),
+        (0.99999, 1, 0),
+        (1e-5, 100_000, 1),
+        (1e-5, 99_999, 0),
+        (1 / 3, 3, 1),
+        (1 - 0.9, 100, 10),
+        (1 - (1 - 0.2) ** 4, 625, 369),
+        (1 - 0.99998, 50_000, 1),
+        (np.float64(0.29), 100, 29),
+        (np.float32(0.29), 100, 29),
+        (np.float32(1e-5), 100_000, 1),
+        (jnp.float32(0.29), 100, 29),
+        (0, 7, 0),
+        (1, 7, 7),
+    ],
+)
+def test_a_fraction_is_read_as_it_is_written_or_meant(fraction, alive, expected):
+    assert share(fraction, alive) == expected
+    assert int(share(fraction, jnp.int32(alive))) == expected
+
+
+@given(DECIMALS, ALIVE)
+@example(Decimal("0.99999"), 1)
+@example(Decimal("0.00001"), 100_000)
+@example(Decimal("0.999999999999"), 2**31 - 1)
+def test_the_share_of_a_decimal_is_exact_on_the_host_and_compiled(decimal, alive):
+    exact = math.floor(Fraction(decimal) * alive)
+    assert share(float(decimal), alive) == exact
+    assert int(share(float(decimal), jnp.int32(alive))) == exact
+
+
+@given(st.integers(0, 46_339), st.integers(1, 46_340), ALIVE)
+def test_the_share_of_a_ratio_is_exact(numerator, denominator, alive):
+    ratio = Fraction(min(numerator, denominator), denominator)
+    assert share(float(ratio), alive) == int(share(float(ratio), jnp.int32(alive))) == math.floor(ratio * alive)
+
+
+@given(st.fractions(0, 1), ALIVE)
+def test_fractions_of_any_denominator_are_exact_in_32_bits(ratio, alive):
+    assert int(share(ratio, jnp.int32(alive))) == share(ratio, alive) == math.floor(ratio * alive)
+
+
+def test_a_traced_number_gives_the_same():
+    assert [int(compiled(0.99999, jnp.int32(n))) for n in (1, 100_000)] == [0, 99_999]
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan"), float("inf")])
+def test_what_is_no_part_is_refused(fraction):
+    with pytest.raises(ValueError, match=r"fraction is .*; allowed: "):
+        share(fraction, 10)
+
+
+@given(DECIMALS)
+def test_a_written_decimal_is_that_decimal(decimal):
+    assert exact_fraction(float(decimal)) == Fraction(decimal)
+
+
+def test_steps_are_the_floor_of_the_decimal_epochs():
+    assert steps_of(2.28, 3500, 60) == 133
+    assert steps_of(55, 55_000, 60) == 50_416
+    for tenths in range(1, 2001):
+        assert steps_of(tenths / 10, 45_000, 60) == tenths * 45_000 // 600
+
+
+def test_edge_popup_keeps_what_the_decimal_says():
+    kernels = {"hidden1": np.zeros((10, 10), np.float32), "output": np.zeros((10, 1), np.float32)}
+    kept = kept_by_layer(LearnedMask(method="edge_popup", kept=0.9), kernels)
+    assert {layer: int(count) for layer, count in kept.items()} == {"hidden1": 90, "output": 9}
+
+
+@pytest.mark.parametrize("distribution", ["erk", "uniform"])
+@pytest.mark.parametrize("density", ["0.00002", "0.00005", "0.1", "0.99999"])
+def test_layers_of_a_density_add_up_to_its_floor(density, distribution):
+    shapes = {n: k.shape for n, k in kernels_of(shapes_of(NETWORKS["conv6"], (32, 32, 3))).items()}
+    counts = layer_counts(shapes, float(density), distribution)
+    assert sum(counts.values()) == math.floor(Fraction(density) * sum(math.prod(shape) for shape in shapes.values()))
+    assert all(1 <= counts[layer] <= math.prod(shape) for layer, shape in shapes.items())
