@@ -79,6 +79,14 @@ def test_rules_of_movement():
     np.testing.assert_array_equal(KEPT_ACTIONS["rewind_or_zero"](given), np.where(shrunk, 0, wi))
 
 
+def test_weights_that_did_not_move_toward_zero_keep_their_initial_value():
+    """Of a weight that nothing moved, as under a pixel that is always black, or whose sign alone flipped."""
+    given = facts()
+    unmoved = given._replace(w_final=jnp.where(given.w_fresh > 0, given.w_initial, -given.w_initial))
+    for action in (PRUNED_ACTIONS["zero_if_shrunk"], PRUNED_ACTIONS["zero_at_random"], KEPT_ACTIONS["rewind_or_zero"]):
+        np.testing.assert_array_equal(action(unmoved), given.w_initial)
+
+
 def test_the_random_control_sets_as_many_zeros_among_the_pruned():
     given = facts()
     pruned = ~np.asarray(given.mask)

@@ -78,6 +78,18 @@ def test_every_pruned_action_freezes_for_good(trainer, pruned):
             assert np.asarray(later[layer]["kernel"])[frozen].tobytes() == values.tobytes()
 
 
+@pytest.mark.parametrize("schedule", ["iterative", "one_shot"])
+def test_one_shot_masks_are_cut_from_the_weights_of_round_0(trainer, schedule):
+    """One-shot masks keep the largest weights of the unpruned network; iterative ones those of the round before."""
+    treatment = Treatment("large_final", schedule=schedule)
+    records = records_of(trainer, [treatment], rounds=3)
+    for round_ in (1, 2, 3):
+        before = records[None, 0, 0] if schedule == "one_shot" or round_ == 1 else records[treatment, 0, round_ - 1]
+        for layer, mask in records[treatment, 0, round_].start.masks.items():
+            magnitude = np.where(before.start.masks[layer], np.abs(before.trained.params[layer]["kernel"]), -1)
+            assert magnitude[mask].min() > magnitude[~np.asarray(mask)].max()
+
+
 def test_rewinding_to_a_later_step_goes_back_to_exactly_those_weights(trainer):
     treatment = Treatment(rewind_step=100)
     record = records_of(trainer, [treatment], rounds=1)[treatment, 0, 1]

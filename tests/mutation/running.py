@@ -19,7 +19,7 @@ from typing import NamedTuple
 import pytest
 
 from .operators import Mutant
-from .sampling import ROOT, path_of, source_of
+from .sampling import ROOT, path_of
 
 LIBRARIES = (
     *("jax", "jax.numpy", "flax.linen", "optax", "numpy", "pandas", "scipy.stats", "scipy.spatial", "numba"),
@@ -46,10 +46,11 @@ class Job(NamedTuple):
 
 @dataclass
 class Running:
-    """A forked process and what it works on."""
+    """A forked process and what it works on: a sandbox whose faulty module was `original` before."""
 
     job: Job
     sandbox: Path
+    original: str
     started: float = field(default_factory=time.monotonic)
 
 
@@ -90,7 +91,7 @@ def run_all(jobs: Sequence[Job], processes: int, until: float) -> Iterator[tuple
         try:
             while running or (waiting and time.monotonic() < until):
                 while free and waiting and time.monotonic() < until:
-                    started = Running(waiting.pop(0), free.pop())
+                    started = _begun(waiting.pop(0), free.pop())
                     running[_fork(started)] = started
                 ended, status = os.waitpid(-1, os.WNOHANG)
                 if ended:
@@ -105,7 +106,7 @@ def run_all(jobs: Sequence[Job], processes: int, until: float) -> Iterator[tuple
                     time.sleep(0.05)
                     continue
                 if task.job.mutant is not None:
-                    _write_module(task.sandbox, task.job.mutant.module, source_of(task.job.mutant.module))
+                    _write_module(task.sandbox, task.job.mutant.module, task.original)
                 free.append(task.sandbox)
                 yield task.job, verdict
         finally:
@@ -123,6 +124,15 @@ def _sandbox(folder: Path) -> Path:
     return folder
 
 
+def _begun(job: Job, sandbox: Path) -> Running:
+    """Puts the job's mutant in its place in the sandbox."""
+    if job.mutant is None:
+        return Running(job, sandbox, "")
+    original = (sandbox / path_of(job.mutant.module)).read_text(encoding="utf-8")
+    _write_module(sandbox, job.mutant.module, job.mutant.source)
+    return Running(job, sandbox, original)
+
+
 def _write_module(sandbox: Path, module: str, source: str) -> None:
     """Puts a module's source in place. Compiled files go by size and second, which two mutants may share: none stay."""
     path = sandbox / path_of(module)
@@ -132,8 +142,7 @@ def _write_module(sandbox: Path, module: str, source: str) -> None:
 
 
 def _fork(task: Running) -> int:
-    if task.job.mutant is not None:
-        _write_module(task.sandbox, task.job.mutant.module, task.job.mutant.source)
+    """Starts the tests of a job, and gives the process's number."""
     (task.sandbox / "verdict.json").unlink(missing_ok=True)
     sys.stdout.flush()
     pid = os.fork()
