@@ -15,6 +15,7 @@ from safetensors.numpy import load, save
 from analysis.provenance import provenance
 from analysis.store import Result, Storage
 from analysis.studies import REVISIONS
+from supermask.writing import write_whole
 
 SECONDS_BETWEEN = 300.0
 FOLDER = "unfinished"
@@ -57,14 +58,9 @@ class FolderCheckpoints:
         """Writes the file beside the old one and puts it in its place. A full disk costs the checkpoint, no more."""
         content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
         path = self._path(key)
-        part = path.with_suffix(".part")
-        try:
+        with suppress(OSError):
             self._folder.mkdir(exist_ok=True)
-            part.write_bytes(content + hashlib.sha256(content).digest())
-            part.replace(path)
-        except OSError:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
+            write_whole(path, content + hashlib.sha256(content).digest())
         self._saved_at = time.monotonic()
 
     def settle(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from analysis import commands
 from analysis.commands import FAILED, INTERRUPTED, MISUSED, Catalogue
-from analysis.errors import StoreError, UsageError
+from analysis.errors import FileError, StoreError, UsageError, reason
 
 EXAMPLES = """\
 examples:
@@ -42,11 +42,11 @@ def run_command(arguments: Sequence[str], catalogue: Catalogue) -> int:
         options = _parser(catalogue).parse_args(arguments)
         status: int = options.command(options, catalogue)
     except UsageError as error:
-        print(f"supermask: error: {error}", file=sys.stderr)
-        return MISUSED
-    except StoreError as error:
-        print(f"supermask: error: {error}", file=sys.stderr)
-        return FAILED
+        return _failed(error, MISUSED)
+    except (StoreError, FileError) as error:
+        return _failed(error, FAILED)
+    except OSError as error:
+        return _failed(f"{error.filename}: {reason(error)}" if error.filename else reason(error), FAILED)
     except KeyboardInterrupt:
         print("supermask: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -55,8 +55,12 @@ def run_command(arguments: Sequence[str], catalogue: Catalogue) -> int:
 
         if not isinstance(error, DataError):
             raise
-        print(f"supermask: error: {error}", file=sys.stderr)
-        return FAILED
+        return _failed(error, FAILED)
+    return status
+
+
+def _failed(words: object, status: int) -> int:
+    print(f"supermask: error: {words}", file=sys.stderr)
     return status
 
 

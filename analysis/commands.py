@@ -183,21 +183,28 @@ def results(options: argparse.Namespace, catalogue: Catalogue) -> int:
         from analysis.verify import report_damage
 
         return FAILED if report_damage(options.results) else OK
+    from analysis.files import PARQUET, check_output, replacing
     from analysis.store import Store
-    from analysis.tables import merge, tidy_table
+    from analysis.tables import TIDY_CSV, merge, tidy_table
 
+    if options.csv is not None:
+        check_output("csv", options.csv, TIDY_CSV)
+    if options.parquet is not None:
+        check_output("parquet", options.parquet, PARQUET)
     with Store(options.results) as store:
         if options.merge is not None:
             new, known = merge(store, options.merge)
             print(f"{new} results taken over from {options.merge}, {known} were here already")
         table = tidy_table(store, options.where)
     if options.csv is not None:
-        table.to_csv(options.csv, index=False)
+        with replacing(options.csv) as part:
+            table.to_csv(part, index=False)
     if options.parquet is not None:
-        try:
-            table.to_parquet(options.parquet, index=False)
-        except ImportError:
-            raise UsageError("parquet needs the package pyarrow: pip install pyarrow") from None
+        with replacing(options.parquet) as part:
+            try:
+                table.to_parquet(part, index=False)
+            except ImportError:
+                raise UsageError("parquet needs the package pyarrow: pip install pyarrow") from None
     counts = table.drop_duplicates("id").groupby(["kind", "dataset", "network"]).size()
     print(counts.rename("results").reset_index().to_string(index=False) if len(counts) else "no results")
     return OK

@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from analysis.files import make_folder, write_whole
 from analysis.metrics import training_metrics
 from analysis.provenance import provenance
 from analysis.sparse_runs import decode_params
@@ -126,10 +127,8 @@ class Written:
 def keep_file(folder: Path, id_: str, content: bytes) -> Path:
     """Writes a compressed network to where its result's file lies; whole or not at all."""
     path = folder / "compressed" / f"{id_}.deep"
-    path.parent.mkdir(exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_bytes(content)
-    part.replace(path)
+    make_folder(path.parent)
+    write_whole(path, content)
     return path
 
 

@@ -13,6 +13,16 @@ class StoreError(Exception):
     """A results folder cannot be used, or something in it is damaged."""
 
 
+class FileError(Exception):
+    """The system failed to read or write a file, though nothing was wrong with what was asked for: a full disk."""
+
+
+def reason(error: OSError | ValueError) -> str:
+    """What the operating system says, in words of one line and without the path."""
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(words.split()) or type(error).__name__
+
+
 def choose(argument: str, value: str, allowed: Iterable[str]) -> str:
     """The value, if allowed. Raises UsageError with the choices, and the nearest one, if not."""
     choices = list(allowed)

@@ -10,7 +10,7 @@ import pandas as pd
 
 import supermask
 from analysis.claims import Claim
-from analysis.files import write_whole
+from analysis.files import make_folder, write_whole
 from analysis.protocols import TITLES
 from analysis.provenance import provenance
 from analysis.results import Results
@@ -89,7 +89,7 @@ def stem(figure: Figure, experiment: Experiment) -> str:
 
 def write(figure: Figure, table: pd.DataFrame, experiment: Experiment, folder: Path) -> list[Path]:
     """Writes the table as CSV, and the picture drawn from that very file as SVG and PNG. Returns the paths."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     base = stem(figure, experiment)
     text = table.to_csv(index=False, float_format="%.9g")  # enough to tell any two float32 apart
     words = caption(experiment, figure)

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from analysis.errors import StoreError, UsageError, at_least, choose, in_a_folder
-from analysis.files import read_at_most
+from analysis.errors import StoreError, UsageError, at_least, choose
+from analysis.files import Kind, check_output, read_at_most, replacing
 from supermask import datasets
 from supermask.compression.file import CompressedError, decompress
 from supermask.compression.inference import ENGINES, Runner
@@ -21,6 +21,8 @@ from supermask.compression.quantisation import Quantised
 
 MAXIMUM_FILE = 1 << 24
 """Bytes; dense LeNet-5 as float32 has a tenth of that."""
+
+TIMES_CSV = Kind.starting("a table of times", b"image,engine,")
 
 EIE = (
     "For context, never as ours: the chip EIE, in 45 nm, was published as 13 times as fast as a GPU on the dense "
@@ -38,7 +40,7 @@ def infer(path: Path, dataset: str, data_dir: Path | None, images: int, repeats:
     at_least("images", images, 1)
     at_least("repeats", repeats, 1)
     if csv is not None:
-        in_a_folder("csv", csv)
+        check_output("csv", csv, TIMES_CSV)
     network, quantised = _read(path)
     data = datasets.load(dataset, data_dir=data_dir, progress=False)
     pixels, inputs = int(np.prod(data.image_shape)), len(quantised.codes[min(quantised.codes)])
@@ -57,7 +59,8 @@ def infer(path: Path, dataset: str, data_dir: Path | None, images: int, repeats:
     console.print(f"accuracy on these images: {100 * right:.1f}%, by every engine; one core, one image at a time")
     console.print(EIE)
     if csv is not None:
-        table.to_csv(csv, index=False)
+        with replacing(csv) as part:
+            table.to_csv(part, index=False)
 
 
 @contextmanager

@@ -9,19 +9,21 @@ from safetensors.numpy import save
 
 from analysis.arrays import decode_logits
 from analysis.errors import StoreError, UsageError
-from analysis.files import read_at_most, write_whole
+from analysis.files import SAFETENSORS, Kind, check_output, read_at_most, write_whole
 from analysis.store import Store, StoredResult
 from supermask import datasets
 from supermask.keys import Purpose, derive_key
 from supermask.learned_masks import EVALUATION_SAMPLES, LearnedMask, draw_masks, kept_by_layer, rounded_masks
 from supermask.masks import weights_remaining
 from supermask.networks import NETWORKS, Params, parameter_count
-from supermask.packed import MaskedNetwork, PackedError, pack, sizes_of, unpack
+from supermask.packed import ENVELOPE, MaskedNetwork, PackedError, pack, sizes_of, unpack
 from supermask.population import place
 from supermask.training import Trainer, TrainingConfig
 
 MAXIMUM_FILE = 1 << 22
 """Bytes; the largest network here takes an eighth of that."""
+
+PACKED = Kind.starting("a packed network", ENVELOPE.magic)
 
 
 def pack_result(results: Path, run: str, path: Path, sample: int | None) -> None:
@@ -29,12 +31,14 @@ def pack_result(results: Path, run: str, path: Path, sample: int | None) -> None
 
     `run` is a result's id or its beginning, or 'best', the highest validation accuracy; `sample` picks one of the drawn
     masks that the result was judged by, in place of the rounded one.
-    Raises UsageError where there is no such result, or the file cannot be written.
+    Raises UsageError where there is no such result, or the file cannot be written or is no packed network; FileError
+    where writing it fails.
     """
     if not (results / "results.sqlite").exists():
         raise UsageError(f"results {str(results)!r} is not a results folder; `supermask reproduce` makes one")
     if sample is not None and not 0 <= sample < EVALUATION_SAMPLES:
         raise UsageError(f"sample is {sample}; allowed: 0 to {EVALUATION_SAMPLES - 1}")
+    check_output("file", path, PACKED)
     with Store(results) as store:
         result = _find(store, run)
         network = _masked_network(result, store.arrays(result.id), sample)
@@ -54,6 +58,7 @@ def unpack_file(path: Path, output: Path) -> None:
 
     Raises UsageError where a file cannot be read or written, StoreError where it is damaged or cannot be rebuilt here.
     """
+    check_output("output", output, SAFETENSORS)
     network, params = _read(path)
     arrays = {
         f"{layer}.{name}": np.ascontiguousarray(leaf, np.float32)

@@ -29,6 +29,7 @@ from safetensors.numpy import load, save
 from analysis.errors import StoreError, UsageError
 from analysis.locks import check_locks
 from analysis.studies import Description, identity
+from supermask.writing import write_whole
 
 SCHEMA_VERSION = 1
 _SCHEMA = """
@@ -348,15 +349,7 @@ class Store:
         content = _content(arrays)
         path = self.arrays_path(id_)
         path.parent.mkdir(exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
-                Path(file.name).unlink(missing_ok=True)
-                raise
-        Path(file.name).replace(path)
+        write_whole(path, content)
         return hashlib.sha256(content).hexdigest()
 
     def _settle(self, ids: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import StoreError, UsageError, choose
+from analysis.files import Kind
 from analysis.results import UNPRUNED
 from analysis.store import Store, StoredResult
 from supermask.learned_masks import LearnedMask
@@ -26,6 +27,7 @@ COLUMNS = (
     *("seconds", "stored_at", "supermask", "commit", "python", "jax", "jaxlib", "flax", "optax", "numpy"),
     *("backend", "device", "devices", "machine", "revision"),
 )
+TIDY_CSV = Kind.starting("a table of results", b"id,kind,")
 STRUCTURED = (
     "treatment",
     "rates",

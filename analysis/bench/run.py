@@ -24,11 +24,14 @@ from analysis.bench import comparisons
 from analysis.bench.bound import products_and_update
 from analysis.bench.comparisons import NETWORK_STEP, Comparison
 from analysis.bench.peers import MODES, Peers, available
-from analysis.errors import at_least, choose, in_a_folder
+from analysis.errors import at_least, choose
+from analysis.files import Kind, check_output, write_whole
 from analysis.provenance import provenance
 
 LATE_STEPS, LATE_NETWORKS, LATE_PREPARATION = 2750, 4, 800  # steps as in the short protocol's rounds
 LEVELS = 25
+
+MEASURED = Kind.starting("a file of measurements", b'{\n "facts":')
 
 Make = Callable[[int | None, Path], list[Comparison]]
 
@@ -60,7 +63,7 @@ def bench(names: Sequence[str], pairs: int, steps: int | None, output: Path | No
     if steps is not None:
         at_least("steps", steps, 1)
     if output is not None:
-        in_a_folder("json", output)
+        check_output("json", output, MEASURED)
     console = Console(highlight=False)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -74,7 +77,8 @@ def bench(names: Sequence[str], pairs: int, steps: int | None, output: Path | No
     if not available():
         console.print("PyTorch is not installed, so nothing was compared with it: pip install 'supermask[bench]'")
     if output is not None:
-        output.write_text(json.dumps({"facts": facts, "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+        text = json.dumps({"facts": facts, "rows": [asdict(row) for row in rows]}, indent=1) + "\n"
+        write_whole(output, text.encode())
 
 
 def _fc(steps: int | None, folder: Path) -> list[Comparison]:

@@ -6,7 +6,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from analysis.errors import UsageError, in_a_folder
+from analysis.errors import FileError, UsageError, in_a_folder, reason
+from supermask.writing import write_whole
 
 BUNDLE = "bundle"
 POLICY = (
@@ -47,7 +48,7 @@ def check_target(folder: Path) -> None:
 def write_site(site: Mapping[str, bytes], folder: Path) -> int:
     """Writes the site's files and returns their size in bytes. Seeds of an earlier export are removed.
 
-    Raises UsageError where the folder cannot be written.
+    Raises UsageError where it is not a site's folder, FileError where it cannot be written.
     """
     check_target(folder)
     try:
@@ -56,9 +57,9 @@ def write_site(site: Mapping[str, bytes], folder: Path) -> int:
         for path, content in site.items():
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
+            write_whole(target, content)
     except OSError as error:
-        raise UsageError(f"export {str(folder)!r} cannot be written: {error.strerror}") from None
+        raise FileError(f"export {str(folder)!r} cannot be written: {reason(error)}") from None
     return sum(map(len, site.values()))
 
 

@@ -11,7 +11,6 @@ import io
 import lzma
 import math
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from jaxtyping import UInt8
 
 from supermask.datasets.base import DataError, Split, make_split, refusal
 from supermask.datasets.download import Archive
+from supermask.writing import write_whole
 
 _SLACK = 1 << 20  # bytes an archive may hold besides the records: tar headers, a read-me
 
@@ -190,7 +190,9 @@ class RecordSource:
         except (OSError, ValueError, DataError):
             pass
         records = self._verified(self._read_archive(path), path)
-        _write_whole(copy, records)
+        with contextlib.suppress(OSError):
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(copy, records.data)
         return records
 
 
@@ -218,13 +220,3 @@ class _Limited(io.RawIOBase):
         if self._left < 0:
             raise self._too_much
         return count
-
-
-def _write_whole(path: Path, records: UInt8[np.ndarray, "n bytes"]) -> None:
-    """Write a file that is either there whole or not at all; where it can't be written, do without."""
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            whole = Path(folder) / path.name
-            whole.write_bytes(records.data)
-            whole.replace(path)
