@@ -124,7 +124,7 @@ def test_a_name_that_old_results_go_by_stays():
 
 
 def test_what_the_factors_gradient_changed_is_renamed_and_nothing_else(experiment):
-    """Since the gradient passes through the factor of rescaling, rescaled masks are other results; edge-popup's are not."""
+    """Since the gradient passes through the factor of rescaling, rescaled masks are other results, edge-popup's not."""
     revisions = {
         LearnedMask(): 3,
         LearnedMask("signed_constant", start=-2.0): 3,
