@@ -1,8 +1,12 @@
 """A server for one site on this machine alone: it holds the site's files in memory and knows of no others."""
 
+import socket
+import sys
+import threading
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from analysis.errors import UsageError
@@ -10,19 +14,30 @@ from analysis.explorer.site import POLICY, content_type
 
 ADDRESS = "127.0.0.1"
 
+SECONDS_OF_SILENCE = 10.0
+"""How long a client may send nothing, and how long it may take to read an answer."""
+
+MOST_CONNECTIONS = 64
+"""How many clients are served at a time, each in a thread. One more, and the oldest connection is closed."""
+
 
 class SiteServer(ThreadingHTTPServer):
     """Serves a site's files on the loopback address. Port 0 takes a free one.
 
     What is not one of the site's paths is not found, whatever the path looks like: no folder is ever read. A request
-    that names another host is refused, so that no other page can reach it by a name that it made point here.
+    that names another host is refused, so that no other page can reach it by a name that it made point here. A client
+    that leaves, stalls or talks nonsense is dropped without a word in the terminal.
     """
 
     daemon_threads = True
+    request_queue_size = MOST_CONNECTIONS
 
-    def __init__(self, site: Mapping[str, bytes], port: int = 0) -> None:
+    def __init__(self, site: Mapping[str, bytes], port: int = 0, silence: float = SECONDS_OF_SILENCE) -> None:
         self.site = {f"/{path}": content for path, content in site.items()}
         self.site["/"] = self.site["/index.html"]
+        self.silence = silence
+        self._connections: dict[socket.socket, None] = {}  # the oldest first
+        self._lock = threading.Lock()
         try:
             super().__init__((ADDRESS, port), _Handler)
         except (OSError, OverflowError) as error:
@@ -33,37 +48,79 @@ class SiteServer(ThreadingHTTPServer):
         """Where the page is."""
         return f"http://{ADDRESS}:{self.server_address[1]}/"
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread of its own, in the place of the oldest one where there are too many."""
+        with self._lock:
+            self._connections[request] = None
+            oldest = next(iter(self._connections)) if len(self._connections) > MOST_CONNECTIONS else None
+            if oldest is not None:
+                del self._connections[oldest]
+                _hang_up(oldest)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget a connection, and close it."""
+        with self._lock:
+            self._connections.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Report a fault of the server's own; a client that left or stalled is none."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: SiteServer
     server_version, sys_version = "supermask", ""
+    default_request_version = "HTTP/1.0"  # HTTP/0.9, the base class's, has answers without headers
+
+    def setup(self) -> None:
+        """Limit how long the client may take."""
+        self.request.settimeout(self.server.silence)
+        super().setup()
 
     def do_GET(self) -> None:
         """Answers with a file of the site."""
-        self._answer(with_content=True)
+        self._answer()
 
     def do_HEAD(self) -> None:
         """Answers with a file's headers."""
-        self._answer(with_content=False)
+        self._answer()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name is the base class's
         """Says nothing: the terminal is the user's."""
 
-    def _answer(self, with_content: bool) -> None:
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answers with a status and its name alone: nothing of the request is repeated."""
+        status = HTTPStatus(code)
+        self._send(status, "text/plain; charset=utf-8", f"{status.value} {status.phrase}\n".encode())
+
+    def _answer(self) -> None:
         port = self.server.server_address[1]
         if self.headers.get("Host") not in (f"{ADDRESS}:{port}", f"localhost:{port}"):
             self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
             return
-        path = unquote(urlsplit(self.path).path)
+        try:
+            path = unquote(urlsplit(self.path).path)
+        except ValueError:  # such as http://[
+            self.send_error(HTTPStatus.BAD_REQUEST)
+            return
         content = self.server.site.get(path)
         if content is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", content_type("index.html" if path == "/" else path))
+        self._send(HTTPStatus.OK, content_type("index.html" if path == "/" else path), content)
+
+    def _send(self, status: HTTPStatus, media_type: str, content: bytes) -> None:
+        self.send_response_only(status)
+        self.send_header("Server", self.version_string())
+        self.send_header("Date", self.date_time_string())
+        self.send_header("Connection", "close")
+        self.send_header("Content-Type", media_type)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        if with_content:
+        if self.command != "HEAD":
             self.wfile.write(content)
 
     def end_headers(self) -> None:
@@ -74,3 +131,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Cross-Origin-Resource-Policy", "same-origin")
         self.send_header("Cache-Control", "no-store")
         super().end_headers()
+
+
+def _hang_up(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:  # it has ended already
+        return
