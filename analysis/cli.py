@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis import commands
-from analysis.commands import FAILED, INTERRUPTED, MISUSED, Catalogue
+from analysis.commands import FAILED, MISUSED, Catalogue
 from analysis.errors import FileError, StoreError, UsageError, reason
+from analysis.interrupts import say_interrupted
 
 EXAMPLES = """\
 examples:
@@ -36,7 +37,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def run_command(arguments: Sequence[str], catalogue: Catalogue) -> int:
-    """Runs one command and returns its exit status: 0 done, 1 failed, 2 misused, 130 interrupted."""
+    """Runs one command and returns its exit status: 0 done, 1 failed, 2 misused, 130 or 143 interrupted."""
     try:
         _register_plugin(arguments)
         options = _parser(catalogue).parse_args(arguments)
@@ -47,9 +48,8 @@ def run_command(arguments: Sequence[str], catalogue: Catalogue) -> int:
         return _failed(error, FAILED)
     except OSError as error:
         return _failed(f"{error.filename}: {reason(error)}" if error.filename else reason(error), FAILED)
-    except KeyboardInterrupt:
-        print("supermask: interrupted", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        return say_interrupted(error)
     except Exception as error:
         from supermask.datasets import DataError  # costs a tenth of a second: not for help's sake
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from analysis.figure import Figure
     from analysis.reproduce import Request
 
-OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, MISUSED = 0, 1, 2
 
 
 class CatalogueEntry(Protocol):

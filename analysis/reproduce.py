@@ -85,11 +85,12 @@ def reproduce(request: Request, dry_run: bool) -> int:
             return 0
         failures: list[str] = []
         try:
-            with JobProgress(load, console) as progress, Stop() as stop:
+            with JobProgress(load, console) as progress:
                 if request.cluster is None:
-                    runner.run(job.experiment, job.study, Only(store, job.wanted), progress.watch, stop)
+                    with Stop() as stop:
+                        runner.run(job.experiment, job.study, Only(store, job.wanted), progress.watch, stop)
                 elif load.work:
-                    failures = _run_on_cluster(request, request.cluster, job, store, progress, stop)
+                    failures = _run_on_cluster(request, request.cluster, job, store, progress)
         except KeyboardInterrupt:
             now = workload(experiment, job.study, store, job.wanted)
             console.print(
@@ -132,9 +133,7 @@ class Job:
         return cls(replace(experiment, chosen=seeds_of(dealt)), together(dealt), wanted)
 
 
-def _run_on_cluster(
-    request: Request, source: Source, job: Job, store: Store, progress: JobProgress, stop: Stop
-) -> list[str]:
+def _run_on_cluster(request: Request, source: Source, job: Job, store: Store, progress: JobProgress) -> list[str]:
     """Runs the job on a cluster; returns what failed, in words."""
     with connected(source) as client:
         from analysis.cluster.client import run_on
@@ -148,7 +147,8 @@ def _run_on_cluster(
             source.kind == "local",
             None if request.plugin is None else (request.plugin.name, request.plugin.read_bytes()),
         )
-        failures = run_on(client, setting, job.experiment, job.study, store, job.wanted, progress.watch, stop)
+        with Stop() as stop:
+            failures = run_on(client, setting, job.experiment, job.study, store, job.wanted, progress.watch, stop)
     return list(map(str, failures))
 
 

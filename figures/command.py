@@ -2,10 +2,16 @@
 
 import sys
 
-from analysis.cli import run_command
-from figures.catalogue import CATALOGUE
+from analysis.interrupts import guarded
 
 
 def main() -> None:
-    """Runs the command and exits with its status."""
-    sys.exit(run_command(sys.argv[1:], CATALOGUE))
+    """Runs the command and exits with its status. Signals are heard before anything else is imported."""
+    sys.exit(guarded(_command))
+
+
+def _command() -> int:
+    from analysis.cli import run_command
+    from figures.catalogue import CATALOGUE
+
+    return run_command(sys.argv[1:], CATALOGUE)

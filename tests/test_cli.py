@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from analysis.cli import run_command
-from analysis.commands import INTERRUPTED, MISUSED
+from analysis.commands import MISUSED
+from analysis.interrupts import INTERRUPTED
 from figures.catalogue import CATALOGUE
 
 COMMAND = [sys.executable, "-c", "from figures.command import main; main()"]

@@ -12,6 +12,7 @@ from analysis.errors import at_least
 from analysis.explorer.bundle import PRUNING, make_bundle, seed_run
 from analysis.explorer.server import SiteServer
 from analysis.explorer.site import check_target, site_files, write_site
+from analysis.interrupts import Stop
 from analysis.progress import JobProgress
 from analysis.protocols import Changes, Protocol, protocol
 from analysis.results import Results
@@ -129,8 +130,16 @@ def _train(choice: Choice, store: Store, folder: Path, console: Console) -> None
         f"{_named(choice.experiment)}. They are stored, and figures share them.",
         highlight=False,
     )
-    with JobProgress(load, console) as progress:
-        runner.run(choice.experiment, choice.study, store, progress.watch)
+    try:
+        with JobProgress(load, console) as progress, Stop() as stop:
+            runner.run(choice.experiment, choice.study, store, progress.watch, stop)
+    except KeyboardInterrupt:
+        console.print(
+            f"stopped; what was finished is stored in {folder}. The same command goes on from there.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise
 
 
 def _named(experiment: Experiment) -> str:
