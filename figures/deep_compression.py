@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 PAPER_RUN, FURTHER = "the paper's percentages and bits", "pruned further"
 BITS = (1, 2, 3, 4, 6)
+PRUNED_BITS = BITS[1:]  # at 1 bit a pruned layer has one value beside its zero
 LINES: Mapping[str, CompressionRun] = {
     PAPER_RUN: CompressionRun(),
     FURTHER: CompressionRun("further"),
-    **{f"pruned, {bits} bits": CompressionRun(bits=bits) for bits in BITS},
+    **{f"pruned, {bits} bits": CompressionRun(bits=bits) for bits in PRUNED_BITS},
     **{f"not pruned, {bits} bits": CompressionRun(bits=bits, pruned=False) for bits in BITS},
 }
 
@@ -68,8 +69,8 @@ def study(names: Sequence[str]) -> Study:
 def tabulate(results: Results) -> pd.DataFrame:
     """One row a (line, seed, stage): bytes, how many times smaller than the dense network, and test accuracy.
 
-    Stages: dense; pruned (live weights as float32 and relative indices); quantised (codes and codebooks, before their
-    values are tuned); coded (the file, as measured on disk, its values tuned).
+    Stages: dense; pruned (live weights and filler zeros as float32, and relative indices); quantised (codes and
+    codebooks, before their values are tuned); coded (the file, as measured on disk, its values tuned).
     """
     rows = []
     for name in results.names:
@@ -151,7 +152,11 @@ def _stages(axes: "Axes", table: pd.DataFrame) -> None:
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Each stage's means, beside the rate that the paper gives: KB are 1,000 bytes, errors in percent."""
+    """Each stage's means, beside the paper's rates: KB are 1,000 bytes, errors in percent.
+
+    '× fewer' counts weights alone, as the paper's 12 for pruning does; '× smaller' counts bytes, with indices,
+    codebooks and biases.
+    """
     numbers = ["bytes", "compression", "weights_remaining", "test_accuracy"]
     published = PUBLISHED.get(str(table["network"].iloc[0]))
     rows: dict[str, dict[str, float]] = {}
@@ -162,9 +167,11 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
                 continue
             rows[f"{stage}{mark}"] = {
                 "weights, %": 100 * row["weights_remaining"],
+                "× fewer": 1 / row["weights_remaining"],
+                "× fewer (paper)": published.fewer_weights if published and stage == "pruned" else float("nan"),
                 "KB": row["bytes"] / 1000,
                 "× smaller": row["compression"],
-                "× (paper)": _published(published, str(stage))[0],
+                "× smaller (paper)": _published(published, str(stage))[0],
                 "error, %": 100 * (1 - row["test_accuracy"]),
             }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("stage")
@@ -174,9 +181,9 @@ def _published(paper: Published | None, stage: str) -> tuple[float, float]:
     unknown = float("nan")
     if paper is None:
         return unknown, unknown
-    rates = {"dense": 1.0, "pruned": paper.pruned_rate, "quantised": paper.quantised_rate, "coded": paper.coded_rate}
+    rates = {"dense": 1.0, "quantised": paper.quantised_rate, "coded": paper.coded_rate}
     errors = {"dense": paper.dense_error, "coded": paper.coded_error}
-    return rates[stage], errors.get(stage, unknown)
+    return rates.get(stage, unknown), errors.get(stage, unknown)
 
 
 FIGURE = Figure(

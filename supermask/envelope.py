@@ -22,6 +22,7 @@ class Envelope:
 
     contents: what the file is, in words: 'a packed network'.
     error: what reading raises.
+    older: earlier versions that are read as well.
     """
 
     magic: bytes
@@ -29,6 +30,7 @@ class Envelope:
     maximum_header: int
     contents: str
     error: type[ValueError]
+    older: tuple[int, ...] = ()
 
     def seal(self, header: Mapping[str, Any], blocks: bytes) -> bytes:
         """The file's content."""
@@ -48,8 +50,9 @@ class Envelope:
             raise self.error(f"the file is not {self.contents}: it begins with {magic!r}, not {self.magic!r}")
         if hashlib.sha256(content[:-DIGEST]).digest() != content[-DIGEST:]:
             raise self.error("the file is truncated or altered: its SHA-256 is not the one that it ends with")
-        if version != self.version:
-            raise self.error(f"the file has format {version}; this version of supermask reads {self.version}")
+        if version not in (reads := (*self.older, self.version)):
+            known = ", ".join(map(str, reads))
+            raise self.error(f"the file has format {version}; this version of supermask reads {known}")
         end = FIXED.size + length
         if length > self.maximum_header or end > len(content) - DIGEST:
             raise self.error(f"the file is inconsistent: a header of {length} bytes; allowed: {self.maximum_header}")

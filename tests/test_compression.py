@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from supermask import envelope, networks
-from supermask.compression import coding
+from supermask.compression import coding, quantisation
 from supermask.compression.coding import CodingError, Symbols
 from supermask.compression.dsd import DSDRun, dense_sparse_dense
+from supermask.compression.file import ENVELOPE as FILE
 from supermask.compression.file import CompressedError, compress, decompress
 from supermask.compression.pruning import PUBLISHED, RECIPES, kept_counts_of, largest_of_layers, pruned
 from supermask.compression.quantisation import CentroidTrainer, expand, k_means, quantise
+from supermask.envelope import Envelope
 from supermask.evaluation import cross_entropy
 from supermask.keys import Purpose, derive_key
 from supermask.masks import full_masks
@@ -80,12 +82,79 @@ def test_k_means_finds_values_that_are_there_and_halves_the_linear_error():
     )  # Lloyd-Max for a normal, 3 bits
 
 
+def lloyd(weights, clusters):
+    """Lloyd's algorithm written out: weights to the nearest centroid, centroids to their means, until none moves."""
+    centroids = np.linspace(weights.min(), weights.max(), clusters)
+    while True:
+        nearest = np.abs(weights[:, None] - centroids).argmin(axis=1)
+        means = np.array(
+            [weights[nearest == c].mean() if (nearest == c).any() else centroids[c] for c in range(clusters)]
+        )
+        if np.allclose(means, centroids, rtol=0, atol=1e-15):
+            return centroids, np.mean((weights - centroids[nearest]) ** 2)
+        centroids = means
+
+
+@pytest.mark.parametrize("draw", ["normal", "laplace"])
+def test_k_means_runs_until_nothing_moves(draw):
+    """As many weights as a pruned hidden1, 5 bits: at 50 iterations, where it once stopped, it has far to go."""
+    weights = (0.05 * getattr(np.random.default_rng(0), draw)(size=4_000)).astype(np.float32)
+    centroids, codes = k_means(weights, 32)
+    expected, error = lloyd(weights.astype(np.float64), 32)
+    np.testing.assert_allclose(centroids, expected, atol=1e-6)
+    assert np.mean((weights - centroids[codes]) ** 2) == pytest.approx(error, rel=1e-4)
+    for value in range(32):
+        if (codes == value).any():
+            assert centroids[value] == pytest.approx(weights[codes == value].mean(), abs=1e-6), "each is its own mean"
+
+
+def test_k_means_that_does_not_end_is_an_error(monkeypatch):
+    monkeypatch.setattr(quantisation, "MOST_ITERATIONS", 50)
+    with pytest.raises(RuntimeError, match="k-means of 4000 weights still moves after 50 iterations"):
+        k_means(np.random.default_rng(0).laplace(size=4_000).astype(np.float32), 32)
+
+
+def test_in_a_pruned_layer_zero_has_one_of_the_codes(sparse):
+    """So codes and fillers together fit the bits, and that is what the stage of codes is counted by."""
+    params, masks = sparse
+    full = full_masks(networks.kernels_of(params))
+    values = quantise(params, {**masks, "output": full["output"]}, BITS)
+    assert {layer: book.size for layer, book in values.codebooks.items()} == {"hidden1": 7, "hidden2": 15, "output": 32}
+    content, sizes = compress("fc", SHAPE, values, INDEX_BITS)
+    bits = 0
+    for layer, codes in values.codes.items():
+        symbols = coding.to_symbols(np.asarray(values.masks[layer]), codes, INDEX_BITS[layer])
+        assert symbols.values.max() - (layer == "output") < 2 ** BITS[layer]
+        bits += symbols.values.size * (BITS[layer] + INDEX_BITS[layer])
+        bits += 32 * (values.codebooks[layer].size + values.biases[layer].size)
+    assert sizes.quantised == -(-bits // 8)
+    assert same_bits(expand(decompress(content)[1]), expand(values))
+
+
+def test_files_of_the_first_format_are_still_read(sparse):
+    """They had 2^bits values in pruned layers, too: a filler zero's code came on top, and is counted."""
+    params, masks = sparse
+    values = quantise(params, masks, BITS)
+    old = values._replace(
+        codebooks={n: np.append(book, np.float32(9)).astype(np.float32) for n, book in values.codebooks.items()}
+    )
+    content, sizes = compress("fc", SHAPE, old, INDEX_BITS)
+    assert sizes.quantised > compress("fc", SHAPE, values, INDEX_BITS)[1].quantised
+    first = Envelope(FILE.magic, 1, FILE.maximum_header, FILE.contents, FILE.error)
+    header, blocks = FILE.open(content)
+    _, again = decompress(first.seal(header, blocks))
+    assert same_bits(again, old)
+    third = Envelope(FILE.magic, 3, FILE.maximum_header, FILE.contents, FILE.error)
+    with pytest.raises(CompressedError, match="has format 3; this version of supermask reads 1, 2"):
+        decompress(third.seal(header, blocks))
+
+
 def test_quantised_kernels_have_few_values_and_the_same_zeros(sparse, quantised):
     params, masks = sparse
     for layer, leaves in expand(quantised).items():
         kernel = np.asarray(leaves["kernel"])
         assert not kernel[~masks[layer]].any()
-        assert len(np.unique(kernel[masks[layer]])) <= 2 ** BITS[layer]
+        assert len(np.unique(kernel[masks[layer]])) < 2 ** BITS[layer]
         np.testing.assert_array_equal(leaves["bias"], params[layer]["bias"])
     with pytest.raises(ValueError, match=r"bits\['hidden2'\] is 9; allowed: 1 to 8"):
         quantise(*sparse, BITS | {"hidden2": 9})
@@ -217,17 +286,17 @@ def test_recipes_and_published_numbers_are_of_the_same_networks():
 
 
 def test_tuning_moves_shared_values_and_nothing_else(trainer, small_network):
-    """A trained network at one bit loses much; tuning brings much of it back, with the codes as they were."""
+    """A trained network at two bits loses much; tuning brings much of it back, with the codes as they were."""
     params = networks.initialise(small_network, derive_key(0, Purpose.INITIAL_WEIGHTS), SHAPE)
     trained = trainer.train([Job(params, full_masks(networks.kernels_of(params)), 0)])[0].params
     masks = largest_of_layers(trained, 0.3, 0)
-    coarse = quantise(trained, masks, dict.fromkeys(masks, 1))
+    coarse = quantise(trained, masks, dict.fromkeys(masks, 2))
     config = TrainingConfig(200, 1e-3)
     tuner = CentroidTrainer(small_network, trainer.data, config, trainer.placement)
     tuned, again = tuner.train([coarse, coarse], [0, 0])
     assert same_bits(tuned, again)
     assert same_bits((tuned.codes, tuned.masks), (coarse.codes, coarse.masks))
-    assert {values.size for values in tuned.codebooks.values()} == {2}, "what filled them up is gone"
+    assert {values.size for values in tuned.codebooks.values()} == {3}, "what filled them up is gone"
     before, after = trainer.evaluate([jax.tree.map(np.asarray, expand(each)) for each in (coarse, tuned)])
     assert after.loss < before.loss
     assert after.accuracy > before.accuracy - 0.01

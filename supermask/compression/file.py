@@ -2,10 +2,14 @@
 
     magic (8 bytes)  version (2)  length of header (4)  header  blocks  SHA-256 of all before (32)
 
-Numbers are little-endian; the header is JSON. Of each layer, in the order of their names, there are four blocks: coded
-gaps, coded values, the codebook and the biases as float32. Reading checks length and digest before anything else, then
-the header's every field, and only then allocates, by the shapes of the network that the header names: they are not in
-the file. It runs no code.
+Numbers are little-endian; the header is JSON. A layer's entry has the counts of its gaps, the counts of its values (of
+filler zeros, then of each shared value), and the lengths of both streams. Of each layer, in the order of their names,
+there are four blocks: coded gaps, coded values, the codebook and the biases as float32. Reading checks length and
+digest before anything else, then the header's every field, and only then allocates, by the shapes of the network that
+the header names: they are not in the file. It runs no code.
+
+Format 2 has codebooks of 2^bits values, or of one less, where a code is needed for filler zeros; format 1, which is
+still read, had 2^bits values always.
 """
 
 from collections.abc import Mapping
@@ -28,7 +32,7 @@ class CompressedError(ValueError):
     """A file is not a compressed network, or is damaged. The message says what was expected and what was found."""
 
 
-ENVELOPE = Envelope(b"SMDEEPCO", 1, 64 * 1024, "a compressed network", CompressedError)
+ENVELOPE = Envelope(b"SMDEEPCO", 2, 64 * 1024, "a compressed network", CompressedError, older=(1,))
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Sizes:
     """Bytes of a network at every stage of its compression.
 
     dense: all weights and biases as float32. pruned: live weights as float32, with relative indices and biases.
-    quantised: codes in place of the weights, and codebooks. coded: the file.
+    quantised: codes in place of the weights, filler zeros' code included, and codebooks. coded: the file.
     """
 
     dense: int
@@ -74,7 +78,8 @@ def compress(
         entries.append([gap_counts, value_counts, len(own[0]), len(own[1])])
         dense += 4 * (mask.size + bias.size)
         pruned += 4 * bias.size + -(-symbols.gaps.size * (32 + index_bits[layer]) // 8)
-        bits = int(np.log2(codebook.size)) + index_bits[layer]
+        codes_used = codebook.size + (value_counts[0] > 0)  # a filler zero needs a code as well
+        bits = (codes_used - 1).bit_length() + index_bits[layer]
         coded_bits += 8 * (bias.nbytes + codebook.nbytes) + symbols.gaps.size * bits
     header = {"network": network, "image_shape": list(image_shape), "layers": entries}
     content = ENVELOPE.seal(header, b"".join(blocks))
@@ -143,9 +148,10 @@ def _is_layer(entry: Any) -> bool:
     if not (isinstance(entry, list) and len(entry) == _BLOCKS):
         return False
     gaps, values, *lengths = entry
-    sizes = {2**bits for bits in range(1, coding.MOST_INDEX_BITS + 1)}, {2**b + 1 for b in range(1, MOST_BITS + 1)}
+    of_gaps = {2**bits for bits in range(1, coding.MOST_INDEX_BITS + 1)}
+    of_values = {2**bits + more for bits in range(1, MOST_BITS + 1) for more in (0, 1)}
     counted = all(
         isinstance(counts, list) and len(counts) in allowed and all(type(n) is int and 0 <= n < 2**31 for n in counts)
-        for counts, allowed in zip((gaps, values), sizes, strict=True)
+        for counts, allowed in zip((gaps, values), (of_gaps, of_values), strict=True)
     )
     return counted and all(type(n) is int and n >= 0 for n in lengths)
