@@ -54,7 +54,8 @@ def network_of(experiment: Experiment, run: SparseRun) -> Network:
     network, shape = NETWORKS[experiment.protocol.network], experiment.data.image_shape
     if run.method != SMALL_DENSE:
         return network
-    return small_dense(network, shape, sum(_counts(network, shape, run, experiment.protocol.network).values()))
+    weights = sum(_counts(network, shape, run, experiment.protocol.network).values())
+    return small_dense(network, shape, weights, run.shape)
 
 
 def _train(

@@ -35,12 +35,13 @@ from supermask.training import TrainingConfig
 
 Description = dict[str, Any]
 
-REVISIONS = {"pruned training": 2, "learned_mask": 3, "rescaled mask": 4, "neural_graph": 2}
+REVISIONS = {"pruned training": 2, "learned_mask": 3, "rescaled mask": 4, "compression": 2, "neural_graph": 2}
 """By what a change of code changed, 1 where it's not named: so that old results and new are not taken for one another.
 
 Pruned trainings (round 1 and later): 2 since dead units are left out. Learned masks: 2 since draws use all of threefry,
 3 since all layers' bits are drawn at one go; where they are rescaled, 4 since the gradient passes through the factor
-(edge-popup apart, whose factor is constant). Neural graphs, and curves over one shared weight of theirs: 2 since their
+(edge-popup apart, whose factor is constant). Compressed networks: 2 since k-means runs to its end and filler zeros have
+a code of their own. Neural graphs, and curves over one shared weight of theirs: 2 since their
 filters are matrices.
 """
 
@@ -179,7 +180,7 @@ class Experiment:
 
     def describe_sparse(self, run: SparseRun, seed: int) -> Description:
         """The description of a sparse training, its method's choices in full: another choice, another result."""
-        own: dict[str, Any] = {"sparse": _without_defaults(run)}
+        own: dict[str, Any] = {"sparse": _sparse_fields(run)}
         method = run.structure or run.method
         if method != SMALL_DENSE and (choices := asdict(METHODS[method].config())):
             own["choices"] = choices
@@ -337,6 +338,11 @@ def _counts_of(rates: Mapping[str, float]) -> dict[str, str]:
     """Mark results that once had other counts: rates were read as fractions of denominators up to 46,340."""
     changed = any(exact_fraction(rate) != Fraction(rate).limit_denominator(46_340) for rate in rates.values())
     return {"counts": "exact"} if changed else {}
+
+
+def _sparse_fields(run: SparseRun) -> dict[str, Any]:
+    """A sparse run's fields but for defaults; 'erk' is left out, the only distribution that there once was."""
+    return {name: value for name, value in _without_defaults(run).items() if (name, value) != ("distribution", "erk")}
 
 
 def _without_defaults(choice: Treatment | LearnedMask | SparseRun) -> dict[str, Any]:

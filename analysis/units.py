@@ -11,7 +11,7 @@ from itertools import chain
 
 from analysis.errors import UsageError
 from analysis.studies import Experiment, Study, identity
-from supermask.sparse_training.runs import SparseRun
+from supermask.sparse_training.runs import SMALL_DENSE, SparseRun
 
 _NOTHING = Study(unpruned=False)
 
@@ -70,7 +70,7 @@ def _of_one_result(experiment: Experiment, study: Study, seed: int) -> Iterator[
     for run in sparse:
         own = experiment.describe_sparse(run, seed)
         needs = tuple(identity(experiment.describe_sparse(each, seed)) for each in _sources(run))
-        group = f"sparse, {run.method}" + (f", {run.density:g}" if run.method == "small_dense" else "")
+        group = f"sparse, {run.method}" + (f", {run.density:g}, {run.shape}" if run.method == SMALL_DENSE else "")
         group += ", from another" if needs else ""
         yield Unit(group, seed, replace(_NOTHING, sparse=(run,)), (identity(own),), needs, experiment.work_of(own))
     if study.dsd:  # all sparsities share the first phase

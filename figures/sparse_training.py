@@ -1,10 +1,12 @@
 """Sparse from the first step to the last: accuracy against weights remaining for every method, and its controls.
 
-The controls: a random mask that stays (static); a small dense network of as many weights; and the structure that a
-dynamic method ended with, trained from scratch as a static network, from its own initial weights and from others.
+The controls: a random mask that stays (static); a small dense network of as many weights, the best of three shapes by
+validation accuracy; and the structure that a dynamic method ended with, trained from scratch as a static network, from
+its own initial weights and from others.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -13,25 +15,27 @@ from analysis.claims import Claim
 from analysis.figure import Figure
 from analysis.results import UNPRUNED, Results
 from analysis.studies import Study
-from supermask.sparse_training.runs import SMALL_DENSE, SparseRun
+from supermask.sparse_training.runs import SMALL_DENSE, SMALL_SHAPES, SparseRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
 DENSITIES = (0.20, 0.10, 0.05, 0.02, 0.01)
 
-LINES: Mapping[str, Mapping[str, str]] = {
-    "gradual pruning": {"method": "magnitude_pruning"},
-    "DNW": {"method": "dnw"},
-    "RigL": {"method": "rigl"},
-    "sparse momentum": {"method": "sparse_momentum"},
-    "DSR": {"method": "dsr"},
-    "SET": {"method": "set"},
-    "static": {"method": "static"},
-    "small dense": {"method": SMALL_DENSE},
-    "DSR's structure, initial weights": {"structure": "dsr"},
-    "DSR's structure, fresh weights": {"structure": "dsr", "start": "fresh"},
-    "DNW's structure, initial weights": {"structure": "dnw"},
+SMALL = "small dense"
+
+LINES: Mapping[str, SparseRun] = {
+    "gradual pruning": SparseRun("magnitude_pruning"),
+    "DNW": SparseRun("dnw"),
+    "RigL": SparseRun("rigl"),
+    "sparse momentum": SparseRun("sparse_momentum"),
+    "DSR": SparseRun("dsr"),
+    "SET": SparseRun("set"),
+    "static": SparseRun("static"),
+    SMALL: SparseRun(SMALL_DENSE),
+    "DSR's structure, initial weights": SparseRun(structure="dsr"),
+    "DSR's structure, fresh weights": SparseRun(structure="dsr", start="fresh"),
+    "DNW's structure, initial weights": SparseRun(structure="dnw"),
 }
 """What each line's runs are, but for their density."""
 
@@ -56,10 +60,10 @@ CLAIMS = (
     ),
     *(
         _claim(
-            f"{name} beats a small dense network of equal size, on average from 5% to 1%",
+            f"{name} beats a small dense network of equal size and the best of three shapes, on average from 5% to 1%",
             "Mostafa & Wang 2019, figure 1: sparse beats thin and dense",
             name,
-            "small dense",
+            SMALL,
         )
         for name in ("DSR", "static")
     ),
@@ -83,36 +87,40 @@ CLAIMS = (
 
 def run_of(line: str, density: float) -> SparseRun:
     """A line's run at a density."""
-    fields = dict(LINES[line])
-    return SparseRun(
-        fields.get("method", "static"),
-        density,
-        structure=fields.get("structure", ""),
-        start=fields.get("start", "initial"),
-    )
+    return replace(LINES[line], density=density)
 
 
 DENSE = SparseRun()
 
 
+def runs_of(line: str, density: float) -> tuple[SparseRun, ...]:
+    """What is trained for a line at a density: its run, and for the small dense network one of every shape."""
+    run = run_of(line, density)
+    return tuple(replace(run, shape=shape) for shape in SMALL_SHAPES) if line == SMALL else (run,)
+
+
 def study(names: Sequence[str]) -> Study:
     """Every line at every density, and the dense network."""
-    sources = [run.source for line in names for run in (run_of(line, density) for density in DENSITIES) if run.source]
-    lines = [run_of(line, density) for line in names for density in DENSITIES]
+    lines = [run for line in names for density in DENSITIES for run in runs_of(line, density)]
+    sources = [run.source for run in lines if run.source]
     return Study(sparse=tuple(dict.fromkeys([DENSE, *sources, *lines])), unpruned=False)
 
 
 def tabulate(results: Results) -> pd.DataFrame:
     """One row a (line, density, seed). `weights_remaining` is of the dense network; `round` counts the densities.
 
-    Rows of 'unpruned' are the dense network. `live_weights` counts the network's own.
+    Rows of 'unpruned' are the dense network. `live_weights` counts the network's own. A small dense network is each
+    seed's best `shape` by validation accuracy.
     """
     table = results.sparse_trainings()
-    runs = {run_of(line, density): line for line in results.names for density in DENSITIES} | {DENSE: UNPRUNED}
-    keys = ["method", "density", "distribution", "structure", "start"]
+    runs = {run: line for line in results.names for density in DENSITIES for run in runs_of(line, density)}
+    runs |= {DENSE: UNPRUNED}
+    keys = [field.name for field in fields(SparseRun)]
     lines = [runs.get(SparseRun(*values)) for values in table[keys].itertuples(index=False)]
     table.insert(3, "line", lines)
-    table = table[table["line"].notna()].copy()
+    table = table[table["line"].notna()]
+    best = table.groupby(["line", "density", "seed"], sort=False)["validation_accuracy"].idxmax()
+    table = table.loc[sorted(best)].copy()
     table.insert(4, "round", [0 if d == 1 else 1 + DENSITIES.index(d) for d in table["density"]])
     table["weights_remaining"] = table["density"]
     return table

@@ -9,18 +9,21 @@ from analysis import sparse_runs
 from analysis.compression_runs import run_compression, run_dsd
 from analysis.errors import UsageError
 from analysis.protocols import Changes, protocol
+from analysis.provenance import provenance
+from analysis.results import Results
 from analysis.sparse_runs import decode_params, decode_structure, network_of, run_sparse
-from analysis.store import Store
+from analysis.store import Result, Store
 from analysis.studies import Experiment, Study, identity
 from analysis.tables import tidy_table
 from analysis.work import workload
+from figures import sparse_training as sparse_figure
 from supermask.compression.dsd import DSDRun
 from supermask.compression.file import decompress
 from supermask.compression.quantisation import expand
 from supermask.compression.runs import CompressionRun
 from supermask.lottery import initial_of
 from supermask.networks import NETWORKS, FeedForward, kernels_of
-from supermask.sparse_training.runs import SMALL_DENSE, SparseRun, small_dense
+from supermask.sparse_training.runs import SMALL_DENSE, SMALL_SHAPES, SparseRun, small_dense
 
 RUNS = (SparseRun("dsr", 0.1), SparseRun(density=0.1, structure="dsr", start="fresh"), SparseRun(SMALL_DENSE, 0.1))
 COMPRESSED = (CompressionRun(), CompressionRun(bits=2, pruned=False))
@@ -96,6 +99,66 @@ def test_the_small_dense_network_has_no_more_weights_and_nearly_as_many(experime
         small_dense(NETWORKS["lenet5"], (28, 28, 1), 1000)
 
 
+SHAPE_SIZES = {0.2: (53_240, (65, 22)), 0.02: (5_324, (6, 2)), 0.01: (2_662, (3, 1))}
+
+
+@pytest.mark.parametrize("density", SHAPE_SIZES)
+@pytest.mark.parametrize("shape", SMALL_SHAPES)
+def test_shapes_of_small_dense_networks_are_as_large_as_the_weights_allow(density, shape):
+    weights, proportional = SHAPE_SIZES[density]
+    hidden = small_dense(FeedForward(), (28, 28, 1), weights, shape).hidden
+
+    def size(first, second):
+        return 784 * first + first * second + second * 10
+
+    assert size(*hidden) <= weights
+    if shape == "proportional":
+        assert hidden == proportional
+    elif shape == "equal":
+        assert hidden[0] == hidden[1]
+        assert size(hidden[0] + 1, hidden[1] + 1) > weights
+    else:
+        assert hidden[0] == small_dense(FeedForward(), (28, 28, 1), weights, "equal").hidden[0]
+        assert hidden[1] >= hidden[0]
+        assert size(hidden[0], hidden[1] + 1) > weights
+
+
+def test_only_new_kinds_of_sparse_runs_have_new_names(experiment):
+    """Names that results have had since they were first stored: fields that came later are left out of them."""
+    kept = {
+        SparseRun("rigl", 0.05): {"method": "rigl", "density": 0.05},
+        SparseRun("dsr", 0.05, "erk"): {"method": "dsr", "density": 0.05},
+        SparseRun(SMALL_DENSE, 0.05): {"method": "small_dense", "density": 0.05},
+        SparseRun("magnitude_pruning", distribution="paper", start="trained"): {
+            "method": "magnitude_pruning",
+            "distribution": "paper",
+            "start": "trained",
+        },
+        SparseRun(): {},
+        SparseRun("dsr", 0.05): {"method": "dsr", "density": 0.05, "distribution": "uniform"},
+        SparseRun(density=0.05, structure="dsr"): {"density": 0.05, "distribution": "uniform", "structure": "dsr"},
+        SparseRun(SMALL_DENSE, 0.05, shape="equal"): {"method": "small_dense", "density": 0.05, "shape": "equal"},
+    }
+    assert {run: experiment.describe_sparse(run, 0)["sparse"] for run in kept} == kept
+
+
+def test_the_small_dense_network_shown_is_each_seeds_best_on_validation_data(experiment, tmp_path):
+    """Test accuracies are made to say the opposite: they must not be asked."""
+    study = sparse_figure.study((sparse_figure.SMALL,))
+    best = {0: "widening", 1: "equal"}
+    with Store(tmp_path) as store:
+        for run in study.sparse:
+            for seed in experiment.seeds:
+                chosen = run.method != SMALL_DENSE or run.shape == best[seed]
+                metrics = {"validation_accuracy": 0.9 if chosen else 0.8, "test_accuracy": 0.7 if chosen else 0.95}
+                store.add([Result(experiment.describe_sparse(run, seed), metrics, None, 0.0)], provenance())
+        table = sparse_figure.tabulate(Results(experiment, study, store, (sparse_figure.SMALL,)))
+    small = table[table["line"] == sparse_figure.SMALL]
+    assert len(small) == 2 * len(sparse_figure.DENSITIES)
+    assert set(zip(small["seed"], small["shape"], strict=True)) == set(best.items())
+    assert set(small["test_accuracy"]) == {0.7}
+
+
 def test_the_file_on_disk_is_what_was_measured(experiment, stored):
     store, _ = stored
     for run in COMPRESSED:
@@ -136,6 +199,8 @@ def test_networks_without_a_recipe_are_refused(digits):
         ({"distribution": "even"}, "distribution is 'even'"),
         ({"method": "set", "structure": "dsr"}, "structure is 'dsr' for method 'set'"),
         ({"start": "late"}, "start is 'late'"),
+        ({"method": "small_dense", "shape": "square"}, "shape is 'square'"),
+        ({"method": "dsr", "shape": "equal"}, "shape is 'equal' for method 'dsr'; allowed for small_dense alone"),
     ],
 )
 def test_impossible_runs_are_refused_by_name(fields, message):

@@ -20,6 +20,8 @@ from supermask.sparse_training import METHODS, Horizon, layer_counts, start
 from supermask.sparse_training.base import apportion, inform
 from supermask.sparse_training.dnw import TOP, largest
 from supermask.sparse_training.dsr import DSRConfig
+from supermask.sparse_training.runs import SparseRun
+from supermask.sparse_training.sparse_momentum import Momentum, SparseMomentumConfig, growth_counts, sparse_momentum
 from supermask.sparse_training.trainer import SparseJob, SparseTrainer
 from supermask.training import TrainingConfig
 
@@ -205,6 +207,103 @@ def test_sparse_momentum_grows_where_the_mean_gradient_is_largest(small_network,
         still_dead = ~np.asarray(mask) & ~np.asarray(after.masks[layer])
         if new.any():
             assert momentum[new].min() >= momentum[still_dead].max()
+
+
+def released_sparse_momentum(live, sizes, means, part, dense=0.2, most=0.99):
+    """What the released code prunes of each layer and grows there, in our own words and in double precision.
+
+    There what overflows goes round in equal parts until nothing does, in floats; here that is run to its end.
+    """
+    live, sizes, shares = np.array(live, float), np.array(sizes, float), np.array(means, float) / np.sum(means)
+    rates = [
+        min(part, 1 - k / n) if 1 - k / n < dense and share > 1 / len(live) else part
+        for k, n, share in zip(live, sizes, shares, strict=True)
+    ]
+    pruned = np.ceil(np.array(rates) * live)
+    limit = most * (sizes - live + pruned)
+    grown, over = shares * pruned.sum(), np.inf
+    while over > 1e-6:
+        over = np.maximum(grown - limit, 0).sum()
+        grown = np.minimum(grown, limit) + over / len(live)
+    return pruned, grown
+
+
+FC, CONV2 = ((784, 300), (300, 100), (100, 10)), ((3, 3, 3, 64), (3, 3, 64, 64), (1024, 256), (256, 10))
+
+
+@pytest.mark.parametrize(
+    ("shapes", "densities", "means", "part"),
+    [
+        (FC, (0.02, 0.02, 0.02), (1.0, 2.0, 5.0), 0.5),
+        (FC, (0.05, 0.3, 0.9), (1.0, 3.0, 20.0), 0.5),
+        (FC, (0.05, 0.85, 0.95), (1.0, 9.0, 30.0), 0.2),
+        (FC, (0.05, 0.3, 0.9), (20.0, 3.0, 1.0), 0.5),
+        (CONV2, (0.9, 0.3, 0.02, 0.85), (8.0, 2.0, 1.0, 4.0), 0.5),
+        (CONV2, (0.1, 0.1, 0.1, 0.1), (8.0, 2.0, 1.0, 4.0), 0.3),
+    ],
+)
+def test_sparse_momentum_prunes_and_grows_as_many_as_the_released_code(shapes, densities, means, part):
+    """In a change of the masks of whole layers: by the mean of |M| over live weights, with both limits on fullness."""
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    live = [int(density * size) for density, size in zip(densities, sizes, strict=True)]
+    names = [f"layer{index}" for index in range(len(shapes))]
+    random = np.random.default_rng(0)
+    masks, momentum, params = {}, {}, {}
+    for name, shape, size, count, mean in zip(names, shapes, sizes, live, means, strict=True):
+        masks[name] = random.permutation(np.arange(size) < count).reshape(shape)
+        magnitude = random.uniform(0.5, 1.5, shape)
+        magnitude *= np.where(masks[name], mean / magnitude[masks[name]].mean(), 100.0)  # dead weights don't count
+        momentum[name] = jnp.asarray(magnitude * random.choice([-1, 1], shape), jnp.float32)
+        params[name] = {"kernel": random.normal(size=shape).astype(np.float32), "bias": np.zeros(shape[-1], np.float32)}
+    config = SparseMomentumConfig(fraction=part, last_fraction=part)
+    method = sparse_momentum(optax.sgd(0.1), Horizon(100, 10), config)
+    state = method.init(derive_key(0, Purpose.SPARSE_STRUCTURE), params, dict(zip(names, live, strict=True)), masks)
+    state = state._replace(step=jnp.int32(10), own=Momentum(momentum))
+    _, after = jax.jit(method.rewire)(state, params, start(state, params))
+    pruned, grown = released_sparse_momentum(live, sizes, means, part)
+    now = np.array([int(after.masks[name].sum()) for name in names])
+    assert now.sum() == sum(live)
+    np.testing.assert_allclose(now, np.array(live) - pruned + grown, atol=len(shapes))
+    assert (np.abs(now - live) > 2 * len(shapes)).any(), "something moved"
+
+
+def test_methods_that_move_weights_between_layers_start_at_one_density():
+    """As published: DSR and sparse momentum. The others keep each layer's number, and start by Erdős–Rényi."""
+    uniform = {name for name, entry in METHODS.items() if entry.distribution == "uniform"}
+    assert uniform == {name for name, entry in METHODS.items() if entry.exact == "total"} == {"dsr", "sparse_momentum"}
+    for name, entry in METHODS.items():
+        assert SparseRun(name, 0.1).distribution == entry.distribution
+    found = SparseRun(density=0.1, structure="dsr")
+    assert found.source == SparseRun("dsr", 0.1, "uniform")
+    assert SparseRun("dsr", 0.1, "erk").distribution == "erk"
+
+
+def test_layers_that_are_nearly_full_still_take_what_was_pruned():
+    dead, pruned = jnp.array([100, 50], jnp.int32), jnp.int32(149)
+    grown = growth_counts(pruned, jnp.array([0.9, 0.1]), dead, 0.99)
+    assert grown.tolist() in ([100, 49], [99, 50])
+
+
+@pytest.mark.parametrize(("magnitude", "factor"), [(1e-2, 2.0), (1e-4, 0.5)])
+def test_dsrs_threshold_doubles_when_too_few_went_and_halves_when_too_many_did(magnitude, factor):
+    kernel = jnp.full((20, 10), magnitude)
+    params = {"output": {"kernel": kernel, "bias": jnp.zeros(10)}}
+    method = METHODS["dsr"].make(optax.sgd(0.1), HORIZON)
+    state = method.init(derive_key(0, Purpose.SPARSE_STRUCTURE), params, {"output": 50})
+    _, after = method.rewire(state._replace(step=jnp.int32(1)), params, start(state, params))
+    assert float(after.own.value) == pytest.approx(factor * DSRConfig().threshold)
+
+
+@pytest.mark.parametrize(("small", "factor"), [(80, 2.0), (99, 1.0), (100, 1.0), (121, 1.0), (123, 0.5)])
+def test_dsrs_threshold_stays_within_a_tenth_of_the_number_aimed_at(small, factor):
+    """1,000 live weights of which N is 110: H stays for 99 to 121 that went."""
+    values = jnp.concatenate([jnp.full(small, 1e-4), jnp.full(1000 - small, 1.0), jnp.zeros(1000)]).reshape(200, 10)
+    params = {"output": {"kernel": values, "bias": jnp.zeros(10)}}
+    method = METHODS["dsr"].make(optax.sgd(0.1), HORIZON)
+    masks = {"output": np.arange(2000).reshape(200, 10) < 1000}
+    state = method.init(derive_key(0, Purpose.SPARSE_STRUCTURE), params, {"output": 1000}, masks)
+    _, after = method.rewire(state._replace(step=jnp.int32(1)), params, params)
+    assert float(after.own.value) == pytest.approx(factor * DSRConfig().threshold)
 
 
 def test_dnw_lets_a_dead_edge_overtake_a_live_one(small_network):

@@ -54,19 +54,22 @@ class Entry:
     make: (optimiser, horizon, configuration or None) -> the method.
     config: the class of its configuration, whose defaults are the published choices.
     exact: what is constant: each 'layer''s number of live weights, their 'total', or only the 'final' number.
+    distribution: how layers share the live weights at the start, a name in `DISTRIBUTIONS`: 'uniform' as published for
+        the methods that then move weights between layers; for the others, whose layers keep their numbers, 'erk'.
     """
 
     make: Callable[..., Method]
     config: type[Any]
     exact: Literal["layer", "total", "final"]
+    distribution: Literal["uniform", "erk"] = "erk"
 
 
 METHODS: Mapping[str, Entry] = {
     "static": Entry(static, StaticConfig, "layer"),
     "set": Entry(set_training, DropAndGrowConfig, "layer"),
     "rigl": Entry(rigl, DropAndGrowConfig, "layer"),
-    "dsr": Entry(dsr, DSRConfig, "total"),
-    "sparse_momentum": Entry(sparse_momentum, SparseMomentumConfig, "total"),
+    "dsr": Entry(dsr, DSRConfig, "total", "uniform"),
+    "sparse_momentum": Entry(sparse_momentum, SparseMomentumConfig, "total", "uniform"),
     "dnw": Entry(dnw, DNWConfig, "layer"),
     "magnitude_pruning": Entry(magnitude_pruning, MagnitudePruningConfig, "final"),
 }

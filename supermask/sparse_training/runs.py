@@ -4,8 +4,8 @@ Besides the methods of the registry there are two controls of equal size: a smal
 a dynamic method ended with, trained from scratch as a static one.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -16,6 +16,8 @@ from supermask.sparse_training import METHODS
 from supermask.sparse_training.densities import DISTRIBUTIONS
 
 SMALL_DENSE = "small_dense"
+SMALL_SHAPES = ("proportional", "equal", "widening")
+"""How the hidden layers of a small dense network are narrowed: see `small_dense`."""
 STARTS = ("initial", "fresh", "trained")
 RECIPE_NAMES = ("paper", "further")
 MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4
@@ -27,26 +29,29 @@ class SparseRun:
 
     method: a name in `METHODS`, or 'small_dense': a dense network with as many weights, its hidden layers narrower.
     density: live weights over all weights, of the network as it is.
-    distribution: how layers share them, a name in `DISTRIBUTIONS`; or a recipe of Deep Compression, in
-        `RECIPE_NAMES`.
+    distribution: how layers share them, a name in `DISTRIBUTIONS`, or a recipe of Deep Compression, in
+        `RECIPE_NAMES`; '' for the method's own, which takes its place.
     structure: the method whose final mask is taken for a static training from scratch; '' for none.
     start: 'initial' for the seed's own initial weights, 'fresh' for another draw, 'trained' for the dense network's.
+    shape: of a small dense network, a name in `SMALL_SHAPES`.
 
     Raises ValueError where a value is not allowed.
     """
 
     method: str = "static"
     density: float = 1.0
-    distribution: str = "erk"
+    distribution: str = ""
     structure: str = ""
     start: str = "initial"
+    shape: str = SMALL_SHAPES[0]
 
     def __post_init__(self) -> None:
         allowed: Mapping[str, tuple[str, ...]] = {
             "method": (*METHODS, SMALL_DENSE),
-            "distribution": (*DISTRIBUTIONS, *RECIPE_NAMES),
+            "distribution": ("", *DISTRIBUTIONS, *RECIPE_NAMES),
             "structure": ("", *METHODS),
             "start": STARTS,
+            "shape": SMALL_SHAPES,
         }
         for name, choices in allowed.items():
             if getattr(self, name) not in choices:
@@ -55,6 +60,11 @@ class SparseRun:
             raise ValueError(f"density is {self.density}; allowed: 0 < density <= 1")
         if self.structure and self.method != "static":
             raise ValueError(f"structure is {self.structure!r} for method {self.method!r}; allowed for static alone")
+        if self.shape != SMALL_SHAPES[0] and self.method != SMALL_DENSE:
+            raise ValueError(f"shape is {self.shape!r} for method {self.method!r}; allowed for {SMALL_DENSE} alone")
+        if not self.distribution:
+            entry = METHODS.get(self.structure or self.method)
+            object.__setattr__(self, "distribution", entry.distribution if entry else "erk")
 
     @property
     def source(self) -> "SparseRun | None":
@@ -78,21 +88,45 @@ SGD_COSINE = f"sgd, momentum {MOMENTUM:g}, weight decay {WEIGHT_DECAY:g}, cosine
 
 
 @cache
-def small_dense(network: FeedForward, image_shape: tuple[int, int, int], weights: int) -> FeedForward:
-    """The network with hidden layers narrowed in one proportion, as wide as `weights` kernel weights allow.
+def small_dense(
+    network: FeedForward, image_shape: tuple[int, int, int], weights: int, shape: str = SMALL_SHAPES[0]
+) -> FeedForward:
+    """The network with narrower hidden layers, as wide as `weights` kernel weights allow; at least one unit a layer.
 
-    At least one unit a layer. Raises ValueError for a network with convolutions, whose size channels decide.
+    shape: 'proportional' narrows all hidden layers in one proportion, which at few weights leaves a handful of units in
+    the last ones; 'equal' makes them equally wide; 'widening' takes the first layer's width from there and makes the
+    others as wide as the rest of the weights allow.
+
+    Raises ValueError for a network with convolutions, whose size channels decide, and for another shape.
     """
     if network.convolutional:
         raise ValueError("network has convolutions; a small dense network of equal size is made of dense ones alone")
-    best = FeedForward(hidden=tuple(1 for _ in network.hidden), classes=network.classes)
-    for first in range(1, network.hidden[0] + 1):
-        hidden = tuple(max(1, round(units * first / network.hidden[0])) for units in network.hidden)
-        candidate = FeedForward(hidden=hidden, classes=network.classes)
-        if parameter_count(candidate, image_shape) - sum(hidden) - network.classes > weights:
-            break
-        best = candidate
-    return best
+    if shape not in SMALL_SHAPES:
+        raise ValueError(f"shape is {shape!r}; allowed: {', '.join(SMALL_SHAPES)}")
+    others = len(network.hidden) - 1
+
+    def proportional(first: int) -> tuple[int, ...]:
+        return tuple(max(1, round(units * first / network.hidden[0])) for units in network.hidden)
+
+    def widest(hidden_of: Callable[[int], tuple[int, ...]], limit: int) -> tuple[int, ...]:
+        best = hidden_of(1)
+        for units in range(2, limit + 1):
+            if _weights_of(replace(network, hidden=hidden_of(units)), image_shape) > weights:
+                break
+            best = hidden_of(units)
+        return best
+
+    if shape == "proportional":
+        return replace(network, hidden=widest(proportional, network.hidden[0]))
+    equal = widest(lambda units: (units,) * (1 + others), network.hidden[0])
+    if shape == "equal" or not others:
+        return replace(network, hidden=equal)
+    return replace(network, hidden=widest(lambda units: (equal[0], *(units,) * others), max(network.hidden)))
+
+
+def _weights_of(network: FeedForward, image_shape: tuple[int, int, int]) -> int:
+    """Its kernels' weights: parameters without biases."""
+    return parameter_count(network, image_shape) - sum(network.hidden) - network.classes
 
 
 def config_of(method: str) -> Any:

@@ -1,12 +1,15 @@
 """Sparse momentum: weights move to the layers, and places, whose gradients have pointed one way for long.
 
-Momentum here is the running mean of the dense gradient, M ← βM + (1−β)g. Once an epoch each layer prunes the fraction p
-of its live weights of smallest |w|; what was pruned in all is dealt out to the layers in proportion to the mean |M| of
+Momentum here is the running mean of the dense gradient, M ← βM + (1−β)g. Once an epoch each layer of k live weights
+prunes the ceil(p·k) of smallest |w|; what was pruned in all is dealt out to the layers in proportion to the mean |M| of
 their live weights, and grown at 0 where |M| is largest among the dead. p falls along half a cosine. The total is
-constant.
+constant. Two rules of the released code keep layers from filling up: a layer denser than 80% whose share is above the
+average prunes at most the part of it that is dead, and no layer grows more than 99% of its places that are then dead.
+What a layer cannot take goes to all others in equal parts.
 
-Dettmers & Zettlemoyer 2019 (arXiv 1907.04840), section 3. Theirs is the momentum of the optimiser itself; here it is
-kept beside it, so that any optimiser will do.
+Dettmers & Zettlemoyer 2019 (arXiv 1907.04840), section 3, and its released code. Theirs is the momentum of the
+optimiser itself; here it is kept beside it, so that any optimiser will do. There counts are met on average; here the
+total is exact, and where all layers together lack the room for that, the last 1% of places is used as well.
 """
 
 from dataclasses import dataclass
@@ -16,9 +19,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jax import lax
+from jaxtyping import Array, Float, Int32
 
-from supermask.masks import keep_best_of_layers
+from supermask.masks import Masks, keep_best_of_layers
 from supermask.networks import Kernels, Params, kernels_of
 from supermask.sparse_training.base import (
     AnyStep,
@@ -45,6 +49,8 @@ class SparseMomentumConfig:
     fraction, last_fraction: p at the first change and at the end of the training.
     every: steps between changes; 0 for once an epoch.
     decay: β.
+    dense_below: the sparsity below which a layer counts as dense, and may prune at most its sparsity; 0 for no layer.
+    most_grown: the part of a layer's dead places, after pruning, that may be grown.
 
     Raises ValueError where a value is not allowed.
     """
@@ -53,11 +59,17 @@ class SparseMomentumConfig:
     last_fraction: float = 0.005
     every: int = 0
     decay: float = 0.9
+    dense_below: float = 0.2
+    most_grown: float = 0.99
 
     def __post_init__(self) -> None:
         for name in ("fraction", "last_fraction", "decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed: 0 <= {name} < 1")
+        if not 0 <= self.dense_below <= 1:
+            raise ValueError(f"dense_below is {self.dense_below}; allowed: 0 to 1")
+        if not 0 < self.most_grown <= 1:
+            raise ValueError(f"most_grown is {self.most_grown}; allowed: 0 < most_grown <= 1")
         if self.every < 0:
             raise ValueError(f"every is {self.every}; allowed: 0 or more")
 
@@ -88,20 +100,61 @@ def sparse_momentum(
     def rewire(state: State, grads: Params, params: Params) -> tuple[Params, State]:
         key, part, layers = step_key(state.key, state.step), fraction(state.step), sorted(state.masks)
         momentum = {layer: jnp.abs(state.own.kernels[layer]) for layer in layers}
-        live = count_of(state.masks)
-        mean = jnp.stack(
-            [jnp.sum(jnp.where(state.masks[n], momentum[n], 0.0)) / jnp.maximum(live[n], 1) for n in layers]
-        )
-        survive = {n: jnp.maximum(live[n] - jnp.floor(part * live[n]).astype(jnp.int32), 1) for n in layers}
+        count, sizes = count_of(state.masks), jnp.array([state.masks[n].size for n in layers], jnp.int32)
+        live = jnp.stack([count[layer] for layer in layers])
+        shares = live_means(momentum, state.masks)
+        drop = prune_counts(part, live, sizes, shares, config.dense_below)
+        survive = {layer: live[index] - drop[index] for index, layer in enumerate(layers)}
         survivors = keep_best_of_layers(jax.random.fold_in(key, 0), magnitudes(params), state.masks, survive)
-        pruned = sum((live[layer] - survive[layer] for layer in layers), start=jnp.int32(0))
-        room = jnp.stack([state.masks[layer].size - survive[layer] for layer in layers])
-        shares = apportion(pruned, mean, room)
-        counts = {layer: shares[index] for index, layer in enumerate(layers)}
+        grown = growth_counts(jnp.sum(drop), shares, sizes - live + drop, config.most_grown)
+        counts = {layer: grown[index] for index, layer in enumerate(layers)}
         masks = grow(jax.random.fold_in(key, 1), momentum, survivors, counts)
         return move_to(optimiser, state, params, masks)
 
     return make_method(sparse_init(optimiser, _no_momentum), advance, rewire, due)
+
+
+def live_means(momentum: dict[str, Float[Array, "..."]], masks: Masks) -> Float[Array, "layers"]:
+    """Each layer's share of what is dealt out: the mean |M| of its live weights, over the sum of all layers' means."""
+    layers = sorted(masks)
+    sums = [jnp.sum(jnp.where(masks[n], momentum[n], 0.0)) / jnp.maximum(jnp.sum(masks[n]), 1) for n in layers]
+    means = jnp.stack(sums)
+    return means / jnp.maximum(jnp.sum(means), 1e-30)
+
+
+def prune_counts(
+    part: Float[Array, ""],
+    live: Int32[Array, "layers"],
+    sizes: Int32[Array, "layers"],
+    shares: Float[Array, "layers"],
+    dense_below: float,
+) -> Int32[Array, "layers"]:
+    """How many weights each layer prunes: ceil(part · live), less in dense layers that still grow; one always stays."""
+    sparsity = (sizes - live).astype(jnp.float32) / sizes
+    growing = (sparsity < dense_below) & (shares > 1 / len(shares))
+    rate = jnp.where(growing, jnp.minimum(part, sparsity), part)
+    return jnp.minimum(jnp.ceil(rate * live).astype(jnp.int32), live - 1)
+
+
+def growth_counts(
+    pruned: Int32[Array, ""], shares: Float[Array, "layers"], dead: Int32[Array, "layers"], most_grown: float
+) -> Int32[Array, "layers"]:
+    """How many weights each layer grows; the sum is `pruned`.
+
+    By the shares, but no layer more than `most_grown` of its `dead` places. What does not fit is dealt out evenly:
+    every layer gets the same number on top, as long as it has room.
+    """
+    most = jnp.floor(most_grown * dead).astype(jnp.int32)
+    most = jnp.where(jnp.sum(most) >= pruned, most, dead)
+    wanted, limit = shares * pruned, most.astype(jnp.float32)
+
+    def fill(_: Array | int, on_top: Array) -> Array:
+        is_open = wanted + on_top < limit
+        owed = pruned - jnp.sum(jnp.where(is_open, wanted, limit))
+        return jnp.where(jnp.any(is_open), owed / jnp.maximum(jnp.sum(is_open), 1), on_top)
+
+    on_top = lax.fori_loop(0, len(shares), fill, jnp.float32(0))
+    return apportion(pruned, jnp.minimum(wanted + on_top, limit), most)
 
 
 def _no_momentum(params: Params) -> Momentum:
