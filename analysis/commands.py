@@ -228,11 +228,11 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
     names = names or [name for name, entry in catalogue.items() if not entry.only or options.network in entry.only]
     from analysis.protocols import Changes, parse_rates, protocol
     from analysis.reproduce import Request
-    from supermask.criteria import CRITERIA
+    from supermask.criteria import CRITERIA, RENAMED
     from supermask.datasets import DATASETS
 
     for name in options.criteria or ():
-        choose("criterion", name, CRITERIA)
+        choose("criterion", name, CRITERIA, RENAMED)
     if options.dataset is not None:
         choose("dataset", options.dataset, DATASETS)
     rates = None if options.rates is None else parse_rates(options.rates)

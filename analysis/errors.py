@@ -1,7 +1,7 @@
 """Errors a person can act on, and how choices are suggested."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 
@@ -23,11 +23,16 @@ def reason(error: OSError | ValueError) -> str:
     return " ".join(words.split()) or type(error).__name__
 
 
-def choose(argument: str, value: str, allowed: Iterable[str]) -> str:
-    """The value, if allowed. Raises UsageError with the choices, and the nearest one, if not."""
+def choose(argument: str, value: str, allowed: Iterable[str], renamed: Mapping[str, str] | None = None) -> str:
+    """The value, if allowed. Raises UsageError with the choices, and the nearest one, if not.
+
+    `renamed` has former names; the error for one of them says the new name.
+    """
     choices = list(allowed)
     if value in choices:
         return value
+    if renamed and value in renamed:
+        raise UsageError(f"{argument} {value!r} is now called {renamed[value]!r}")
     near = difflib.get_close_matches(value, choices, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]}?)" if near else ""
     raise UsageError(f"{argument} {value!r} is unknown{hint}; choose from: {', '.join(choices)}")

@@ -44,8 +44,10 @@ CRITERION_STYLES: Mapping[str, Style] = {
     "magnitude_increase_diff_sign": Style(GREY, "*", "--"),
     "snip": Style(YELLOW, "h"),
     "grad": Style(YELLOW, "h", "--"),
-    "large_init_large_final_percentile": Style(GREEN, "<", "-."),
-    "small_init_small_final_percentile": Style(GREEN, ">", "-."),
+    "large_init_large_final_std_scaled": Style(GREEN, "<", "-."),
+    "small_init_small_final_std_scaled": Style(GREEN, ">", "-."),
+    "magnitude_increase_same_sign_strict": Style(GREY, "p"),
+    "magnitude_increase_diff_sign_strict": Style(GREY, "p", "--"),
 }
 """Pairs share a colour and a marker; the member of a pair that keeps the small or the flipped is dashed."""
 
@@ -160,15 +162,19 @@ def unpruned_line(axes: Axes, table: pd.DataFrame, by: str = "criterion", value:
 
 
 def stars(axes: Axes, table: pd.DataFrame, first: str, second: str, value: str = "test_accuracy") -> str:
-    """A star above each level where two criteria differ (paired t-test). Returns the sentence that explains them."""
+    """A star above each level where two criteria differ (paired t-test).
+
+    Returns the sentence that explains the stars; an empty one where no star is drawn.
+    """
     tests = paired_tests(table, "criterion", first, second, value)
     significant = tests.loc[tests["p_value"] < SIGNIFICANCE, "round"]
     pair = table[table["criterion"].isin([first, second]) & table["round"].isin(significant)]
-    if not pair.empty:
-        top = pair.groupby("round").agg(x=("weights_remaining", "mean"), y=(value, "max"))
-        for x, y in 100 * top.to_numpy(float):
-            axes.annotate("✱", (x, y), (0, 3), textcoords="offset points", ha="center", fontsize=7, clip_on=True)
-    pairs = int(tests["pairs"].min()) if len(tests) else 0
+    if pair.empty:
+        return ""
+    top = pair.groupby("round").agg(x=("weights_remaining", "mean"), y=(value, "max"))
+    for x, y in 100 * top.to_numpy(float):
+        axes.annotate("✱", (x, y), (0, 3), textcoords="offset points", ha="center", fontsize=7, clip_on=True)
+    pairs = int(tests["pairs"].min())
     return f"✱ {first} and {second} differ, p < {SIGNIFICANCE} (paired t-test over {pairs} seeds, uncorrected)"
 
 

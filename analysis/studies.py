@@ -41,8 +41,10 @@ REVISIONS = {"pruned training": 2, "learned_mask": 3, "rescaled mask": 4, "compr
 Pruned trainings (round 1 and later): 2 since dead units are left out. Learned masks: 2 since draws use all of threefry,
 3 since all layers' bits are drawn at one go; where they are rescaled, 4 since the gradient passes through the factor
 (edge-popup apart, whose factor is constant). Compressed networks: 2 since k-means runs to its end and filler zeros have
-a code of their own. Neural graphs, and curves over one shared weight of theirs: 2 since their
-filters are matrices.
+a code of their own. Neural graphs, and curves over one shared weight of theirs: 2 since their filters are matrices.
+
+The rule of a criterion or action that changed has a revision of its own, in `rules`: results under other rules keep
+their names.
 """
 
 
@@ -163,12 +165,15 @@ class Experiment:
         if treatment is not None:
             description |= {"treatment": _without_defaults(treatment), "rates": self._rates} | _counts_of(self._rates)
             description |= _plugins(treatment.criterion, treatment.kept, treatment.pruned)
+            description |= _rules({"criterion": CRITERIA[treatment.criterion].revision})
         return description
 
     def describe_untrained(self, untrained: Untrained, seed: int, level: int) -> Description:
         """The description of an untrained network's evaluation at a level of sparsity."""
         own = {"criterion": untrained.criterion, "weights": untrained.weights, "level": level, "rates": self._rates}
-        return self._base("untrained", seed) | own | _counts_of(self._rates) | _plugins(untrained.criterion)
+        rules = _rules({"criterion": CRITERIA[untrained.criterion].revision})
+        base = self._base("untrained", seed) | _counts_of(self._rates)
+        return base | own | _plugins(untrained.criterion) | rules
 
     def describe_learned(self, learned: LearnedMask, seed: int) -> Description:
         """The description of a learned mask; what it goes onto is drawn from the seed, so no training is part of it."""
@@ -343,6 +348,12 @@ def _counts_of(rates: Mapping[str, float]) -> dict[str, str]:
 def _sparse_fields(run: SparseRun) -> dict[str, Any]:
     """A sparse run's fields but for defaults; 'erk' is left out, the only distribution that there once was."""
     return {name: value for name, value in _without_defaults(run).items() if (name, value) != ("distribution", "erk")}
+
+
+def _rules(revisions: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """Which revision of its rule each of a treatment's choices goes by, where that is not the first."""
+    later = {choice: revision for choice, revision in revisions.items() if revision > 1}
+    return {"rules": later} if later else {}
 
 
 def _without_defaults(choice: Treatment | LearnedMask | SparseRun) -> dict[str, Any]:

@@ -65,7 +65,8 @@ def draw(table: pd.DataFrame, caption: str) -> "Picture":
     picture, panels = plots.whole_and_top(table, caption, title, by="criterion")
     if set(STARRED) <= set(table["criterion"]):
         notes = [plots.stars(axes, table, *STARRED) for axes in panels]
-        picture.suptitle(f"{title}\n{notes[0]}", fontsize=10)
+        if notes[0]:
+            picture.suptitle(f"{title}\n{notes[0]}", fontsize=10)
     return picture
 
 

@@ -8,7 +8,8 @@ of its parameters, which are the fields of `LayerFacts`:
     alive       True where a weight has not been pruned yet
     gradient    of the training loss with respect to w_initial, in the unmasked network
 
-Zhou et al. 2019 (arXiv 1905.01067), section 2 and its figure 3.
+Zhou et al. 2019 (arXiv 1905.01067), section 2 and figure 2. Where the paper's words leave a rule open, the default is
+what the paper's released code does; another reading has a name of its own (`..._std_scaled`, `..._strict`).
 """
 
 import inspect
@@ -54,13 +55,17 @@ def small_init(w_initial: Weights) -> Weights:
 
 
 def large_init_large_final(w_initial: Weights, w_final: Weights, alive: Alive) -> Weights:
-    """min(α|wf|, |wi|): weights that started and ended large. See `scale_ratio` for α."""
-    return jnp.minimum(scale_ratio(w_initial, w_final, alive) * jnp.abs(w_final), jnp.abs(w_initial))
+    """min(α|wf|, |wi|), α aligning percentiles: the smaller of a weight's percentile ranks by |wi| and by |wf|.
+
+    The released code looks for one percentile p of each layer such that the weights above the p-th percentile in both
+    magnitudes are the wanted number, which is to keep the largest of these scores.
+    """
+    return jnp.minimum(magnitude_rank(w_initial, alive), magnitude_rank(w_final, alive))
 
 
 def small_init_small_final(w_initial: Weights, w_final: Weights, alive: Alive) -> Weights:
-    """-max(α|wf|, |wi|): weights that started and ended small. See `scale_ratio` for α."""
-    return -jnp.maximum(scale_ratio(w_initial, w_final, alive) * jnp.abs(w_final), jnp.abs(w_initial))
+    """-max(α|wf|, |wi|), α aligning percentiles: minus the larger of the percentile ranks by |wi| and by |wf|."""
+    return -jnp.maximum(magnitude_rank(w_initial, alive), magnitude_rank(w_final, alive))
 
 
 def magnitude_increase(w_initial: Weights, w_final: Weights) -> Weights:
@@ -89,17 +94,17 @@ def large_final_diff_sign(w_initial: Weights, w_final: Weights) -> Weights:
 
 
 def magnitude_increase_same_sign(w_initial: Weights, w_final: Weights) -> Weights:
-    """|wf| - |wi| where wi and wf have one sign; every weight that changed sign comes after all of those.
+    """|wf| - |wi| where wi and wf have one sign, else 0: a weight that flipped comes before those that shrank.
 
-    A score of 0 for the others, as with large_final, would put them before weights that shrank. -∞ keeps the sign rule
-    strict; the released code's reading is not known to us.
+    As released: the score of the other sign is 0 in all four sign-aware criteria. See
+    `magnitude_increase_same_sign_strict` for the rule that puts every flipped weight last.
     """
-    return jnp.where(same_sign(w_initial, w_final), magnitude_increase(w_initial, w_final), -jnp.inf)
+    return jnp.where(same_sign(w_initial, w_final), magnitude_increase(w_initial, w_final), 0.0)
 
 
 def magnitude_increase_diff_sign(w_initial: Weights, w_final: Weights) -> Weights:
-    """|wf| - |wi| where the sign flipped; every other weight comes after: the control of the one above."""
-    return jnp.where(same_sign(w_initial, w_final), -jnp.inf, magnitude_increase(w_initial, w_final))
+    """|wf| - |wi| where the sign flipped, else 0: the control of magnitude_increase_same_sign."""
+    return jnp.where(same_sign(w_initial, w_final), 0.0, magnitude_increase(w_initial, w_final))
 
 
 def snip(w_initial: Weights, gradient: Weights) -> Weights:
@@ -112,18 +117,24 @@ def grad(gradient: Weights) -> Weights:
     return jnp.abs(gradient)
 
 
-def large_init_large_final_percentile(w_initial: Weights, w_final: Weights, alive: Alive) -> Weights:
-    """The released code's reading: the smaller of a weight's percentile ranks by |wi| and by |wf|.
-
-    That code looks for one percentile p such that the weights above the p-th percentile in both magnitudes are the
-    wanted number, which is to keep the largest of these scores.
-    """
-    return jnp.minimum(magnitude_rank(w_initial, alive), magnitude_rank(w_final, alive))
+def large_init_large_final_std_scaled(w_initial: Weights, w_final: Weights, alive: Alive) -> Weights:
+    """min(α|wf|, |wi|) with α a ratio of standard deviations (`scale_ratio`): a reading of our own, not the paper's."""
+    return jnp.minimum(scale_ratio(w_initial, w_final, alive) * jnp.abs(w_final), jnp.abs(w_initial))
 
 
-def small_init_small_final_percentile(w_initial: Weights, w_final: Weights, alive: Alive) -> Weights:
-    """The released code's reading: minus the larger of a weight's percentile ranks by |wi| and by |wf|."""
-    return -jnp.maximum(magnitude_rank(w_initial, alive), magnitude_rank(w_final, alive))
+def small_init_small_final_std_scaled(w_initial: Weights, w_final: Weights, alive: Alive) -> Weights:
+    """-max(α|wf|, |wi|) with α the ratio of standard deviations (`scale_ratio`): a reading of our own."""
+    return -jnp.maximum(scale_ratio(w_initial, w_final, alive) * jnp.abs(w_final), jnp.abs(w_initial))
+
+
+def magnitude_increase_same_sign_strict(w_initial: Weights, w_final: Weights) -> Weights:
+    """|wf| - |wi| where wi and wf have one sign; every weight that flipped comes after all of those (-∞)."""
+    return jnp.where(same_sign(w_initial, w_final), magnitude_increase(w_initial, w_final), -jnp.inf)
+
+
+def magnitude_increase_diff_sign_strict(w_initial: Weights, w_final: Weights) -> Weights:
+    """|wf| - |wi| where the sign flipped; every other weight comes after all of those (-∞)."""
+    return jnp.where(same_sign(w_initial, w_final), -jnp.inf, magnitude_increase(w_initial, w_final))
 
 
 def same_sign(w_initial: Weights, w_final: Weights) -> Alive:
@@ -142,11 +153,15 @@ def scale_ratio(w_initial: Weights, w_final: Weights, alive: Alive) -> Float[Arr
 
 
 def magnitude_rank(w: Weights, alive: Alive) -> Weights:
-    """Rank of |w| among the layer's live weights, from 0 (smallest) to 1 (largest); equal magnitudes rank equally."""
+    """Rank of |w| among the layer's live weights, from 0 (smallest) to 1 (largest); equal magnitudes rank equally.
+
+    NaN for NaN, so that what a diverged training leaves is pruned first, as with every other criterion.
+    """
     magnitude = jnp.abs(w).ravel()
     below = jnp.searchsorted(jnp.sort(jnp.where(alive.ravel(), magnitude, jnp.inf)), magnitude, method="sort")
     live = jnp.maximum(jnp.sum(alive) - 1, 1)
-    return (below.astype(w.dtype) / live.astype(w.dtype)).reshape(w.shape)
+    rank = below.astype(w.dtype) / live.astype(w.dtype)
+    return jnp.where(jnp.isnan(magnitude), jnp.nan, rank).reshape(w.shape)
 
 
 @dataclass(frozen=True)
@@ -154,12 +169,14 @@ class Criterion:
     """A named criterion. `needs` are the `LayerFacts` fields its function asks for, read off its parameters.
 
     `source` is the digest of the file that a user's own criterion comes from; empty for those of this module.
+    `revision` counts the rules that the name has stood for: results under an older rule are other results.
     """
 
     name: str
     function: Callable[..., Float[Array, "*shape"]]
     formula: str
     source: str = ""
+    revision: int = 1
 
     def __post_init__(self) -> None:
         foreign = set(self.needs) - set(LayerFacts._fields)
@@ -181,8 +198,8 @@ class Criterion:
         return self.function(**chosen)
 
 
-def _criterion(function: Callable[..., Float[Array, "*shape"]], formula: str) -> Criterion:
-    return Criterion(function.__name__, function, formula)
+def _criterion(function: Callable[..., Float[Array, "*shape"]], formula: str, revision: int = 1) -> Criterion:
+    return Criterion(function.__name__, function, formula, revision=revision)
 
 
 EIGHT: tuple[Criterion, ...] = (
@@ -190,19 +207,27 @@ EIGHT: tuple[Criterion, ...] = (
     _criterion(small_final, "−|wf|"),
     _criterion(large_init, "|wi|"),
     _criterion(small_init, "−|wi|"),
-    _criterion(large_init_large_final, "min(α|wf|, |wi|)"),
-    _criterion(small_init_small_final, "−max(α|wf|, |wi|)"),
+    _criterion(large_init_large_final, "min(rank|wf|, rank|wi|)", revision=2),
+    _criterion(small_init_small_final, "−max(rank|wf|, rank|wi|)", revision=2),
     _criterion(magnitude_increase, "|wf| − |wi|"),
     _criterion(movement, "|wf − wi|"),
 )
-"""The criteria of the paper's figure 3, in its order."""
+"""The criteria of the paper's figure 2 (post: figure 6), in its order."""
 
 SIGN_AWARE: tuple[Criterion, ...] = (
     _criterion(large_final_same_sign, "|wf| if signs agree, else 0"),
     _criterion(large_final_diff_sign, "|wf| if signs differ, else 0"),
-    _criterion(magnitude_increase_same_sign, "|wf| − |wi| if signs agree"),
-    _criterion(magnitude_increase_diff_sign, "|wf| − |wi| if signs differ"),
+    _criterion(magnitude_increase_same_sign, "|wf| − |wi| if signs agree, else 0", revision=2),
+    _criterion(magnitude_increase_diff_sign, "|wf| − |wi| if signs differ, else 0", revision=2),
 )
+
+OTHER_READINGS: tuple[Criterion, ...] = (
+    _criterion(large_init_large_final_std_scaled, "min(α|wf|, |wi|), α by std"),
+    _criterion(small_init_small_final_std_scaled, "−max(α|wf|, |wi|), α by std"),
+    _criterion(magnitude_increase_same_sign_strict, "|wf| − |wi| if signs agree, else −∞"),
+    _criterion(magnitude_increase_diff_sign_strict, "|wf| − |wi| if signs differ, else −∞"),
+)
+"""Readings of our own, beside the released ones."""
 
 CRITERIA: dict[str, Criterion] = {
     criterion.name: criterion
@@ -212,11 +237,24 @@ CRITERIA: dict[str, Criterion] = {
         *SIGN_AWARE,
         _criterion(snip, "|g·wi|"),
         _criterion(grad, "|g|"),
-        _criterion(large_init_large_final_percentile, "min(rank|wf|, rank|wi|)"),
-        _criterion(small_init_small_final_percentile, "−max(rank|wf|, rank|wi|)"),
+        *OTHER_READINGS,
     )
 }
 """Every criterion by name. A new one is one function and one line here."""
+
+FIRST_RULES: Mapping[str, str] = {
+    "large_init_large_final": "large_init_large_final_std_scaled",
+    "small_init_small_final": "small_init_small_final_std_scaled",
+    "magnitude_increase_same_sign": "magnitude_increase_same_sign_strict",
+    "magnitude_increase_diff_sign": "magnitude_increase_diff_sign_strict",
+}
+"""What the rule that a name stood for in its first revision is called now."""
+
+RENAMED: Mapping[str, str] = {
+    "large_init_large_final_percentile": "large_init_large_final",
+    "small_init_small_final_percentile": "small_init_small_final",
+}
+"""Names that are gone, with the name that their rule has now."""
 
 
 def score_layers(criterion: Criterion, facts: Mapping[str, LayerFacts]) -> dict[str, Float[Array, "*shape"]]:

@@ -20,7 +20,7 @@ from jaxtyping import Array, Key
 
 from supermask import masks as mask_functions
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, Action, ActionFacts, start_weights
-from supermask.criteria import CRITERIA, Criterion, LayerFacts, score_layers
+from supermask.criteria import CRITERIA, RENAMED, Criterion, LayerFacts, score_layers
 from supermask.intervals import OnProgress, ignore_progress
 from supermask.keys import Number, Purpose, derive_key
 from supermask.masks import Masks, Rates, full_masks, kept_counts
@@ -58,6 +58,8 @@ class Treatment:
             "schedule": ("iterative", "one_shot"),
             "ranking": ("layer", "global"),
         }
+        if self.criterion in RENAMED:
+            raise ValueError(f"criterion is {self.criterion!r}; this rule is now {RENAMED[self.criterion]!r}")
         for name, choices in allowed.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(choices)}")

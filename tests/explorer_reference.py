@@ -12,16 +12,14 @@ from analysis.explorer.bundle import IMAGES, LEVELS, SeedRun
 from analysis.protocols import PAPER
 from supermask import masks
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, ActionFacts
-from supermask.criteria import CRITERIA, score_layers_jit
+from supermask.criteria import CRITERIA, OTHER_READINGS, score_layers_jit
 from supermask.datasets import Dataset
 from supermask.keys import Purpose, derive_key
 from supermask.lottery import facts_of
 from supermask.networks import Network, kernels_of, layer_kinds, logits, with_kernels
 
 # The criteria that need no more than the weights of before and after training.
-SHOWN = tuple(
-    name for name, each in CRITERIA.items() if "gradient" not in each.needs and not name.endswith("_percentile")
-)
+SHOWN = tuple(name for name, each in CRITERIA.items() if "gradient" not in each.needs and each not in OTHER_READINGS)
 KEPT = {
     ("initial", True): "rewind",
     ("constant", True): "constant_same_sign",

@@ -30,8 +30,10 @@ FORMULAS = {
     "movement": lambda wi, wf: abs(wf - wi),
     "large_final_same_sign": lambda wi, wf: abs(wf) if wi * wf > 0 else 0.0,
     "large_final_diff_sign": lambda wi, wf: 0.0 if wi * wf > 0 else abs(wf),
-    "magnitude_increase_same_sign": lambda wi, wf: abs(wf) - abs(wi) if wi * wf > 0 else -np.inf,
-    "magnitude_increase_diff_sign": lambda wi, wf: -np.inf if wi * wf > 0 else abs(wf) - abs(wi),
+    "magnitude_increase_same_sign": lambda wi, wf: abs(wf) - abs(wi) if wi * wf > 0 else 0.0,
+    "magnitude_increase_diff_sign": lambda wi, wf: 0.0 if wi * wf > 0 else abs(wf) - abs(wi),
+    "magnitude_increase_same_sign_strict": lambda wi, wf: abs(wf) - abs(wi) if wi * wf > 0 else -np.inf,
+    "magnitude_increase_diff_sign_strict": lambda wi, wf: -np.inf if wi * wf > 0 else abs(wf) - abs(wi),
 }
 
 
@@ -42,16 +44,15 @@ def test_elementwise_criteria_follow_their_formula(name):
     np.testing.assert_allclose(CRITERIA[name](given_facts), expected, rtol=1e-6)
 
 
-def test_combined_criteria_use_alpha_of_live_weights():
-    wi, wf, alive, _ = facts(2)
+def test_std_scaled_criteria_use_alpha_of_live_weights():
+    given_facts = facts(2)
+    wi, wf, alive, _ = given_facts
     alpha = np.std(np.asarray(wi)[np.asarray(alive)]) / np.std(np.asarray(wf)[np.asarray(alive)])
     assert float(criteria.scale_ratio(wi, wf, alive)) == pytest.approx(alpha, rel=1e-5)
-    np.testing.assert_allclose(
-        criteria.large_init_large_final(wi, wf, alive), np.minimum(alpha * np.abs(wf), np.abs(wi)), rtol=1e-5
-    )
-    np.testing.assert_allclose(
-        criteria.small_init_small_final(wi, wf, alive), -np.maximum(alpha * np.abs(wf), np.abs(wi)), rtol=1e-5
-    )
+    scaled, initial = alpha * np.abs(wf), np.abs(wi)
+    large, small = (CRITERIA[f"{name}_std_scaled"] for name in ("large_init_large_final", "small_init_small_final"))
+    np.testing.assert_allclose(large(given_facts), np.minimum(scaled, initial), rtol=1e-5)
+    np.testing.assert_allclose(small(given_facts), -np.maximum(scaled, initial), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("wi", "wf"), [(0.0, 1.0), (1.0, 0.0), (0.0, 0.0)])
@@ -61,13 +62,13 @@ def test_alpha_is_one_for_a_collapsed_layer(wi, wf):
 
 
 @given(WEIGHTS, st.integers(0, 1000))
-def test_percentile_reading_keeps_what_a_common_percentile_would(w_initial, seed):
+def test_the_combined_criteria_keep_what_a_common_percentile_would(w_initial, seed):
     """The released rule: some percentile p such that those above it in both magnitudes are the ones kept."""
     random = np.random.default_rng(seed)
     w_final = random.permutation(w_initial.ravel()).reshape(w_initial.shape)
     alive = np.ones(w_initial.shape, bool)
     scores = np.asarray(
-        criteria.large_init_large_final_percentile(jnp.asarray(w_initial), jnp.asarray(w_final), jnp.asarray(alive))
+        criteria.large_init_large_final(jnp.asarray(w_initial), jnp.asarray(w_final), jnp.asarray(alive))
     )
     ranks = [
         np.array([(np.abs(w) < abs(value)).sum() for value in w.ravel()]).reshape(w.shape) for w in (w_initial, w_final)
@@ -89,6 +90,15 @@ def test_opposites_rank_in_opposite_order():
     given_facts = facts(4)
     for large, small in (("large_final", "small_final"), ("large_init", "small_init")):
         np.testing.assert_array_equal(CRITERIA[large](given_facts), -CRITERIA[small](given_facts))
+
+
+@pytest.mark.parametrize("name", ["large_init_large_final", "small_init_small_final"])
+def test_ranks_of_what_a_diverged_training_leaves_are_no_numbers(name):
+    """So that masks prune it first, as with criteria that take magnitudes as they are."""
+    given_facts = facts(5, alive=1.0)
+    lost = np.random.default_rng(0).random(given_facts.alive.shape) < 0.3
+    scores = CRITERIA[name](given_facts._replace(w_final=jnp.where(jnp.asarray(lost), jnp.nan, given_facts.w_final)))
+    np.testing.assert_array_equal(np.isnan(scores), lost)
 
 
 def test_a_zero_has_no_sign_in_common_with_anything():

@@ -30,6 +30,7 @@ from analysis.protocols import Changes, protocol
 from analysis.store import Result, Store
 from analysis.studies import Experiment, Study
 from figures.catalogue import CATALOGUE
+from supermask.criteria import CRITERIA
 from supermask.keys import Purpose, derive_key
 
 COMMAND = [sys.executable, "-c", "from figures.command import main; main()"]
@@ -87,6 +88,16 @@ def test_every_criterion_level_and_treatment_gives_the_toolkits_masks_and_readin
             otherwise.append(read_otherwise(found, output))
     print(f"{len(otherwise)} settings; images read otherwise: {np.bincount(otherwise).tolist()} (0, 1, 2, ... of them)")
     assert max(otherwise) <= 2
+
+
+def test_the_page_names_the_toolkits_criteria_and_their_formulas(tmp_path):
+    program = tmp_path / "criteria.mjs"
+    program.write_text(
+        f"import {{ CRITERIA }} from 'file://{PAGE}/core/criteria.js';\n"
+        "console.log(JSON.stringify(Object.fromEntries(CRITERIA.map(({ name, formula }) => [name, formula]))));"
+    )
+    said = json.loads(subprocess.run([node(), str(program)], capture_output=True, text=True, check=True).stdout)
+    assert said == {name: CRITERIA[name].formula for name in SHOWN}
 
 
 def test_rounds_flips_and_quarters_of_a_step(site, reference):

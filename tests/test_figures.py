@@ -156,6 +156,22 @@ def test_stars_stand_where_the_difference_is_significant():
     assert "paired t-test over 3 seeds" in note
 
 
+@pytest.mark.parametrize(("seeds", "gap"), [((0, 1, 2), 0.0), ((0,), 0.2)])
+def test_a_picture_without_stars_says_nothing_of_them(seeds, gap):
+    """Neither where the two criteria are alike, nor where one seed allows no test."""
+    rows = [
+        {"criterion": name, "round": round_, "seed": seed, "weights_remaining": 0.5**round_, "test_accuracy": accuracy}
+        for round_ in (0, 1)
+        for seed in seeds
+        for name, accuracy in (("large_final", 0.5), ("magnitude_increase", 0.5 + gap + 0.02 * (seed % 2)))
+    ]
+    _, (axes,) = plots.new_picture(1, "")
+    assert plots.stars(axes, pd.DataFrame(rows), "large_final", "magnitude_increase") == ""
+    assert not axes.texts
+    picture = mask_criteria.draw(pd.DataFrame(rows), "")
+    assert "differ" not in picture.get_suptitle()
+
+
 def test_untrained_panels_show_their_own_weights(tables, tmp_path):
     table = reread(tables["supermasks-at-init"], tmp_path / "table.csv")
     picture = supermasks_at_init.draw(table, "")

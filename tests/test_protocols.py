@@ -11,6 +11,7 @@ from analysis.protocols import PAPER, PROTOCOLS, Changes, parse_rates, protocol
 from analysis.studies import Experiment, Study, Untrained, identity
 from analysis.units import units
 from supermask.compression.dsd import DSDRun
+from supermask.criteria import CRITERIA, RENAMED
 from supermask.learned_masks import LearnedMask
 from supermask.lottery import Treatment
 from supermask.masks import Rates
@@ -149,6 +150,65 @@ def test_only_results_whose_counts_were_wrong_have_new_names(experiment):
     assert finer.describe_training(Treatment(), 0, 1)["counts"] == "exact"
     assert finer.describe_untrained(Untrained("random"), 0, 1)["counts"] == "exact"
     assert "counts" not in finer.describe_training(None, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("treatment", "name"),
+    [
+        (None, "69e7e48072627110700b043fe01c7677"),
+        (Treatment(), "9fec1d4c65263a76b4f1140a16a24b84"),
+        (Treatment("movement"), "9b031c7da75965a99dd64c2e04f050a5"),
+        (Treatment("random"), "82e9c0bffc6bad6aed9a837ff22376db"),
+        (Treatment("large_final_same_sign"), "78d28226f3da1a8067f87180da834e59"),
+        (Treatment("snip"), "61b0ce11f750ac601a81d92e24237394"),
+        (Treatment("magnitude_increase", schedule="one_shot"), "9702090005e8155332441a3bca6aae4d"),
+        (Treatment(kept="reinit"), "495754b3e6ad6dad373a65ccd276189a"),
+        (Treatment(kept="constant_same_sign", pruned="init"), "af720f75b22e9a35902e8db38d9cbb19"),
+        (Treatment(pruned="zero_if_shrunk"), "3cc37daa3136f68b9ed4d20fb24072a7"),
+        (Untrained("large_final"), "287648508ee0141f30e1dcb9162fd812"),
+        (Untrained("large_final_same_sign", "signed_constant"), "4c4ad5aa907c83f49c65dc9c021b7cdf"),
+        (Untrained("random", "kaiming"), "0b758396043e6cc0129b6cea864d0634"),
+    ],
+    ids=str,
+)
+def test_results_whose_rules_stayed_keep_their_names(experiment, treatment, name):
+    """Names from before some rules changed: of seed 1's round 3, seed 2's level 5, and round 0 of seed 0."""
+    if isinstance(treatment, Untrained):
+        description = experiment.describe_untrained(treatment, 2, 5)
+    else:
+        description = experiment.describe_training(treatment, *((0, 0) if treatment is None else (1, 3)))
+    assert identity(description) == name
+
+
+@pytest.mark.parametrize(
+    ("treatment", "old"),
+    [
+        (Treatment("large_init_large_final"), "f9a12ed9cd3de143cbde330ce761c5c0"),
+        (Treatment("small_init_small_final"), "e32f2a7d620fad78bd85f361df939215"),
+        (Treatment("magnitude_increase_same_sign"), "2dbf8e63a2b3a11bd9a62a3e5097ebe4"),
+        (Treatment("magnitude_increase_diff_sign"), "07a9910aea6281d23b2e2531c3fc6aef"),
+        (Untrained("large_init_large_final"), "44ae44e4a1bc6385e8a12302730951c0"),
+        (Untrained("magnitude_increase_same_sign"), "1c07a255c2ae7e61fa5b507ef9bc99db"),
+    ],
+    ids=str,
+)
+def test_results_under_a_former_rule_are_not_taken_for_those_under_todays(experiment, treatment, old):
+    if isinstance(treatment, Untrained):
+        description = experiment.describe_untrained(treatment, 2, 5)
+    else:
+        description = experiment.describe_training(treatment, 1, 3)
+    assert identity(description) != old
+    rules = description.pop("rules")
+    assert identity(description) == old, "the rule's revision is all that tells them apart"
+    assert rules == {"criterion": 2}
+
+
+@pytest.mark.parametrize("name", RENAMED)
+def test_a_former_name_is_refused_with_the_present_one(name):
+    with pytest.raises(ValueError, match=f"criterion is '{name}'; this rule is now '{RENAMED[name]}'"):
+        Treatment(name)
+    with pytest.raises(UsageError, match=f"criterion '{name}' is now called '{RENAMED[name]}'"):
+        choose("criterion", name, CRITERIA, RENAMED)
 
 
 def test_studies_unite_without_repeating():

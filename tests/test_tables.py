@@ -12,7 +12,7 @@ from analysis.cli import run_command
 from analysis.commands import FAILED, MISUSED, OK
 from analysis.errors import StoreError, UsageError
 from analysis.protocols import Changes, protocol
-from analysis.store import Store
+from analysis.store import Result, Store
 from analysis.studies import Experiment, Study, Untrained
 from analysis.tables import COLUMNS, merge, tidy_table
 from figures.catalogue import CATALOGUE
@@ -46,6 +46,26 @@ def test_a_row_a_result_and_metric_with_the_whole_description(folders):
     assert set(pruned["rate_dense"]) == {0.5904}
     assert set(table[table["kind"] == "untrained"]["round"]) == {0, 1}
     assert table[["jax", "numpy", "backend", "data_digest"]].notna().all().all()
+
+
+def test_a_result_under_a_former_rule_is_listed_under_that_rules_present_name(digits, results_folder):
+    """So that no question to the table takes old and new results of one name for the same."""
+    experiment = Experiment(protocol("quick", changes=Changes(dataset="digits")), digits)
+    present = experiment.describe_training(Treatment("large_init_large_final"), 0, 1)
+    former = {name: part for name, part in present.items() if name != "rules"}
+    renamed = former | {"treatment": {"criterion": "large_init_large_final_percentile"}}
+    untrained = experiment.describe_untrained(Untrained("magnitude_increase_same_sign"), 0, 1)
+    del untrained["rules"]
+    with Store(results_folder) as store:
+        for at, description in enumerate((present, former, renamed, untrained)):
+            store.add([Result(description, {"test_accuracy": at / 10}, None, 0.0)], {})
+        table = tidy_table(store).set_index("value")["criterion"]
+    assert table.to_dict() == {
+        0.0: "large_init_large_final",
+        0.1: "large_init_large_final_std_scaled",
+        0.2: "large_init_large_final",
+        0.3: "magnitude_increase_same_sign_strict",
+    }
 
 
 def test_conditions_choose_rows(folders):

@@ -12,7 +12,7 @@ import numpy as np
 from analysis.bench.peers import MODES
 from analysis.protocols import PAPER
 from supermask import datasets
-from supermask.criteria import CRITERIA, score_layers_jit
+from supermask.criteria import CRITERIA, OTHER_READINGS, score_layers_jit
 from supermask.datasets import Dataset, Split
 from supermask.keys import Purpose, derive_key
 from supermask.learned_masks import LearnedMask, MaskJob, MaskTrainer, mask_optimiser
@@ -26,7 +26,7 @@ IMAGE_SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 NETWORK_STEP, MASKED_NETWORK = "ms a network-step", "ms a masked network"
 LATE_ROUNDS = range(16, 25)
 FIGURE_10 = tuple(
-    name for name in CRITERIA if "gradient" not in CRITERIA[name].needs and not name.endswith("percentile")
+    name for name in CRITERIA if "gradient" not in CRITERIA[name].needs and CRITERIA[name] not in OTHER_READINGS
 )
 
 

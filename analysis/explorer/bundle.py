@@ -28,15 +28,15 @@ from analysis.provenance import provenance
 from analysis.results import Results
 from analysis.studies import Experiment, identity
 from supermask.actions import constant_same_sign
-from supermask.criteria import CRITERIA, scale_ratio, score_layers_jit
+from supermask.criteria import CRITERIA, score_layers_jit
 from supermask.datasets import DATASETS, Split
 from supermask.keys import Purpose, derive_key
 from supermask.lottery import Treatment, facts_of
 from supermask.masks import full_masks, kept_counts, one_shot, rank_layers
-from supermask.networks import Kernels, Network, Params, kernels_of, layer_kinds, logits, with_kernels
+from supermask.networks import Network, Params, kernels_of, layer_kinds, logits, with_kernels
 from supermask.supermasks import masked_kernels, untrained_network
 
-FORMAT = 1
+FORMAT = 2
 IMAGES = 1000
 LEVELS = 24
 MOST_BYTES = 6_000_000
@@ -150,33 +150,9 @@ def _seed_entry(run: SeedRun, network: Network, shown: Split, maximum: int) -> d
         "trained_accuracy": _accuracy(network, run.final, shown, maximum),
         "rounds": [[each.weights_remaining, each.test_accuracy] for each in run.rounds],
         "constant": [float(jnp.max(jnp.abs(constant_same_sign(jnp.asarray(kernel))))) for kernel in initial.values()],
-        "alpha": _scale_ratios(initial, final),
         "reach_initial": list(reach_initial.values()),
         "reach_final": list(reach_final.values()),
     }
-
-
-def _scale_ratios(initial: Kernels, final: Kernels) -> list[float]:
-    """α of every layer: to the bit the one in the toolkit's own scores.
-
-    A compiler may sum in another order where it fuses α into the scores, so α is looked for beside the value that it
-    has on its own, until scores made from it are the toolkit's.
-    """
-    facts = facts_of(initial, final, full_masks(initial), None)
-    wanted = score_layers_jit(CRITERIA["large_init_large_final"], facts)
-    alphas = []
-    for layer, fact in facts.items():
-        alpha = np.float32(scale_ratio(fact.w_initial, fact.w_final, fact.alive))
-        magnitudes = np.abs(np.asarray(fact.w_initial)), np.abs(np.asarray(fact.w_final))
-        near = [alpha]
-        for _ in range(16):
-            near = [np.nextafter(near[0], np.float32(0)), *near, np.nextafter(near[-1], np.float32(np.inf))]
-        near.sort(key=lambda a: abs(float(a) - float(alpha)))
-        fitting = [a for a in near if np.array_equal(np.minimum(a * magnitudes[1], magnitudes[0]), wanted[layer])]
-        if not fitting:
-            raise ArithmeticError(f"no α near {alpha} gives the scores of layer {layer}")
-        alphas.append(float(fitting[0]))
-    return alphas
 
 
 def _weights(run: SeedRun) -> bytes:

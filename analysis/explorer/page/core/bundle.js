@@ -20,7 +20,6 @@
  * @property {number} trained_accuracy on the bundle's images, at the end of training
  * @property {[number, number][]} rounds of iterative pruning: weights remaining, test accuracy after training
  * @property {number[]} constant standard deviation of the initial weights
- * @property {number[]} alpha
  * @property {number[]} reach_initial
  * @property {number[]} reach_final
  */
@@ -46,7 +45,7 @@
  * @property {Uint8Array[]} lastRound
  */
 
-export const FORMAT = 1;
+export const FORMAT = 2;
 
 /**
  * Reads a file of the bundle.

@@ -4,12 +4,20 @@
  */
 
 /**
+ * A layer's magnitudes in order: what the percentile rank of a magnitude is looked up in.
+ * @typedef {object} Sorted
+ * @property {Float32Array} initial |wi|, smallest first
+ * @property {Float32Array} final |wf|, smallest first
+ */
+
+/**
  * @typedef {object} Criterion
  * @property {string} name the toolkit's name
  * @property {string} formula the score; the highest are kept
  * @property {string} title in words: what is kept
- * @property {(initial: number, final: number, alpha: number) => number} score of one weight; arguments are float32
+ * @property {(initial: number, final: number, sorted: Sorted) => number} score of one weight; arguments are float32
  * values, and so is the result
+ * @property {boolean} [byRank] whether the score looks at `sorted`
  */
 
 const round = Math.fround;
@@ -28,15 +36,17 @@ export const CRITERIA = [
   { name: "small_init", formula: "−|wi|", title: "started smallest", score: (i) => -abs(i) },
   {
     name: "large_init_large_final",
-    formula: "min(α|wf|, |wi|)",
+    formula: "min(rank|wf|, rank|wi|)",
     title: "both started and ended large",
-    score: (i, f, alpha) => Math.min(round(alpha * abs(f)), abs(i)),
+    byRank: true,
+    score: (i, f, sorted) => Math.min(rank(f, sorted.final), rank(i, sorted.initial)),
   },
   {
     name: "small_init_small_final",
-    formula: "−max(α|wf|, |wi|)",
+    formula: "−max(rank|wf|, rank|wi|)",
     title: "both started and ended small",
-    score: (i, f, alpha) => -Math.max(round(alpha * abs(f)), abs(i)),
+    byRank: true,
+    score: (i, f, sorted) => -Math.max(rank(f, sorted.final), rank(i, sorted.initial)),
   },
   { name: "magnitude_increase", formula: "|wf| − |wi|", title: "grew most", score: growth },
   { name: "movement", formula: "|wf − wi|", title: "moved farthest", score: (i, f) => abs(round(f - i)) },
@@ -55,15 +65,15 @@ export const CRITERIA = [
   },
   {
     name: "magnitude_increase_same_sign",
-    formula: "|wf| − |wi| if signs agree, else −∞",
+    formula: "|wf| − |wi| if signs agree, else 0",
     title: "grew most and kept their sign",
-    score: (i, f) => (sameSign(i, f) ? growth(i, f) : -Infinity),
+    score: (i, f) => (sameSign(i, f) ? growth(i, f) : 0),
   },
   {
     name: "magnitude_increase_diff_sign",
-    formula: "|wf| − |wi| if signs differ, else −∞",
+    formula: "|wf| − |wi| if signs differ, else 0",
     title: "grew most and changed their sign",
-    score: (i, f) => (sameSign(i, f) ? -Infinity : growth(i, f)),
+    score: (i, f) => (sameSign(i, f) ? 0 : growth(i, f)),
   },
 ];
 
@@ -82,16 +92,44 @@ export function criterionOf(name) {
 }
 
 /**
+ * A layer's magnitudes in order.
+ * @param {Float32Array} initial
+ * @param {Float32Array} final
+ * @returns {Sorted}
+ */
+export function sortedMagnitudes(initial, final) {
+  return { initial: initial.map(abs).sort(), final: final.map(abs).sort() };
+}
+
+/**
+ * Percentile rank of a weight's magnitude: the share of the other weights that are smaller, from 0 to 1.
+ * @param {number} weight a float32 value
+ * @param {Float32Array} magnitudes of the layer, smallest first
+ * @returns {number}
+ */
+function rank(weight, magnitudes) {
+  const magnitude = abs(weight);
+  let low = 0;
+  let high = magnitudes.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (magnitudes[middle] < magnitude) low = middle + 1;
+    else high = middle;
+  }
+  return round(low / Math.max(magnitudes.length - 1, 1));
+}
+
+/**
  * A layer's scores.
  * @param {Criterion} criterion
  * @param {Float32Array} initial
  * @param {Float32Array} final
- * @param {number} alpha std(initial) / std(final) of the layer
+ * @param {Sorted} sorted the layer's magnitudes
  * @returns {Float32Array}
  */
-export function scoreLayer(criterion, initial, final, alpha) {
+export function scoreLayer(criterion, initial, final, sorted) {
   const scores = new Float32Array(initial.length);
   const score = criterion.score;
-  for (let index = 0; index < scores.length; index++) scores[index] = score(initial[index], final[index], alpha);
+  for (let index = 0; index < scores.length; index++) scores[index] = score(initial[index], final[index], sorted);
   return scores;
 }

@@ -1,7 +1,7 @@
 /** From a setting to masks, weights and what the network reads: everything the page shows, without the page. */
 
 import { setWeights } from "./actions.js";
-import { criterionOf, scoreLayer } from "./criteria.js";
+import { criterionOf, scoreLayer, sortedMagnitudes } from "./criteria.js";
 import * as masks from "./masks.js";
 import { Network, readOne } from "./network.js";
 import { PURPOSE, deriveKey, foldIn, randomBits } from "./random.js";
@@ -10,6 +10,7 @@ import { PURPOSE, deriveKey, foldIn, randomBits } from "./random.js";
 /** @typedef {import("./actions.js").Pruned} Pruned */
 /** @typedef {import("./bundle.js").Manifest} Manifest */
 /** @typedef {import("./bundle.js").SeedWeights} SeedWeights */
+/** @typedef {import("./criteria.js").Sorted} Sorted */
 
 /**
  * One network: which mask, on which values.
@@ -39,7 +40,7 @@ import { PURPOSE, deriveKey, foldIn, randomBits } from "./random.js";
  * @property {Uint32Array} all weights in every bin
  * @property {Uint32Array} kept
  * @property {number} threshold the highest score that is pruned; NaN where the mask is not a criterion's
- * @property {number} alpha
+ * @property {Sorted} sorted the layer's magnitudes; empty where the criterion does not look at them
  */
 
 /**
@@ -66,7 +67,7 @@ import { PURPOSE, deriveKey, foldIn, randomBits } from "./random.js";
  * @property {Uint8Array} lastRound
  * @property {Float32Array} fresh
  * @property {number} constant
- * @property {number} alpha
+ * @property {Sorted | undefined} sorted the layer's magnitudes, once a criterion has looked at them
  * @property {Uint32Array} bits
  * @property {Uint32Array} byBits
  * @property {Uint32Array} ties
@@ -74,6 +75,9 @@ import { PURPOSE, deriveKey, foldIn, randomBits } from "./random.js";
  * @property {Uint32Array} density
  * @property {Map<string, Int32Array>} ranks by criterion
  */
+
+/** @type {Sorted} */
+const UNSORTED = { initial: new Float32Array(0), final: new Float32Array(0) };
 
 export class Engine {
   /**
@@ -124,7 +128,7 @@ export class Engine {
       // A new draw from the initial distribution: what another seed started with.
       fresh: this.seeds[(seed + 1) % this.seeds.length].initial[layer],
       constant: Math.fround(entry.constant[layer]),
-      alpha: Math.fround(entry.alpha[layer]),
+      sorted: undefined,
       bits,
       byBits: masks.tieOrder(bits),
       ties: masks.tieOrder(draw(PURPOSE.TIES)),
@@ -132,6 +136,18 @@ export class Engine {
       density,
       ranks: new Map(),
     };
+  }
+
+  /**
+   * The layer's magnitudes in order, for a criterion that goes by ranks; nothing for the others, which is quick to send.
+   * @param {Setting} setting
+   * @param {number} layer
+   * @returns {Sorted}
+   */
+  sorted(setting, layer) {
+    if (setting.source !== "criterion" || !criterionOf(setting.criterion).byRank) return UNSORTED;
+    const data = this.layer(setting.seed, layer);
+    return (data.sorted ??= sortedMagnitudes(data.initial, data.final));
   }
 
   /**
@@ -143,7 +159,7 @@ export class Engine {
     const data = this.layer(setting.seed, layer);
     let places = data.ranks.get(setting.criterion);
     if (!places) {
-      const scores = scoreLayer(criterionOf(setting.criterion), data.initial, data.final, data.alpha);
+      const scores = scoreLayer(criterionOf(setting.criterion), data.initial, data.final, this.sorted(setting, layer));
       places = masks.ranks(scores, data.ties);
       data.ranks.set(setting.criterion, places);
     }
@@ -219,7 +235,7 @@ export class Engine {
     const data = this.layer(setting.seed, layer);
     const kept = new Uint32Array(data.density.length);
     for (let index = 0; index < mask.length; index++) kept[data.bins[index]] += mask[index];
-    return { all: data.density, kept, threshold: this.threshold(setting, layer), alpha: data.alpha };
+    return { all: data.density, kept, threshold: this.threshold(setting, layer), sorted: this.sorted(setting, layer) };
   }
 
   /**
@@ -234,7 +250,7 @@ export class Engine {
     const count = masks.countsAt(this.manifest.levels, setting.level)[layer];
     const best = this.ranks(setting, layer).indexOf(count);
     if (best < 0) return -Infinity;
-    return criterionOf(setting.criterion).score(data.initial[best], data.final[best], data.alpha);
+    return criterionOf(setting.criterion).score(data.initial[best], data.final[best], this.sorted(setting, layer));
   }
 
   /**
@@ -248,10 +264,11 @@ export class Engine {
   levelAt(setting, layer, initial, final) {
     const data = this.layer(setting.seed, layer);
     const score = criterionOf(setting.criterion).score;
-    const here = score(Math.fround(initial), Math.fround(final), data.alpha);
+    const sorted = this.sorted(setting, layer);
+    const here = score(Math.fround(initial), Math.fround(final), sorted);
     let above = 0;
     for (let index = 0; index < data.initial.length; index++) {
-      if (score(data.initial[index], data.final[index], data.alpha) >= here) above++;
+      if (score(data.initial[index], data.final[index], sorted) >= here) above++;
     }
     const { levels } = this.manifest;
     let best = 0;

@@ -1,6 +1,6 @@
 /** Small pictures of the criteria: which part of the plane each keeps. Schematic: the plane itself shows the data. */
 
-import { CRITERIA } from "../core/criteria.js";
+import { CRITERIA, sortedMagnitudes } from "../core/criteria.js";
 import { html, svg } from "./dom.js";
 
 const SIDE = 15;
@@ -16,13 +16,14 @@ const SHARE = 0.38;
 export function icon(name) {
   const picture = svg("svg", { viewBox: `0 0 ${SIDE} ${SIDE}`, class: "icon", "aria-hidden": "true" });
   const criterion = CRITERIA.find((each) => each.name === name);
-  const cells = Array.from({ length: SIDE * SIDE }, (_, at) => {
-    const x = ((at % SIDE) + 0.5) / SIDE;
-    const y = 1 - (Math.floor(at / SIDE) + 0.5) / SIDE;
-    const score = !criterion ? -1 : name === "random" ? (at * 7919) % 97 : criterion.score(2 * x - 1, 1.25 * (2 * y - 1), 0.8);
+  const initial = Float32Array.from({ length: SIDE * SIDE }, (_, at) => (2 * (at % SIDE) + 1) / SIDE - 1);
+  const final = Float32Array.from(initial, (_, at) => 1.25 * (1 - (2 * Math.floor(at / SIDE) + 1) / SIDE));
+  const sorted = sortedMagnitudes(initial, final);
+  const cells = Array.from(initial, (x, at) => {
+    const score = !criterion ? -1 : name === "random" ? (at * 7919) % 97 : criterion.score(x, final[at], sorted);
     return { at, score };
   });
-  const eligible = cells.filter(({ score }) => !name.includes("sign") || (score !== 0 && score !== -Infinity));
+  const eligible = cells.filter(({ score }) => !name.includes("sign") || score !== 0);
   const scores = eligible.map(({ score }) => score).sort((a, b) => b - a);
   const least = scores[Math.min(Math.round(SHARE * SIDE * SIDE), scores.length) - 1];
   const best = eligible.filter(({ score }) => score >= least);

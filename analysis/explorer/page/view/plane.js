@@ -127,7 +127,7 @@ export class PlaneView {
         else {
           const initial = Math.fround((((x + 0.5) / size) * 2 - 1) * reachInitial);
           const final = Math.fround((((row + 0.5) / size) * 2 - 1) * reachFinal);
-          inside = score(initial, final, plane.alpha) > plane.threshold;
+          inside = score(initial, final, plane.sorted) > plane.threshold;
         }
         image.data.set([red, green, blue, inside ? 255 : 0], 4 * (y * size + x));
       }
