@@ -112,6 +112,7 @@ def test_prune_leaves_a_layer_without_a_rate_as_it_is():
     pruned = masks.prune(derive_key(0, Purpose.TIES), scores, masks.full_masks(scores), {"hidden1": 0.5})
     assert int(pruned["hidden1"].sum()) == 8
     assert pruned["output"].all()
+    assert masks.kept_counts({"hidden1": 16, "output": 8}, {"hidden1": 0.5}, 1)[1] == {"hidden1": 8, "output": 8}
 
 
 @given(KEYS, DECIMALS)
@@ -140,6 +141,9 @@ def test_kept_counts_of_the_papers_network():
 def test_impossible_rates_are_refused_by_name(fraction):
     with pytest.raises(ValueError, match=r"rates\.dense is .*; allowed: 0 <= fraction < 1"):
         Rates(dense=fraction)
+    scores = {"output": jnp.ones((4, 2))}
+    with pytest.raises(ValueError, match=r"rate is .*; allowed: 0 <= fraction < 1"):
+        masks.prune_globally(derive_key(0, Purpose.TIES), scores, masks.full_masks(scores), fraction)
 
 
 @given(hnp.arrays(bool, SHAPES))

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from analysis.statistics import bands, paired_p_value, paired_tests
+from analysis.statistics import bands, no_spread, paired_p_value, paired_tests, resolution_of
 
 VALUES = st.lists(st.tuples(*[st.floats(0, 1, allow_subnormal=False)] * 2), min_size=3, max_size=8)
 
@@ -25,6 +25,21 @@ def test_differences_without_spread():
     assert paired_p_value([0.5, 0.25, 0.125], [0.5, 0.25, 0.125]) == 1.0
     assert paired_p_value([0.5, 0.75, 1.0], [0.25, 0.5, 0.75]) == 2 / 8, "the sign test's: three pairs are no certainty"
     assert paired_p_value([0.983, 0.972, 0.961], [0.981, 0.970, 0.959]) == 2 / 8, "rounding is no spread"
+
+
+def test_what_float32_cannot_tell_apart_is_no_difference():
+    """Two units in the last place, of numbers of any size; beyond them a difference counts."""
+    resolution = 2.0**-22
+    assert resolution_of(np.array([0.5, -1.0]), np.array([math.nan, math.inf])) == resolution
+    assert resolution_of(np.array([64.0]), np.array([1.0])) == 64 * resolution
+    assert resolution_of(np.array([])) == 0
+    assert no_spread(np.array([0.0, 0.0]), 0.0)
+    assert no_spread(np.array([0.25, 0.5]), 0.25)
+    assert not no_spread(np.array([0.25, 0.75]), 0.25)
+    first = np.array([1.0, 1.0, 1.0])
+    assert paired_p_value(first, first - np.array([0.25, 0.5, 1.0]) * resolution) == 1.0
+    assert paired_p_value(first, first - np.array([1.0, 1.5, 2.0]) * resolution) == 2 / 8
+    assert paired_p_value([0.0] * 3, [0.0] * 3) == 1.0
 
 
 def test_no_test_on_two_seeds_or_on_a_diverged_training():
@@ -88,6 +103,7 @@ def test_a_missing_side_gives_no_tests():
 def test_bands_are_mean_least_and_greatest():
     band = bands(a_table(), ["criterion", "round"], "accuracy")
     assert band["seeds"].tolist() == [4] * 4
+    assert list(zip(band["criterion"], band["round"], strict=True)) == [("a", 1), ("a", 2), ("b", 1), ("b", 2)]
     first = band.iloc[0]
     assert (first["least"], first["greatest"]) == (0.5, pytest.approx(0.53 + 0.0015))
     assert first["mean"] == pytest.approx(0.515 + 0.00075)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .operators import Mutant
 from .records import Records
-from .running import Job, import_libraries, run_all
+from .running import Job, Verdict, import_libraries, run_all
 from .sampling import ROOT, by_hand, equivalent_mutants, sample
 from .targets import TARGETS
 
@@ -35,8 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     records = Records(options.folder / "verdicts.jsonl")
     missing = [mutant for mutant in mutants if mutant.key not in equivalent and records.of(mutant) is None]
     import_libraries(options.folder / "compiled")
-    limits = _limits(missing, records, options, until)
-    jobs = [Job(m, TARGETS[m.module], limits[TARGETS[m.module]]) for m in missing if TARGETS[m.module] in limits]
+    unchanged = _unchanged(missing, records, options, until)
+    jobs = []
+    for mutant in missing:
+        tests = TARGETS[mutant.module]
+        if tests in unchanged:
+            limit = 60 + options.timeout * unchanged[tests].seconds
+            jobs.append(Job(mutant, tests, limit, unchanged[tests].by_test))
     for done, (job, verdict) in enumerate(run_all(jobs, options.jobs, until), 1):
         assert job.mutant is not None
         records.add(job.mutant, verdict)
@@ -70,20 +75,20 @@ def described(mutant: Mutant) -> str:
     return f"{mutant.module}:{mutant.line} ({mutant.where}; {mutant.kind}) {mutant.before} -> {mutant.after}"
 
 
-def _limits(
+def _unchanged(
     missing: Sequence[Mutant], records: Records, options: argparse.Namespace, until: float
-) -> dict[tuple[str, ...], float]:
-    """Seconds that a mutant gets, by its tests: from the time of the right code, which must pass them all."""
+) -> dict[tuple[str, ...], Verdict]:
+    """The verdicts on the right code, by the tests that mutants need: it must pass them all."""
     wanted = list(dict.fromkeys(TARGETS[mutant.module] for mutant in missing))
-    known = {tests: seconds for tests in wanted if (seconds := records.baseline(tests)) is not None}
+    known = {tests: verdict for tests in wanted if (verdict := records.unchanged(tests)) is not None}
     jobs = [Job(None, tests, 3600.0) for tests in wanted if tests not in known]
     for job, verdict in run_all(jobs, options.jobs, until):
         if verdict.outcome != "survived":
             raise SystemExit(f"the unchanged code fails: {verdict.outcome} by {verdict.by or 'nothing'} of {job.tests}")
         print(f"unchanged code passes {' '.join(job.tests)} in {verdict.seconds:.0f} s", flush=True)
-        records.add_baseline(job.tests, verdict.seconds)
-        known[job.tests] = verdict.seconds
-    return {tests: 60 + options.timeout * seconds for tests, seconds in known.items()}
+        records.add_unchanged(job.tests, verdict)
+        known[job.tests] = verdict
+    return known
 
 
 def _report(mutants: Sequence[Mutant], records: Records, equivalent: Mapping[tuple[str, str, str, str], str]) -> int:

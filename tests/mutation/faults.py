@@ -18,9 +18,9 @@ class Fault(NamedTuple):
 FAULTS = (
     Fault(
         "ceil for floor",
-        "supermask.masks",
-        "return whole * ratio.numerator + rest * ratio.numerator // ratio.denominator",
-        "return whole * ratio.numerator - (-rest * ratio.numerator // ratio.denominator)",
+        "supermask.counts",
+        "return int(alive) * ratio.numerator // ratio.denominator",
+        "return -(-int(alive) * ratio.numerator // ratio.denominator)",
     ),
     Fault(
         "ties by position",
@@ -93,7 +93,7 @@ FAULTS = (
     Fault(
         "momentum dealt out by its sum",
         "supermask.sparse_training.sparse_momentum",
-        "/ jnp.maximum(live[n], 1) for n in layers",
+        "/ jnp.maximum(jnp.sum(masks[n]), 1) for n in layers",
         "/ 1 for n in layers",
     ),
     Fault(

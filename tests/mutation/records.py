@@ -30,18 +30,19 @@ class Records:
     def add(self, mutant: Mutant, verdict: Verdict) -> None:
         """Keeps a verdict."""
         names = ("module", "where", "line", "kind", "before", "after")
-        own = {name: getattr(mutant, name) for name in names}
+        own = {name: getattr(mutant, name) for name in names} | {"by": verdict.by, "seconds": verdict.seconds}
         tests = digest_of_tests(TARGETS[mutant.module])
-        self._append({"digest": mutant.digest, "tests": tests, **verdict._asdict(), **own})
+        self._append({"digest": mutant.digest, "tests": tests, "outcome": verdict.outcome, **own})
 
-    def baseline(self, tests: tuple[str, ...]) -> float | None:
-        """Seconds that these tests take on the unchanged code, if they and all code are still the same."""
+    def unchanged(self, tests: tuple[str, ...]) -> Verdict | None:
+        """The verdict on the unchanged code, if it and these tests are still the same."""
         line = self._known.get(_digest_of_everything(tests))
-        return None if line is None else float(line["seconds"])
+        return None if line is None else Verdict("survived", "", line["seconds"], line["by_test"])
 
-    def add_baseline(self, tests: tuple[str, ...], seconds: float) -> None:
-        """Keeps the time of the unchanged code."""
-        self._append({"digest": _digest_of_everything(tests), "unchanged": " ".join(tests), "seconds": seconds})
+    def add_unchanged(self, tests: tuple[str, ...], verdict: Verdict) -> None:
+        """Keeps the verdict on the unchanged code: that it passes, and how long each test takes."""
+        digest = _digest_of_everything(tests)
+        self._append({"digest": digest, "unchanged": tests, "seconds": verdict.seconds, "by_test": verdict.by_test})
 
     def _append(self, line: dict[str, Any]) -> None:
         self._known[line["digest"]] = line
@@ -51,12 +52,12 @@ class Records:
 
 def digest_of_tests(tests: tuple[str, ...]) -> str:
     """SHA-256 of the files of tests."""
-    return _digest([ROOT / "tests" / name for name in tests])
+    return _digest([ROOT / "tests" / name for name in tests if name.endswith(".py")])
 
 
 def _digest_of_everything(tests: tuple[str, ...]) -> str:
     code = [path for name in ("supermask", "analysis", "figures") for path in sorted((ROOT / name).rglob("*.py"))]
-    return _digest([*code, *(ROOT / "tests" / name for name in tests)])
+    return hashlib.sha256(f"{tests} {digest_of_tests(tests)} {_digest(code)}".encode()).hexdigest()
 
 
 def _digest(paths: list[Path]) -> str:

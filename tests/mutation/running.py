@@ -11,15 +11,17 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pytest
 
 from .operators import Mutant
 from .sampling import ROOT, path_of
+from .watching import Watch
 
 LIBRARIES = (
     *("jax", "jax.numpy", "flax.linen", "optax", "numpy", "pandas", "scipy.stats", "scipy.spatial", "numba"),
@@ -29,19 +31,24 @@ LIBRARIES = (
 
 
 class Verdict(NamedTuple):
-    """What became of a mutant: 'killed', 'survived' or 'timeout'; the test that noticed; seconds."""
+    """What became of a mutant: 'killed', 'survived' or 'timeout'; the test that noticed; seconds in all and by test."""
 
     outcome: str
     by: str
     seconds: float
+    by_test: Mapping[str, float] = MappingProxyType({})
 
 
 class Job(NamedTuple):
-    """Tests to run on a mutant, or on the unchanged code. `limit`: seconds until the process is stopped."""
+    """Tests to run on a mutant, or on the unchanged code (None).
+
+    limit: seconds until the process is stopped. by_test: seconds of each test, by which they are ordered.
+    """
 
     mutant: Mutant | None
     tests: tuple[str, ...]
     limit: float
+    by_test: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass
@@ -52,28 +59,6 @@ class Running:
     sandbox: Path
     original: str
     started: float = field(default_factory=time.monotonic)
-
-
-class FirstFailure:
-    """A plugin of pytest that remembers the first test that fails; failing examples are not made smaller."""
-
-    def __init__(self) -> None:
-        self.test = ""
-
-    def pytest_configure(self) -> None:
-        from hypothesis import Phase, settings
-
-        profile = settings(settings.get_profile("tests"), phases=(Phase.explicit, Phase.generate))
-        settings.register_profile("mutation", profile)
-        settings.load_profile("mutation")
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed and not self.test:
-            self.test = report.nodeid
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed and not self.test:
-            self.test = f"{report.nodeid} (collection)"
 
 
 def import_libraries(cache: Path) -> None:
@@ -167,11 +152,12 @@ def _run_tests(task: Running) -> int:
     os.environ.update(PYTHONPATH=str(task.sandbox), PYTHONDONTWRITEBYTECODE="1")
     for name in [name for name in sys.modules if name == "tests" or name.startswith("tests.")]:
         del sys.modules[name]
-    first = FirstFailure()
+    watch = Watch(task.job.by_test)
     options = ["-x", "-q", "-n", "0", "--tb=short", "-p", "no:cacheprovider", "-m", "not long", "--no-header"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning", f"--basetemp={task.sandbox / 'tmp'}"]
-    code = int(pytest.main([*options, *(f"tests/{test}" for test in task.job.tests)], plugins=[first]))
-    (task.sandbox / "verdict.json").write_text(json.dumps(first.test), encoding="utf-8")
+    arguments = [f"tests/{name}" if name.endswith(".py") else name for name in task.job.tests]
+    code = int(pytest.main([*options, *arguments], plugins=[watch]))
+    (task.sandbox / "verdict.json").write_text(json.dumps([watch.first_failure, watch.seconds]), encoding="utf-8")
     return code
 
 
@@ -179,10 +165,12 @@ def _verdict(task: Running, code: int) -> Verdict:
     """Reads an exit status: 0 is a mutant that lived, 1 a failed test, 2 a module that could not be imported."""
     seconds = time.monotonic() - task.started
     path = task.sandbox / "verdict.json"
-    by = json.loads(path.read_text(encoding="utf-8")) if path.exists() else f"the process ended with {code}"
+    if not path.exists():
+        return Verdict("killed", f"the process ended with {code}", seconds)
+    by, by_test = json.loads(path.read_text(encoding="utf-8"))
     if code == 0:
-        return Verdict("survived", "", seconds)
-    if code in {1, 2} or not path.exists():
+        return Verdict("survived", "", seconds, by_test)
+    if code in {1, 2}:
         return Verdict("killed", by, seconds)
     output = (task.sandbox / "output.txt").read_text(encoding="utf-8", errors="replace")
     raise RuntimeError(f"pytest ended with {code} on {task.job.tests}:\n{output[-3000:]}")
