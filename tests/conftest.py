@@ -47,15 +47,16 @@ def trainer(digits, small_network):  # type: ignore[no-untyped-def]
 def compiled_once(tmp_path_factory):  # type: ignore[no-untyped-def]
     """Keeps compiled programs on the disk, for all processes of a run: most of the tests' time goes into compiling.
 
-    JAX_COMPILATION_CACHE_DIR keeps them for later runs as well.
+    So that commands that tests start find them, too, the folder is told in the environment. One that is told there
+    already keeps programs for later runs as well.
     """
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
-    jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder / "compiled"))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 @pytest.fixture

@@ -58,12 +58,10 @@ def rows(folder) -> dict[str, tuple[str, str | None]]:
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
+def client(compiled_once):
     """Two worker processes of one core each, on this machine."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
-        with connected(Source("local", workers=2)) as client:
-            yield client
+    with connected(Source("local", workers=2)) as client:
+        yield client
 
 
 SMALL = Study((Treatment("random"), Treatment("large_init", kept="constant")), (Untrained("random"),))

@@ -67,6 +67,7 @@ def reference(digits, small_network, runs):
 # The page's modules against the toolkit -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_criterion_level_and_treatment_gives_the_toolkits_masks_and_readings(site, reference):
     """13 criteria × 25 levels × 7 mask-1 × 2 mask-0 actions, in Node; the real network's turn is in Chromium."""
     combinations = [(criterion, *values, pruned) for criterion in SHOWN for values in KEPT for pruned in PRUNED]

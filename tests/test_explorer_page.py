@@ -106,7 +106,9 @@ def test_the_page_opens_with_an_untrained_network_that_reads(open_page, quick):
     assert "protocol quick" in page.locator("#about").inner_text()
 
 
-@pytest.mark.parametrize("treatments_each", [1, pytest.param(14, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "treatments_each", [pytest.param(1, marks=pytest.mark.slow), pytest.param(14, marks=pytest.mark.long)]
+)
 def test_the_browsers_masks_and_readings_are_the_toolkits(open_page, quick, treatments_each):
     """All 13 criteria × 25 levels on the real network, each under one of the 14 treatments in turn, or under all."""
     page = open_page()

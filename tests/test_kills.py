@@ -40,8 +40,7 @@ def started(folder: Path, cache: Path) -> multiprocessing.process.BaseProcess:
     return process
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [pytest.param(4, marks=pytest.mark.slow), pytest.param(50, marks=pytest.mark.long)])
 def test_kills_at_random_moments_lose_nothing(tmp_path, kills):
     """A kill comes up to 0.3 seconds after the moment at which up to three more rounds are stored."""
     chance = random.Random(kills)  # noqa: S311

@@ -325,6 +325,7 @@ def trainer_of(graph, digits, steps=400, networks=4):
     return SparseTrainer(graph, digits, config, placement, DISCOVER, sgd_cosine(0.1, steps))
 
 
+@pytest.mark.slow
 def test_discovered_wirings_beat_random_ones(digits):
     """Discrete setting, with fewer edges than nodes; and the same again, whatever is trained beside it."""
     graph = NeuralGraph("discrete", nodes=60, edges=40, inputs=8, features=16, side=4)

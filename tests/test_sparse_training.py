@@ -445,6 +445,7 @@ def test_pruning_reports_the_network_that_is_as_sparse_as_asked(small_network, d
     assert trained.test_at_early_stop.accuracy > 0.5
 
 
+@pytest.mark.slow
 def test_moving_weights_beats_leaving_them(small_network, digits):
     """At 3% of the weights, three seeds: every way of moving weights learns more than the fixed random mask."""
     config = TrainingConfig(600, 3e-3)
