@@ -70,6 +70,14 @@ def test_constants_are_the_standard_deviation():
         np.testing.assert_allclose(np.abs(KEPT_ACTIONS[name](given)), np.std(given.w_initial), rtol=1e-6)
 
 
+def test_the_simplest_actions():
+    given = facts()
+    np.testing.assert_array_equal(KEPT_ACTIONS["rewind"](given), given.w_initial)
+    np.testing.assert_array_equal(KEPT_ACTIONS["reinit"](given), given.w_fresh)
+    np.testing.assert_array_equal(PRUNED_ACTIONS["init"](given), given.w_initial)
+    np.testing.assert_array_equal(PRUNED_ACTIONS["zero"](given), np.zeros(given.mask.shape))
+
+
 def test_rules_of_movement():
     given = facts()
     wi, wf = np.asarray(given.w_initial), np.asarray(given.w_final)

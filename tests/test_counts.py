@@ -87,6 +87,23 @@ def test_a_written_decimal_is_that_decimal(decimal):
     assert exact_fraction(float(decimal)) == Fraction(decimal)
 
 
+def test_every_small_ratio_is_that_ratio():
+    """Those whose decimal numbers happen to be short, too: 3/8192 is one, 1/186 = 0.005376344086021506 another."""
+    for denominator in range(1, 400):
+        for numerator in range(0, denominator, 1 + denominator // 40):
+            assert exact_fraction(numerator / denominator) == Fraction(numerator, denominator)
+
+
+@given(st.integers(1, 999_999))
+def test_a_written_decimal_of_six_digits_is_that_decimal_in_single_precision(millionths):
+    assert exact_fraction(np.float32(millionths / 1e6)) == Fraction(millionths, 1_000_000)
+
+
+@pytest.mark.parametrize("decimal", ["0.99998", "0.999983", "0.123457", "0.0200007", "0.4444443"])
+def test_a_computed_number_is_the_simplest_ratio_near_it(decimal):
+    assert exact_fraction(1 - float(decimal)) == 1 - Fraction(decimal)
+
+
 def test_steps_are_the_floor_of_the_decimal_epochs():
     assert steps_of(2.28, 3500, 60) == 133
     assert steps_of(55, 55_000, 60) == 50_416

@@ -122,3 +122,14 @@ def test_flipping_all_signs_changes_nothing(name):
     given_facts = facts(8)
     flipped = given_facts._replace(w_initial=-given_facts.w_initial, w_final=-given_facts.w_final)
     np.testing.assert_allclose(CRITERIA[name](flipped), CRITERIA[name](given_facts), rtol=1e-5)
+
+
+def test_only_rules_that_changed_have_a_later_revision():
+    """Results are named by it: a rule that stayed must keep the names of its results."""
+    later = {name for name, criterion in CRITERIA.items() if criterion.revision == 2}
+    assert later == {
+        *("large_init_large_final", "small_init_small_final"),
+        *("magnitude_increase_same_sign", "magnitude_increase_diff_sign"),
+    }
+    assert all(criterion.revision == 1 for name, criterion in CRITERIA.items() if name not in later)
+    assert Criterion("mine", lambda w_final: w_final, "wf").revision == 1
