@@ -1,8 +1,8 @@
 """A training's arrays as a flat dict for one safetensors file, and back.
 
 Round 0 is stored whole: initial and final parameters. A later round is stored by what cannot be told from round 0: the
-mask as bits, the kept weights' final values, and which pruned weights are frozen at their initial value rather than
-at 0.
+mask as bits, the kept weights' final values, which pruned weights are frozen at their initial value rather than at 0,
+and which kept weights started at 0, where an action asks for that.
 At 1% of weights that is a fiftieth of the network's size.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from supermask import masks as mask_functions
 from supermask.learned_masks import LearnedOutcome
-from supermask.lottery import RoundRecord
+from supermask.lottery import End, RoundRecord, zeroed_of
 from supermask.masks import Masks
 from supermask.networks import Kernels, Params, kernels_of
 
@@ -34,6 +34,9 @@ def encode(record: RoundRecord, initial: Params) -> Arrays:
         arrays[f"kept.{layer}"] = np.asarray(kernel)[mask]
         arrays[f"bias.{layer}"] = np.asarray(final[layer]["bias"])
         arrays |= _encode_frozen(layer, np.asarray(kernel)[~mask], np.asarray(initial[layer]["kernel"])[~mask])
+    zeroed = zeroed_of(record.start, initial) if record.treatment.asks_for_zeros else {}
+    for layer, places in zeroed.items():
+        arrays[f"zeroed.{layer}"] = np.packbits(np.asarray(places)[np.asarray(record.start.masks[layer])])
     return arrays
 
 
@@ -66,17 +69,21 @@ def decode_round_zero(arrays: Mapping[str, np.ndarray]) -> tuple[Params, Params]
     return tree("initial"), tree("final")
 
 
-def decode_round(arrays: Mapping[str, np.ndarray], initial: Kernels) -> tuple[Masks, Kernels]:
-    """Masks and final kernels of a later round; `initial` are the seed's initial kernels."""
+def decode_round(arrays: Mapping[str, np.ndarray], initial: Kernels) -> End:
+    """How a later round ended; `initial` are the seed's initial kernels."""
     masks: Masks = {}
     kernels: Kernels = {}
+    zeroed: Masks = {}
     for layer, start in initial.items():
         mask: np.ndarray = mask_functions.unpack(arrays[f"mask.{layer}"], start.shape)
         kernel = np.zeros(start.shape, np.float32)
         kernel[mask] = arrays[f"kept.{layer}"]
         kernel[~mask] = _decode_frozen(layer, arrays, np.asarray(start)[~mask])
         masks[layer], kernels[layer] = mask, kernel
-    return masks, kernels
+        if f"zeroed.{layer}" in arrays:
+            zeroed[layer] = np.zeros(start.shape, bool)
+            zeroed[layer][mask] = np.unpackbits(arrays[f"zeroed.{layer}"], count=int(mask.sum())).astype(bool)
+    return End(masks, kernels, zeroed)
 
 
 def _encode_frozen(layer: str, frozen: np.ndarray, initial: np.ndarray) -> Arrays:

@@ -27,7 +27,9 @@ def facts_for(member: Member, seed: int, shape: tuple[int, ...] = SHAPES[0]) -> 
     some = jnp.asarray(random.random(shape) < 0.7)
     if isinstance(member, Criterion):
         return LayerFacts(first, second, some, third)
-    return ActionFacts(derive_key(seed, Purpose.KEPT_VALUES), first, second, third, some)
+    alive = some | jnp.asarray(random.random(shape) < 0.5)
+    zeroed = alive & jnp.asarray(random.random(shape) < 0.2)
+    return ActionFacts(derive_key(seed, Purpose.KEPT_VALUES), first, second, third, some, alive, zeroed)
 
 
 def has_the_layers_shape_and_no_nan(member: Member) -> None:

@@ -52,7 +52,7 @@ CRITERION_STYLES: Mapping[str, Style] = {
 """Pairs share a colour and a marker; the member of a pair that keeps the small or the flipped is dashed."""
 
 TREATMENT_STYLES: Mapping[str, Style] = {
-    # Mask-1 actions: solid keeps the sign, dotted does not, as in the paper's figure 8.
+    # Mask-1 actions: solid keeps the sign, dotted does not, as in the paper's figure 4 (post: figure 8).
     "rewind": Style(BLACK, "o"),
     "reinit, same sign": Style(BLUE, "s"),
     "reinit": Style(BLUE, "s", ":"),

@@ -97,7 +97,8 @@ class Results:
         """Masks of a later round, and kernels at its end."""
         description = self.experiment.describe_training(treatment, seed, round_)
         initial, _ = self.unpruned_weights(seed)
-        return decode_round(self.store.arrays(identity(description)), kernels_of(initial))
+        masks, final, _ = decode_round(self.store.arrays(identity(description)), kernels_of(initial))
+        return masks, final
 
     def _metrics(self, treatment: Treatment | None, seed: int, round_: int) -> dict[str, float]:
         return self.store.metrics(identity(self.experiment.describe_training(treatment, seed, round_)))

@@ -27,8 +27,8 @@ from supermask.criteria import CRITERIA, Criterion
 from supermask.evaluation import Scores
 from supermask.intervals import Checkpoints
 from supermask.keys import Purpose, derive_key
-from supermask.lottery import RoundRecord, Treatment, find_tickets, scores_of
-from supermask.masks import Masks, full_masks, kept_counts, rank_layers
+from supermask.lottery import End, RoundRecord, Treatment, find_tickets, scores_of
+from supermask.masks import full_masks, kept_counts, rank_layers
 from supermask.networks import NETWORKS, Kernels, Params, kernels_of, layer_kinds, parameter_count
 from supermask.population import place
 from supermask.supermasks import untrained_network
@@ -116,8 +116,8 @@ class StoredRounds:
             self._round_zero[seed] = decode_round_zero(self._store.arrays(self._id(None, seed, 0)))
         return self._round_zero[seed]
 
-    def end_of_round(self, treatment: Treatment, seed: int, round_: int) -> tuple[Masks, Kernels]:
-        """Masks of a later round, and kernels at its end."""
+    def end_of_round(self, treatment: Treatment, seed: int, round_: int) -> End:
+        """How a later round ended."""
         arrays = self._store.arrays(self._id(treatment, seed, round_))
         return decode_round(arrays, kernels_of(self.round_zero(seed)[0]))
 

@@ -165,7 +165,7 @@ class Experiment:
         if treatment is not None:
             description |= {"treatment": _without_defaults(treatment), "rates": self._rates} | _counts_of(self._rates)
             description |= _plugins(treatment.criterion, treatment.kept, treatment.pruned)
-            description |= _rules({"criterion": CRITERIA[treatment.criterion].revision})
+            description |= _rules(_revisions(treatment))
         return description
 
     def describe_untrained(self, untrained: Untrained, seed: int, level: int) -> Description:
@@ -348,6 +348,18 @@ def _counts_of(rates: Mapping[str, float]) -> dict[str, str]:
 def _sparse_fields(run: SparseRun) -> dict[str, Any]:
     """A sparse run's fields but for defaults; 'erk' is left out, the only distribution that there once was."""
     return {name: value for name, value in _without_defaults(run).items() if (name, value) != ("distribution", "erk")}
+
+
+def _revisions(treatment: Treatment) -> dict[str, int]:
+    kept, pruned = KEPT_ACTIONS[treatment.kept], PRUNED_ACTIONS[treatment.pruned]
+    # What asks for the weights that started at 0 has another answer than it once had where a weight can: of the
+    # toolkit's kept actions that is `rewind_or_zero` alone, whose own revision tells; a user's own may be another.
+    later = 2 if kept.source and "zeroed" in pruned.needs else 1
+    return {
+        "criterion": CRITERIA[treatment.criterion].revision,
+        "kept": kept.revision,
+        "pruned": max(pruned.revision, later),
+    }
 
 
 def _rules(revisions: Mapping[str, int]) -> dict[str, dict[str, int]]:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 class Entry:
     """A figure by name: where it is, what of the papers it reproduces, and the networks that they show it for.
 
+    `paper`: without an author's name it is of Zhou et al. 2019; 'post' has the numbers of the authors' blog post.
+
     `only`: the networks that it can be made for at all, where that is not every network.
     """
 
@@ -30,34 +32,41 @@ class Entry:
 
 CATALOGUE: Mapping[str, Entry] = {
     "criteria-plane": Entry(
-        "figures.criteria_plane", "figures 5, 6 and 9", "mask criteria as regions of the (initial, final) weight plane"
+        "figures.criteria_plane",
+        "figures 1, 2 and 6 (post: 5, 6 and 9)",
+        "mask criteria as regions of the (initial, final) weight plane",
     ),
     "mask-criteria": Entry(
         "figures.mask_criteria",
-        "figure 7",
+        "figure 3 (post: 7)",
         "accuracy against weights remaining for every mask criterion",
         ("fc", "conv4"),
     ),
     "mask-1-actions": Entry(
         "figures.mask_one_actions",
-        "figure 8",
+        "figure 4 (post: 8)",
         "where kept weights restart, with and without their sign",
         ("fc", "conv4"),
     ),
     "mask-0-actions": Entry(
-        "figures.mask_zero_actions", "figures 2 and 3", "what pruned weights are frozen at", ("conv2", "conv4", "conv6")
+        "figures.mask_zero_actions",
+        "figure 5 (post: 2 and 3)",
+        "what pruned weights are frozen at",
+        ("conv2", "conv4", "conv6"),
     ),
     "weight-movement": Entry(
-        "figures.weight_movement", "figure 4", "where kept and pruned weights move, and which change their sign"
+        "figures.weight_movement", "section 4", "where kept and pruned weights move, and which change their sign"
     ),
     "sign-criteria": Entry(
-        "figures.sign_criteria", "supplement", "criteria that look at the sign, trained iteratively"
+        "figures.sign_criteria", "supplement, figure S5", "criteria that look at the sign, trained iteratively"
     ),
     "supermasks-at-init": Entry(
-        "figures.supermasks_at_init", "figures 1 and 10", "accuracy of untrained networks under one-shot masks"
+        "figures.supermasks_at_init",
+        "figures 6 and 7 (post: 1 and 10)",
+        "accuracy of untrained networks under one-shot masks",
     ),
     "learned-supermasks": Entry(
-        "figures.learned_supermasks", "figure 11", "masks found by gradient descent against masks cut from training"
+        "figures.learned_supermasks", "figure 7", "masks found by gradient descent against masks cut from training"
     ),
     "supermask-table": Entry(
         "figures.supermask_table", "table 2", "how accurate an untrained network gets by a mask alone"
@@ -84,7 +93,7 @@ CATALOGUE: Mapping[str, Entry] = {
     ),
     "deep-compression": Entry(
         "figures.deep_compression",
-        "Han et al. 2016, tables 1 to 5",
+        "Han et al. 2016, tables 1 to 3",
         "a network as a small file",
         ("fc", "lenet5"),
         ("fc", "lenet5"),

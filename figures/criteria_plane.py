@@ -1,7 +1,8 @@
-"""Figures 5, 6 and 9: a mask criterion is a region of the plane of initial and final weights.
+"""A mask criterion is a region of the plane of initial and final weights.
 
-The cloud is one layer of a trained network, the first seed's: each weight is a point (wi, wf). A criterion keeps the
-points of one region; here each region keeps the same share of the layer.
+Zhou et al. 2019, paper figures 1, 2 and 6 (post: figures 5, 6 and 9). The cloud is one layer of a trained network, the
+first seed's: each weight is a point (wi, wf). A criterion keeps the points of one region; here each region keeps the
+same share of the layer.
 """
 
 from collections.abc import Sequence

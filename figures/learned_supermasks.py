@@ -1,4 +1,4 @@
-"""Figure 11: masks found by gradient descent against masks cut from a trained network.
+"""Paper figure 7 (learned masks): masks found by gradient descent against masks cut from a trained network.
 
 No weight is trained: masks are learned on initial weights or on signed constants, with and without dynamic weight
 rescaling (DWR); where their logits start moves how many weights they keep.

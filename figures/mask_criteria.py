@@ -1,7 +1,7 @@
-"""Figure 7: which weights to keep. Test accuracy against weights remaining, for every mask criterion and random.
+"""Which weights to keep: test accuracy against weights remaining, for every mask criterion and random.
 
-Rounds of training, pruning by the criterion, and rewinding to the initial weights with pruned ones at 0. Accuracy
-is the test accuracy at the step of lowest validation loss.
+Zhou et al. 2019, paper figure 3 (post: figure 7). Rounds of training, pruning by the criterion, and rewinding to the
+initial weights with pruned ones at 0. Accuracy is the test accuracy at the step of lowest validation loss.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ STARRED = ("large_final", "magnitude_increase")
 """The paper's stars mark where these two differ."""
 
 
-_PAPER = "Zhou et al. 2019, figure 7: one member of each pair above random, one below"
+_PAPER = "Zhou et al. 2019, paper figure 3 (post: figure 7): one member of each pair above random, one below"
 
 
 def _beats(first: str, second: str) -> Claim:

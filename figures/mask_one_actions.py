@@ -1,6 +1,7 @@
-"""Figure 8: signs are what matters. Where kept weights restart, with and without their original sign.
+"""Signs are what matters: where kept weights restart, with and without their original sign.
 
-large_final masks, pruned weights at 0; only the values that kept weights restart from differ.
+Zhou et al. 2019, paper figure 4 (post: figure 8). large_final masks, pruned weights at 0; only the values that kept
+weights restart from differ.
 """
 
 from typing import TYPE_CHECKING
@@ -25,7 +26,10 @@ TREATMENTS = {
     "reinit as released, same sign": Treatment(kept="reinit_released_same_sign"),
     "reinit as released": Treatment(kept="reinit_released"),
 }
-_PAPER = "Zhou et al. 2019, figure 8: sign-keeping lines lie with rewinding, the others with random reinitialisation"
+_PAPER = (
+    "Zhou et al. 2019, paper figure 4 (post: figure 8): "
+    "sign-keeping lines lie with rewinding, the others with random reinitialisation"
+)
 
 CLAIMS = (
     *(

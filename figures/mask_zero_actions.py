@@ -1,7 +1,7 @@
-"""Figures 2 and 3: what pruned weights are frozen at. Zeros matter because those weights were on their way to zero.
+"""What pruned weights are frozen at: zeros matter because those weights were on their way to zero.
 
-large_final masks, kept weights rewound; with the supplement's variants, which treat kept weights alike or reverse the
-rule, and a control that sets as many zeros at random places.
+Zhou et al. 2019, paper figure 5 (post: figures 2 and 3). large_final masks, kept weights rewound; with variants that
+treat kept weights alike or reverse the rule, and a control that sets as many zeros at random places.
 """
 
 from typing import TYPE_CHECKING
@@ -15,14 +15,16 @@ from supermask.lottery import Treatment
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
+_PAPER = "Zhou et al. 2019, paper figure 5 (post: figure 3)"
 RULE = "zero if moved to zero, else initial"
+KEPT_TOO = "the rule, kept weights too"
 TREATMENTS = {
     "zero": Treatment(),
     "initial value": Treatment(pruned="init"),
     RULE: Treatment(pruned="zero_if_shrunk"),
     "the reverse of that": Treatment(pruned="zero_if_grown"),
     "as many zeros at random": Treatment(pruned="zero_at_random"),
-    "the rule, kept weights too": Treatment(kept="rewind_or_zero", pruned="zero_if_shrunk"),
+    KEPT_TOO: Treatment(kept="rewind_or_zero", pruned="zero_if_shrunk"),
     "kept weights by the rule, pruned at zero": Treatment(kept="rewind_or_zero"),
 }
 
@@ -41,21 +43,27 @@ def _beats(sentence: str, published: str, first: str, second: str) -> Claim:
 CLAIMS = (
     _beats(
         "pruned weights frozen at 0 do better than frozen at their initial value",
-        "Zhou et al. 2019, figure 2: for Conv2, Conv4 and Conv6",
+        "Zhou et al. 2019, paper figure 5 (post: figure 2): for Conv2, Conv4 and Conv6",
         "zero",
         "initial value",
     ),
     _beats(
         "freezing by the direction of movement does better than freezing at 0",
-        "Zhou et al. 2019, figure 3: better than either alone",
+        f"{_PAPER}: better than either alone",
         RULE,
         "zero",
     ),
     _beats(
         "freezing by the direction of movement does better than freezing at the initial value",
-        "Zhou et al. 2019, figure 3: better than either alone",
+        f"{_PAPER}: better than either alone",
         RULE,
         "initial value",
+    ),
+    _beats(
+        "the rule for kept weights as well does better than for pruned weights alone",
+        f"{_PAPER}: it does best of all",
+        KEPT_TOO,
+        RULE,
     ),
     _beats(
         "the reversed rule does worse than the rule",

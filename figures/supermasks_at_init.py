@@ -1,7 +1,7 @@
-"""Figures 1 and 10: a mask alone makes an untrained network accurate.
+"""A mask alone makes an untrained network accurate: Zhou et al. 2019, paper figures 6 and 7 (post: figures 1 and 10).
 
 A network is trained once; masks are cut from it one-shot, at every level of sparsity, and put on the *initial* weights,
-or on signed constants of each layer. No weight is trained after that. Figure 1 is the same at each mask's best level.
+or on signed constants of each layer. No weight is trained after that. The bars are the same at each mask's best level.
 """
 
 import math
@@ -33,7 +33,7 @@ CLAIMS = (
     Claim(
         "a large_final mask makes an untrained network at least 10 points more accurate than a random mask, "
         "on average over the levels from 50% to 2% of the weights",
-        "Zhou et al. 2019, figure 1: about 40% against 10%",
+        "Zhou et al. 2019, paper figure 6 (post: figure 1): about 40% against 10%",
         _side("large_final"),
         _side("random"),
         above=0.02,
@@ -44,7 +44,7 @@ CLAIMS = (
     Claim(
         "masks that keep the sign are better still: large_final_same_sign beats large_final on initial weights, "
         "on average over the levels from 50% to 2% of the weights",
-        "Zhou et al. 2019, figure 10: about 80% on MNIST, far above the others",
+        "Zhou et al. 2019, paper figure 7 (post: figure 10): about 80% on MNIST, far above the others",
         _side("large_final_same_sign"),
         _side("large_final"),
         above=0.02,
@@ -64,7 +64,7 @@ CLAIMS = (
     Claim(
         "a mask of weights whose sign flipped is no better than chance: less than 5 points above a random mask, "
         "on average over the levels from 50% to 2% of the weights",
-        "Zhou et al. 2019, figure 10",
+        "Zhou et al. 2019, paper figure 7 (post: figure 10)",
         _side("random"),
         _side("large_final_diff_sign"),
         above=0.02,
@@ -86,7 +86,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, caption: str) -> "Picture":
-    """Figure 1 as bars, then figure 10: a panel for each kind of weights."""
+    """Each mask at its best level as bars, then all levels: a panel for each kind of weights."""
     from analysis import plots
 
     picture, (bars, *lines) = plots.new_picture(1 + len(TITLES), caption, width=5.0)

@@ -1,4 +1,6 @@
-"""Where weights move: the evidence behind figure 4, that weights near zero after training were on their way there.
+"""Where weights move: the evidence for the idea that weights near zero after training were on their way there.
+
+Zhou et al. 2019, section 4; no figure of the paper shows it.
 
 For the lottery ticket algorithm, round by round: which weights move toward zero (those to be pruned, or those kept),
 how far both move, and how many kept weights change their sign. On top, the cloud of every layer's weights before
@@ -31,14 +33,14 @@ CLAIMS = (
     Claim(
         "weights that large_final prunes were on their way to zero: a larger share of them than of the kept weights "
         "moved toward zero, at every round",
-        "Zhou et al. 2019, figure 4 and section 4",
+        "Zhou et al. 2019, section 4",
         {"group": "pruned", "layer": WHOLE},
         {"group": "kept", "layer": WHOLE},
         metric="toward_zero",
     ),
     Claim(
         "kept weights move further than the weights that are pruned, at every round",
-        "implied by Zhou et al. 2019, figure 4",
+        "implied by Zhou et al. 2019, section 4",
         {"group": "kept", "layer": WHOLE},
         {"group": "pruned", "layer": WHOLE},
         metric="distance",

@@ -4,7 +4,8 @@ Like a criterion, an action asks for what it needs by the names of its parameter
 a value for every weight of the layer; `start_weights` uses the mask-1 action's where the mask is 1 and the mask-0
 action's where it is 0. All values of a layer come from its own key.
 
-Zhou et al. 2019, sections 3 (mask-1) and 4 (mask-0).
+Zhou et al. 2019, sections 3 (mask-1) and 4 (mask-0). Rules about movement are the released code's, which replaces the
+initial values by what a rule makes of them: so a weight that was set to 0 has 0 for its initial value from then on.
 """
 
 import inspect
@@ -25,7 +26,9 @@ class ActionFacts(NamedTuple):
     """What is known of one layer when its weights restart; arrays of the kernel's shape.
 
     `w_initial` is what 'rewind' goes back to: the values before training, or those of a later step k. `w_fresh` is a
-    new draw from the initial distribution, by a key of its own.
+    new draw from the initial distribution, by a key of its own. `mask` is True for a weight that is kept, `alive` for
+    one that was not pruned in an earlier round. `zeroed` is True where the round that ended started the weight at 0 in
+    place of its initial value.
     """
 
     key: Key[Array, ""]
@@ -33,6 +36,8 @@ class ActionFacts(NamedTuple):
     w_final: Float[Array, "*shape"]
     w_fresh: Float[Array, "*shape"]
     mask: Bool[Array, "*shape"]
+    alive: Bool[Array, "*shape"]
+    zeroed: Bool[Array, "*shape"]
 
 
 def rewind(w_initial: Weights) -> Weights:
@@ -87,9 +92,9 @@ def reinit_released_same_sign(key: LayerKey, w_initial: Weights) -> Weights:
     return _with_sign_of(w_initial, reinit_released(key, w_initial))
 
 
-def rewind_or_zero(w_initial: Weights, w_final: Weights) -> Weights:
-    """0 for a kept weight that moved toward zero, else its initial value (the supplement's variant)."""
-    return zero_if_shrunk(w_initial, w_final)
+def rewind_or_zero(w_initial: Weights, w_final: Weights, zeroed: Mask) -> Weights:
+    """0 for a kept weight that moved toward zero, in this round or an earlier one; else its initial value."""
+    return zero_if_shrunk(w_initial, w_final, zeroed)
 
 
 def zero(w_initial: Weights) -> Weights:
@@ -102,23 +107,32 @@ def init(w_initial: Weights) -> Weights:
     return w_initial
 
 
-def zero_if_shrunk(w_initial: Weights, w_final: Weights) -> Weights:
-    """0 where the weight moved toward zero (|wf| < |wi|), else its initial value."""
-    return jnp.where(jnp.abs(w_final) < jnp.abs(w_initial), 0.0, w_initial)
+def zero_if_shrunk(w_initial: Weights, w_final: Weights, zeroed: Mask) -> Weights:
+    """0 where the weight moved toward zero (|wf| < |wi|), or was set to 0 earlier; else its initial value."""
+    return jnp.where(zeroed | _shrunk(w_initial, w_final), 0.0, w_initial)
 
 
-def zero_if_grown(w_initial: Weights, w_final: Weights) -> Weights:
-    """The reverse of zero_if_shrunk: the initial value where the weight moved toward zero, else 0."""
-    return jnp.where(jnp.abs(w_final) < jnp.abs(w_initial), w_initial, 0.0)
+def zero_if_grown(w_initial: Weights, w_final: Weights, zeroed: Mask) -> Weights:
+    """The reverse: 0 where the weight moved away from zero (|wf| > |wi|), or was set to 0 earlier; else its start.
+
+    A weight that never moved, as under a pixel that is always black, keeps its initial value by either rule.
+    """
+    return jnp.where(zeroed | (jnp.abs(w_final) > jnp.abs(w_initial)), 0.0, w_initial)
 
 
-def zero_at_random(key: LayerKey, w_initial: Weights, w_final: Weights, mask: Mask) -> Weights:
-    """As many zeros among the pruned weights as zero_if_shrunk sets, at random places: its control."""
-    pruned = ~mask.ravel()
-    zeros = jnp.sum(~mask & (jnp.abs(w_final) < jnp.abs(w_initial)), dtype=jnp.int32)
+def zero_at_random(
+    key: LayerKey, w_initial: Weights, w_final: Weights, mask: Mask, alive: Mask, zeroed: Mask
+) -> Weights:
+    """As many zeros among the weights pruned now as zero_if_shrunk sets, at random places: its control."""
+    pruned = (alive & ~mask).ravel()
+    zeros = jnp.sum(pruned & (zeroed | _shrunk(w_initial, w_final)).ravel(), dtype=jnp.int32)
     order = jnp.lexsort((jax.random.bits(key, (mask.size,)), ~pruned))
     place = jnp.zeros(mask.size, jnp.int32).at[order].set(jnp.arange(mask.size, dtype=jnp.int32))
     return jnp.where((place < zeros).reshape(mask.shape), 0.0, w_initial)
+
+
+def _shrunk(w_initial: Weights, w_final: Weights) -> Mask:
+    return jnp.abs(w_final) < jnp.abs(w_initial)
 
 
 def _with_sign_of(signs: Weights, magnitudes: Weights) -> Weights:
@@ -130,11 +144,13 @@ class Action:
     """A named action. `needs` are the `ActionFacts` fields its function asks for, read off its parameters.
 
     `source` is the digest of the file that a user's own action comes from; empty for those of this module.
+    `revision` counts the rules that the name has stood for: results under an older rule are other results.
     """
 
     name: str
     function: Callable[..., Float[Array, "*shape"]]
     source: str = ""
+    revision: int = 1
 
     def __post_init__(self) -> None:
         foreign = set(self.needs) - set(ActionFacts._fields)
@@ -153,8 +169,16 @@ class Action:
 
 
 def _registry(*functions: Callable[..., Float[Array, "*shape"]]) -> dict[str, Action]:
-    return {function.__name__: Action(function.__name__, function) for function in functions}
+    names = [function.__name__ for function in functions]
+    return {
+        name: Action(name, function, revision=_REVISIONS.get(name, 1))
+        for name, function in zip(names, functions, strict=True)
+    }
 
+
+_REVISIONS = {"rewind_or_zero": 2, "zero_if_grown": 2, "zero_at_random": 2}
+"""Of rules that changed: since zeros stay zero, since weights that never moved keep their initial value, and since the
+control sets as many zeros as the rule in every round and not in the first alone."""
 
 KEPT_ACTIONS = _registry(
     rewind,
@@ -175,7 +199,7 @@ PRUNED_ACTIONS = _registry(zero, init, zero_if_shrunk, zero_if_grown, zero_at_ra
 
 
 def start_weights(
-    kept_action: Action, pruned_action: Action, kept: ActionFacts, pruned: ActionFacts, was_alive: Bool[Array, "*shape"]
+    kept_action: Action, pruned_action: Action, kept: ActionFacts, pruned: ActionFacts
 ) -> Float[Array, "*shape"]:
     """The layer's weights at the start of a round.
 
@@ -183,5 +207,5 @@ def start_weights(
     earlier stays at what it was frozen at then, its `w_final`: it did not move, so a rule about movement cannot be
     asked of it again. `kept` and `pruned` differ in their keys only.
     """
-    frozen = jnp.where(was_alive, pruned_action(pruned), pruned.w_final)
+    frozen = jnp.where(pruned.alive, pruned_action(pruned), pruned.w_final)
     return jnp.where(kept.mask, kept_action(kept), frozen)

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Key
 
 from supermask import masks as mask_functions
@@ -66,6 +67,12 @@ class Treatment:
         if self.rewind_step < 0:
             raise ValueError(f"rewind_step is {self.rewind_step}; allowed: 0 or more")
 
+    @property
+    def asks_for_zeros(self) -> bool:
+        """Whether an action asks which weights the round before started at 0."""
+        actions = KEPT_ACTIONS[self.kept], PRUNED_ACTIONS[self.pruned]
+        return self.schedule == "iterative" and any("zeroed" in action.needs for action in actions)
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -115,13 +122,36 @@ class Pruning:
     rates: Rates
 
 
-def restart(pruning: Pruning, treatment: Treatment, origin: Origin, round_: int, masks: Masks, final: Kernels) -> Start:
-    """The start of round `round_` (1 or more) from the masks and final kernels of the round before.
+class End(NamedTuple):
+    """How a round ended: its masks, its final kernels, and where it had started weights at 0 (no layers: nowhere)."""
+
+    masks: Masks
+    final: Kernels
+    zeroed: Masks
+
+
+def zeroed_of(start: Start, initial: Params) -> Masks:
+    """Where a round starts a kept weight at 0 in place of its initial value.
+
+    Layers without such a weight are left out.
+    """
+    zeroed: Masks = {}
+    for layer, kernel in kernels_of(initial).items():
+        at_zero = np.asarray(start.params[layer]["kernel"]) == 0
+        at_zero &= np.asarray(start.masks[layer]) & (np.asarray(kernel) != 0)
+        if at_zero.any():
+            zeroed[layer] = at_zero
+    return zeroed
+
+
+def restart(pruning: Pruning, treatment: Treatment, origin: Origin, round_: int, end: End) -> Start:
+    """The start of round `round_` (1 or more) from the end of the round before.
 
     Everything random in it comes from (seed, purpose, round). Biases go back with the weights.
     """
+    masks, final, zeroed = end
     if treatment.schedule == "one_shot":
-        masks, final = full_masks(origin.trained), origin.trained
+        masks, final, zeroed = full_masks(origin.trained), origin.trained, {}
     initial = kernels_of(origin.initial)
     scores = scores_of(CRITERIA[treatment.criterion], initial, final, masks, origin.gradient)
     named = origin.seed, round_
@@ -138,7 +168,7 @@ def restart(pruning: Pruning, treatment: Treatment, origin: Origin, round_: int,
     if "w_fresh" in kept.needs:
         fresh_key = derive_key(origin.seed, Purpose.FRESH_WEIGHTS, round_)
         fresh = kernels_of(initialise(pruning.network, fresh_key, pruning.image_shape))
-    before = (kernels_of(origin.rewind), final, fresh, masks)
+    before = (kernels_of(origin.rewind), final, fresh, masks, zeroed)
     kernels = _start_kernels(kept, PRUNED_ACTIONS[treatment.pruned], named, before, new_masks)
     return Start(new_masks, with_kernels(origin.rewind, kernels))
 
@@ -185,17 +215,20 @@ def _start_kernels(
     kept_action: Action,
     pruned_action: Action,
     named: Named,
-    before: tuple[Kernels, Kernels, Kernels, Masks],
+    before: tuple[Kernels, Kernels, Kernels, Masks, Masks],
     masks: Masks,
 ) -> Kernels:
     """`start_weights` of every layer, each layer with keys of its own."""
     keys = [_key(named, purpose) for purpose in (Purpose.KEPT_VALUES, Purpose.PRUNED_VALUES)]
     kernels: Kernels = {}
     for index, layer in enumerate(sorted(masks)):
-        initial, final, fresh, was_alive = (jnp.asarray(tree[layer]) for tree in before)
+        initial, final, fresh, alive = (jnp.asarray(tree[layer]) for tree in before[:4])
         mask = jnp.asarray(masks[layer])
-        kept, pruned = (ActionFacts(jax.random.fold_in(key, index), initial, final, fresh, mask) for key in keys)
-        kernels[layer] = start_weights(kept_action, pruned_action, kept, pruned, was_alive)
+        zeroed = jnp.asarray(before[4][layer]) if layer in before[4] else jnp.zeros(mask.shape, bool)
+        kept, pruned = (
+            ActionFacts(jax.random.fold_in(key, index), initial, final, fresh, mask, alive, zeroed) for key in keys
+        )
+        kernels[layer] = start_weights(kept_action, pruned_action, kept, pruned)
     return kernels
 
 
@@ -216,8 +249,8 @@ class Memory(Protocol):
         """Initial parameters, and kernels at the end of round 0."""
         ...
 
-    def end_of_round(self, treatment: Treatment, seed: int, round_: int) -> tuple[Masks, Kernels]:
-        """Masks of a later round, and kernels at its end."""
+    def end_of_round(self, treatment: Treatment, seed: int, round_: int) -> End:
+        """How a later round ended; where it started weights at 0 is known if the treatment `asks_for_zeros`."""
         ...
 
     def remember(self, records: Sequence[RoundRecord]) -> None:
@@ -230,7 +263,7 @@ class InMemory:
 
     def __init__(self) -> None:
         self._origins: dict[int, tuple[Params, Kernels]] = {}
-        self._ends: dict[tuple[Treatment, int], tuple[int, Masks, Kernels]] = {}
+        self._ends: dict[tuple[Treatment, int], tuple[int, End]] = {}
 
     def has(self, treatment: Treatment | None, seed: int, round_: int) -> bool:
         """Whether the run has got that far."""
@@ -242,21 +275,23 @@ class InMemory:
         """Initial parameters, and kernels at the end of round 0."""
         return self._origins[seed]
 
-    def end_of_round(self, treatment: Treatment, seed: int, round_: int) -> tuple[Masks, Kernels]:
-        """Masks and final kernels of the run's last round. Raises KeyError for any other."""
-        kept_round, masks, kernels = self._ends[treatment, seed]
+    def end_of_round(self, treatment: Treatment, seed: int, round_: int) -> End:
+        """How the run's last round ended. Raises KeyError for any other."""
+        kept_round, end = self._ends[treatment, seed]
         if kept_round != round_:
             raise KeyError(f"round {round_} of {treatment} is gone; round {kept_round} is kept")
-        return masks, kernels
+        return end
 
     def remember(self, records: Sequence[RoundRecord]) -> None:
         """Keeps each run's newest round in place of the one before."""
         for record in records:
-            end = kernels_of(record.trained.params)
-            if record.treatment is None:
-                self._origins[record.seed] = (record.start.params, end)
-            else:
-                self._ends[record.treatment, record.seed] = (record.round, record.start.masks, end)
+            final, treatment = kernels_of(record.trained.params), record.treatment
+            if treatment is None:
+                self._origins[record.seed] = (record.start.params, final)
+                continue
+            asked = treatment.asks_for_zeros
+            zeroed = zeroed_of(record.start, self._origins[record.seed][0]) if asked else {}
+            self._ends[treatment, record.seed] = (record.round, End(record.start.masks, final, zeroed))
 
 
 def find_tickets(
@@ -286,7 +321,7 @@ def find_tickets(
             missing = [run for run in runs if not memory.has(*run, round_)]
             for some in batched(missing, trainer.placement.slots):
                 starts = [
-                    restart(pruning, treatment, origins[seed], round_, *_end_before(memory, treatment, seed, round_))
+                    restart(pruning, treatment, origins[seed], round_, _end_before(memory, treatment, seed, round_))
                     for treatment, seed in some
                 ]
                 jobs = [
@@ -365,8 +400,8 @@ def _origins(
     }
 
 
-def _end_before(memory: Memory, treatment: Treatment, seed: int, round_: int) -> tuple[Masks, Kernels]:
+def _end_before(memory: Memory, treatment: Treatment, seed: int, round_: int) -> End:
     if round_ == 1:
         trained = memory.round_zero(seed)[1]
-        return full_masks(trained), trained
+        return End(full_masks(trained), trained, {})
     return memory.end_of_round(treatment, seed, round_ - 1)

@@ -2,7 +2,7 @@
 
 Parameters are plain pytrees, {layer: {"kernel", "bias"}}. ReLU, 3×3 'same' convolutions, 2×2 max pooling after each
 pair of them; no batch norm, no dropout. Glorot-normal kernels, zero biases. Zhou et al. 2019, table 1; Frankle & Carbin
-2019, figure 2. LeNet-5 is that of Deep Compression (Han et al. 2016, table 5): 5×5 'valid' convolutions, each pooled.
+2019, figure 2. LeNet-5 is that of Deep Compression (Han et al. 2016, table 3): 5×5 'valid' convolutions, each pooled.
 """
 
 from collections.abc import Mapping

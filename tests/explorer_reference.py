@@ -106,7 +106,8 @@ def _outputs(network, names, initial, images, weights, key, flipped, stacked):  
         kernels = {}
         for index, layer in enumerate(sorted(chosen)):
             arrays = (jnp.asarray(tree[layer]) for tree in weights)
-            facts = ActionFacts(jax.random.fold_in(key, index), *arrays, chosen[layer])
+            everything = jnp.ones(chosen[layer].shape, bool)
+            facts = ActionFacts(jax.random.fold_in(key, index), *arrays, chosen[layer], everything, ~everything)
             kernel = jnp.where(chosen[layer], kept(facts), pruned(facts))
             kernels[layer] = jnp.where(flipped[index], -kernel, kernel)
         return logits(network, with_kernels(initial, kernels), images)

@@ -1,7 +1,8 @@
 """The rules of the released code of Zhou et al. 2019, in plain NumPy and words of our own: what ours are compared with.
 
 Nothing of `supermask` is used here. A rule that scores weights says of each weight whether it must be kept, may be kept
-(it ties with others for the last places) or must be pruned.
+(it ties with others for the last places) or must be pruned. A rule of freezing goes from
+round to round.
 """
 
 from collections.abc import Callable
@@ -68,3 +69,24 @@ CRITERIA: dict[str, Callable[[Array, Array, int], Verdict]] = {
     "small_init_small_final": both_small,
 }
 """The criteria whose released rule differs from what their formula might say, by the toolkit's names."""
+
+
+class Frozen:
+    """The released way with a rule about movement: each round's initial values are made of the last one's by the rule.
+
+    `of_kept` says whether the rule also sets kept weights; `reverse` is the reversed rule. Weights pruned earlier have
+    not moved, so no rule changes them.
+    """
+
+    def __init__(self, w_initial: Array, of_kept: bool, of_pruned: bool = True, reverse: bool = False) -> None:
+        self.initial = w_initial.copy()
+        self.of_kept, self.of_pruned, self.reverse = of_kept, of_pruned, reverse
+
+    def next_start(self, w_final: Array, alive: Array, mask: Array) -> Array:
+        """The values that the next round starts from: kept weights to train, pruned ones to stay."""
+        before, after = np.abs(self.initial), np.abs(w_final)
+        zero = np.where(mask, self.of_kept, self.of_pruned) * ((after > before) if self.reverse else (after < before))
+        if not self.of_pruned:
+            zero[~mask] = 1
+        self.initial[alive & (zero == 1)] = 0
+        return self.initial.copy()

@@ -14,7 +14,9 @@ def facts(seed: int = 0, shape: tuple[int, ...] = (40, 30), kept: float = 0.3) -
     random = np.random.default_rng(seed)
     w_initial, w_final, w_fresh = (jnp.asarray(random.normal(size=shape), jnp.float32) for _ in range(3))
     mask = jnp.asarray(random.random(shape) < kept)
-    return ActionFacts(derive_key(seed, Purpose.KEPT_VALUES), w_initial, w_final, w_fresh, mask)
+    alive = mask | jnp.asarray(random.random(shape) < 0.5)
+    zeroed = alive & jnp.asarray(random.random(shape) < 0.1)
+    return ActionFacts(derive_key(seed, Purpose.KEPT_VALUES), w_initial, w_final, w_fresh, mask, alive, zeroed)
 
 
 @pytest.mark.parametrize("action", ALL, ids=lambda action: action.name)
@@ -81,23 +83,27 @@ def test_the_simplest_actions():
 def test_rules_of_movement():
     given = facts()
     wi, wf = np.asarray(given.w_initial), np.asarray(given.w_final)
-    shrunk = np.abs(wf) < np.abs(wi)
-    np.testing.assert_array_equal(PRUNED_ACTIONS["zero_if_shrunk"](given), np.where(shrunk, 0, wi))
-    np.testing.assert_array_equal(PRUNED_ACTIONS["zero_if_grown"](given), np.where(shrunk, wi, 0))
-    np.testing.assert_array_equal(KEPT_ACTIONS["rewind_or_zero"](given), np.where(shrunk, 0, wi))
+    shrunk, zeroed = np.abs(wf) < np.abs(wi), np.asarray(given.zeroed)
+    np.testing.assert_array_equal(PRUNED_ACTIONS["zero_if_shrunk"](given), np.where(zeroed | shrunk, 0, wi))
+    np.testing.assert_array_equal(PRUNED_ACTIONS["zero_if_grown"](given), np.where(zeroed | ~shrunk, 0, wi))
+    np.testing.assert_array_equal(KEPT_ACTIONS["rewind_or_zero"](given), np.where(zeroed | shrunk, 0, wi))
 
 
 def test_weights_that_did_not_move_toward_zero_keep_their_initial_value():
     """Of a weight that nothing moved, as under a pixel that is always black, or whose sign alone flipped."""
     given = facts()
-    unmoved = given._replace(w_final=jnp.where(given.w_fresh > 0, given.w_initial, -given.w_initial))
-    for action in (PRUNED_ACTIONS["zero_if_shrunk"], PRUNED_ACTIONS["zero_at_random"], KEPT_ACTIONS["rewind_or_zero"]):
-        np.testing.assert_array_equal(action(unmoved), given.w_initial)
+    nowhere = jnp.zeros(given.mask.shape, bool)
+    flipped = jnp.where(given.w_fresh > 0, given.w_initial, -given.w_initial)
+    unmoved = given._replace(w_final=flipped, zeroed=nowhere)
+    for name in ("zero_if_shrunk", "zero_if_grown", "zero_at_random"):
+        np.testing.assert_array_equal(PRUNED_ACTIONS[name](unmoved), given.w_initial)
+    np.testing.assert_array_equal(KEPT_ACTIONS["rewind_or_zero"](unmoved), given.w_initial)
 
 
-def test_the_random_control_sets_as_many_zeros_among_the_pruned():
+def test_the_random_control_sets_as_many_zeros_among_the_weights_pruned_now():
+    """And not a share of those that were pruned in earlier rounds, which stay as they are."""
     given = facts()
-    pruned = ~np.asarray(given.mask)
+    pruned = np.asarray(given.alive & ~given.mask)
     rule, control = (np.asarray(PRUNED_ACTIONS[name](given)) for name in ("zero_if_shrunk", "zero_at_random"))
     assert (control[pruned] == 0).sum() == (rule[pruned] == 0).sum()
     assert ((control == 0) != (rule == 0))[pruned].mean() > 0.3, "at other places"
@@ -106,10 +112,9 @@ def test_the_random_control_sets_as_many_zeros_among_the_pruned():
 
 def test_start_weights_leave_what_was_frozen_earlier_where_it_is():
     given = facts()
-    was_alive = given.mask | jnp.asarray(np.random.default_rng(5).random(given.mask.shape) < 0.5)
-    start = np.asarray(start_weights(KEPT_ACTIONS["rewind"], PRUNED_ACTIONS["zero_if_grown"], given, given, was_alive))
-    frozen_now = np.asarray(was_alive & ~given.mask)
-    frozen_before = ~np.asarray(was_alive)
+    start = np.asarray(start_weights(KEPT_ACTIONS["rewind"], PRUNED_ACTIONS["zero_if_grown"], given, given))
+    frozen_now = np.asarray(given.alive & ~given.mask)
+    frozen_before = ~np.asarray(given.alive)
     np.testing.assert_array_equal(start[np.asarray(given.mask)], np.asarray(given.w_initial)[np.asarray(given.mask)])
     np.testing.assert_array_equal(start[frozen_before], np.asarray(given.w_final)[frozen_before])
     np.testing.assert_array_equal(start[frozen_now], np.asarray(PRUNED_ACTIONS["zero_if_grown"](given))[frozen_now])

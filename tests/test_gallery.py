@@ -26,7 +26,7 @@ VERDICTS: dict[str, tuple[int, int, int]] = {
     "learned-supermasks-fc-mnist-short": (0, 0, 0),
     "lottery-tickets-fc-mnist-short": (3, 0, 0),
     "mask-0-actions-conv2-cifar10-short": (2, 0, 1),
-    "mask-0-actions-fc-mnist-short": (4, 1, 0),
+    "mask-0-actions-fc-mnist-short": (4, 2, 0),
     "mask-1-actions-conv2-cifar10-short": (2, 1, 1),
     "mask-1-actions-fc-mnist-short": (6, 0, 0),
     "mask-agreement-fc-mnist-short": (2, 0, 0),

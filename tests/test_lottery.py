@@ -90,6 +90,25 @@ def test_one_shot_masks_are_cut_from_the_weights_of_round_0(trainer, schedule):
             assert magnitude[mask].min() > magnitude[~np.asarray(mask)].max()
 
 
+@pytest.mark.parametrize("pruned", ["zero", "zero_if_shrunk"])
+def test_a_weight_that_the_rule_sets_to_zero_starts_at_zero_ever_after(trainer, pruned):
+    treatment = Treatment(kept="rewind_or_zero", pruned=pruned)
+    records = records_of(trainer, [treatment], rounds=3)
+    before = records[None, 0, 0]
+    initial = kernels_of(before.start.params)
+    again = 0
+    for round_ in (1, 2, 3):
+        record = records[treatment, 0, round_]
+        for layer, wi in initial.items():
+            started, final = (np.asarray(p[layer]["kernel"]) for p in (before.start.params, before.trained.params))
+            kept, shrunk = np.asarray(record.start.masks[layer]), np.abs(final) < np.abs(wi)
+            expected = np.where((started == 0) | shrunk, 0, wi)
+            np.testing.assert_array_equal(np.asarray(record.start.params[layer]["kernel"])[kept], expected[kept])
+            again += int((kept & (started == 0) & ~shrunk).sum())
+        before = record
+    assert again > 0, "weights that a rule without memory would have put back"
+
+
 def test_rewinding_to_a_later_step_goes_back_to_exactly_those_weights(trainer):
     treatment = Treatment(rewind_step=100)
     record = records_of(trainer, [treatment], rounds=1)[treatment, 0, 1]
@@ -166,7 +185,7 @@ def test_a_negative_rewind_step_is_refused():
 
 
 def test_the_science_good_masks_beat_random_beats_bad(trainer):
-    """At 3% of the weights, over three seeds: large_final > random > small_final by clear margins (figure 7)."""
+    """At 3% of the weights, over three seeds: large_final > random > small_final by clear margins (figure 3)."""
     names = ("large_final", "random", "small_final")
     records = records_of(
         trainer, [Treatment(name) for name in names], seeds=(0, 1, 2), rounds=6, rates=Rates(dense=0.45)

@@ -10,6 +10,7 @@ from analysis.errors import UsageError, choose
 from analysis.protocols import PAPER, PROTOCOLS, Changes, parse_rates, protocol
 from analysis.studies import Experiment, Study, Untrained, identity
 from analysis.units import units
+from supermask.actions import KEPT_ACTIONS, Action
 from supermask.compression.dsd import DSDRun
 from supermask.criteria import CRITERIA, RENAMED
 from supermask.learned_masks import LearnedMask
@@ -189,6 +190,10 @@ def test_results_whose_rules_stayed_keep_their_names(experiment, treatment, name
         (Treatment("magnitude_increase_diff_sign"), "07a9910aea6281d23b2e2531c3fc6aef"),
         (Untrained("large_init_large_final"), "44ae44e4a1bc6385e8a12302730951c0"),
         (Untrained("magnitude_increase_same_sign"), "1c07a255c2ae7e61fa5b507ef9bc99db"),
+        (Treatment(kept="rewind_or_zero"), "abde33a548694eec092ae8fd6bcf0fcf"),
+        (Treatment(kept="rewind_or_zero", pruned="zero_if_shrunk"), "b989db1fe3fc3a17c66a44696b0d44d0"),
+        (Treatment(pruned="zero_if_grown"), "43f7515037ff63ea416f9e5174f1ec1e"),
+        (Treatment(pruned="zero_at_random"), "fd9335b081d7503ccc6e669aa14c69bd"),
     ],
     ids=str,
 )
@@ -200,7 +205,26 @@ def test_results_under_a_former_rule_are_not_taken_for_those_under_todays(experi
     assert identity(description) != old
     rules = description.pop("rules")
     assert identity(description) == old, "the rule's revision is all that tells them apart"
-    assert rules == {"criterion": 2}
+    assert set(rules.values()) == {2}
+    assert rules.keys() <= {"criterion", "kept", "pruned"}
+
+
+def test_a_rule_that_asks_for_zeros_is_another_after_a_users_own_kept_action(experiment, monkeypatch):
+    """Such an action may set weights to 0; of the toolkit's own, `rewind_or_zero` alone does, which has a revision."""
+    monkeypatch.setitem(KEPT_ACTIONS, "mine", Action("mine", lambda w_initial: 0 * w_initial, source="0" * 64))
+    rules = {
+        (kept, pruned): experiment.describe_training(Treatment(kept=kept, pruned=pruned), 0, 1).get("rules", {})
+        for kept in ("mine", "reinit", "rewind_or_zero")
+        for pruned in ("zero", "zero_if_shrunk")
+    }
+    assert rules == {
+        ("mine", "zero"): {},
+        ("mine", "zero_if_shrunk"): {"pruned": 2},
+        ("reinit", "zero"): {},
+        ("reinit", "zero_if_shrunk"): {},
+        ("rewind_or_zero", "zero"): {"kept": 2},
+        ("rewind_or_zero", "zero_if_shrunk"): {"kept": 2},
+    }
 
 
 @pytest.mark.parametrize("name", RENAMED)

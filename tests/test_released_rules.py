@@ -1,4 +1,4 @@
-"""Criteria against an independent port of the released rules, on layers of the paper's shapes."""
+"""Criteria and mask-0 rules against an independent port of the released rules, on layers of the paper's shapes."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +7,9 @@ import released_rules as released
 
 from supermask.criteria import CRITERIA, LayerFacts
 from supermask.keys import Purpose, derive_key
-from supermask.masks import keep_best
+from supermask.lottery import End, Origin, Pruning, Treatment, restart, zeroed_of
+from supermask.masks import Rates, full_masks, keep_best
+from supermask.networks import NETWORKS
 
 FC = [(784, 300), (300, 100), (100, 10)]
 CONV2 = [(3, 3, 3, 64), (3, 3, 64, 64), (256, 256), (256, 10)]
@@ -49,3 +51,48 @@ def test_only_the_strict_rule_puts_every_flipped_weight_last():
         kept[name] = int((mask & flipped).sum())
     assert kept["magnitude_increase_same_sign"] > 0.5 * flipped.sum()
     assert kept["magnitude_increase_same_sign_strict"] == max(0, int(0.8 * flipped.size) - int((~flipped).sum()))
+
+
+RULES = {
+    Treatment(): {"of_kept": False, "of_pruned": False},
+    Treatment(pruned="zero_if_shrunk"): {"of_kept": False},
+    Treatment(pruned="zero_if_grown"): {"of_kept": False, "reverse": True},
+    Treatment(kept="rewind_or_zero"): {"of_kept": True, "of_pruned": False},
+    Treatment(kept="rewind_or_zero", pruned="zero_if_shrunk"): {"of_kept": True},
+}
+
+
+@pytest.mark.parametrize("treatment", RULES, ids=lambda each: f"{each.kept}, {each.pruned}")
+@pytest.mark.parametrize("shapes", [FC, CONV2], ids=["FC", "Conv2"])
+def test_weights_start_from_what_the_released_rule_makes_of_them_over_rounds(shapes, treatment):
+    """Training is stood in for by noise on whatever is alive; a tenth of it never moves."""
+    random = np.random.default_rng(3)
+    kernels = {f"layer{at}": trained_layer(shape, at)[0] for at, shape in enumerate(shapes)}
+    params = {
+        name: {"kernel": kernel, "bias": np.zeros(kernel.shape[-1], np.float32)} for name, kernel in kernels.items()
+    }
+    ported = {name: released.Frozen(kernel, **RULES[treatment]) for name, kernel in kernels.items()}
+    still = {name: random.random(kernel.shape) < 0.1 for name, kernel in kernels.items()}
+    masks, zeroed, start = full_masks(kernels), {}, params
+    pruning = Pruning(NETWORKS["fc"], (28, 28, 1), Rates(conv=0.3, dense=0.4, output=0.2))
+    zeros = []
+    for round_ in range(1, 5):
+        final = {
+            name: start[name]["kernel"]
+            + np.where(
+                np.asarray(masks[name]) & ~still[name], 0.3 * np.std(kernel) * random.normal(size=kernel.shape), 0
+            )
+            for name, kernel in kernels.items()
+        }
+        final = {name: kernel.astype(np.float32) for name, kernel in final.items()}
+        origin = Origin(0, params, params, final)
+        begun = restart(pruning, treatment, origin, round_, End(masks, final, zeroed))
+        for name in kernels:
+            expected = ported[name].next_start(final[name], np.asarray(masks[name]), np.asarray(begun.masks[name]))
+            np.testing.assert_array_equal(begun.params[name]["kernel"], expected)
+        masks, start, zeroed = begun.masks, begun.params, zeroed_of(begun, params)
+        zeros.append(sum(int(np.sum(places)) for places in zeroed.values()))
+    if treatment.kept == "rewind_or_zero":
+        assert min(zeros) > 0, "kept weights at 0 are what the rounds are told apart by"
+    else:
+        assert zeros == [0, 0, 0, 0]

@@ -176,13 +176,26 @@ def test_a_rounds_weights_survive_storage_to_the_bit(initial, trained, mask, at_
     final = {"output": {"kernel": np.where(mask, trained, values[frozen]), "bias": trained[0]}}
     start = {"output": {"kernel": initial, "bias": np.zeros(4, np.float32)}}
     record = RoundRecord(Treatment(), 0, 1, Start({"output": mask}, final), outcome(final))
-    masks, kernels = decode_round(encode(record, start), {"output": initial})
+    masks, kernels, zeroed = decode_round(encode(record, start), {"output": initial})
     np.testing.assert_array_equal(masks["output"], mask)
     assert kernels["output"].tobytes() == final["output"]["kernel"].tobytes()
+    assert not zeroed, "no action of this treatment asks for them"
     zero = RoundRecord(None, 0, 0, Start({"output": mask}, start), outcome(final))
     for stored, given_params in zip(decode_round_zero(encode(zero, start)), (start, final), strict=True):
         assert stored["output"]["kernel"].tobytes() == given_params["output"]["kernel"].tobytes()
         assert stored["output"]["bias"].tobytes() == given_params["output"]["bias"].tobytes()
+
+
+@given(ARRAYS, MASKS, MASKS)
+def test_where_a_round_started_weights_at_zero_survives_storage(initial, mask, at_zero):
+    started = {"output": {"kernel": np.where(at_zero, np.float32(0), initial), "bias": np.zeros(4, np.float32)}}
+    start = {"output": {"kernel": initial, "bias": np.zeros(4, np.float32)}}
+    treatment = Treatment(kept="rewind_or_zero")
+    record = RoundRecord(treatment, 0, 1, Start({"output": mask}, started), outcome(started))
+    zeroed = decode_round(encode(record, start), {"output": initial}).zeroed
+    expected = mask & at_zero & (initial != 0)
+    np.testing.assert_array_equal(zeroed.get("output", np.zeros_like(mask)), expected)
+    assert ("output" in zeroed) == expected.any()
 
 
 def outcome(params) -> Trained:

@@ -82,7 +82,7 @@ def test_levels_of_a_convolutional_network_are_masked_where_they_are_used(digits
 
 @pytest.mark.parametrize("weights", ["initial", "signed_constant"])
 def test_the_science_a_same_sign_mask_makes_an_untrained_network_accurate(trainer, trained_once, weights):
-    """Figures 1 and 10: a large_final mask that keeps signs is far above chance, a random one is not."""
+    """Paper figures 6 and 7: a large_final mask that keeps signs is far above chance, a random one is not."""
     supermask = untrained_accuracy(trainer, trained_once, "large_final_same_sign", weights).mean(axis=0)
     random = untrained_accuracy(trainer, trained_once, "random", weights).mean(axis=0)
     assert supermask.max() > 0.35

@@ -121,7 +121,10 @@ def late_rounds(steps: int, networks: int, prepare_steps: int, folder: Path) -> 
 
 
 def masks_and_evaluation(levels: int, folder: Path) -> Comparison:
-    """Figure 10: masks of 13 criteria at every level, on the initial weights, evaluated on 10,000 images."""
+    """Masks of 13 criteria at every level, on the initial weights, evaluated on 10,000 images.
+
+    Paper figure 7 (post: figure 10).
+    """
     data = _data("fc", 1, test=10_000)
     trainer = Trainer(NETWORKS["fc"], data, TrainingConfig(1, 1e-3), place_for("fc", 32))
     initial, final = (initial_of(NETWORKS["fc"], seed, data.image_shape) for seed in (0, 1))

@@ -87,8 +87,8 @@ FAULTS = (
     Fault(
         "one-shot masks from the round's own weights",
         "supermask.lottery",
-        "masks, final = full_masks(origin.trained), origin.trained",
-        "masks = full_masks(origin.trained)",
+        "masks, final, zeroed = full_masks(origin.trained), origin.trained, {}",
+        "masks, zeroed = full_masks(origin.trained), {}",
     ),
     Fault(
         "momentum dealt out by its sum",
@@ -99,8 +99,8 @@ FAULTS = (
     Fault(
         "weights that stayed count as shrunk",
         "supermask.actions",
-        "return jnp.where(jnp.abs(w_final) < jnp.abs(w_initial), 0.0, w_initial)",
-        "return jnp.where(jnp.abs(w_final) <= jnp.abs(w_initial), 0.0, w_initial)",
+        "return jnp.abs(w_final) < jnp.abs(w_initial)",
+        "return jnp.abs(w_final) <= jnp.abs(w_initial)",
     ),
     Fault(
         "reshuffled with the pruned",
@@ -111,8 +111,8 @@ FAULTS = (
     Fault(
         "rewound to the initial weights, whatever the step",
         "supermask.lottery",
-        "before = (kernels_of(origin.rewind), final, fresh, masks)",
-        "before = (initial, final, fresh, masks)",
+        "before = (kernels_of(origin.rewind), final, fresh, masks, zeroed)",
+        "before = (initial, final, fresh, masks, zeroed)",
     ),
     Fault(
         "the output layer pruned like the others",
