@@ -14,6 +14,7 @@ from typing import Any
 
 from analysis.errors import choose
 from analysis.protocols import Protocol
+from analysis.rules import rules_of, rules_of_criterion
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
 from supermask.compression.dsd import LAST_RATE, DSDRun
 from supermask.compression.pruning import RECIPES
@@ -165,15 +166,14 @@ class Experiment:
         if treatment is not None:
             description |= {"treatment": _without_defaults(treatment), "rates": self._rates} | _counts_of(self._rates)
             description |= _plugins(treatment.criterion, treatment.kept, treatment.pruned)
-            description |= _rules(_revisions(treatment))
+            description |= rules_of(treatment)
         return description
 
     def describe_untrained(self, untrained: Untrained, seed: int, level: int) -> Description:
         """The description of an untrained network's evaluation at a level of sparsity."""
         own = {"criterion": untrained.criterion, "weights": untrained.weights, "level": level, "rates": self._rates}
-        rules = _rules({"criterion": CRITERIA[untrained.criterion].revision})
         base = self._base("untrained", seed) | _counts_of(self._rates)
-        return base | own | _plugins(untrained.criterion) | rules
+        return base | own | _plugins(untrained.criterion) | rules_of_criterion(untrained.criterion)
 
     def describe_learned(self, learned: LearnedMask, seed: int) -> Description:
         """The description of a learned mask; what it goes onto is drawn from the seed, so no training is part of it."""
@@ -348,24 +348,6 @@ def _counts_of(rates: Mapping[str, float]) -> dict[str, str]:
 def _sparse_fields(run: SparseRun) -> dict[str, Any]:
     """A sparse run's fields but for defaults; 'erk' is left out, the only distribution that there once was."""
     return {name: value for name, value in _without_defaults(run).items() if (name, value) != ("distribution", "erk")}
-
-
-def _revisions(treatment: Treatment) -> dict[str, int]:
-    kept, pruned = KEPT_ACTIONS[treatment.kept], PRUNED_ACTIONS[treatment.pruned]
-    # What asks for the weights that started at 0 has another answer than it once had where a weight can: of the
-    # toolkit's kept actions that is `rewind_or_zero` alone, whose own revision tells; a user's own may be another.
-    later = 2 if kept.source and "zeroed" in pruned.needs else 1
-    return {
-        "criterion": CRITERIA[treatment.criterion].revision,
-        "kept": kept.revision,
-        "pruned": max(pruned.revision, later),
-    }
-
-
-def _rules(revisions: Mapping[str, int]) -> dict[str, dict[str, int]]:
-    """Which revision of its rule each of a treatment's choices goes by, where that is not the first."""
-    later = {choice: revision for choice, revision in revisions.items() if revision > 1}
-    return {"rules": later} if later else {}
 
 
 def _without_defaults(choice: Treatment | LearnedMask | SparseRun) -> dict[str, Any]:

@@ -13,8 +13,8 @@ import pandas as pd
 from analysis.errors import StoreError, UsageError, choose
 from analysis.files import Kind
 from analysis.results import UNPRUNED
+from analysis.rules import REGISTRIES, present_names
 from analysis.store import Store, StoredResult
-from supermask.criteria import CRITERIA, FIRST_RULES, RENAMED
 from supermask.learned_masks import LearnedMask
 from supermask.lottery import Treatment
 from supermask.sparse_training.runs import SparseRun
@@ -97,18 +97,9 @@ def _rows(result: StoredResult) -> list[dict[str, Any]]:
         columns |= asdict(Treatment()) | description["treatment"]
     else:
         columns |= dict.fromkeys(("criterion", "kept", "pruned"), UNPRUNED)
-    columns |= _rule_names(columns, description.get("rules", {}))
+    chosen = {name: columns[name] for name in REGISTRIES if isinstance(columns.get(name), str)}
+    columns |= present_names(chosen, description.get("rules", {}))
     return [{**columns, "metric": metric, "value": value} for metric, value in result.metrics.items()]
-
-
-def _rule_names(columns: Mapping[str, Any], revisions: Mapping[str, int]) -> dict[str, str]:
-    """Today's name of the criterion's rule: an old result is listed under the name that its rule has now."""
-    name: str = columns.get("criterion") or ""
-    if name in RENAMED:
-        return {"criterion": RENAMED[name]}
-    if name in FIRST_RULES and revisions.get("criterion", 1) < CRITERIA[name].revision:
-        return {"criterion": FIRST_RULES[name]}
-    return {}
 
 
 def _graph_columns(description: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ VERDICTS: dict[str, tuple[int, int, int]] = {
     "learned-masks-seen-fc-mnist-short": (1, 0, 0),
     "learned-supermasks-conv2-cifar10-short": (0, 0, 0),
     "learned-supermasks-fc-mnist-short": (0, 0, 0),
-    "lottery-tickets-fc-mnist-short": (3, 0, 0),
+    "lottery-tickets-fc-mnist-short": (4, 0, 0),
     "mask-0-actions-conv2-cifar10-short": (2, 0, 1),
     "mask-0-actions-fc-mnist-short": (4, 2, 0),
     "mask-1-actions-conv2-cifar10-short": (2, 1, 1),

@@ -56,16 +56,22 @@ def test_a_result_under_a_former_rule_is_listed_under_that_rules_present_name(di
     renamed = former | {"treatment": {"criterion": "large_init_large_final_percentile"}}
     untrained = experiment.describe_untrained(Untrained("magnitude_increase_same_sign"), 0, 1)
     del untrained["rules"]
+    frozen = experiment.describe_training(Treatment(kept="rewind_or_zero", pruned="zero_if_shrunk"), 0, 1)
+    once_frozen = {name: part for name, part in frozen.items() if name != "rules"}
     with Store(results_folder) as store:
-        for at, description in enumerate((present, former, renamed, untrained)):
+        for at, description in enumerate((present, former, renamed, untrained, frozen, once_frozen)):
             store.add([Result(description, {"test_accuracy": at / 10}, None, 0.0)], {})
-        table = tidy_table(store).set_index("value")["criterion"]
-    assert table.to_dict() == {
+        table = tidy_table(store).set_index("value")
+    assert table["criterion"].to_dict() == {
         0.0: "large_init_large_final",
         0.1: "large_init_large_final_std_scaled",
         0.2: "large_init_large_final",
         0.3: "magnitude_increase_same_sign_strict",
+        0.4: "large_final",
+        0.5: "large_final",
     }
+    assert table["kept"].loc[[0.0, 0.4, 0.5]].tolist() == ["rewind", "rewind_or_zero", "rewind_or_zero (revision 1)"]
+    assert table["pruned"].loc[[0.4, 0.5]].tolist() == ["zero_if_shrunk"] * 2
 
 
 def test_conditions_choose_rows(folders):

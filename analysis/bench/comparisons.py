@@ -151,7 +151,9 @@ def masks_and_evaluation(levels: int, folder: Path) -> Comparison:
         "test": str(folder / "test.npz"),
     }
     units = len(FIGURE_10) * levels
-    return Comparison("fc: figure 10, masks and evaluation", MASKED_NETWORK, ours, units, peer, units, modes=MODES[:2])
+    return Comparison(
+        "fc: untrained masks, ranking and evaluation", MASKED_NETWORK, ours, units, peer, units, modes=MODES[:2]
+    )
 
 
 def population(network: str, steps: int, validation: int = 1) -> tuple[Trainer, list[Job]]:

@@ -1,0 +1,61 @@
+"""Which revision of its rule a result's criterion and actions go by: a name may have stood for another rule once.
+
+A description names the revisions of rules that have changed, under `rules`, and of those only. So old results are never
+taken for new ones, and results that go by unchanged rules keep their names.
+"""
+
+from collections.abc import Mapping
+
+from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, Action
+from supermask.criteria import CRITERIA, FIRST_RULES, RENAMED, Criterion
+from supermask.lottery import Treatment
+
+REGISTRIES: Mapping[str, Mapping[str, Criterion | Action]] = {
+    "criterion": CRITERIA,
+    "kept": KEPT_ACTIONS,
+    "pruned": PRUNED_ACTIONS,
+}
+"""What a treatment's choices are members of."""
+
+
+def rules_of(treatment: Treatment) -> dict[str, dict[str, int]]:
+    """The part of a training's description that names its rules' revisions; empty where none has changed."""
+    kept, pruned = KEPT_ACTIONS[treatment.kept], PRUNED_ACTIONS[treatment.pruned]
+    # What asks for the weights that started at 0 has another answer than it once had where a weight can: of the
+    # toolkit's kept actions that is `rewind_or_zero` alone, whose own revision tells; a user's own may be another.
+    later = 2 if kept.source and "zeroed" in pruned.needs else 1
+    return _part(
+        {
+            "criterion": CRITERIA[treatment.criterion].revision,
+            "kept": kept.revision,
+            "pruned": max(pruned.revision, later),
+        }
+    )
+
+
+def rules_of_criterion(criterion: str) -> dict[str, dict[str, int]]:
+    """The same for what goes by a criterion alone: an untrained network's mask."""
+    return _part({"criterion": CRITERIA[criterion].revision})
+
+
+def present_names(choices: Mapping[str, str], revisions: Mapping[str, int]) -> dict[str, str]:
+    """What the rules of a stored result's choices are called today.
+
+    `choices` are a criterion and actions as stored, `revisions` its description's `rules`. A former rule that has no
+    name of its own any more is told by its revision.
+    """
+    return {choice: _present_name(choice, name, revisions.get(choice, 1)) for choice, name in choices.items()}
+
+
+def _present_name(choice: str, name: str, revision: int) -> str:
+    known = REGISTRIES[choice].get(name)
+    if choice == "criterion" and name in RENAMED:
+        return RENAMED[name]
+    if known is None or revision >= known.revision:
+        return name
+    return FIRST_RULES.get(name, f"{name} (revision {revision})")
+
+
+def _part(revisions: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    later = {choice: revision for choice, revision in revisions.items() if revision > 1}
+    return {"rules": later} if later else {}
