@@ -158,7 +158,7 @@ def magnitude_rank(w: Weights, alive: Alive) -> Weights:
     NaN for NaN, so that what a diverged training leaves is pruned first, as with every other criterion.
     """
     magnitude = jnp.abs(w).ravel()
-    below = jnp.searchsorted(jnp.sort(jnp.where(alive.ravel(), magnitude, jnp.inf)), magnitude, method="sort")
+    below = jnp.searchsorted(jnp.sort(jnp.where(alive.ravel(), magnitude, jnp.inf)), magnitude)
     live = jnp.maximum(jnp.sum(alive) - 1, 1)
     rank = below.astype(w.dtype) / live.astype(w.dtype)
     return jnp.where(jnp.isnan(magnitude), jnp.nan, rank).reshape(w.shape)
