@@ -1,6 +1,7 @@
 """What a figure is, and how it is written to disk."""
 
 import io
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,17 @@ def diverged(table: pd.DataFrame) -> int:
     return int(diverged_rows(table).sum())
 
 
+def collapsed(table: pd.DataFrame, classes: int) -> int:
+    """How many rows are of trainings that learned nothing: their best validation loss is that of a guess, or above.
+
+    A guess is the logarithm of the number of classes; who learns how often each class occurs, and no more, is within 1%
+    of it where classes are about equally frequent. Rows of no training, without an `early_stop_step`, do not count.
+    """
+    if not {"early_stop_step", "validation_loss"} <= set(table.columns):
+        return 0
+    return int((table["early_stop_step"].notna() & (table["validation_loss"] > 0.99 * math.log(classes))).sum())
+
+
 def stem(figure: Figure, experiment: Experiment) -> str:
     """The file name of a figure without its ending."""
     protocol = experiment.protocol
@@ -95,6 +107,8 @@ def write(figure: Figure, table: pd.DataFrame, experiment: Experiment, folder: P
     words = caption(experiment, figure)
     if number := diverged(table):
         words += f" · {number} of {len(table)} diverged: they are drawn as they were last"
+    if number := collapsed(table, experiment.data.classes):
+        words += f" · {number} of {len(table)} collapsed: they learned nothing, and are no better than a guess"
     contents = {".csv": text.encode()} | render(figure, text, words, base)
     paths = [folder / f"{base}{ending}" for ending in contents]
     for path, content in zip(paths, contents.values(), strict=True):

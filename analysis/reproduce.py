@@ -12,7 +12,7 @@ from rich.table import Table
 from analysis import runner
 from analysis.cluster.source import Source, connected
 from analysis.errors import UsageError, in_a_folder
-from analysis.figure import Figure, diverged, write
+from analysis.figure import Figure, collapsed, diverged, write
 from analysis.interrupts import Stop
 from analysis.pricing import MACHINES, Price, Speed, measure, price
 from analysis.progress import JobProgress, duration
@@ -112,6 +112,9 @@ def reproduce(request: Request, dry_run: bool) -> int:
             _print_summary(console, figure, figure.summarise(table), paths)
             if number := diverged(table):
                 console.print(f"{number} of these {len(table)} diverged: their loss is not a number", highlight=False)
+            if number := collapsed(table, experiment.data.classes):
+                words = f"{number} of these {len(table)} collapsed: their loss is never below that of a guess"
+                console.print(words, highlight=False)
     return 0
 
 

@@ -10,9 +10,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
-from analysis.errors import choose
+import optax
+
+from analysis.errors import UsageError, choose
 from analysis.protocols import Protocol
 from analysis.rules import rules_of, rules_of_criterion
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
@@ -29,7 +32,7 @@ from supermask.networks import NETWORKS, parameter_count
 from supermask.neural_graphs.graph import NeuralGraph
 from supermask.neural_graphs.runs import GraphRun
 from supermask.shared_weights import VALUES, SharedRun
-from supermask.sparse_training import METHODS
+from supermask.sparse_training import METHODS, Horizon
 from supermask.sparse_training.runs import RECIPE_NAMES, SGD_COSINE, SMALL_DENSE, SparseRun
 from supermask.supermasks import WEIGHTS
 from supermask.training import TrainingConfig
@@ -184,14 +187,24 @@ class Experiment:
         return self._base("learned_mask", seed, self.mask_training(learned.method), MASK_OPTIMISERS[name]) | own
 
     def describe_sparse(self, run: SparseRun, seed: int) -> Description:
-        """The description of a sparse training, its method's choices in full: another choice, another result."""
+        """The description of a sparse training, its method's choices in full: another choice, another result.
+
+        Raises UsageError where the training is too short for its method.
+        """
+        training = self.sparse_training
+        if run.method in METHODS:
+            epoch = max(len(self.data.train) // training.batch_size, 1)
+            if problem := _problem_of(run.method, Horizon(training.steps, epoch)):
+                raise UsageError(f"sparse-epochs is {self.protocol.sparse.epochs:g}, for {run.method}: {problem}")
         own: dict[str, Any] = {"sparse": _sparse_fields(run)}
         method = run.structure or run.method
         if method != SMALL_DENSE and (choices := asdict(METHODS[method].config())):
             own["choices"] = choices
         if run.distribution in RECIPE_NAMES:
             own["kept"] = dict(RECIPES[self.protocol.network][run.distribution].kept)
-        return self._base("sparse_training", seed, self.sparse_training, SGD_COSINE) | own
+        else:
+            own |= _counts_of({"density": run.density})
+        return self._base("sparse_training", seed, training, SGD_COSINE) | own
 
     @property
     def dsd_training(self) -> TrainingConfig:
@@ -343,6 +356,16 @@ def _counts_of(rates: Mapping[str, float]) -> dict[str, str]:
     """Mark results that once had other counts: rates were read as fractions of denominators up to 46,340."""
     changed = any(exact_fraction(rate) != Fraction(rate).limit_denominator(46_340) for rate in rates.values())
     return {"counts": "exact"} if changed else {}
+
+
+@cache
+def _problem_of(method: str, horizon: Horizon) -> str:
+    """What is wrong with a sparse training of that length; '' for nothing."""
+    try:
+        METHODS[method].make(optax.identity(), horizon)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _sparse_fields(run: SparseRun) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis import sparse_runs
 from analysis.compression_runs import run_compression, run_dsd
 from analysis.errors import UsageError
+from analysis.figure import collapsed
 from analysis.protocols import Changes, protocol
 from analysis.provenance import provenance
 from analysis.results import Results
@@ -183,6 +185,27 @@ def test_the_tidy_table_has_every_kind(stored):
     assert sorted(fresh["seed"]) == [0, 1]
     assert set(table.loc[table["kind"] == "dsd", "sparsity"]) == {0.0, 0.5}
     assert table.loc[table["kind"] == "compression", "bits"].str.contains("hidden1=").all()
+
+
+@pytest.mark.parametrize(
+    ("epochs", "run"), [(0, SparseRun("magnitude_pruning", 0.1)), (1, SparseRun("sparse_momentum"))]
+)
+def test_sparse_epochs_too_few_for_a_method_are_refused(digits, epochs, run):
+    experiment = Experiment(protocol("quick", changes=Changes(dataset="digits", sparse_epochs=epochs)), digits)
+    message = f"sparse-epochs is {epochs}, for {run.method}: steps are .*; the method never changes its mask in so few"
+    with pytest.raises(UsageError, match=message):
+        experiment.describe_sparse(run, 0)
+    experiment.describe_sparse(SparseRun(density=0.1), 0)
+
+
+def test_networks_that_learned_nothing_are_counted():
+    """Of ten classes: the loss of a guess is ln 10. What was never trained does not count."""
+    table = pd.DataFrame(
+        {"early_stop_step": [0, 900, 900, np.nan], "validation_loss": [2.31, 2.301, 2.2, 2.4], "test_accuracy": 0.1}
+    )
+    assert collapsed(table, 10) == 2
+    assert collapsed(table, 2) == 3
+    assert collapsed(table[["test_accuracy"]], 10) == 0
 
 
 def test_networks_without_a_recipe_are_refused(digits):

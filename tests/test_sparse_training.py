@@ -1,14 +1,17 @@
 """Sparse training: what every method promises, and what each one does with its weights."""
 
+import math
 from dataclasses import replace
+from fractions import Fraction
 from functools import cache
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from supermask import networks
@@ -199,6 +202,84 @@ def test_dsr_prefers_places_that_were_not_just_pruned(small_network, digits):
         assert int(regrown_at_once.sum()) == 0
 
 
+OPTAX = {
+    "adamw": optax.adamw(1e-3),
+    "muon": optax.contrib.muon(1e-2),
+    "clipped": optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3), optax.ema(0.9)),
+    "a part each": optax.multi_transform(
+        {"first": optax.adam(1e-3), "rest": optax.sgd(0.1, momentum=0.9)},
+        {n: {"kernel": "first" if n == "hidden1" else "rest", "bias": "rest"} for n in SHAPES},
+    ),
+    "one number a layer": optax.novograd(1e-3),
+    "masked": optax.masked(optax.adam(1e-3), {n: {"kernel": True, "bias": False} for n in SHAPES}),
+}
+
+
+@pytest.mark.parametrize("optimiser", OPTAX.values(), ids=OPTAX)
+def test_weights_that_come_alive_have_no_past_whatever_the_optimiser(optimiser, small_network):
+    """Every leaf of the state that is of a kernel's weights is 0 where they come alive, and goes on where they stay."""
+    params = networks.initialise(small_network, derive_key(0, Purpose.INITIAL_WEIGHTS), (8, 8, 1))
+    method = METHODS["rigl"].make(optimiser, HORIZON, METHODS["rigl"].config(every=2))
+    before = method.init(derive_key(0, Purpose.SPARSE_STRUCTURE), params, layer_counts(SHAPES, 0.3, "erk"))
+    grads = jax.tree.map(
+        lambda leaf: jnp.asarray(np.random.default_rng(1).normal(size=leaf.shape), jnp.float32), params
+    )
+    params, before = jax.jit(method.advance)(before, grads, start(before, params))
+    before = before._replace(optimiser=jax.tree.map(lambda leaf: leaf + 1, before.optimiser), step=jnp.int32(2))
+    params, after = jax.jit(method.rewire)(before, grads, params)
+    seen = 0
+    for (path, old), new in zip(
+        jax.tree_util.tree_leaves_with_path(before.optimiser), jax.tree.leaves(after.optimiser), strict=True
+    ):
+        layers = [layer for layer, shape in SHAPES.items() if f"'{layer}'" in str(path) and new.shape == shape]
+        grown = after.masks[layers[0]] & ~before.masks[layers[0]] if layers else np.zeros(new.shape, bool)
+        seen += int(grown.sum())
+        np.testing.assert_array_equal(new, np.where(grown | (~after.masks[layers[0]] if layers else False), 0, old))
+    assert seen > 0
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "message"),
+    [
+        (
+            optax.adafactor(1e-3, min_dim_size_to_factor=8),
+            r"state of shape \(40,\) at .*v_row.*; allowed",
+        ),
+        (optax.flatten(optax.adam(1e-3)), r"state of shape \(3630,\) at .*mu; allowed where weights come alive"),
+        (optax.lbfgs(), "no step of gradients, state and parameters alone"),
+    ],
+)
+def test_optimisers_whose_state_is_not_each_weights_own_are_refused(optimiser, message, small_network):
+    params = networks.initialise(small_network, derive_key(0, Purpose.INITIAL_WEIGHTS), (8, 8, 1))
+    method = METHODS["rigl"].make(optimiser, HORIZON)
+    counts, key = layer_counts(SHAPES, 0.3, "erk"), derive_key(0, Purpose.SPARSE_STRUCTURE)
+
+    def first_step(params):
+        return method.update(method.init(key, params, counts), params, params)
+
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(first_step, params)
+
+
+@pytest.mark.parametrize(
+    ("name", "horizon", "every"),
+    [
+        ("magnitude_pruning", Horizon(60, 10), 100),
+        ("magnitude_pruning", Horizon(0, 10), 0),
+        ("rigl", Horizon(100, 10), 75),
+        ("set", Horizon(1, 10), 0),
+        ("dsr", Horizon(80, 10), 80),
+        ("sparse_momentum", Horizon(10, 10), 0),
+    ],
+)
+def test_a_training_that_ends_before_its_first_change_is_refused(name, horizon, every):
+    """It would report a dense, or a static, network under the method's name."""
+    entry = METHODS[name]
+    with pytest.raises(ValueError, match=f"steps are {horizon.steps}; the method never changes its mask in so few"):
+        entry.make(optax.sgd(0.1), horizon, entry.config(every=every))
+    entry.make(optax.sgd(0.1), Horizon(1000, 10), entry.config(every=every))
+
+
 def test_sparse_momentum_grows_where_the_mean_gradient_is_largest(small_network, digits):
     _, _, before, _, after = rewired("sparse_momentum", small_network, digits)
     for layer, mask in before.masks.items():
@@ -354,13 +435,33 @@ def test_apportioning_is_exact_and_leaves_nobody_more_than_there_is_room_for(dat
         np.testing.assert_allclose(dealt, total * np.array(shares) / sum(shares), atol=layers, rtol=1e-5)
 
 
-@given(st.floats(0.005, 1.0), st.sampled_from(["uniform", "erk"]))
-def test_densities_are_exact_in_total_and_fit_every_layer(density, distribution):
-    shapes = {"hidden1": (784, 300), "hidden2": (300, 100), "output": (100, 10)}
-    counts = layer_counts(shapes, density, distribution)
-    total = sum(counts.values())
-    assert abs(total - density * 266_200) <= 1 + 266_200 / 46_340
-    assert all(1 <= counts[layer] <= shape[0] * shape[1] for layer, shape in shapes.items())
+CONV6 = {
+    **{f"conv{n}": (3, 3, *sizes) for n, sizes in enumerate(pairwise([3, 64, 64, 128, 128, 256, 256]), 1)},
+    **{"hidden1": (4096, 256), "hidden2": (256, 256), "output": (256, 10)},
+}
+
+
+@given(st.integers(0, 6).flatmap(lambda digits: st.integers(1, 10**digits).map(lambda n: Fraction(n, 10**digits))))
+@example(Fraction(2, 100_000))
+@example(Fraction(99_999, 100_000))
+@example(Fraction(1))
+def test_densities_are_exact_in_total_and_near_their_share_in_every_layer(density):
+    """floor(density × weights) in all, and in each layer its share, up to the one that starved layers get."""
+    for shapes in ({"hidden1": (784, 300), "hidden2": (300, 100), "output": (100, 10)}, CONV6):
+        sizes = {layer: math.prod(shape) for layer, shape in shapes.items()}
+        total = math.floor(density * sum(sizes.values()))
+        if total < len(shapes):
+            with pytest.raises(ValueError, match="without a weight"):
+                layer_counts(shapes, float(density), "erk")
+            continue
+        for distribution in ("uniform", "erk"):
+            counts = layer_counts(shapes, float(density), distribution)
+            assert sum(counts.values()) == total
+            assert all(1 <= counts[layer] <= size for layer, size in sizes.items())
+        counts = layer_counts(shapes, float(density), "uniform")
+        starved = sum(density * size < 1 for size in sizes.values())
+        for layer, size in sizes.items():
+            assert abs(counts[layer] - max(density * size, 1)) < 1 + starved
 
 
 def test_erdos_renyi_densities_go_by_the_sums_of_dimensions():

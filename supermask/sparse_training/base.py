@@ -111,8 +111,16 @@ def never(step: AnyStep) -> Any:
     return step != step
 
 
-def make_method(init: Init, advance: Advance, rewire: Advance, due: Due) -> Method:
-    """A method from its parts."""
+def make_method(init: Init, advance: Advance, rewire: Advance, due: Due, horizon: Horizon | None = None) -> Method:
+    """A method from its parts; `horizon` is that of one whose masks change.
+
+    Raises ValueError where the training ends before the first change: the method would be another one in silence.
+    """
+    if horizon is not None and not np.any(due(np.arange(1, horizon.steps + 1))):
+        raise ValueError(
+            f"steps are {horizon.steps}; the method never changes its mask in so few. Allowed: a longer training (an "
+            f"epoch has {horizon.epoch} steps), or a smaller `every`"
+        )
 
     def update(state: State, grads: Params, params: Params) -> tuple[Params, State, Info]:
         before = state.masks
@@ -137,10 +145,18 @@ def masked(kernels: Kernels, masks: Masks) -> Kernels:
 def initial_state(
     optimiser: optax.GradientTransformation, key: AnyKey, params: Params, counts: Counts, masks: Masks, own: PyTree
 ) -> State:
-    """A state before the first step."""
+    """A state before the first step.
+
+    Raises ValueError for an optimiser whose step takes more than gradients, state and parameters.
+    """
     live = with_kernels(params, masked(kernels_of(params), masks))
     kept = {layer: jnp.asarray(counts[layer], jnp.int32) for layer in sorted(masks)}
-    return State(jnp.int32(0), raw_key(key), masks, kept, optimiser.init(live), own)
+    optimiser_state = optimiser.init(live)
+    try:
+        jax.eval_shape(optimiser.update, live, optimiser_state, live)
+    except TypeError as error:
+        raise ValueError(f"optimiser has no step of gradients, state and parameters alone: {error}") from None
+    return State(jnp.int32(0), raw_key(key), masks, kept, optimiser_state, own)
 
 
 def random_masks(key: AnyKey, kernels: Kernels, counts: Counts) -> Masks:
@@ -185,17 +201,50 @@ def move_to(
     """The change to other masks: a weight that comes alive starts at 0, and with the optimiser's state at 0.
 
     A weight that was live before and after goes on as if nothing had happened.
+
+    Raises ValueError for an optimiser that keeps no state of every weight's own (see `restarted`).
     """
     stays = {layer: mask & state.masks[layer] for layer, mask in masks.items()}
-    everything = {
-        layer: {name: stays[layer] if name == "kernel" else jnp.ones(leaf.shape, bool) for name, leaf in leaves.items()}
-        for layer, leaves in params.items()
-    }
-    optimiser_state = optax.tree_utils.tree_map_params(
-        optimiser, lambda leaf, keep: jnp.where(keep, leaf, jnp.zeros_like(leaf)), state.optimiser, everything
-    )
+    optimiser_state = restarted(optimiser, state.optimiser, params, stays)
     kernels = masked(kernels_of(params), stays)
     return with_kernels(params, kernels), state._replace(masks=masks, optimiser=optimiser_state)
+
+
+def restarted(optimiser: optax.GradientTransformation, state: PyTree, params: Params, keep: Masks) -> PyTree:
+    """The optimiser's state with that of the weights outside `keep` at 0, as before their first step.
+
+    A leaf of the state is of a kernel's weights if it has the kernel's shape and its path ends with that layer and
+    'kernel': so do the moments of Adam, of Muon, and of any optimiser within `optax.multi_transform` or `optax.masked`.
+
+    Raises ValueError where a leaf grows with the kernels and is not of one kernel's shape, such as the factored moments
+    of Adafactor: what belongs to one weight cannot be told from what belongs to others.
+    """
+    _check_own_state(optimiser, params)
+
+    def restart(path: tuple[Any, ...], leaf: Any) -> Any:
+        mask = keep.get(_layer_of(path))
+        return leaf if mask is None or mask.shape != leaf.shape else jnp.where(mask, leaf, jnp.zeros_like(leaf))
+
+    return jax.tree_util.tree_map_with_path(restart, state)
+
+
+def _check_own_state(optimiser: optax.GradientTransformation, params: Params) -> None:
+    kernels = kernels_of(params)
+    longer: Kernels = {n: jnp.zeros([size + 1 for size in kernel.shape]) for n, kernel in kernels.items()}
+    shapes, grown = (jax.eval_shape(optimiser.init, each) for each in (params, with_kernels(params, longer)))
+    for (path, leaf), other in zip(jax.tree_util.tree_leaves_with_path(shapes), jax.tree.leaves(grown), strict=True):
+        own = kernels.get(_layer_of(path))
+        if leaf.shape != other.shape and (own is None or leaf.shape != own.shape):
+            raise ValueError(
+                f"optimiser keeps state of shape {leaf.shape} at {jax.tree_util.keystr(path)}; allowed where weights "
+                "come alive: optimisers whose state of a weight is its own, such as optax.sgd, adam, adamw or muon"
+            )
+
+
+def _layer_of(path: tuple[Any, ...]) -> str:
+    """The layer whose kernel a path of a tree ends at; '' for none."""
+    layer, name = (getattr(key, "key", None) for key in (None, None, *path)[-2:])
+    return layer if name == "kernel" and isinstance(layer, str) else ""
 
 
 def magnitudes(params: Params) -> dict[str, Float[Array, "..."]]:

@@ -91,7 +91,7 @@ def _drop_and_grow(
         grown = grow(jax.random.fold_in(key, 1), growth(jax.random.fold_in(key, 2), grads), survivors, drop)
         return move_to(optimiser, state, params, grown)
 
-    return make_method(sparse_init(optimiser), live_step(optimiser), rewire, due)
+    return make_method(sparse_init(optimiser), live_step(optimiser), rewire, due, horizon)
 
 
 def at_random(key: Array, params: Params) -> dict[str, Array]:

@@ -104,4 +104,4 @@ def dsr(optimiser: optax.GradientTransformation, horizon: Horizon, config: DSRCo
         return params, state._replace(own=Threshold(threshold * factor))
 
     own = lambda params: Threshold(jnp.float32(config.threshold))  # noqa: E731
-    return make_method(sparse_init(optimiser, own), live_step(optimiser), rewire, due)
+    return make_method(sparse_init(optimiser, own), live_step(optimiser), rewire, due, horizon)

@@ -71,7 +71,7 @@ def magnitude_pruning(
         masks = keep_best_of_layers(step_key(state.key, state.step), magnitudes(params), state.masks, counts)
         return move_to(optimiser, state, params, masks)
 
-    return make_method(init, live_step(optimiser), rewire, due)
+    return make_method(init, live_step(optimiser), rewire, due, horizon)
 
 
 def scheduled_counts(state: State, last: int) -> LayerCounts:

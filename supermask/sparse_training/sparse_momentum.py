@@ -111,7 +111,7 @@ def sparse_momentum(
         masks = grow(jax.random.fold_in(key, 1), momentum, survivors, counts)
         return move_to(optimiser, state, params, masks)
 
-    return make_method(sparse_init(optimiser, _no_momentum), advance, rewire, due)
+    return make_method(sparse_init(optimiser, _no_momentum), advance, rewire, due, horizon)
 
 
 def live_means(momentum: dict[str, Float[Array, "..."]], masks: Masks) -> Float[Array, "layers"]:
