@@ -257,6 +257,6 @@ def _print_summary(console: Console, figure: Figure, summary: pd.DataFrame, path
     for column in summary.columns:
         table.add_column(str(column), justify="right")
     for name, row in summary.iterrows():
-        table.add_row(str(name), *(f"{value:.1f}" for value in row))
+        table.add_row(str(name), *(f"{value:.1f}" if value == value else "–" for value in row))
     console.print(table)
     console.print("  ".join(str(path) for path in paths), soft_wrap=True, highlight=False)

@@ -16,7 +16,7 @@ from analysis.protocols import Changes, protocol
 from analysis.results import UNPRUNED, Results
 from analysis.store import Store
 from analysis.studies import Experiment, Study
-from figures import criteria_plane, mask_criteria, supermasks_at_init
+from figures import criteria_plane, deep_compression, mask_criteria, supermask_table, supermasks_at_init
 from figures.catalogue import CATALOGUE
 from supermask.criteria import CRITERIA
 
@@ -124,7 +124,42 @@ def test_every_summary_has_numbers_for_what_is_shown(name, tables):
     summary = figure.summarise(tables[name])
     if name not in ("weight-movement", "mask-agreement", "learned-supermasks", "deep-compression"):
         assert set(summary.index) == set(shown(figure))
-    assert np.isfinite(summary.to_numpy(float)).all()
+    ours = [column for column in summary.columns if "(paper)" not in column]  # the paper does not give all of its own
+    assert np.isfinite(summary[ours].to_numpy(float)).all()
+
+
+def test_the_papers_table_stands_beside_the_mean_of_each_seeds_best():
+    """Of the criterion that is best so: 'first' has the best single level, 'second' the better seeds' bests."""
+    accuracy = {
+        "first": [(0.1, 0.5, 0.5, 0.70), (0.1, 0.5, 0.5, 0.70)],
+        "second": [(0.1, 0.9, 0.1, 0.1), (0.1, 0.1, 0.1, 0.8)],
+    }
+    rows = [
+        {"criterion": name, "seed": seed, "round": round_, "test_accuracy": value, "weights_remaining": 0.5**round_}
+        for name, seeds in accuracy.items()
+        for seed, values in enumerate(seeds)
+        for round_, value in enumerate(values)
+    ]
+    chosen, one_level = supermask_table.best_levels(pd.DataFrame(rows))
+    assert {seed: (row["criterion"], row["round"], row["test_accuracy"]) for seed, row in chosen.items()} == {
+        0: ("second", 1, 0.9),
+        1: ("second", 3, 0.8),
+    }
+    assert one_level == pytest.approx(0.7)
+
+
+def test_what_the_paper_counts_in_weights_stands_beside_weights():
+    """Deep Compression's 12 times for pruning leaves out indices; ours in bytes, with them, is another number."""
+    stages = {"dense": (1.0, 1000.0), "pruned": (0.08, 110.0), "quantised": (0.08, 33.0), "coded": (0.08, 28.0)}
+    table = pd.DataFrame(
+        {"line": deep_compression.PAPER_RUN, "network": "fc", "stage": stage, "test_accuracy": 0.98}
+        | {"bytes": size, "compression": 1000 / size, "weights_remaining": left}
+        for stage, (left, size) in stages.items()
+    )
+    pruned = deep_compression.summarise(table).loc["pruned"]
+    assert (pruned["× fewer"], pruned["× fewer (paper)"]) == (12.5, 12)
+    assert pruned["× smaller"] == pytest.approx(9.09, abs=0.01)
+    assert np.isnan(pruned["× smaller (paper)"])
 
 
 def test_lines_are_means_and_bands_reach_from_least_to_greatest(tables, tmp_path):

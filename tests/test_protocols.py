@@ -27,7 +27,7 @@ from supermask.masks import Rates
         ("conv6", "cifar10", 3e-4, 40, 0.15),
     ],
 )
-def test_the_papers_protocol_to_the_letter(network, dataset, rate, epochs, conv):
+def test_the_papers_numbers_are_the_papers(network, dataset, rate, epochs, conv):
     paper = protocol("paper", network)
     assert (paper.dataset, paper.learning_rate, paper.epochs) == (dataset, rate, epochs)
     assert (paper.rounds, paper.seeds, paper.batch_size, paper.evaluate_every) == (24, 5, 60, 100)

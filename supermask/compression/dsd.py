@@ -1,7 +1,8 @@
 """Dense-sparse-dense training: train dense, prune the smallest and retrain, then let the pruned ones back in at 0.
 
 The last phase has a tenth of the learning rate. The control that counts has the same budget: the same three phases,
-with the same rates and batches, and no mask. Han et al. 2017 (arXiv 1607.04381), algorithm 1.
+with the same rates and batches, and no mask. Han et al. 2017 (arXiv 1607.04381), algorithm 1; they ran such a control
+for ResNet.
 """
 
 from collections.abc import Sequence
