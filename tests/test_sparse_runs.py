@@ -1,15 +1,16 @@
 """Sparse trainings, compressed networks and dense-sparse-dense in the store: once, resumed, and in the tables."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import sparse_runs
+from analysis import plots, sparse_runs
 from analysis.compression_runs import run_compression, run_dsd
 from analysis.errors import UsageError
-from analysis.figure import collapsed
+from analysis.figure import collapsed, write
 from analysis.protocols import Changes, protocol
 from analysis.provenance import provenance
 from analysis.results import Results
@@ -206,6 +207,14 @@ def test_networks_that_learned_nothing_are_counted():
     assert collapsed(table, 10) == 2
     assert collapsed(table, 2) == 3
     assert collapsed(table[["test_accuracy"]], 10) == 0
+
+
+def test_a_picture_says_how_many_learned_nothing(experiment, tmp_path):
+    figure = replace(sparse_figure.FIGURE, draw=lambda table, caption: plots.new_picture(1, caption)[0])
+    table = pd.DataFrame({"early_stop_step": [0, 900, 900], "validation_loss": [2.31, 2.301, 0.2]})
+    said = write(figure, table, experiment, tmp_path)[1].read_text()
+    assert "2 of 3 collapsed: they learned nothing" in " ".join(said.split())
+    assert "collapsed" not in write(figure, table[2:], experiment, tmp_path)[1].read_text()
 
 
 def test_networks_without_a_recipe_are_refused(digits):
