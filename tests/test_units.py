@@ -35,7 +35,7 @@ EVERYTHING = Study(
 
 @pytest.fixture(scope="module")
 def experiment(digits, compiled_once):
-    changes = Changes(dataset="digits", epochs=3, rounds=2, seeds=3, mask_epochs=1, sparse_epochs=1)
+    changes = Changes(dataset="digits", epochs=3, rounds=2, seeds=3, mask_epochs=1, sparse_epochs=2)
     return Experiment(protocol("quick", changes=changes), digits)
 
 

@@ -119,7 +119,7 @@ def make_method(init: Init, advance: Advance, rewire: Advance, due: Due, horizon
     if horizon is not None and not np.any(due(np.arange(1, horizon.steps + 1))):
         raise ValueError(
             f"steps are {horizon.steps}; the method never changes its mask in so few. Allowed: a longer training (an "
-            f"epoch has {horizon.epoch} steps), or a smaller `every`"
+            f"epoch has {horizon.epoch} steps), or in Python a smaller `every`"
         )
 
     def update(state: State, grads: Params, params: Params) -> tuple[Params, State, Info]:
