@@ -15,6 +15,7 @@ from analysis.files import Kind
 from analysis.results import UNPRUNED
 from analysis.rules import REGISTRIES, present_names
 from analysis.store import Store, StoredResult
+from analysis.studies import REVISIONS
 from supermask.learned_masks import LearnedMask
 from supermask.lottery import Treatment
 from supermask.sparse_training.runs import SparseRun
@@ -22,7 +23,8 @@ from supermask.sparse_training.runs import SparseRun
 COLUMNS = (
     *("id", "kind", "dataset", "data_digest", "network", "optimiser", "learning_rate", "batch_size", "steps"),
     *("evaluate_every", "criterion", "kept", "pruned", "schedule", "ranking", "rewind_step", "weights"),
-    *("rescaled", "method", "start", "kept_fraction", "density", "distribution", "structure", "sparsity", "bits"),
+    *("rescaled", "through_factor", "method", "start", "kept_fraction", "density", "distribution", "structure"),
+    *("shape", "sparsity", "bits"),
     *("setting", "wiring", "nodes", "edges", "signs"),
     *("rate_conv", "rate_dense", "rate_output", "plugins", "seed", "round", "metric", "value"),
     *("seconds", "stored_at", "supermask", "commit", "python", "jax", "jaxlib", "flax", "optax", "numpy"),
@@ -80,8 +82,7 @@ def _rows(result: StoredResult) -> list[dict[str, Any]]:
     if description["kind"] == "untrained":
         columns |= {"round": description["level"], "schedule": "one_shot"}
     elif description["kind"] == "learned_mask":
-        mask = asdict(LearnedMask()) | description["mask"]
-        columns |= mask | {"kept": None, "kept_fraction": mask["kept"] if mask["method"] == "edge_popup" else None}
+        columns |= _mask_columns(description)
     elif description["kind"] == "sparse_training":
         columns |= asdict(SparseRun()) | description["sparse"]
     elif description["kind"] == "dsd":
@@ -100,6 +101,16 @@ def _rows(result: StoredResult) -> list[dict[str, Any]]:
     chosen = {name: columns[name] for name in REGISTRIES if isinstance(columns.get(name), str)}
     columns |= present_names(chosen, description.get("rules", {}))
     return [{**columns, "metric": metric, "value": value} for metric, value in result.metrics.items()]
+
+
+def _mask_columns(description: Mapping[str, Any]) -> dict[str, Any]:
+    """A learned mask's choices; None for those without a meaning for it."""
+    mask = asdict(LearnedMask()) | description["mask"]
+    scored = mask["method"] == "edge_popup"
+    # Until revision 4 the gradient took the factor of rescaling for constant.
+    through = mask["through_factor"] and description["revision"] >= REVISIONS["rescaled mask"]
+    of_factor = {"through_factor": through if mask["rescaled"] and not scored else None}
+    return mask | of_factor | {"kept": None, "kept_fraction": mask["kept"] if scored else None}
 
 
 def _graph_columns(description: Mapping[str, Any]) -> dict[str, Any]:

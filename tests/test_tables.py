@@ -13,10 +13,12 @@ from analysis.commands import FAILED, MISUSED, OK
 from analysis.errors import StoreError, UsageError
 from analysis.protocols import Changes, protocol
 from analysis.store import Result, Store
-from analysis.studies import Experiment, Study, Untrained
+from analysis.studies import Experiment, Study, Untrained, identity
 from analysis.tables import COLUMNS, merge, tidy_table
 from figures.catalogue import CATALOGUE
+from supermask.learned_masks import LearnedMask
 from supermask.lottery import Treatment
+from supermask.sparse_training.runs import SMALL_DENSE, SMALL_SHAPES, SparseRun
 
 
 def fill(folder, digits, seeds: int, criterion: str) -> None:
@@ -46,6 +48,28 @@ def test_a_row_a_result_and_metric_with_the_whole_description(folders):
     assert set(pruned["rate_dense"]) == {0.5904}
     assert set(table[table["kind"] == "untrained"]["round"]) == {0, 1}
     assert table[["jax", "numpy", "backend", "data_digest"]].notna().all().all()
+
+
+def test_a_mask_learned_with_the_factor_held_constant_is_told_from_others(digits, results_folder):
+    """As all rescaled masks were until revision 4, whose descriptions do not say so."""
+    experiment = Experiment(protocol("quick", changes=Changes(dataset="digits")), digits)
+    present = experiment.describe_learned(LearnedMask(rescaled=True), 0)
+    held = experiment.describe_learned(LearnedMask(rescaled=True, through_factor=False), 0)
+    plain = experiment.describe_learned(LearnedMask(), 0)
+    expected = [(present, True), (present | {"revision": 3}, False), (held, False), (plain, None)]
+    with Store(results_folder) as store:
+        store.add([Result(description, {"test_accuracy": 0.5}, None, 0.0) for description, _ in expected], {})
+        table = tidy_table(store).set_index("id")["through_factor"]
+    assert [table[identity(description)] for description, _ in expected] == [value for _, value in expected]
+
+
+def test_the_shape_of_a_small_dense_network_is_told(digits, results_folder):
+    experiment = Experiment(protocol("quick", changes=Changes(dataset="digits")), digits)
+    runs = [SparseRun(SMALL_DENSE, 0.1, shape=shape) for shape in SMALL_SHAPES]
+    with Store(results_folder) as store:
+        results = [Result(experiment.describe_sparse(run, 0), {"test_accuracy": 0.5}, None, 0.0) for run in runs]
+        store.add(results, {})
+        assert set(tidy_table(store)["shape"]) == set(SMALL_SHAPES)
 
 
 def test_a_result_under_a_former_rule_is_listed_under_that_rules_present_name(digits, results_folder):
