@@ -144,10 +144,13 @@ def _stages(axes: "Axes", table: pd.DataFrame) -> None:
     errors = [_published(published, str(stage).split(",")[0])[1] for stage in summary.index]
     summary["error (paper)"] = errors
     cells = [[f"{value:.4g}" if value == value else "–" for value in row] for row in summary.to_numpy(float)]
-    drawn = axes.table(cells, rowLabels=list(summary.index), colLabels=list(summary.columns), loc="center")
+    heads = [str(column).replace(" (paper)", "\n(paper)") for column in summary.columns]
+    drawn = axes.table(cells, rowLabels=list(summary.index), colLabels=heads, loc="center")
     drawn.auto_set_font_size(False)
     drawn.set_fontsize(7.5)
     drawn.scale(1, 1.7)
+    for column in range(len(heads)):
+        drawn[0, column].set_height(1.5 * drawn[0, column].get_height())
     axes.set_title("stage by stage, means over seeds; (paper) as published", fontsize=9, loc="left")
 
 
