@@ -99,6 +99,7 @@ SPARSE_STYLES: Mapping[str, Style] = {
     "RigL": Style(BLUE, "s"),
     "sparse momentum": Style(SKY, "P"),
     "DSR": Style(GREEN, "^"),
+    "DSR from ERK densities": Style(GREEN, ">", "--"),
     "SET": Style(PURPLE, "v"),
     "static": Style(GREY, "x", "--"),
     "small dense": Style(ORANGE, "h", ":"),

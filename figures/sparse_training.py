@@ -30,6 +30,7 @@ LINES: Mapping[str, SparseRun] = {
     "RigL": SparseRun("rigl"),
     "sparse momentum": SparseRun("sparse_momentum"),
     "DSR": SparseRun("dsr"),
+    "DSR from ERK densities": SparseRun("dsr", distribution="erk"),
     "SET": SparseRun("set"),
     "static": SparseRun("static"),
     SMALL: SparseRun(SMALL_DENSE),
