@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from supermask import counts
 from supermask.counts import exact_fraction, share
 from supermask.intervals import steps_of
 from supermask.learned_masks import LearnedMask, kept_by_layer
@@ -97,6 +98,14 @@ def test_every_small_ratio_is_that_ratio():
 @given(st.integers(1, 999_999))
 def test_a_written_decimal_of_six_digits_is_that_decimal_in_single_precision(millionths):
     assert exact_fraction(np.float32(millionths / 1e6)) == Fraction(millionths, 1_000_000)
+
+
+@given(st.fractions(0, 1, max_denominator=300), st.integers(2, 2000))
+def test_the_simplest_ratio_is_the_one_of_smallest_denominator(near, part):
+    found = counts._simplest(near, Fraction(1, part))
+    assert abs(found - near) <= Fraction(1, part)
+    for smaller in range(1, found.denominator):
+        assert abs(Fraction(round(near * smaller), smaller) - near) > Fraction(1, part)
 
 
 @pytest.mark.parametrize("decimal", ["0.99998", "0.999983", "0.123457", "0.0200007", "0.4444443"])
