@@ -137,7 +137,7 @@ def test_global_ranking_counts_over_the_network(trainer):
 
 
 def test_a_runs_results_do_not_depend_on_the_study_around_it(trainer):
-    mine, others = Treatment("movement"), [Treatment(), Treatment("random", kept="constant")]
+    mine, others = Treatment("movement"), [Treatment("snip"), Treatment("random", kept="constant")]
     alone = records_of(trainer, [mine])
     among = records_of(trainer, [others[0], mine, others[1]], seeds=(1, 0))
     for round_ in (1, 2):
@@ -177,6 +177,14 @@ def test_more_rounds_continue_where_fewer_ended(trainer):
 def test_an_unknown_choice_is_refused_with_the_choices(field, value):
     with pytest.raises(ValueError, match=rf"{field} is '{value}'; allowed: \w+"):
         Treatment(**{field: value})
+
+
+def test_zeros_are_asked_for_where_a_rule_goes_by_them():
+    assert Treatment(kept="rewind_or_zero").asks_for_zeros
+    assert Treatment(pruned="zero_if_grown").asks_for_zeros
+    assert not Treatment(kept="rewind_or_zero", schedule="one_shot").asks_for_zeros, "each round begins anew"
+    assert not Treatment().asks_for_zeros
+    assert not Treatment(schedule="one_shot").asks_for_zeros
 
 
 def test_a_negative_rewind_step_is_refused():

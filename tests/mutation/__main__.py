@@ -46,7 +46,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tests.mutation", description=main.__doc__)
     add = parser.add_argument
     add("--modules", nargs="+", default=[], help="modules or packages; default: all in tests/mutation/targets.py")
-    add("--count", type=int, default=16, help="mutants of each module, beside those written by hand; default: 16")
+    add("--count", type=int, default=12, help="mutants of each module, beside those written by hand; default: 12")
     add("--seed", type=int, default=0, help="the sample's; default: 0")
     add("--jobs", type=int, default=1, help="mutants tried at once; default: 1")
     add("--timeout", type=float, default=4.0, help="times the right code's time that a mutant gets; default: 4")

@@ -145,6 +145,8 @@ def _nodes(
                 continue
             if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
                 continue  # a docstring
+            if isinstance(child, ast.keyword) and child.arg == "strict":
+                continue  # a check of the code on itself
             if isinstance(node, ast.Module) and isinstance(child, ast.Assign) and _is_type(child.value):
                 continue
             if isinstance(child, ast.expr | ast.stmt):
