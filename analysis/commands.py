@@ -5,7 +5,6 @@ it is needed.
 """
 
 import argparse
-import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -136,10 +135,15 @@ def reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
 def report(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Judges the claims of figures on what is stored."""
     request = _request(options, catalogue)
+    from analysis.options import said, used_by
     from analysis.reproduce import report
 
     papers = {name: catalogue[name].paper for name in request.figures}
-    return report(request, papers, options.output or options.results / "report.html", _said(options))
+    words = {
+        name: said(options, used_by(figure, request.studies[name], request.own), figure)
+        for name, figure in request.figures.items()
+    }
+    return report(request, papers, options.output or options.results / "report.html", words)
 
 
 def explore(options: argparse.Namespace, catalogue: Catalogue) -> int:
@@ -151,6 +155,11 @@ def explore(options: argparse.Namespace, catalogue: Catalogue) -> int:
         choose("protocol", options.protocol, PROTOCOLS)
     if options.dataset is not None:
         choose("dataset", options.dataset, (name for name, info in DATASETS.items() if info.image_shape[2] == 1))
+    if options.without_rounds and options.rounds is not None:
+        raise UsageError("rounds is given with --without-rounds; allowed: one of them")
+    for name, is_given in (("port", "port" in options.given), ("no-browser", options.no_browser)):
+        if is_given and options.export is not None:
+            raise UsageError(f"{name} is given with --export, which serves nothing; allowed: one of them")
     if not 0 <= options.port <= 65535:
         raise UsageError(f"port is {options.port}; allowed: 0 to 65535")
     changes = Changes(options.dataset, options.seeds, options.rounds, options.epochs)
@@ -226,6 +235,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
         if (only := catalogue[name].only) and options.network not in only:
             raise UsageError(f"figure {name} is made for {' and '.join(only)} alone; network is {options.network!r}")
     names = names or [name for name, entry in catalogue.items() if not entry.only or options.network in entry.only]
+    from analysis.options import check_data_dir, check_shown, check_used, used_by
     from analysis.protocols import Changes, parse_rates, protocol
     from analysis.reproduce import Request
     from supermask.criteria import CRITERIA, RENAMED
@@ -248,30 +258,21 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
     )
     figures = {name: catalogue[name].load() for name in names}
     labels = [label for figure in figures.values() if figure.compares != "criterion" for label in figure.names]
-    for name in options.show or ():
+    for name in options.show or () if labels else ():
         choose("show", name, dict.fromkeys(labels))
-    return Request(
+    chosen = protocol(options.protocol, options.network, changes)
+    request = Request(
         figures=figures,
-        protocol=protocol(options.protocol, options.network, changes),
+        protocol=chosen,
         criteria=tuple(options.criteria or ()),
         shown=tuple(options.show or ()),
         own=own_members(),
         data_dir=options.data_dir,
         results=options.results,
     )
-
-
-def _said(options: argparse.Namespace) -> str:
-    """The options that name the experiment, as on a command line; without folders, which are the user's own."""
-    words = [] if options.protocol == "quick" else ["--protocol", options.protocol]
-    words += [] if options.network == "fc" else ["--network", options.network]
-    for name in ("seeds", "rounds", "epochs", "mask-epochs", "sparse-epochs", "graph-epochs", "rates", "dataset"):
-        value = getattr(options, name.replace("-", "_"))
-        words += [] if value is None else [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
-    words += ["--criteria", *options.criteria] if options.criteria else []
-    words += ["--show", *map(shlex.quote, options.show)] if options.show else []
-    words += ["--plugin", options.plugin.name] if options.plugin else []
-    return " ".join(words)
+    used = {name: used_by(figures[name], study, request.own) for name, study in request.studies.items()}
+    notes = check_used(options.given, used) + check_shown(request.shown, figures)
+    return replace(request, notes=(*notes, *check_data_dir(options.data_dir, chosen.dataset)))
 
 
 def own_members() -> dict[str, tuple[str, ...]]:

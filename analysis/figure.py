@@ -55,6 +55,7 @@ def caption(experiment: Experiment, figure: Figure | None = None) -> str:
     commit = provenance()["commit"]
     version = f"supermask {supermask.__version__}" + (f" ({commit[:7]})" if commit else "")
     study = Study() if figure is None else figure.study(figure.names)
+    label = protocol.label if figure is None else experiment.label(study)
     network = TITLES[protocol.network]
     lengths = [f"{_epochs(protocol.epochs)} a round, {protocol.rounds} rounds"]
     if study.learned:
@@ -68,7 +69,7 @@ def caption(experiment: Experiment, figure: Figure | None = None) -> str:
     if study.graphs and study.sparse:
         lengths.append(f"neural graphs {protocol.graph.epochs:g}")
     return (
-        f"{network} on {DATASETS[protocol.dataset].title} · protocol {protocol.label}: "
+        f"{network} on {DATASETS[protocol.dataset].title} · protocol {label}: "
         f"{' · '.join(lengths)} · {protocol.seeds} seed{'s' * (protocol.seeds != 1)} · {version}"
     )
 

@@ -31,8 +31,8 @@ def pack_result(results: Path, run: str, path: Path, sample: int | None) -> None
 
     `run` is a result's id or its beginning, or 'best', the highest validation accuracy; `sample` picks one of the drawn
     masks that the result was judged by, in place of the rounded one.
-    Raises UsageError where there is no such result, or the file cannot be written or is no packed network; FileError
-    where writing it fails.
+    Raises UsageError where there is no such result, where it has no drawn masks, where the file cannot be written or is
+    not a packed network; FileError where writing it fails.
     """
     if not (results / "results.sqlite").exists():
         raise UsageError(f"results {str(results)!r} is not a results folder; `supermask reproduce` makes one")
@@ -110,7 +110,12 @@ def _masked_network(result: StoredResult, arrays: dict[str, np.ndarray], sample:
     description = result.description
     learned = LearnedMask(**description["mask"])
     logits = decode_logits(arrays)
-    if sample is None or learned.method != "bernoulli":
+    if sample is not None and learned.method != "bernoulli":
+        raise UsageError(
+            f"sample is {sample}, but masks learned by {learned.method} are not drawn; allowed: none, or a result of "
+            "the method bernoulli"
+        )
+    if sample is None:
         masks: Any = rounded_masks(learned.method, logits, kept_by_layer(learned, logits))
     else:
         key = derive_key(description["seed"], Purpose.MASK_EVALUATION)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from analysis.errors import UsageError, between, choose
 from supermask.masks import LAYER_KINDS, Rates
+from supermask.networks import NETWORKS
 
 PROTOCOLS = ("quick", "short", "paper")
 MOST_SEEDS, MOST_ROUNDS, MOST_EPOCHS = 10_000, 1_000, 1_000_000
@@ -185,6 +186,8 @@ def _change(base: Protocol, changes: Changes) -> Protocol:
     if changes.rates is not None:
         for kind in changes.rates:
             choose("rates", kind, LAYER_KINDS)
+            if kind == "conv" and not NETWORKS[base.network].convolutional:
+                raise UsageError(f"rates has conv, and {base.network} has no convolutions; allowed: dense, output")
         try:
             changed = replace(changed, rates=replace(changed.rates, **changes.rates))
         except ValueError as error:
@@ -208,12 +211,14 @@ def _change(base: Protocol, changes: Changes) -> Protocol:
 
 def parse_rates(text: str) -> dict[str, float]:
     """Rates from text such as 'dense=0.2,output=0.1'. Raises UsageError where it is not like that."""
-    rates = {}
+    rates: dict[str, float] = {}
     for part in text.split(","):
         kind, _, value = part.partition("=")
-        choose("rates", kind.strip(), LAYER_KINDS)
+        kind = choose("rates", kind.strip(), LAYER_KINDS)
+        if kind in rates:
+            raise UsageError(f"rates has {kind} twice; allowed: once")
         try:
-            rates[kind.strip()] = float(value)
+            rates[kind] = float(value)
         except ValueError:
-            raise UsageError(f"rates has {part!r}; it should read like {kind.strip()}=0.2") from None
+            raise UsageError(f"rates has {part!r}; it should read like {kind}=0.2") from None
     return rates

@@ -31,7 +31,7 @@ class Request:
 
     `criteria` take the place of a figure's own where there are any; `shown` picks among what the other figures show,
     each of which keeps all where none of it is named; `own` are a user's criteria and actions, which every figure of
-    their kind shows as well.
+    their kind shows as well; `notes` are lines on options that do not matter to some figures.
     """
 
     figures: Mapping[str, Figure]
@@ -44,6 +44,7 @@ class Request:
     shard: Shard | None = None
     cluster: Source | None = None
     plugin: Path | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def studies(self) -> dict[str, Study]:
@@ -77,7 +78,7 @@ def reproduce(request: Request, dry_run: bool) -> int:
         _check_rewinding(experiment, study)
         job = Job.of(experiment, study, request.shard)
         load = workload(experiment, job.study, store, job.wanted)
-        console.print(_announcement(experiment, load, request), highlight=False)
+        console.print(_announcement(experiment, study, load, request), highlight=False)
         if dry_run:
             missing = job.wanted - store.known(job.wanted)
             speed = measure(experiment) if missing else Speed(0.0, 0.0)
@@ -175,8 +176,10 @@ def _print_what_to_merge(console: Console, request: Request) -> None:
     )
 
 
-def report(request: Request, papers: Mapping[str, str], output: Path, options: str) -> int:
+def report(request: Request, papers: Mapping[str, str], output: Path, options: Mapping[str, str]) -> int:
     """Writes the report on what is stored and prints the verdicts. Returns the exit status.
+
+    `options` are those that name each figure's experiment, as on a command line.
 
     Raises UsageError where the page cannot be written, or where nothing that it needs is stored.
     """
@@ -187,7 +190,7 @@ def report(request: Request, papers: Mapping[str, str], output: Path, options: s
     with Store(request.results) as store:
         experiment = request.experiment(console.is_terminal)
         subjects = [
-            Subject(figure, papers[name], request.names(figure), f"supermask reproduce {name} {options}".strip())
+            Subject(figure, papers[name], request.names(figure), f"supermask reproduce {name} {options[name]}".strip())
             for name, figure in request.figures.items()
         ]
         sections = write_report(experiment, subjects, store, output)
@@ -198,8 +201,14 @@ def report(request: Request, papers: Mapping[str, str], output: Path, options: s
         if section.missing:
             console.print(f"{section.name}: {section.missing} results are not stored; run {section.command}")
     console.print(table)
+    _print_notes(console, request)
     console.print(f"{output}  {output.with_suffix('.md')}", soft_wrap=True, highlight=False)
     return 0
+
+
+def _print_notes(console: Console, request: Request) -> None:
+    for note in request.notes:
+        console.print(f"note: {note}", highlight=False)
 
 
 def list_figures(request: Request, known: Mapping[str, tuple[str, tuple[str, ...]]]) -> int:
@@ -216,19 +225,33 @@ def list_figures(request: Request, known: Mapping[str, tuple[str, tuple[str, ...
     for name, figure in request.figures.items():
         paper, networks = known[name]
         table.add_row(name, paper, figure.title, ", ".join(networks), str(needed[name]), stored.get(name, "0"))
-    console.print(f"for {request.protocol.network} on {request.protocol.dataset}, protocol {request.protocol.label}:")
+    label = experiment.label(reduce(Study.__or__, request.studies.values()))
+    console.print(f"for {request.protocol.network} on {request.protocol.dataset}, protocol {label}:")
     console.print(table)
+    _print_notes(console, request)
     return 0
 
 
-def _announcement(experiment: Experiment, load: Workload, request: Request) -> str:
+def _announcement(experiment: Experiment, study: Study, load: Workload, request: Request) -> str:
     protocol = experiment.protocol
     shard = "" if request.shard is None else f"shard {request.shard}: "
     return (
-        f"{shard}{protocol.network} on {protocol.dataset} ({experiment.data.source}), protocol {protocol.label}: "
-        f"{protocol.seeds} seeds, {protocol.rounds} rounds, {experiment.training.steps:,} steps a training\n"
-        f"stored in {request.results}: {_counted(load)}"
+        f"{shard}{protocol.network} on {protocol.dataset} ({experiment.data.source}), "
+        f"protocol {experiment.label(study)}: {', '.join([f'{protocol.seeds} seeds', *_lengths(experiment, study)])}\n"
+        f"stored in {request.results}: {_counted(load)}" + "".join(f"\nnote: {note}" for note in request.notes)
     )
+
+
+def _lengths(experiment: Experiment, study: Study) -> list[str]:
+    """How long a study's trainings are, those that it has."""
+    words = {
+        "rounds": f"{experiment.protocol.rounds} rounds",
+        "epochs": f"{experiment.training.steps:,} steps a training",
+        "mask_epochs": f"{experiment.protocol.masks.epochs:g} epochs of learning masks",
+        "sparse_epochs": f"{experiment.sparse_training.steps:,} steps a sparse training",
+        "graph_epochs": f"{experiment.graph_training.steps:,} steps a neural graph",
+    }
+    return [text for name, text in words.items() if name in study.uses]
 
 
 def _counted(load: Workload) -> str:

@@ -106,7 +106,11 @@ class Results:
     def labelled(self, table: pd.DataFrame) -> pd.DataFrame:
         """The table with what it was made from in its first columns."""
         protocol = self.experiment.protocol
-        labels = {"dataset": protocol.dataset, "network": protocol.network, "protocol": protocol.label}
+        labels = {
+            "dataset": protocol.dataset,
+            "network": protocol.network,
+            "protocol": self.experiment.label(self.study),
+        }
         for position, (name, label) in enumerate(labels.items()):
             table.insert(position, name, label)
         return table

@@ -98,6 +98,20 @@ class Study:
         """Whether the unpruned network's training is part of it."""
         return self.unpruned or bool(self.treatments or self.untrained)
 
+    @property
+    def uses(self) -> frozenset[str]:
+        """What of a protocol its results depend on, beside data set, network and seeds: names as in `Changes`."""
+        shared = [type(run.source) for run in self.shared]
+        used = {
+            "epochs": self.has_round_zero,
+            "rounds": bool(self.treatments or self.untrained),
+            "rates": bool(self.treatments or self.untrained),
+            "mask_epochs": bool(self.learned),
+            "sparse_epochs": bool(self.sparse or self.dsd or self.compressed or SparseRun in shared),
+            "graph_epochs": bool(self.graphs or GraphRun in shared),
+        }
+        return frozenset(name for name, is_used in used.items() if is_used)
+
     def __or__(self, other: "Study") -> "Study":
         """Both studies, with what they share once."""
         return Study(
@@ -139,6 +153,15 @@ class Experiment:
             batch_size=protocol.batch_size,
             evaluate_every=protocol.evaluate_every,
         )
+
+    def label(self, study: Study) -> str:
+        """The protocol's name for a study, with what was changed of it and matters to the study."""
+        changed = [
+            name
+            for name in self.protocol.changed
+            if name in ("dataset", "seeds") or name.replace("-", "_") in study.uses
+        ]
+        return replace(self.protocol, changed=tuple(changed)).label
 
     def mask_training(self, method: str) -> TrainingConfig:
         """How a mask is learned by that method; epochs become steps of this data set."""

@@ -24,12 +24,13 @@ from analysis.bench import comparisons
 from analysis.bench.bound import products_and_update
 from analysis.bench.comparisons import NETWORK_STEP, Comparison
 from analysis.bench.peers import MODES, Peers, available
-from analysis.errors import at_least, choose
+from analysis.errors import UsageError, at_least, choose
 from analysis.files import Kind, check_output, write_whole
 from analysis.provenance import provenance
 
 LATE_STEPS, LATE_NETWORKS, LATE_PREPARATION = 2750, 4, 800  # steps as in the short protocol's rounds
 LEVELS = 25
+UNTRAINED = "figure-10"
 
 MEASURED = Kind.starting("a file of measurements", b'{\n "facts":')
 
@@ -62,6 +63,8 @@ def bench(names: Sequence[str], pairs: int, steps: int | None, output: Path | No
     at_least("pairs", pairs, 1)
     if steps is not None:
         at_least("steps", steps, 1)
+        if set(names) == {UNTRAINED}:
+            raise UsageError(f"steps is given, but {UNTRAINED} trains nothing; allowed: other work, or no steps")
     if output is not None:
         check_output("json", output, MEASURED)
     console = Console(highlight=False)
@@ -116,7 +119,7 @@ WORK: Mapping[str, Make] = {
     "conv4": _conv("conv4", 20),
     "conv6": _conv("conv6", 16),
     "masks": _masks,
-    "figure-10": _figure_10,
+    UNTRAINED: _figure_10,
     "late-rounds": _late_rounds,
 }
 """What can be measured, by name."""

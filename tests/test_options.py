@@ -1,0 +1,201 @@
+"""Options: each changes what was asked for, or is refused or said; none is abbreviated, given twice or ignored."""
+
+import re
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from analysis.arguments import parser_of
+from analysis.cli import run_command
+from analysis.commands import MISUSED, OK
+from analysis.errors import UsageError
+from analysis.figure import caption
+from analysis.options import check_used, said, used_by
+from analysis.protocols import Changes, protocol
+from analysis.studies import Experiment, Study, identity
+from figures.catalogue import CATALOGUE
+from supermask.learned_masks import LearnedMask
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.fixture(scope="module")
+def experiment(digits):
+    return Experiment(protocol("quick", changes=Changes(dataset="digits", rounds=2, seeds=1)), digits)
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("analysis.platform.set_up_jax", lambda devices=None: None)
+
+
+def changed(experiment: Experiment, name: str) -> Experiment:
+    """The experiment with another value of a protocol's field, whatever it was."""
+    own = experiment.protocol
+    part = {"mask_epochs": "masks", "sparse_epochs": "sparse", "graph_epochs": "graph"}.get(name)
+    if part is not None:
+        inner = getattr(own, part)
+        own = replace(own, **{part: replace(inner, epochs=2 * inner.epochs + 1)})
+    elif name == "rates":
+        own = replace(own, rates=replace(own.rates, dense=own.rates.dense / 2))
+    else:
+        own = replace(own, **{name: getattr(own, name) + 1})
+    return replace(experiment, protocol=own)
+
+
+def ids(experiment: Experiment, study: Study) -> set[str]:
+    return {identity(description) for description in experiment.descriptions(study)}
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_study_uses_what_its_results_names_depend_on(name, experiment):
+    """Held to the descriptions, which know nothing of `uses`."""
+    figure = CATALOGUE[name].load()
+    study = figure.study(figure.names)
+    fields = ("epochs", "rounds", "rates", "mask_epochs", "sparse_epochs", "graph_epochs")
+    before = ids(experiment, study)
+    assert study.uses == {field for field in fields if ids(changed(experiment, field), study) != before}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("dsd --criteria random", "criteria is given, but dsd would not change by it; allowed: sparse-epochs, show"),
+        ("dsd --epochs 5", "epochs is given, but dsd"),
+        ("dsd sparse-training --rounds 2", "rounds is given, but dsd and sparse-training would not change by it"),
+        ("neural-graphs --rates dense=0.5", "rates is given, but neural-graphs"),
+        ("mask-criteria --graph-epochs 1", "graph-epochs is given, but mask-criteria"),
+        ("mask-criteria --mask-epochs 1", "mask-epochs is given, but mask-criteria"),
+        ("criteria-plane --rounds 3", "rounds is given, but criteria-plane"),
+        ("learned-masks-seen --rates dense=0.1", "rates is given, but learned-masks-seen"),
+        ("mask-criteria --show rewind", "show is given, but mask-criteria"),
+        ("weight-movement --show rewind", "show is given, but weight-movement"),
+        ("mask-criteria --rates conv=0.5", "rates has conv, and fc has no convolutions; allowed: dense, output"),
+        ("mask-criteria --rates dense=0.5,dense=0.2", "rates has dense twice; allowed: once"),
+        ("mask-criteria --seeds 2 --seeds 3", "argument --seeds: given twice; allowed: once"),
+        ("mask-criteria --seed 2", "unrecognized arguments: --seed 2"),
+        ("mask-criteria --plug plugin.py", "unrecognized arguments: --plug plugin.py"),
+        ("mask-criteria --plugin a.py --plugin b.py", "argument --plugin: given twice"),
+        ("mask-criteria --results=", "argument --results: is empty; allowed: a path"),
+        ("mask-criteria --results=~nobody-of-that-name/r", "argument --results: '~nobody-of-that-name/r': "),
+    ],
+)
+@pytest.mark.parametrize("command", ["reproduce", "figures", "report"])
+def test_an_option_that_nothing_depends_on_is_refused(command, arguments, words, tmp_path, capsys):
+    assert run_command([command, *arguments.split(), *["--dataset", "digits"]], CATALOGUE) == MISUSED
+    said = capsys.readouterr()
+    assert words in said.err
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["explore", "--without-rounds", "--rounds", "3"], "rounds is given with --without-rounds"),
+        (["explore", "--export", "site", "--port", "80"], "port is given with --export"),
+        (["explore", "--export", "site", "--no-browser"], "no-browser is given with --export"),
+        (["explore", "--exp", "site"], "unrecognized arguments: --exp site"),
+        (["bench", "figure-10", "--steps", "10"], "steps is given, but figure-10 trains nothing"),
+        (["results", "--ver"], "unrecognized arguments: --ver"),
+        (["redraw", "--res", "x"], "unrecognized arguments: --res"),
+    ],
+)
+def test_so_it_is_with_other_commands(arguments, words, capsys):
+    assert run_command(arguments, CATALOGUE) == MISUSED
+    assert words in capsys.readouterr().err
+
+
+def test_an_option_that_some_figures_do_not_depend_on_is_said(capsys):
+    arguments = ["figures", "dsd", "mask-criteria", "wiring", "mask-0-actions", "--dataset", "digits"]
+    assert run_command([*arguments, "--epochs", "5", "--show", "D", "--data-dir", "/nowhere"], CATALOGUE) == MISUSED
+    assert "show 'D' is unknown" in capsys.readouterr().err
+    label = CATALOGUE["wiring"].load().names[0]
+    assert run_command([*arguments, "--epochs", "5", "--show", label, "--data-dir", "/nowhere"], CATALOGUE) == OK
+    words = " ".join(capsys.readouterr().out.split())
+    assert "note: epochs does not matter to dsd, wiring" in words
+    assert "note: show does not matter to mask-criteria" in words
+    assert "note: show names nothing of dsd, mask-0-actions: all lines are shown" in words
+    assert "note: data-dir does not matter: digits comes with the package" in words
+
+
+def test_a_plugin_that_no_chosen_figure_shows_is_refused():
+    figure = CATALOGUE["dsd"].load()
+    used = {"dsd": used_by(figure, figure.study(figure.names), {"criterion": ("mine",), "kept": (), "pruned": ()})}
+    with pytest.raises(UsageError, match="plugin is given, but dsd would not change by it"):
+        check_used(frozenset({"plugin"}), used)
+    figure = CATALOGUE["mask-criteria"].load()
+    used["mask-criteria"] = used_by(figure, figure.study(figure.names), {"criterion": ("mine",)})
+    assert check_used(frozenset({"plugin"}), used) == ["plugin does not matter to dsd"]
+
+
+def test_a_caption_names_changes_that_matter_to_its_figure_alone(digits):
+    changes = Changes(dataset="digits", seeds=1, epochs=5, mask_epochs=7)
+    experiment = Experiment(protocol("quick", changes=changes), digits)
+    of_masks = caption(experiment, CATALOGUE["mask-criteria"].load())
+    assert "quick (changed: dataset, epochs, seeds)" in of_masks
+    assert "quick (changed: dataset, seeds)" in caption(experiment, CATALOGUE["dsd"].load())
+    assert experiment.label(Study(learned=(LearnedMask(),), unpruned=False)).endswith("dataset, seeds, mask-epochs)")
+
+
+def test_the_reports_command_for_a_figure_takes_no_option_that_does_not_matter():
+    """Whatever options the report had, the command that it prints for each figure is accepted."""
+    lines = ["rewind", CATALOGUE["wiring"].load().names[0]]
+    arguments = [
+        *["report", "--seeds", "2", "--epochs", "4", "--rounds", "2", "--rates", "dense=0.5", "--mask-epochs", "1"],
+        *["--sparse-epochs", "1", "--graph-epochs", "1", "--criteria", "random", "--show", *lines],
+        *["--dataset", "digits"],
+    ]
+    options = parser_of(CATALOGUE).parse_args(arguments)
+    for name, entry in CATALOGUE.items():
+        figure = entry.load()
+        used = used_by(figure, figure.study(figure.names), {})
+        again = parser_of(CATALOGUE).parse_args(["report", name, *shlex.split(said(options, used, figure))])
+        assert check_used(again.given, {name: used}) == []
+        assert again.seeds == 2
+        assert again.dataset == "digits"
+        assert (again.epochs == 4) == ("epochs" in used)
+        assert (again.criteria == ["random"]) == (figure.compares == "criterion")
+        assert not again.show or set(again.show) <= set(figure.names)
+
+
+def test_a_tilde_is_the_users_home_wherever_the_shell_leaves_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    parse = parser_of(CATALOGUE).parse_args
+    for arguments, name in (
+        (["reproduce", "--results=~/r"], "results"),
+        (["reproduce", "--data-dir=~/r"], "data_dir"),
+        (["reproduce", "--plugin=~/r"], "plugin"),
+        (["report", "--output=~/r"], "output"),
+        (["results", "--csv=~/r"], "csv"),
+        (["results", "--parquet=~/r"], "parquet"),
+        (["results", "--merge=~/r"], "merge"),
+        (["explore", "--export=~/r"], "export"),
+        (["bench", "--json=~/r"], "json"),
+        (["infer", "f", "--csv=~/r"], "csv"),
+    ):
+        assert getattr(parse(arguments), name) == tmp_path / "r"
+
+
+def commands() -> list[tuple[str, str]]:
+    """Every command line of the pages: what follows a prompt, or stands alone in a code block or in backticks."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        for line in re.findall(r"^(?: {4}|\$ ?)?(?:\$ )?(supermask [a-z][a-z-]*[^\n`#|>]*)", text, re.M):
+            found.append((page.name, line))
+        found += [(page.name, line) for line in re.findall(r"`(supermask [a-z][a-z-]* [^`\n]*--[^`\n]*)`", text)]
+    return [(page, line) for page, line in dict.fromkeys(found) if not re.search(r"…|\.\.\.|\b[A-Z]{3,}\b|&&", line)]
+
+
+@pytest.mark.parametrize(("page", "line"), commands())
+def test_every_command_of_the_pages_is_one(page, line):
+    options = parser_of(CATALOGUE).parse_args(shlex.split(line)[1:])
+    if hasattr(options, "figures"):
+        figures = {name: CATALOGUE[name].load() for name in options.figures or CATALOGUE}
+        check_used(options.given - {"plugin"}, {n: used_by(f, f.study(f.names), {}) for n, f in figures.items()})
