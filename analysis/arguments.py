@@ -29,6 +29,9 @@ examples:
 An interrupted command goes on where it was when it is called again.
 """
 
+GOES_ON = "nobody reads standard output any more; going on without it: results are stored"
+"""Said by what takes long when its pipe is closed."""
+
 
 class Parser(argparse.ArgumentParser):
     """Raises UsageError in place of ending the process; takes each option once."""
@@ -36,7 +39,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings, allow_abbrev=False)
         self.register("action", None, _Once)
-        self.set_defaults(given=frozenset())
+        self.set_defaults(given=frozenset(), goes_on="")
 
     def error(self, message: str) -> "None":  # type: ignore[override]
         """Raises UsageError."""
@@ -159,7 +162,7 @@ def _add_reproduce(parsers: "argparse._SubParsersAction[Parser]", catalogue: Cat
         help="train on Dask workers: local, a scheduler's address, or a file, see docs/scaling.md",
     )
     _add_devices(reproduce)
-    reproduce.set_defaults(command=commands.reproduce)
+    reproduce.set_defaults(command=commands.reproduce, goes_on=GOES_ON)
 
 
 def _add_report(parsers: "argparse._SubParsersAction[Parser]", catalogue: Catalogue) -> None:
@@ -205,7 +208,7 @@ def _add_explore(parsers: "argparse._SubParsersAction[Parser]") -> None:
     add("--no-browser", action="store_true", help="print the address; open no browser")
     _add_results_folder(explore)
     _add_devices(explore)
-    explore.set_defaults(command=commands.explore)
+    explore.set_defaults(command=commands.explore, goes_on=GOES_ON)
 
 
 def _add_results(parsers: "argparse._SubParsersAction[Parser]") -> None:

@@ -3,7 +3,6 @@
 Nothing heavy is imported before it is needed: help and mistakes come at once.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,13 +10,25 @@ from analysis.arguments import Parser, parser_of, path
 from analysis.commands import FAILED, MISUSED, Catalogue
 from analysis.errors import FileError, StoreError, UsageError, reason
 from analysis.interrupts import say_interrupted
+from analysis.terminal import Output, complain, lasting_output
 
 
 def run_command(arguments: Sequence[str], catalogue: Catalogue) -> int:
     """Runs one command and returns its exit status: 0 done, 1 failed, 2 misused, 130 or 143 interrupted."""
+    with lasting_output() as output:
+        status = _status(arguments, catalogue, output)
+    if output is not None and output.lost is not None and not isinstance(output.lost, BrokenPipeError):
+        return status or FAILED
+    return status
+
+
+def _status(arguments: Sequence[str], catalogue: Catalogue, output: Output | None) -> int:
+    """Runs one command; says in one line what went wrong."""
     try:
         _register_plugin(arguments)
         options = parser_of(catalogue).parse_args(arguments)
+        if output is not None:
+            output.word = options.goes_on
         status: int = options.command(options, catalogue)
     except UsageError as error:
         return _failed(error, MISUSED)
@@ -37,7 +48,7 @@ def run_command(arguments: Sequence[str], catalogue: Catalogue) -> int:
 
 
 def _failed(words: object, status: int) -> int:
-    print(f"supermask: error: {words}", file=sys.stderr)
+    complain(f"error: {words}")
     return status
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from analysis.errors import UsageError, choose
+from analysis.terminal import say
 
 if TYPE_CHECKING:
     from analysis.figure import Figure
@@ -66,9 +67,9 @@ def check_plugin(options: argparse.Namespace, catalogue: Catalogue) -> int:
             except Exception as error:  # whatever a user's function raises is what this command is there to tell
                 failures += 1
                 words = " ".join(str(error).split()) or type(error).__name__
-                print(f"{member.name}: {check.__name__.replace('_', ' ')}: failed: {words}")
+                say(f"{member.name}: {check.__name__.replace('_', ' ')}: failed: {words}")
             else:
-                print(f"{member.name}: {check.__name__.replace('_', ' ')}: passed")
+                say(f"{member.name}: {check.__name__.replace('_', ' ')}: passed")
     return FAILED if failures else OK
 
 
@@ -203,7 +204,7 @@ def results(options: argparse.Namespace, catalogue: Catalogue) -> int:
     with Store(options.results) as store:
         if options.merge is not None:
             new, known = merge(store, options.merge)
-            print(f"{new} results taken over from {options.merge}, {known} were here already")
+            say(f"{new} results taken over from {options.merge}, {known} were here already")
         table = tidy_table(store, options.where)
     if options.csv is not None:
         with replacing(options.csv) as part:
@@ -215,7 +216,7 @@ def results(options: argparse.Namespace, catalogue: Catalogue) -> int:
             except ImportError:
                 raise UsageError("parquet needs the package pyarrow: pip install pyarrow") from None
     counts = table.drop_duplicates("id").groupby(["kind", "dataset", "network"]).size()
-    print(counts.rename("results").reset_index().to_string(index=False) if len(counts) else "no results")
+    say(counts.rename("results").reset_index().to_string(index=False) if len(counts) else "no results")
     return OK
 
 
@@ -224,7 +225,7 @@ def redraw(options: argparse.Namespace, catalogue: Catalogue) -> int:
     from analysis.redraw import redraw
 
     for svg, changed in redraw(options.files, catalogue).items():
-        print(f"{svg}: {'drawn anew' if changed else 'the same as before'}")
+        say(f"{svg}: {'drawn anew' if changed else 'the same as before'}")
     return OK
 
 

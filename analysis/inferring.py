@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from analysis.errors import StoreError, UsageError, at_least, choose
 from analysis.files import Kind, check_output, read_at_most, replacing
+from analysis.screen import Screen, print_table
 from supermask import datasets
 from supermask.compression.file import CompressedError, decompress
 from supermask.compression.inference import ENGINES, Runner
@@ -23,6 +22,8 @@ MAXIMUM_FILE = 1 << 24
 """Bytes; dense LeNet-5 as float32 has a tenth of that."""
 
 TIMES_CSV = Kind.starting("a table of times", b"image,engine,")
+
+COLUMNS = ("engine", "µs an image", "as fast as dense", "multiplications", "bytes of weights")
 
 EIE = (
     "For context, never as ours: the chip EIE, in 45 nm, was published as 13 times as fast as a GPU on the dense "
@@ -49,13 +50,14 @@ def infer(path: Path, dataset: str, data_dir: Path | None, images: int, repeats:
     if images > len(data.test):
         raise UsageError(f"images is {images}; allowed: 1 to {len(data.test)}, the test images of {dataset}")
     chosen = (data.test.images[:images] / data.maximum).astype(np.float32)
-    console = Console(highlight=False)
+    console = Screen()
     with one_core():
         runners = [Runner(quantised, engine) for engine in ENGINES]
         right = _agreed(runners, chosen, data.test.labels[:images])
         with console.status(f"{images} images, {repeats} times each"):
             table = measured(runners, chosen, repeats)
-    console.print(_shown(table, f"{path.name}: {network}, {path.stat().st_size:,} bytes; {images} images of {dataset}"))
+    title = f"{path.name}: {network}, {path.stat().st_size:,} bytes; {images} images of {dataset}"
+    print_table(console, title, COLUMNS, _rows(table))
     console.print(f"accuracy on these images: {100 * right:.1f}%, by every engine; one core, one image at a time")
     console.print(EIE)
     if csv is not None:
@@ -95,29 +97,21 @@ def _agreed(runners: Sequence[Runner], images: np.ndarray, labels: np.ndarray) -
     return float(np.mean(outputs[0].argmax(axis=1) == labels))
 
 
-def _shown(table: pd.DataFrame, title: str) -> Table:
-    shown = Table(
-        "engine",
-        "µs an image",
-        "as fast as dense",
-        "multiplications",
-        "bytes of weights",
-        title=title,
-        title_justify="left",
-    )
-    for column in shown.columns[1:]:
-        column.justify = "right"
+def _rows(table: pd.DataFrame) -> list[tuple[str, ...]]:
     dense = table[table["engine"] == "dense"].set_index("image")["seconds"]
+    rows: list[tuple[str, ...]] = []
     for engine, own in table.groupby("engine", sort=False):
         times = dense / own.set_index("image")["seconds"]
-        shown.add_row(
-            str(engine),
-            f"{1e6 * own['seconds'].median():.1f}",
-            f"{times.median():.2f}× ({times.min():.2f}–{times.max():.2f})",
-            f"{own['products'].mean():,.0f}",
-            f"{own['bytes_read'].mean():,.0f}",
+        rows.append(
+            (
+                str(engine),
+                f"{1e6 * own['seconds'].median():.1f}",
+                f"{times.median():.2f}× ({times.min():.2f}–{times.max():.2f})",
+                f"{own['products'].mean():,.0f}",
+                f"{own['bytes_read'].mean():,.0f}",
+            )
         )
-    return shown
+    return rows
 
 
 def _read(path: Path) -> tuple[str, Quantised]:

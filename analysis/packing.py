@@ -11,6 +11,7 @@ from analysis.arrays import decode_logits
 from analysis.errors import StoreError, UsageError
 from analysis.files import SAFETENSORS, Kind, check_output, read_at_most, write_whole
 from analysis.store import Store, StoredResult
+from analysis.terminal import say
 from supermask import datasets
 from supermask.keys import Purpose, derive_key
 from supermask.learned_masks import EVALUATION_SAMPLES, LearnedMask, draw_masks, kept_by_layer, rounded_masks
@@ -45,8 +46,8 @@ def pack_result(results: Path, run: str, path: Path, sample: int | None) -> None
     content = pack(network)
     write_whole(path, content)
     sizes = sizes_of(network, content)
-    print(f"{path}: {_words(network)}")
-    print(
+    say(f"{path}: {_words(network)}")
+    say(
         f"{sizes.packed:,} bytes; the mask holds {sizes.information:,.0f} bytes of information (row by row), "
         f"one bit a weight is {sizes.bits:,}, float32 weights are {sizes.float32:,}: "
         f"{sizes.float32 / sizes.packed:.0f} times smaller"
@@ -68,7 +69,7 @@ def unpack_file(path: Path, output: Path) -> None:
     write_whole(
         output, save(arrays, {"network": network.network, "dataset": network.dataset, "seed": str(network.seed)})
     )
-    print(f"{output}: {_words(network)}")
+    say(f"{output}: {_words(network)}")
 
 
 def evaluate_file(path: Path, data_dir: Path | None) -> None:
@@ -81,10 +82,10 @@ def evaluate_file(path: Path, data_dir: Path | None) -> None:
     module = NETWORKS[network.network]
     placement = place(parameter_count(module, data.image_shape), networks=1)
     trainer = Trainer(module, data, TrainingConfig(0, 1.0), placement)
-    print(f"{path}: {_words(network)}")
+    say(f"{path}: {_words(network)}")
     for name, split in (("validation", data.validation), ("test", data.test)):
         (scores,) = trainer.evaluate([jax.tree.map(np.asarray, params)], split)
-        print(f"{name} accuracy {100 * float(scores.accuracy):.2f}% on {len(split):,} images, loss {scores.loss:.4f}")
+        say(f"{name} accuracy {100 * float(scores.accuracy):.2f}% on {len(split):,} images, loss {scores.loss:.4f}")
 
 
 def _find(store: Store, run: str) -> StoredResult:

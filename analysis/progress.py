@@ -1,4 +1,4 @@
-"""One progress display for a whole job: a live line in a terminal, a line a minute in a log."""
+"""One progress display for a whole job: a live line in a terminal; in a log or notebook a line now and then."""
 
 import time
 from collections import deque
@@ -13,6 +13,8 @@ from analysis.work import Done, Workload
 
 SECONDS_BETWEEN_LINES = 60.0
 MINUTES_OF_SPEED = 10
+SECONDS_TO_FIRST_LINE = 10.0
+"""Where there is no terminal. Each further line comes half as much later than the one before, up to a minute."""
 
 
 class Speed:
@@ -24,13 +26,10 @@ class Speed:
     def __init__(self) -> None:
         self._marks: deque[tuple[float, float]] = deque(maxlen=MINUTES_OF_SPEED)
 
-    def mark(self, now: float, work: float) -> bool:
-        """Notes all work done so far, once a minute; whether a minute ended."""
-        first = not self._marks
-        due = first or now - self._marks[-1][0] >= SECONDS_BETWEEN_LINES
-        if due:
+    def mark(self, now: float, work: float) -> None:
+        """Notes all work done so far, once a minute."""
+        if not self._marks or now - self._marks[-1][0] >= SECONDS_BETWEEN_LINES:
             self._marks.append((now, work))
-        return due and not first
 
     def over(self, now: float, work: float) -> float | None:
         """The speed now that so much work is done; None as long as there is nothing to go by."""
@@ -47,9 +46,10 @@ class JobProgress:
         self._load, self._console, self._clock = load, console, clock
         self._done = {kind: count.stored for kind, count in load.counts.items()}
         self._work = 0.0
+        self._wait, self._told = SECONDS_TO_FIRST_LINE, clock()
         self._speed = Speed()
         self._display = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
@@ -77,12 +77,13 @@ class JobProgress:
             self._done[done.kind] += done.results
         self._work += done.work
         now = self._clock()
-        minute = self._speed.mark(now, self._work)
+        self._speed.mark(now, self._work)
         speed = self._speed.over(now, self._work)
         self._display.update(self._task, advance=done.work, description=self._words(speed))
-        if self._display.disable and minute and speed is not None:
-            left = (self._load.work - self._work) / speed
-            self._console.print(f"{self._words(speed)}, about {duration(left)} left", highlight=False)
+        if self._display.disable and now - self._told >= self._wait:
+            self._wait, self._told = min(1.5 * self._wait, SECONDS_BETWEEN_LINES), now
+            left = "" if speed is None else f", about {duration((self._load.work - self._work) / speed)} left"
+            self._console.print(f"{self._words(speed)}{left}")
 
     def _words(self, speed: float | None) -> str:
         words = [f"{self._done[kind]}/{count.needed} {KINDS[kind]}" for kind, count in self._load.counts.items()]

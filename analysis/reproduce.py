@@ -6,8 +6,6 @@ from functools import reduce
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
 from analysis import runner
 from analysis.cluster.source import Source, connected
@@ -18,6 +16,7 @@ from analysis.pricing import MACHINES, Price, Speed, measure, price
 from analysis.progress import JobProgress, duration
 from analysis.protocols import Protocol
 from analysis.results import Results
+from analysis.screen import Screen, print_table
 from analysis.store import Only, Store
 from analysis.studies import KINDS, Experiment, Study, identity
 from analysis.units import Shard, deal, seeds_of, together
@@ -70,7 +69,7 @@ def reproduce(request: Request, dry_run: bool) -> int:
 
     Raises UsageError, StoreError or DataError before anything is trained.
     """
-    console = Console()
+    console = Screen()
     studies = request.studies
     study = reduce(Study.__or__, studies.values())
     with Store(request.results) as store:
@@ -78,7 +77,7 @@ def reproduce(request: Request, dry_run: bool) -> int:
         _check_rewinding(experiment, study)
         job = Job.of(experiment, study, request.shard)
         load = workload(experiment, job.study, store, job.wanted)
-        console.print(_announcement(experiment, study, load, request), highlight=False)
+        console.print(_announcement(experiment, study, load, request))
         if dry_run:
             missing = job.wanted - store.known(job.wanted)
             speed = measure(experiment) if missing else Speed(0.0, 0.0)
@@ -101,8 +100,8 @@ def reproduce(request: Request, dry_run: bool) -> int:
             raise
         if failures:
             for failure in failures:
-                console.print(f"failed: {failure}", highlight=False, soft_wrap=True)
-            console.print("all else is stored; the same command tries again what is missing", highlight=False)
+                console.print(f"failed: {failure}", soft_wrap=True)
+            console.print("all else is stored; the same command tries again what is missing")
             return 1
         if request.shard is not None:
             _print_what_to_merge(console, request)
@@ -112,10 +111,10 @@ def reproduce(request: Request, dry_run: bool) -> int:
             paths = write(figure, table, experiment, request.results / "figures")
             _print_summary(console, figure, figure.summarise(table), paths)
             if number := diverged(table):
-                console.print(f"{number} of these {len(table)} diverged: their loss is not a number", highlight=False)
+                console.print(f"{number} of these {len(table)} diverged: their loss is not a number")
             if number := collapsed(table, experiment.data.classes):
                 words = f"{number} of these {len(table)} collapsed: their loss is never below that of a guess"
-                console.print(words, highlight=False)
+                console.print(words)
     return 0
 
 
@@ -165,7 +164,7 @@ def _check_rewinding(experiment: Experiment, study: Study) -> None:
         )
 
 
-def _print_what_to_merge(console: Console, request: Request) -> None:
+def _print_what_to_merge(console: Screen, request: Request) -> None:
     count = 0 if request.shard is None else request.shard.count
     console.print(
         f"shard {request.shard} is stored in {request.results}. When all {count} are, merge their folders into one\n"
@@ -185,7 +184,7 @@ def report(request: Request, papers: Mapping[str, str], output: Path, options: M
     """
     from analysis.report import Subject, write_report
 
-    console = Console()
+    console = Screen()
     in_a_folder("output", output)
     with Store(request.results) as store:
         experiment = request.experiment(console.is_terminal)
@@ -194,27 +193,24 @@ def report(request: Request, papers: Mapping[str, str], output: Path, options: M
             for name, figure in request.figures.items()
         ]
         sections = write_report(experiment, subjects, store, output)
-    table = Table("verdict", "seeds", "claim", title="Claims", title_justify="left")
+    rows = [(row["verdict"], row["seeds"], row["sentence"]) for section in sections for row in section.claims]
     for section in sections:
-        for row in section.claims:
-            table.add_row(row["verdict"], row["seeds"], row["sentence"])
         if section.missing:
             console.print(f"{section.name}: {section.missing} results are not stored; run {section.command}")
-    console.print(table)
+    print_table(console, "Claims", ("verdict", "seeds", "claim"), rows, numbers=False)
     _print_notes(console, request)
-    console.print(f"{output}  {output.with_suffix('.md')}", soft_wrap=True, highlight=False)
+    console.print(f"{output}  {output.with_suffix('.md')}", soft_wrap=True)
     return 0
 
 
-def _print_notes(console: Console, request: Request) -> None:
+def _print_notes(console: Screen, request: Request) -> None:
     for note in request.notes:
-        console.print(f"note: {note}", highlight=False)
+        console.print(f"note: {note}")
 
 
 def list_figures(request: Request, known: Mapping[str, tuple[str, tuple[str, ...]]]) -> int:
     """Prints each figure's origin, networks, and results needed and stored. `known`: (paper, networks) by name."""
-    console = Console()
-    table = Table("figure", "what it is", "title", "networks", "results", "stored", box=None, pad_edge=False)
+    console = Screen()
     stored: dict[str, str] = {}
     experiment = request.experiment(console.is_terminal)
     needed = {name: sum(1 for _ in experiment.descriptions(study)) for name, study in request.studies.items()}
@@ -222,12 +218,14 @@ def list_figures(request: Request, known: Mapping[str, tuple[str, tuple[str, ...
         with Store(request.results) as store:
             missing = {name: missing_results(experiment, s, store) for name, s in request.studies.items()}
             stored = {name: "all" if not n else str(needed[name] - n) for name, n in missing.items()}
-    for name, figure in request.figures.items():
-        paper, networks = known[name]
-        table.add_row(name, paper, figure.title, ", ".join(networks), str(needed[name]), stored.get(name, "0"))
+    columns = ("figure", "what it is", "title", "networks", "results", "stored")
+    rows = [
+        (name, known[name][0], figure.title, ", ".join(known[name][1]), str(needed[name]), stored.get(name, "0"))
+        for name, figure in request.figures.items()
+    ]
     label = experiment.label(reduce(Study.__or__, request.studies.values()))
     console.print(f"for {request.protocol.network} on {request.protocol.dataset}, protocol {label}:")
-    console.print(table)
+    print_table(console, "", columns, rows, numbers=False, lines=False)
     _print_notes(console, request)
     return 0
 
@@ -258,28 +256,24 @@ def _counted(load: Workload) -> str:
     return ", ".join(f"{count.stored} of {count.needed} {KINDS[kind]}" for kind, count in load.counts.items())
 
 
-def _print_price(console: Console, own: Price, speed: Speed) -> None:
+def _print_price(console: Screen, own: Price, speed: Speed) -> None:
     """What is missing, counted, and how long it takes on one machine like this, or on several."""
     amounts = (
         f"{own.results:,} results, {own.steps:,.0f} network-steps, {own.flops:.2g} floating-point operations, "
         f"{own.stored / 1e6:,.0f} MB to be stored"
     )
-    console.print(amounts, highlight=False)
+    console.print(amounts)
     least = own.longest * speed.alone
     for machines in MACHINES:
         where = "this machine" if machines == 1 else f"{machines:,} such machines"
-        console.print(f"about {duration(own.seconds(speed, machines))} on {where}", highlight=False)
+        console.print(f"about {duration(own.seconds(speed, machines))} on {where}")
         if own.seconds(speed, machines) <= least:
-            console.print("which is what the longest run takes: its rounds follow one another", highlight=False)
+            console.print("which is what the longest run takes: its rounds follow one another")
             break
 
 
-def _print_summary(console: Console, figure: Figure, summary: pd.DataFrame, paths: list[Path]) -> None:
-    table = Table(title=figure.title, title_justify="left")
-    table.add_column(str(summary.index.name), no_wrap=True)
-    for column in summary.columns:
-        table.add_column(str(column), justify="right")
-    for name, row in summary.iterrows():
-        table.add_row(str(name), *(f"{value:.1f}" if value == value else "–" for value in row))
-    console.print(table)
-    console.print("  ".join(str(path) for path in paths), soft_wrap=True, highlight=False)
+def _print_summary(console: Screen, figure: Figure, summary: pd.DataFrame, paths: list[Path]) -> None:
+    columns = (str(summary.index.name), *map(str, summary.columns))
+    rows = [(str(name), *(f"{value:.1f}" if value == value else "–" for value in row)) for name, row in summary.iterrows()]
+    print_table(console, figure.title, columns, rows)
+    console.print("  ".join(str(path) for path in paths), soft_wrap=True)

@@ -12,6 +12,8 @@ def main() -> None:
 
 def _command() -> int:
     from analysis.cli import run_command
+    from analysis.terminal import set_up_streams
     from figures.catalogue import CATALOGUE
 
+    set_up_streams()
     return run_command(sys.argv[1:], CATALOGUE)

@@ -16,9 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.status import Status
-from rich.table import Table
 
 from analysis.bench import comparisons
 from analysis.bench.bound import products_and_update
@@ -27,6 +25,7 @@ from analysis.bench.peers import MODES, Peers, available
 from analysis.errors import UsageError, at_least, choose
 from analysis.files import Kind, check_output, write_whole
 from analysis.provenance import provenance
+from analysis.screen import Screen, print_table
 
 LATE_STEPS, LATE_NETWORKS, LATE_PREPARATION = 2750, 4, 800  # steps as in the short protocol's rounds
 LEVELS = 25
@@ -67,7 +66,7 @@ def bench(names: Sequence[str], pairs: int, steps: int | None, output: Path | No
             raise UsageError(f"steps is given, but {UNTRAINED} trains nothing; allowed: other work, or no steps")
     if output is not None:
         check_output("json", output, MEASURED)
-    console = Console(highlight=False)
+    console = Screen()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         for name in dict.fromkeys(names or WORK):
@@ -75,7 +74,8 @@ def bench(names: Sequence[str], pairs: int, steps: int | None, output: Path | No
                 tell = partial(_tell, status, name, pairs)
                 rows += _measured(WORK[name](steps, Path(folder)), pairs, tell)
     facts = _facts(pairs, rows)
-    console.print(_table(rows, pairs))
+    title = f"medians of {pairs} turns (lowest to highest); PyTorch's time as a multiple of ours"
+    print_table(console, title, ("work", "unit", "ours", *(f"PyTorch {mode}" for mode in MODES)), _table(rows))
     console.print("\n".join(f"{name}: {value}" for name, value in facts.items()), soft_wrap=True)
     if not available():
         console.print("PyTorch is not installed, so nothing was compared with it: pip install 'supermask[bench]'")
@@ -155,13 +155,16 @@ def _tell(status: Status, name: str, pairs: int, turn: int) -> None:
     status.update(f"{name}: turn {turn} of {pairs}")
 
 
-def _table(rows: Sequence[Row], pairs: int) -> Table:
-    title = f"medians of {pairs} turns (lowest to highest); PyTorch's time as a multiple of ours"
-    table = Table("work", "unit", "ours", *(f"PyTorch {mode}" for mode in MODES), title=title, title_justify="left")
-    for row in rows:
-        ratios = [_spread(row.ratios(mode), 2, "×") if mode in row.peers else "" for mode in MODES]
-        table.add_row(row.name, row.unit, _spread(row.ours, 3), *ratios)
-    return table
+def _table(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    return [
+        (
+            row.name,
+            row.unit,
+            _spread(row.ours, 3),
+            *(_spread(row.ratios(mode), 2, "×") if mode in row.peers else "" for mode in MODES),
+        )
+        for row in rows
+    ]
 
 
 def _spread(values: Sequence[float], digits: int, sign: str = "") -> str:

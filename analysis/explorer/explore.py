@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
-
 from analysis import runner
 from analysis.errors import at_least
 from analysis.explorer.bundle import PRUNING, make_bundle, seed_run
@@ -16,6 +14,7 @@ from analysis.interrupts import Stop
 from analysis.progress import JobProgress
 from analysis.protocols import Changes, Protocol, protocol
 from analysis.results import Results
+from analysis.screen import Screen
 from analysis.store import Store
 from analysis.studies import Experiment, Study, identity
 from analysis.work import workload
@@ -63,7 +62,7 @@ def explore(request: Request) -> int:
 
     Raises UsageError, StoreError or DataError before anything is trained.
     """
-    console = Console()
+    console = Screen()
     at_least("seeds", request.seeds, FEWEST_SEEDS)
     if request.export is not None:
         check_target(request.export)
@@ -76,17 +75,17 @@ def explore(request: Request) -> int:
     site = site_files(bundle)
     if request.export is not None:
         size = write_site(site, request.export)
-        console.print(f"{request.export}: page and bundle, {size / 1e6:.1f} MB", highlight=False, soft_wrap=True)
-        console.print(f"to see it: python -m http.server --directory {request.export}", highlight=False, soft_wrap=True)
+        console.print(f"{request.export}: page and bundle, {size / 1e6:.1f} MB", soft_wrap=True)
+        console.print(f"to see it: python -m http.server --directory {request.export}", soft_wrap=True)
         return 0
     return _show(site, request, console)
 
 
-def choose(request: Request, store: Store, console: Console) -> Choice:
+def choose(request: Request, store: Store, console: Screen) -> Choice:
     """The experiment that was asked for, or the best that is stored."""
     if request.protocol is None:
         for choice in _stored_choices(request, store):
-            console.print(f"showing what is stored: {_named(choice.experiment)}", highlight=False)
+            console.print(f"showing what is stored: {_named(choice.experiment)}")
             return choice
     chosen = _protocol(request, request.protocol or "quick")
     data = datasets.load(chosen.dataset, data_dir=request.data_dir, progress=console.is_terminal)
@@ -120,7 +119,7 @@ def _study(with_rounds: bool) -> Study:
     return Study((PRUNING,) if with_rounds else ())
 
 
-def _train(choice: Choice, store: Store, folder: Path, console: Console) -> None:
+def _train(choice: Choice, store: Store, folder: Path, console: Screen) -> None:
     load = workload(choice.experiment, choice.study, store)
     trainings = load.counts["training"]
     if trainings.needed == trainings.stored:
@@ -147,13 +146,13 @@ def _named(experiment: Experiment) -> str:
     return f"FC on {chosen.dataset} ({experiment.data.source}), protocol {chosen.label}, {chosen.seeds} seeds"
 
 
-def _show(site: dict[str, bytes], request: Request, console: Console) -> int:
+def _show(site: dict[str, bytes], request: Request, console: Screen) -> int:
     with SiteServer(site, request.port) as server:
-        console.print(f"{server.url}  (Ctrl-C ends it)", highlight=False, soft_wrap=True)
+        console.print(f"{server.url}  (Ctrl-C ends it)", soft_wrap=True)
         if request.browser:
             webbrowser.open(server.url)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            console.print("ended", highlight=False)
+            console.print("ended")
     return 0
