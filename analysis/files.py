@@ -93,15 +93,16 @@ def check_output(argument: str, path: Path, kind: Kind) -> None:
     """
     named = f"{argument} {str(path)!r} cannot be written"
     try:
-        if not path.parent.is_dir():
-            raise UsageError(f"{named}: {path.parent} is not a folder")
-        found = path.stat() if path.exists() else None
-        if found is None or stat.S_ISREG(found.st_mode):
-            folder = Path(os.path.realpath(path)).parent
-            if not os.access(folder, os.W_OK | os.X_OK):
-                raise UsageError(f"{named}: nothing can be written in {folder}")
+        found = path.stat()
+    except FileNotFoundError:
+        found = None
     except (OSError, ValueError) as error:
-        raise UsageError(f"{named}: {reason(error)}") from None
+        raise UsageError(f"{named}: {_not_a_folder(path) or reason(error)}") from None
+    if found is None or stat.S_ISREG(found.st_mode):
+        if words := _not_a_folder(path):
+            raise UsageError(f"{named}: {words}")
+        if not os.access(folder := Path(os.path.realpath(path)).parent, os.W_OK | os.X_OK):
+            raise UsageError(f"{named}: nothing can be written in {folder}")
     if found is None:
         return
     if stat.S_ISDIR(found.st_mode):
@@ -110,6 +111,11 @@ def check_output(argument: str, path: Path, kind: Kind) -> None:
         raise UsageError(f"{named}: it may not be written to")
     if stat.S_ISREG(found.st_mode):
         check_replaced(argument, path, kind)
+
+
+def _not_a_folder(path: Path) -> str:
+    """What is wrong with where a file should lie, if it is no folder."""
+    return "" if path.parent.is_dir() else f"{path.parent} is not a folder"
 
 
 def check_replaced(argument: str, path: Path, kind: Kind) -> None:
