@@ -274,6 +274,8 @@ def _print_price(console: Screen, own: Price, speed: Speed) -> None:
 
 def _print_summary(console: Screen, figure: Figure, summary: pd.DataFrame, paths: list[Path]) -> None:
     columns = (str(summary.index.name), *map(str, summary.columns))
-    rows = [(str(name), *(f"{value:.1f}" if value == value else "–" for value in row)) for name, row in summary.iterrows()]
+    rows = [
+        (str(name), *(f"{value:.1f}" if value == value else "–" for value in row)) for name, row in summary.iterrows()
+    ]
     print_table(console, figure.title, columns, rows)
     console.print("  ".join(str(path) for path in paths), soft_wrap=True)
