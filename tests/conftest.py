@@ -18,6 +18,18 @@ settings.register_profile("tests", deadline=None, derandomize=True, max_examples
 settings.load_profile("tests")
 
 
+LONGEST = (
+    *("test_explorer_page.py", "test_figures.py", "test_sparse_training.py", "test_report.py", "test_units.py"),
+    *("test_lottery.py", "test_training.py", "test_neural_graphs.py", "test_learned_masks.py", "test_cluster.py"),
+)
+"""Files that take longest, the longest first: begun last, such a file leaves the other core idle."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the longest files; all else stays in its order."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(scope="session")
 def digits():  # type: ignore[no-untyped-def]
     """The smallest real data set: 8×8 digits."""
