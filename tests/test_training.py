@@ -16,7 +16,7 @@ from supermask.evaluation import Examples, cross_entropy, evaluate, evaluated_on
 from supermask.intervals import steps_of
 from supermask.keys import Purpose, batch_order, derive_key
 from supermask.population import Placement, place
-from supermask.training import Job, Trainer, TrainingConfig
+from supermask.training import Job, Trainer, TrainingConfig, masked_update
 
 
 def job(network, data, seed: int, kept: float = 0.5, frozen: float = 0.1, **steps) -> Job:
@@ -26,6 +26,16 @@ def job(network, data, seed: int, kept: float = 0.5, frozen: float = 0.1, **step
     masks = {layer: random.random(kernel.shape) < kept for layer, kernel in networks.kernels_of(params).items()}
     kernels = {layer: np.where(masks[layer], k, np.float32(frozen)) for layer, k in networks.kernels_of(params).items()}
     return Job(networks.with_kernels(params, kernels), masks, seed, **steps)
+
+
+def test_updates_reach_kept_weights_biases_and_layers_without_a_mask():
+    params = {layer: {"kernel": jnp.full((2, 3), -0.0), "bias": jnp.zeros(3)} for layer in ("hidden1", "output")}
+    updates = jax.tree.map(jnp.ones_like, params)
+    mask = jnp.array([[True, False, True], [False, False, True]])
+    moved = masked_update(params, updates, {"hidden1": mask})
+    assert np.asarray(moved["hidden1"]["kernel"]).tobytes() == np.where(mask, 1, np.float32(-0.0)).tobytes()
+    assert (moved["output"]["kernel"] == 1).all()
+    assert all((leaves["bias"] == 1).all() for leaves in moved.values())
 
 
 def same_bits(first, second) -> bool:
