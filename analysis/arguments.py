@@ -103,12 +103,14 @@ def parser_of(catalogue: Catalogue) -> Parser:
     redraw = parsers.add_parser(
         "redraw",
         help="draw pictures again from their CSV alone",
-        description="Draws the SVG and the PNG beside each CSV again, from that table alone: no results are needed and "
-        "nothing is trained. The caption, which says where the numbers come from, is that of the SVG that was there.",
-        epilog="example:\n  supermask redraw figures/gallery/*.csv",
+        description="Draws the pictures beside each CSV again, from that table alone: no results are needed and "
+        "nothing is trained. The caption, which says where numbers come from, is that of the picture that was there.",
+        epilog="examples:\n  supermask redraw figures/gallery/*.csv\n"
+        "  supermask redraw mask-criteria-….csv --format pdf --width column --no-title",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    redraw.add_argument("files", nargs="+", type=path, metavar="CSV", help="a figure's table, its SVG beside it")
+    redraw.add_argument("files", nargs="+", type=path, metavar="CSV", help="a figure's table, its picture beside it")
+    _add_look(redraw)
     redraw.set_defaults(command=commands.redraw)
     check = parsers.add_parser(
         "check-plugin",
@@ -161,6 +163,7 @@ def _add_reproduce(parsers: "argparse._SubParsersAction[Parser]", catalogue: Cat
         metavar="WHERE",
         help="train on Dask workers: local, a scheduler's address, or a file, see docs/scaling.md",
     )
+    _add_look(reproduce)
     _add_devices(reproduce)
     reproduce.set_defaults(command=commands.reproduce, goes_on=GOES_ON)
 
@@ -318,6 +321,15 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     _add_data_dir(parser)
     add("--plugin", type=path, metavar="FILE", help="Python file with criteria or actions of your own; it is run")
     _add_results_folder(parser)
+
+
+def _add_look(parser: argparse.ArgumentParser) -> None:
+    """The options that say how pictures look."""
+    add = parser.add_argument
+    add("--format", metavar="F,...", help="formats of the pictures, of svg, png and pdf (default: svg,png)")
+    add("--width", metavar="W", help="their width: column, page, or inches (default: as wide as their panels like)")
+    add("--no-title", action="store_true", help="no title above the panels, for papers whose text has one")
+    add("--style", type=path, metavar="FILE", help="a Matplotlib style file, on top of the toolkit's own settings")
 
 
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,7 @@ from analysis.terminal import say
 
 if TYPE_CHECKING:
     from analysis.figure import Figure
+    from analysis.frame import Look
     from analysis.reproduce import Request
 
 OK, FAILED, MISUSED = 0, 1, 2
@@ -125,7 +126,8 @@ def reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
     cluster = None if options.cluster is None else parse_source(options.cluster)
     if cluster is not None and options.devices is not None:
         raise UsageError("devices is given with --cluster; the cluster's file says how many a worker uses")
-    request = replace(_request(options, catalogue), shard=shard, cluster=cluster, plugin=options.plugin)
+    look = _look(options)
+    request = replace(_request(options, catalogue), shard=shard, cluster=cluster, plugin=options.plugin, look=look)
     from analysis.platform import set_up_jax
     from analysis.reproduce import reproduce
 
@@ -224,9 +226,16 @@ def redraw(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Draws pictures again from their tables."""
     from analysis.redraw import redraw
 
-    for svg, changed in redraw(options.files, catalogue).items():
-        say(f"{svg}: {'drawn anew' if changed else 'the same as before'}")
+    for path, changed in redraw(options.files, catalogue, _look(options)).items():
+        say(f"{path}: {'drawn anew' if changed else 'the same as before'}")
     return OK
+
+
+def _look(options: argparse.Namespace) -> "Look":
+    """How pictures are to look, checked."""
+    from analysis.frame import look
+
+    return look(options.format, options.width, not options.no_title, options.style)
 
 
 def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":

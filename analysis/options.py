@@ -76,7 +76,7 @@ def said(options: argparse.Namespace, used: frozenset[str], figure: "Figure") ->
         if value is not None and (name in used or name not in OF_STUDIES):
             words += [f"--{_name(name)}", f"{value:g}" if isinstance(value, float) else str(value)]
     if options.criteria and "criteria" in used:
-        words += ["--criteria", *options.criteria]
+        words += ["--criteria", *map(shlex.quote, options.criteria)]
     if shown := [name for name in options.show or () if "show" in used and name in figure.names]:
         words += ["--show", *map(shlex.quote, shown)]
     if options.plugin and "plugin" in used:

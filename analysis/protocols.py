@@ -6,7 +6,8 @@ one epoch to the next (there, an epoch's last part batch is dropped: 50,380 step
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 from analysis.errors import UsageError, between, choose
 from supermask.masks import LAYER_KINDS, Rates
@@ -68,7 +69,7 @@ class GraphProtocol:
 class Protocol:
     """One network's training and pruning, fully resolved. Rates are fractions of live weights a round.
 
-    `changed` names what differs from the protocol of that name: it is shown wherever the name is.
+    What differs from the protocol of that name is found by comparing: see `differences`.
     """
 
     name: str
@@ -84,12 +85,61 @@ class Protocol:
     masks: MaskProtocol = MaskProtocol()
     sparse: SparseProtocol = SparseProtocol()
     graph: GraphProtocol = GraphProtocol()
-    changed: tuple[str, ...] = ()
+
+    @property
+    def named(self) -> "Protocol | None":
+        """The protocol of that name, unchanged; None where the name or the network is the user's own."""
+        return protocol(self.name, self.network) if self.name in PROTOCOLS and self.network in PAPER else None
 
     @property
     def label(self) -> str:
-        """The name, with what was changed."""
-        return f"{self.name} (changed: {', '.join(self.changed)})" if self.changed else self.name
+        """The name, with all that was changed."""
+        names = ", ".join(change.name for change in differences(self))
+        return f"{self.name} (changed: {names})" if names else self.name
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One field in which a protocol is not the one that it is named after.
+
+    name: of the field, as options are called: 'epochs', 'batch-size', 'mask-epochs', 'mask-optimiser'.
+    value: what it is; of rates, those that differ, by kind of layer. undone: the protocol with that field as it was.
+    """
+
+    name: str
+    value: Any
+    undone: Protocol
+
+
+def differences(own: Protocol) -> list[Difference]:
+    """All fields in which a protocol is not the one that it is named after, however it was made."""
+    named = own.named
+    if named is None:
+        return []
+    found = []
+    for field in fields(Protocol):
+        value, base = getattr(own, field.name), getattr(named, field.name)
+        if value == base:
+            continue
+        if field.name not in _PARTS:
+            shown = value
+            if isinstance(value, Rates):
+                shown = {kind: each for kind, each in asdict(value).items() if each != getattr(base, kind)}
+            found.append(Difference(_option(field.name), shown, replace(own, **{field.name: base})))
+            continue
+        for part in fields(value):
+            part_value, part_base = getattr(value, part.name), getattr(base, part.name)
+            if part_value != part_base:
+                undone = replace(own, **{field.name: replace(value, **{part.name: part_base})})
+                found.append(Difference(f"{_PARTS[field.name]}-{_option(part.name)}", part_value, undone))
+    return found
+
+
+_PARTS = {"masks": "mask", "sparse": "sparse", "graph": "graph"}
+
+
+def _option(field: str) -> str:
+    return field.replace("_", "-")
 
 
 PAPER: Mapping[str, Protocol] = {
@@ -201,12 +251,7 @@ def _change(base: Protocol, changes: Changes) -> Protocol:
     if changes.graph_epochs is not None:
         between("graph-epochs", changes.graph_epochs, 0, MOST_EPOCHS)
         changed = replace(changed, graph=replace(changed.graph, epochs=changes.graph_epochs))
-    fields = ("dataset", "epochs", "rounds", "seeds", "rates")
-    differing = [field for field in fields if getattr(changed, field) != getattr(base, field)]
-    differing += ["mask-epochs"] if changed.masks != base.masks else []
-    differing += ["sparse-epochs"] if changed.sparse != base.sparse else []
-    differing += ["graph-epochs"] if changed.graph != base.graph else []
-    return replace(changed, changed=tuple(differing))
+    return changed
 
 
 def parse_rates(text: str) -> dict[str, float]:

@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING
 
 from analysis.errors import UsageError
 from analysis.files import write_whole
+from analysis.frame import SCREEN, Look
 
 if TYPE_CHECKING:
     from analysis.commands import Catalogue
 
+MARK = " · supermask "
+"""What every caption has in it."""
+
+_DESCRIPTION = re.compile(r"<dc:description>([^<]*)</dc:description>")
 _TEXT = re.compile(r"<text[^>]*>([^<]*)</text>")
 
 
@@ -32,21 +37,38 @@ def figure_name(csv: Path, names: Iterable[str]) -> str:
 def caption_beside(csv: Path) -> str:
     """The caption of the picture beside a table: where its numbers come from, which the table does not say.
 
-    Raises UsageError where there is no such picture.
+    It is in the metadata of the SVG or the PNG; of older SVGs, in their text. Raises UsageError where there is no such
+    picture.
     """
-    svg = csv.with_suffix(".svg")
+    svg, png = csv.with_suffix(".svg"), csv.with_suffix(".png")
+    if not svg.exists() and png.exists():
+        return _caption_of_png(png, csv)
     try:
-        texts = _TEXT.findall(svg.read_text(encoding="utf-8", errors="replace"))
+        text = svg.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise UsageError(f"{svg}, whose caption {csv.name} is redrawn with, cannot be read: {error.strerror}") from None
-    captions = [html.unescape(text) for text in texts if " · supermask " in text]
+    found = _DESCRIPTION.findall(text) or _TEXT.findall(text)
+    captions = [html.unescape(words) for words in found if MARK in words]
     if len(captions) != 1:
         raise UsageError(f"{svg}, whose caption {csv.name} is redrawn with, is no picture that this toolkit drew")
     return captions[0]
 
 
-def redraw(tables: Iterable[Path], catalogue: "Catalogue") -> dict[Path, bool]:
-    """Draws the SVG and the PNG beside each table again. Returns of each SVG whether it is another than before.
+def _caption_of_png(png: Path, csv: Path) -> str:
+    from PIL import Image
+
+    try:
+        with Image.open(png) as image:
+            words = str(image.info.get("Description", ""))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UsageError(f"{png}, whose caption {csv.name} is redrawn with, cannot be read: {error}") from None
+    if MARK not in words:
+        raise UsageError(f"{png}, whose caption {csv.name} is redrawn with, is no picture that this toolkit drew")
+    return words
+
+
+def redraw(tables: Iterable[Path], catalogue: "Catalogue", look: Look = SCREEN) -> dict[Path, bool]:
+    """Draws the pictures beside each table again. Returns of each whether it is another than before.
 
     Raises UsageError where a file is not a figure's table with its picture. A picture is replaced by a whole one only.
     """
@@ -56,13 +78,15 @@ def redraw(tables: Iterable[Path], catalogue: "Catalogue") -> dict[Path, bool]:
     changed: dict[Path, bool] = {}
     for csv, figure, words in jobs:
         try:
-            images = render(figure, csv.read_text(encoding="utf-8"), words, csv.stem)
+            images = render(figure, csv.read_text(encoding="utf-8"), words, csv.stem, look)
         except OSError as error:
             raise UsageError(f"file {csv} cannot be read: {error.strerror}") from None
+        except UsageError:
+            raise
         except (KeyError, ValueError) as error:  # a column is missing, or it is no table
             raise UsageError(f"file {csv} is no table of the figure {figure.name}: {error}") from None
-        svg = csv.with_suffix(".svg")
-        changed[svg] = svg.read_bytes() != images[".svg"]
         for ending, content in images.items():
-            write_whole(csv.with_suffix(ending), content)
+            path = csv.with_suffix(ending)
+            changed[path] = not path.exists() or path.read_bytes() != content
+            write_whole(path, content)
     return changed

@@ -4,18 +4,25 @@ Nothing is trained for it. A figure whose results are not all stored is named, w
 """
 
 import base64
+import html
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from analysis.captions import caption
 from analysis.claims import ENOUGH_SEEDS, Judgement, Verdict, judge_all
-from analysis.figure import Figure, caption, write
+from analysis.errors import UsageError
+from analysis.figure import Figure, write
+from analysis.files import Kind, check_output, write_whole
 from analysis.results import Results
 from analysis.statistics import FEWEST_PAIRS
 from analysis.store import Store
@@ -31,6 +38,17 @@ METHOD = (
     "training diverged, whose seed is left out. Each claim is tested by itself: of twenty claims without any truth in "
     "them, one would be called reproduced. Accuracies are in percentage points."
 )
+
+
+PAGE = Kind(
+    "a report of this toolkit",
+    lambda head: b'name="generator" content="supermask report"' in head or b"<title>supermask: " in head,
+)
+MARKDOWN = Kind(
+    "a report of this toolkit",
+    lambda head: bool(re.match(rb"<!-- supermask report -->|# supermask: \S+ on \S+\n\n[^\n]* protocol ", head)),
+)
+"""By what they begin with; pages of versions that wrote no such line by their title."""
 
 
 PLAIN_UNITS = {"distance": "", "compression": " times", "exchanged": " times"}
@@ -79,8 +97,8 @@ def write_report(experiment: Experiment, subjects: Sequence[Subject], store: Sto
     sections = [_section(experiment, subject, store) for subject in subjects]
     ids = (identity(d) for subject in subjects for d in experiment.descriptions(subject.study))
     context = {
-        "title": f"supermask: {experiment.protocol.network} on {experiment.protocol.dataset}",
-        "subtitle": caption(experiment),
+        "title": f"supermask: {experiment.protocol.network} on {experiment.data.name}",
+        "subtitle": caption(experiment, reduce(Study.__or__, (subject.study for subject in subjects))),
         "method": METHOD,
         "verdicts": [verdict.value for verdict in Verdict],
         "sections": sections,
@@ -89,11 +107,34 @@ def write_report(experiment: Experiment, subjects: Sequence[Subject], store: Sto
     environment = Environment(
         loader=PackageLoader("analysis"), autoescape=select_autoescape(["html.j2"]), undefined=StrictUndefined
     )
-    path.write_text(environment.get_template("report.html.j2").render(context), encoding="utf-8")
+    environment.filters |= {"text": markdown_text, "link": quote}
+    page = environment.get_template("report.html.j2").render(context)
     relative = [_relative(section, path.parent) for section in sections]
     markdown = environment.get_template("report.md.j2").render(context | {"sections": relative})
-    path.with_suffix(".md").write_text(markdown, encoding="utf-8")
+    for file, content in ((path, page), (path.with_suffix(".md"), markdown)):
+        write_whole(file, content.encode())
     return sections
+
+
+def check_report(path: Path) -> None:
+    """Raises UsageError where the page or the Markdown beside it cannot be written, or would replace another's file."""
+    beside = path.with_suffix(".md")
+    if path.name.casefold() == beside.name.casefold():
+        raise UsageError(
+            f"output is {str(path)!r}; allowed: a page such as {path.stem}.html, beside which {beside} is put"
+        )
+    check_output("output", path, PAGE)
+    check_output("output, with the Markdown beside it,", beside, MARKDOWN)
+
+
+def markdown_text(words: object) -> str:
+    """Words that are no more than words in Markdown: neither markup, nor HTML, nor the end of a table's cell.
+
+    Underscores inside names stay as they are: there they are no markup.
+    """
+    text = " ".join(html.escape(str(words), quote=False).split())
+    text = re.sub(r"([\\`*\[\]~#!])", r"\\\1", text).replace("|", "&#124;")
+    return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\_", text)
 
 
 def _section(experiment: Experiment, subject: Subject, store: Store) -> Section:
@@ -102,7 +143,7 @@ def _section(experiment: Experiment, subject: Subject, store: Store) -> Section:
     if missing:
         return Section(figure.name, figure.title, subject.paper, subject.command, missing)
     table = figure.tabulate(Results(experiment, study, store, subject.names))
-    paths = {path.suffix: path for path in write(figure, table, experiment, store.folder / "figures")}
+    paths = {path.suffix: path for path in write(figure, subject.names, table, experiment, store.folder / "figures")}
     image = base64.b64encode(paths[".svg"].read_bytes()).decode()
     summary = figure.summarise(table)
     judgements = judge_all(figure.claims, table)
@@ -112,7 +153,7 @@ def _section(experiment: Experiment, subject: Subject, store: Store) -> Section:
         paper=subject.paper,
         command=subject.command,
         missing=0,
-        caption=caption(experiment, figure),
+        caption=caption(experiment, study),
         alt=_alt(figure, judgements, summary),
         picture=f"data:image/svg+xml;base64,{image}",
         picture_file=str(paths[".png"]),

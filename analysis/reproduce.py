@@ -8,9 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import runner
+from analysis.captions import label
 from analysis.cluster.source import Source, connected
-from analysis.errors import UsageError, in_a_folder
+from analysis.errors import UsageError
 from analysis.figure import Figure, collapsed, diverged, write
+from analysis.frame import SCREEN, Look
 from analysis.interrupts import Stop
 from analysis.pricing import MACHINES, Price, Speed, measure, price
 from analysis.progress import JobProgress, duration
@@ -44,6 +46,7 @@ class Request:
     cluster: Source | None = None
     plugin: Path | None = None
     notes: tuple[str, ...] = ()
+    look: Look = SCREEN
 
     @property
     def studies(self) -> dict[str, Study]:
@@ -108,7 +111,7 @@ def reproduce(request: Request, dry_run: bool) -> int:
             return 0
         for name, figure in request.figures.items():
             table = figure.tabulate(Results(experiment, studies[name], store, request.names(figure)))
-            paths = write(figure, table, experiment, request.results / "figures")
+            paths = write(figure, request.names(figure), table, experiment, request.results / "figures", request.look)
             _print_summary(console, figure, figure.summarise(table), paths)
             if number := diverged(table):
                 console.print(f"{number} of these {len(table)} diverged: their loss is not a number")
@@ -182,10 +185,10 @@ def report(request: Request, papers: Mapping[str, str], output: Path, options: M
 
     Raises UsageError where the page cannot be written, or where nothing that it needs is stored.
     """
-    from analysis.report import Subject, write_report
+    from analysis.report import Subject, check_report, write_report
 
     console = Screen()
-    in_a_folder("output", output)
+    check_report(output)
     with Store(request.results) as store:
         experiment = request.experiment(console.is_terminal)
         subjects = [
@@ -223,8 +226,8 @@ def list_figures(request: Request, known: Mapping[str, tuple[str, tuple[str, ...
         (name, known[name][0], figure.title, ", ".join(known[name][1]), str(needed[name]), stored.get(name, "0"))
         for name, figure in request.figures.items()
     ]
-    label = experiment.label(reduce(Study.__or__, request.studies.values()))
-    console.print(f"for {request.protocol.network} on {request.protocol.dataset}, protocol {label}:")
+    words = label(experiment, reduce(Study.__or__, request.studies.values()))
+    console.print(f"for {request.protocol.network} on {request.protocol.dataset}, protocol {words}:")
     print_table(console, "", columns, rows, numbers=False, lines=False)
     _print_notes(console, request)
     return 0
@@ -234,8 +237,8 @@ def _announcement(experiment: Experiment, study: Study, load: Workload, request:
     protocol = experiment.protocol
     shard = "" if request.shard is None else f"shard {request.shard}: "
     return (
-        f"{shard}{protocol.network} on {protocol.dataset} ({experiment.data.source}), "
-        f"protocol {experiment.label(study)}: {', '.join([f'{protocol.seeds} seeds', *_lengths(experiment, study)])}\n"
+        f"{shard}{protocol.network} on {experiment.data.name} ({experiment.data.source}), "
+        f"protocol {label(experiment, study)}: {', '.join([f'{protocol.seeds} seeds', *_lengths(experiment, study)])}\n"
         f"stored in {request.results}: {_counted(load)}" + "".join(f"\nnote: {note}" for note in request.notes)
     )
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.arrays import decode_logits, decode_round, decode_round_zero
+from analysis.captions import label
 from analysis.store import Store
 from analysis.studies import Description, Experiment, Study, identity
 from supermask.learned_masks import LearnedMask, kept_by_layer, rounded_masks
@@ -105,12 +106,11 @@ class Results:
 
     def labelled(self, table: pd.DataFrame) -> pd.DataFrame:
         """The table with what it was made from in its first columns."""
-        protocol = self.experiment.protocol
         labels = {
-            "dataset": protocol.dataset,
-            "network": protocol.network,
-            "protocol": self.experiment.label(self.study),
+            "dataset": self.experiment.data.name,
+            "network": self.experiment.protocol.network,
+            "protocol": label(self.experiment, self.study),
         }
-        for position, (name, label) in enumerate(labels.items()):
-            table.insert(position, name, label)
+        for position, (name, words) in enumerate(labels.items()):
+            table.insert(position, name, words)
         return table

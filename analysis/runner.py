@@ -24,6 +24,7 @@ from analysis.studies import Experiment, Study, Untrained, identity
 from analysis.work import Done, Watcher, steps_teller
 from analysis.workbench import Workbench
 from supermask.criteria import CRITERIA, Criterion
+from supermask.datasets import check_content
 from supermask.evaluation import Scores
 from supermask.intervals import Checkpoints
 from supermask.keys import Purpose, derive_key
@@ -53,8 +54,9 @@ def run(
     """Trains and evaluates everything of the study that the store lacks, storing as it goes.
 
     Trainings that take long leave checkpoints in the store's folder; each goes when its results are stored. Raises
-    KeyboardInterrupt where `stop` asks for it.
+    KeyboardInterrupt where `stop` asks for it, DataError where the data set's digest is not that of its content.
     """
+    check_content(experiment.data)
     bench = bench or Workbench()
     folder = bench.checkpoints = bench.checkpoints or FolderCheckpoints(store.folder / FOLDER)
     store = Settling(store, folder)

@@ -154,15 +154,6 @@ class Experiment:
             evaluate_every=protocol.evaluate_every,
         )
 
-    def label(self, study: Study) -> str:
-        """The protocol's name for a study, with what was changed of it and matters to the study."""
-        changed = [
-            name
-            for name in self.protocol.changed
-            if name in ("dataset", "seeds") or name.replace("-", "_") in study.uses
-        ]
-        return replace(self.protocol, changed=tuple(changed)).label
-
     def mask_training(self, method: str) -> TrainingConfig:
         """How a mask is learned by that method; epochs become steps of this data set."""
         masks = self.protocol.masks

@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.claims import Claim
 from analysis.figure import Figure
+from analysis.frame import Frame
 from analysis.results import UNPRUNED, Results
 from analysis.studies import Study
 from supermask.lottery import Treatment
@@ -21,7 +22,7 @@ def treatment_figure(
     title: str,
     compares: Literal["kept", "pruned", "else"],
     treatments: Mapping[str, Treatment],
-    draw: Callable[[pd.DataFrame, str], "Picture"],
+    draw: Callable[[pd.DataFrame, Frame], "Picture"],
     claims: tuple[Claim, ...] = (),
 ) -> Figure:
     """A figure with one line a treatment; `treatments` are by label. Its table has the label in column `treatment`.

@@ -5,6 +5,7 @@ first seed's: each weight is a point (wi, wf). A criterion keeps the points of o
 same share of the layer.
 """
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import pandas as pd
 
 from analysis.errors import UsageError
 from analysis.figure import Figure
+from analysis.frame import Frame, finish, panels_of
 from analysis.results import Results
 from analysis.studies import Study
 from supermask.criteria import CRITERIA as REGISTRY
@@ -26,6 +28,8 @@ CRITERIA = tuple(criterion.name for criterion in (*EIGHT, *SIGN_AWARE))
 LAYER = "hidden2"
 KEPT = 0.3
 BINS = 61
+FRAMED_PANEL = 1.55
+"""Least inches of a panel where the picture's width is given."""
 
 
 def study(names: Sequence[str]) -> Study:
@@ -73,8 +77,11 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 
 def _edges(weights: np.ndarray) -> np.ndarray:
-    """Bins that reach a little beyond the weights of largest magnitude, the same to either side of zero."""
-    reach = 1.05 * float(np.abs(weights).max())
+    """Bins that reach a little beyond the weights of largest magnitude, the same to either side of zero.
+
+    Weights of a training that diverged are in none of them.
+    """
+    reach = 1.05 * float(np.abs(weights[np.isfinite(weights)]).max(initial=0.0)) or 1.0
     return np.linspace(-reach, reach, BINS + 1)
 
 
@@ -100,33 +107,26 @@ def _region(
     return kept[layer], on_host[~layer] > on_host[layer & ~kept].max()
 
 
-def draw(table: pd.DataFrame, caption: str) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """A panel a criterion: the region shaded, kept weights in colour, pruned ones in grey."""
-    import matplotlib.pyplot as plt
-
     from analysis import plots
 
     names = plots.ordered(table["criterion"])
-    columns = min(4, len(names))
-    rows = -(-len(names) // columns)
-    picture, axes = plt.subplots(
-        rows, columns, figsize=(2.7 * columns + 0.4, 2.75 * rows + 0.9), layout="constrained", squeeze=False, dpi=100
+    picture, panels = panels_of(
+        len(names), frame, width=2.7, height=2.75, columns=min(4, len(names)), least=FRAMED_PANEL
     )
-    for place in axes.flat[len(names) :]:
-        place.set_visible(False)
-    for place, name in zip(axes.flat, names, strict=False):
+    for place, name in zip(panels, names, strict=True):
         _panel(place, table[table["criterion"] == name])
-        place.set_title(f"{name}\n{REGISTRY[name].formula}", fontsize=8.5)
-    for place in axes[:, 0]:
+        place.set_title(f"{name}\n{REGISTRY[name].formula}")
+    for place in panels:
         place.set_ylabel("final weight")
-    for place in axes[-1, :]:
         place.set_xlabel("initial weight")
-    picture.suptitle(
-        f"Mask criteria as regions: layer {LAYER}, seed 0, the best {KEPT:.0%} kept (blue), the others pruned (grey).\n"
-        "Shaded: the criterion's region. Where it holds fewer weights than are kept, the rest is drawn at random.",
-        fontsize=11,
+        place.label_outer()
+    note = (
+        f"Layer {LAYER}, seed 0: the best {KEPT:.0%} are kept (blue), the others pruned (grey). Shaded: the "
+        "criterion's region. Where it holds fewer weights than are kept, the rest is drawn at random."
     )
-    picture.supxlabel(caption, fontsize=8, color="#444444")
+    finish(picture, frame, "Mask criteria as regions of the plane of weights", note)
     return picture
 
 
@@ -157,10 +157,10 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     rows = {}
     for name in plots.ordered(table["criterion"]):
         own = table[table["criterion"] == name]
-        total = own["kept"].sum()
+        total, weights = float(own["kept"].sum()), float(own["weights"].sum())
         rows[name] = {
-            "kept, %": 100 * total / own["weights"].sum(),
-            "of those with their initial sign, %": 100 * own["kept_same_sign"].sum() / total,
+            "kept, %": 100 * total / weights if weights else math.nan,  # where the training diverged
+            "of those with their initial sign, %": 100 * own["kept_same_sign"].sum() / total if total else math.nan,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("criterion")
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.claims import Claim
 from analysis.figure import Figure
+from analysis.frame import Frame, finish
 from analysis.results import Results
 from analysis.studies import Study
 from supermask.compression.pruning import PUBLISHED, Published
@@ -79,6 +80,7 @@ def tabulate(results: Results) -> pd.DataFrame:
             own = results.metrics_of(results.experiment.describe_compression(run, seed))
             trained = results.metrics_of(results.experiment.describe_sparse(run.source, seed))
             dense = results.metrics_of(results.experiment.describe_sparse(CompressionRun(pruned=False).source, seed))
+            losses = {"dense": dense["test_loss_at_end"]}  # of what is compressed: where it is no number, all is lost
             stages = {
                 "dense": (own["dense_bytes"], 1.0, dense["test_accuracy_at_end"]),
                 "pruned": (own["pruned_bytes"], own["weights_remaining"], trained["test_accuracy_at_end"]),
@@ -94,6 +96,7 @@ def tabulate(results: Results) -> pd.DataFrame:
                     "compression": own["dense_bytes"] / size,
                     "weights_remaining": remaining,
                     "test_accuracy": accuracy,
+                    "test_loss": losses.get(stage, trained["test_loss_at_end"]),
                     "value_bits": own["value_bits"],
                     "gap_bits": own["gap_bits"],
                 }
@@ -102,12 +105,12 @@ def tabulate(results: Results) -> pd.DataFrame:
     return results.labelled(pd.DataFrame(rows))
 
 
-def draw(table: pd.DataFrame, caption: str) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """The table of stages, then errors against sizes."""
     from analysis import plots
 
-    picture, (left, right) = plots.new_picture(2, caption)
-    _stages(left, table)
+    picture, (left, right) = plots.new_picture(2, frame)
+    _stages(left, table, frame)
     coded = table[table["stage"] == "coded"]
     for pruned, colour, words in ((True, plots.BLUE, "pruned and quantised"), (False, plots.ORANGE, "quantised alone")):
         own = coded[(coded["pruned"] == pruned) & (coded["bits"] > 0)]
@@ -127,15 +130,15 @@ def draw(table: pd.DataFrame, caption: str) -> "Picture":
     best = coded["test_accuracy"].max()
     right.set_ylim(100 * best - 7, 100 * best + 0.6)
     right.set_xlabel("times smaller than float32, the file on disk")
-    right.set_ylabel("test accuracy, % (numbers: bits of a value)")
+    right.set_ylabel("test accuracy, %")
     right.grid(alpha=0.25, linewidth=0.6)
     right.spines[["top", "right"]].set_visible(False)
-    right.legend(frameon=False, fontsize=8)
-    picture.suptitle("Deep Compression", fontsize=11)
+    note = "Table and lines: means over seeds; (paper): as published. Stars: seeds. Numbers: bits of a value."
+    finish(picture, frame, "Deep Compression", note, right)
     return picture
 
 
-def _stages(axes: "Axes", table: pd.DataFrame) -> None:
+def _stages(axes: "Axes", table: pd.DataFrame, frame: Frame) -> None:
     axes.set_axis_off()
     summary = summarise(table)
     if summary.empty:  # neither recipe was asked for
@@ -144,14 +147,15 @@ def _stages(axes: "Axes", table: pd.DataFrame) -> None:
     errors = [_published(published, str(stage).split(",")[0])[1] for stage in summary.index]
     summary["error (paper)"] = errors
     cells = [[f"{value:.4g}" if value == value else "–" for value in row] for row in summary.to_numpy(float)]
-    heads = [str(column).replace(" (paper)", "\n(paper)") for column in summary.columns]
+    heads = [str(column).replace(" ", "\n") for column in summary.columns]
     drawn = axes.table(cells, rowLabels=list(summary.index), colLabels=heads, loc="center")
     drawn.auto_set_font_size(False)
-    drawn.set_fontsize(7.5)
-    drawn.scale(1, 1.7)
-    for column in range(len(heads)):
-        drawn[0, column].set_height(1.5 * drawn[0, column].get_height())
-    axes.set_title("stage by stage, means over seeds; (paper) as published", fontsize=9, loc="left")
+    drawn.set_fontsize(5 if frame.narrow else 6.5)
+    drawn.scale(1, 1.2 if frame.narrow else 1.6)
+    for (row, _), cell in drawn.get_celld().items():
+        cell.set_linewidth(0.4)
+        if row == 0:
+            cell.set_height(1.7 * cell.get_height())
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:

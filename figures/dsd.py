@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.claims import Claim
 from analysis.figure import Figure
+from analysis.frame import DOTS, Frame, finish
 from analysis.results import Results
 from analysis.studies import Study
 from supermask.compression.dsd import DSDRun
@@ -49,11 +50,11 @@ def tabulate(results: Results) -> pd.DataFrame:
     return results.labelled(pd.DataFrame(rows))
 
 
-def draw(table: pd.DataFrame, caption: str) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Accuracy at the end of each phase: a line a sparsity, a dot a seed."""
     from analysis import plots
 
-    picture, (axes,) = plots.new_picture(1, caption, width=9.5)
+    picture, (axes,) = plots.new_picture(1, frame, width=6.5)
     colours = (plots.BLACK, plots.BLUE, plots.GREEN, plots.RED)
     for offset, (line, colour) in enumerate(zip(dict.fromkeys(table["line"]), colours, strict=False)):
         own = table[table["line"] == line]
@@ -66,8 +67,8 @@ def draw(table: pd.DataFrame, caption: str) -> "Picture":
     axes.set_ylabel("test accuracy, %")
     axes.grid(axis="y", alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
-    axes.set_title("Dense-sparse-dense, and dense training of the same budget", fontsize=11)
+    axes.legend()
+    finish(picture, frame, "Dense-sparse-dense, and dense training of the same budget", DOTS)
     return picture
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from analysis.claims import Claim
 from analysis.figure import Figure
+from analysis.frame import Frame, finish, panels_of
 from analysis.results import Results
 from analysis.studies import Study
 from figures.learned_supermasks import LEARNED
@@ -84,28 +85,29 @@ def _overlap(first: Masks, second: Masks) -> tuple[float, float]:
     return sum(a.kept_both for a in layers) / kept, sum(a.kept_both_by_chance for a in layers) / kept
 
 
-def draw(table: pd.DataFrame, caption: str) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """A map a learned mask, where there are maps; on the right their overlaps beside what chance would give."""
-    from analysis import plots
 
     pixels = table[table["kind"] == "pixel"]
     labels = list(dict.fromkeys(pixels["label"]))
-    picture, panels = plots.new_picture(len(labels) + 1, caption, width=3.2, height=4.2)
+    picture, panels = panels_of(len(labels) + 1, frame, width=2.5, height=3.0, least=1.5)
     most = 10 * np.ceil(10 * pixels["kept"].max()) if labels else 100
     for axes, label in zip(panels, labels, strict=False):
         own = pixels[pixels["label"] == label].pivot_table(index="row", columns="column", values="kept")
         image = axes.imshow(100 * own.to_numpy(float), cmap="cividis", vmin=0, vmax=most)
-        axes.set_title(label, fontsize=9)
+        axes.set_title(label)
         axes.set_xticks([])
         axes.set_yticks([])
     if labels:
-        picture.colorbar(image, ax=panels[:-1], shrink=0.7, label="weights kept of an input pixel's, %")
-    _overlaps(panels[-1], table[table["kind"] != "pixel"])
-    picture.suptitle("Learned masks: where they look, and how alike they are", fontsize=11)
+        where = "bottom" if frame.narrow else "right"
+        picture.colorbar(image, ax=panels[:-1], shrink=0.7, location=where, label="weights kept of an input pixel's, %")
+    _overlaps(panels[-1], table[table["kind"] != "pixel"], 90 if frame.narrow else 0)
+    title = "Learned masks: where they look, and how alike they are"
+    finish(picture, frame, title, "Markers: means over seeds.", panels[-1])
     return picture
 
 
-def _overlaps(axes: "Axes", table: pd.DataFrame) -> None:
+def _overlaps(axes: "Axes", table: pd.DataFrame, turn: int) -> None:
     from analysis import plots
 
     looks = {
@@ -120,13 +122,12 @@ def _overlaps(axes: "Axes", table: pd.DataFrame) -> None:
             if shown:
                 x, y = zip(*shown, strict=True)
                 axes.plot(x, y, marker, color=colour, markerfacecolor=fill, markersize=7, label=words + suffix)
-    axes.set_xticks(range(len(labels)), [label.replace(", ", "\n") for label in labels], fontsize=8)
+    axes.set_xticks(range(len(labels)), [label.replace(", ", "\n") for label in labels], rotation=turn)
     axes.set_xlim(-0.5, len(labels) - 0.5)
     axes.set_ylim(0, 100)
     axes.set_ylabel("overlap of two masks, %")
     axes.grid(axis="y", alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=7, frameon=False)
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from analysis.errors import UsageError
 from analysis.figure import Figure
+from analysis.frame import BANDS, Frame, finish
 from analysis.results import Results
 from analysis.studies import Study, Untrained
 from supermask.learned_masks import LearnedMask
@@ -88,11 +89,11 @@ def tabulate(results: Results) -> pd.DataFrame:
     return results.labelled(pd.DataFrame(rows))
 
 
-def draw(table: pd.DataFrame, caption: str) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Accuracy against weights remaining on the left and its top in the middle; accuracy against step on the right."""
     from analysis import plots
 
-    picture, (whole, top, curves) = plots.new_picture(3, caption, width=5.4, height=5.0)
+    picture, (whole, top, curves) = plots.new_picture(3, frame, width=3.8, height=3.9)
     learned, heuristic = (table[table["part"] == part] for part in ("learned", "heuristic"))
     for axes in (whole, top):
         for label, own in learned.groupby("label", sort=False):
@@ -101,14 +102,13 @@ def draw(table: pd.DataFrame, caption: str) -> "Picture":
             plots.seed_band(axes, own, "test_accuracy", plots.style_of(str(label)), str(label), 100)
         plots.remaining_axis(axes, table.dropna(subset=["weights_remaining"]), "test accuracy without training, %")
     whole.set_ylim(0, 101)
-    whole.set_title("all of it", fontsize=9, loc="left")
+    whole.set_title("all of it")
     best = 100 * learned[["test_accuracy", "rounded_test_accuracy"]].max().max()
     top.set_ylim(best - 12, best + 1)
-    top.set_title("the top of it: filled, drawn masks; hollow, the rounded mask", fontsize=9, loc="left")
+    top.set_title("the top of it: filled, drawn masks; hollow, the rounded mask")
     _curves(curves, table[table["part"] == "curve"])
-    handles, labels = whole.get_legend_handles_labels()
-    picture.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False)
-    picture.suptitle("Learned supermasks: accuracy of untrained networks under masks found by gradient descent")
+    title = "Learned supermasks: accuracy of untrained networks under masks found by gradient descent"
+    finish(picture, frame, title, f"{BANDS} Whiskers likewise.", whole)
     return picture
 
 
@@ -131,9 +131,7 @@ def _learned_line(axes: "Axes", own: pd.DataFrame, label: str) -> None:
             marker=style.marker,
             markerfacecolor=fill,
             linestyle=style.dash if not prefix else "none",
-            markersize=7,
-            linewidth=1.4,
-            capsize=3,
+            capsize=2,
             label=None if prefix else label,
         )
 
@@ -150,7 +148,7 @@ def _curves(axes: "Axes", rows: pd.DataFrame) -> None:
     axes.set_ylim(max(0.0, float(last.min()) - 12), min(101.0, float(last.max()) + 1))
     axes.set_xlabel("step of learning the mask")
     axes.set_ylabel("validation accuracy, mean of ten drawn masks, %")
-    axes.set_title("while masks are learned", fontsize=9, loc="left")
+    axes.set_title("while masks are learned")
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
 

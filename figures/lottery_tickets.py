@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from analysis.claims import Claim
+from analysis.frame import BANDS, Frame, finish
 from analysis.treatment_figure import treatment_figure
 from supermask.lottery import Treatment
 
@@ -68,22 +69,21 @@ CLAIMS = (
 )
 
 
-def draw(table: pd.DataFrame, caption: str) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Accuracy on the left, its top in the middle, the early-stopping step on the right."""
     from analysis import plots
 
-    picture, (whole, top, stop) = plots.new_picture(3, caption, width=5.0)
+    picture, (whole, top, stop) = plots.new_picture(3, frame, width=3.6)
     for axes in (whole, top):
         plots.accuracy_lines(axes, table, by="treatment")
         plots.unpruned_line(axes, table, by="treatment")
         plots.remaining_axis(axes, table)
     top.set_ylim(*plots.top_range(table, by="treatment"))
-    top.set_title("the top of it", fontsize=9, loc="left")
+    top.set_title("the top of it")
     plots.accuracy_lines(stop, table, by="treatment", value="early_stop_step", scale=1)
     plots.remaining_axis(stop, table, "step of lowest validation loss")
-    stop.set_title("early stopping: lower learns faster", fontsize=9, loc="left")
-    plots.legend_beside(picture, whole)
-    picture.suptitle("Lottery tickets: accuracy and learning speed of pruned networks", fontsize=11)
+    stop.set_title("early stopping: lower learns faster")
+    finish(picture, frame, "Lottery tickets: accuracy and learning speed of pruned networks", BANDS, whole)
     return picture
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from analysis.claims import Claim
 from analysis.figure import Figure
+from analysis.frame import BANDS, Frame, finish
 from analysis.results import Results
 from analysis.studies import Study
 from supermask.lottery import Treatment
@@ -102,15 +103,15 @@ def _overlap(first: Masks, second: Masks) -> tuple[float, float]:
     return sum(a.kept_both for a in layers) / kept, sum(a.kept_both_by_chance for a in layers) / kept
 
 
-def draw(table: pd.DataFrame, caption: str) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """A matrix of criteria at the level nearest to 20% on the left; overlap against weights remaining on the right."""
     from analysis import plots
 
-    picture, (matrix, lines) = plots.new_picture(2, caption, height=5.2)
+    picture, (matrix, lines) = plots.new_picture(2, frame, width=4.6, height=4.2)
     level = shown_level(table)
     _matrix(matrix, table[(table["kind"] == "criteria") & (table["round"] == level)])
     remaining = 100 * table.loc[table["round"] == level, "weights_remaining"].mean()
-    matrix.set_title(f"overlap of masks of two criteria, %, at {remaining:.3g}% of the weights", fontsize=9)
+    matrix.set_title(f"at {remaining:.3g}% of the weights")
     looks = {
         "one-shot": (plots.Style(plots.BLUE, "o"), "large_final: iterative and one-shot, one seed"),
         "seeds": (plots.Style(plots.ORANGE, "s"), "large_final: two seeds"),
@@ -122,8 +123,9 @@ def draw(table: pd.DataFrame, caption: str) -> "Picture":
             plots.seed_band(lines, rows, "overlap", style, label, 100)
     plots.remaining_axis(lines, table, "overlap of two masks, %")
     lines.set_ylim(0, 101)
-    lines.legend(fontsize=8, frameon=False)
-    picture.suptitle("How alike masks are", fontsize=11)
+    finish(
+        picture, frame, "How alike masks are", f"Matrix: overlap of masks of two criteria, in percent. {BANDS}", lines
+    )
     return picture
 
 
@@ -143,12 +145,12 @@ def _matrix(axes: "Axes", rows: pd.DataFrame) -> None:
         first, second = names.index(row["first"]), names.index(row["second"])
         values[first, second] = values[second, first] = 100 * row["overlap"]
     axes.imshow(values, cmap="cividis", vmin=0, vmax=100)
-    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=8)
-    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right")
+    axes.set_yticks(range(len(names)), names)
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             colour = "black" if value > 55 else "white"
-            axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=8)
+            axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour, fontsize="small")
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:

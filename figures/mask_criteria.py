@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis.claims import Claim
 from analysis.figure import Figure
+from analysis.frame import Frame
 from analysis.results import Results
 from analysis.studies import Study
 from supermask.criteria import EIGHT
@@ -57,17 +58,12 @@ def tabulate(results: Results) -> pd.DataFrame:
     return table.drop(columns=["kept", "pruned", "schedule", "ranking", "rewind_step"])
 
 
-def draw(table: pd.DataFrame, caption: str) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """All of the range on the left; on the right its top, where the good criteria part."""
     from analysis import plots
 
     title = "Mask criteria: test accuracy after training the pruned network, by weights remaining"
-    picture, panels = plots.whole_and_top(table, caption, title, by="criterion")
-    if set(STARRED) <= set(table["criterion"]):
-        notes = [plots.stars(axes, table, *STARRED) for axes in panels]
-        if notes[0]:
-            picture.suptitle(f"{title}\n{notes[0]}", fontsize=10)
-    return picture
+    return plots.whole_and_top(table, frame, title, by="criterion", starred=STARRED)
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from analysis.claims import Claim
+from analysis.frame import Frame
 from analysis.treatment_figure import treatment_figure
 from supermask.lottery import Treatment
 
@@ -60,11 +61,11 @@ CLAIMS = (
 )
 
 
-def draw(table: pd.DataFrame, caption: str) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Solid lines keep the sign, dotted ones do not."""
     from analysis import plots
 
-    return plots.whole_and_top(table, caption, "Where kept weights restart: solid keeps the sign, dotted does not")[0]
+    return plots.whole_and_top(table, frame, "Where kept weights restart: solid keeps the sign, dotted does not")
 
 
 FIGURE = treatment_figure(

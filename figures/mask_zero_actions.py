@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from analysis.claims import Claim
+from analysis.frame import Frame
 from analysis.treatment_figure import treatment_figure
 from supermask.lottery import Treatment
 
@@ -80,11 +81,11 @@ CLAIMS = (
 )
 
 
-def draw(table: pd.DataFrame, caption: str) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """All treatments; the differences are small, so the right panel carries the weight."""
     from analysis import plots
 
-    return plots.whole_and_top(table, caption, "What pruned weights are frozen at")[0]
+    return plots.whole_and_top(table, frame, "What pruned weights are frozen at")
 
 
 FIGURE = treatment_figure(

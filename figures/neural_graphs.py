@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.claims import Claim
 from analysis.figure import Figure
+from analysis.frame import DOTS, Frame, finish
 from analysis.results import Results
 from analysis.studies import Study
 from supermask.neural_graphs.graph import SETTINGS
@@ -71,13 +72,13 @@ def tabulate(results: Results) -> pd.DataFrame:
     return results.labelled(pd.DataFrame(rows))
 
 
-def draw(table: pd.DataFrame, caption: str) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """A panel a setting: a line at each wiring's mean, a dot a seed."""
     from analysis import plots
 
     settings = list(dict.fromkeys(table["setting"]))
-    wide_enough = max(4.2, 9 / len(settings))  # for title and caption
-    picture, panels = plots.new_picture(len(settings), caption, width=wide_enough)
+    wide_enough = max(3.4, 6.5 / len(settings))  # for title and caption
+    picture, panels = plots.new_picture(len(settings), frame, width=wide_enough)
     least, most = 100 * float(table["test_accuracy"].min()), 100 * float(table["test_accuracy"].max())
     for axes, setting in zip(panels, settings, strict=True):
         own = table[table["setting"] == setting]
@@ -88,15 +89,15 @@ def draw(table: pd.DataFrame, caption: str) -> "Picture":
             axes.hlines(accuracy.mean(), place - 0.3, place + 0.3, color=colour, linewidth=2)
             axes.scatter([place] * len(accuracy), accuracy, color=colour, s=20, alpha=0.6)
         wirings = list(dict.fromkeys(own["wiring"]))
-        axes.set_xticks(range(len(wirings)), [WORDS[w].replace("–", "–\n") for w in wirings], fontsize=8)
+        axes.set_xticks(range(len(wirings)), [WORDS[w].replace("–", "–\n") for w in wirings])
         axes.set_xlim(-0.5, len(wirings) - 0.5)
         axes.set_ylim(max(0.0, least - 1), min(100.0, most + 1))  # one scale, for settings are compared as well
         parameters = own["parameters"].mean()
-        axes.set_title(f"{setting}, {parameters:,.0f} parameters", fontsize=10, loc="left")
+        axes.set_title(f"{setting}, {parameters:,.0f} parameters")
         axes.grid(axis="y", alpha=0.25, linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("test accuracy, %")
-    picture.suptitle("Neural graphs: discovered wirings and random ones of as many edges", fontsize=11)
+    finish(picture, frame, "Neural graphs: discovered wirings and random ones of as many edges", DOTS)
     return picture
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.claims import Claim
 from analysis.figure import Figure
+from analysis.frame import BANDS, Frame, finish
 from analysis.results import Results
 from analysis.studies import Study
 from supermask.neural_graphs.graph import SETTINGS
@@ -89,18 +90,19 @@ def tabulate(results: Results) -> pd.DataFrame:
                         "weights_remaining": trained["weights_remaining"],
                         "test_accuracy": curve[f"test_accuracy_at_{value:g}"],
                         "trained_accuracy": trained["test_accuracy"],
+                        "trained_loss": trained["test_loss_at_end"],
                     }
                     for value in VALUES
                 ]
     return results.labelled(pd.DataFrame(rows))
 
 
-def draw(table: pd.DataFrame, caption: str) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Accuracy over the shared value, a panel without and one with signs; dashed lines are random wirings and masks."""
     from analysis import plots
 
     colours = {"FC": plots.BLACK, "static": plots.BLUE, "discrete": plots.RED, "continuous": plots.GREEN}
-    picture, panels = plots.new_picture(2, caption)
+    picture, panels = plots.new_picture(2, frame)
     places = {value: place for place, value in enumerate(VALUES)}
     for axes, words in zip(panels, SIGNS.values(), strict=True):
         for line in dict.fromkeys(table["line"]):
@@ -111,15 +113,15 @@ def draw(table: pd.DataFrame, caption: str) -> "Picture":
             dash = "--" if "random" in str(line) else "-"
             axes.plot(x, band["mean"], color=colour, linestyle=dash, marker="o", markersize=3.5, label=line)
             axes.fill_between(x, band["min"], band["max"], color=colour, alpha=0.12, linewidth=0)
-        axes.set_title(words, fontsize=10, loc="left")
+        axes.set_title(words)
         axes.set_xticks(list(places.values()), [f"{value:g}" for value in places])
         axes.set_xlabel("shared value, in root mean squares of the trained weights")
         axes.set_ylim(0, 100)
         axes.grid(alpha=0.25, linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("test accuracy, %")
-    plots.legend_beside(picture, panels[0])
-    picture.suptitle("One value for all weights: what masks and wirings are worth alone", fontsize=11)
+    title = "One value for all weights: what masks and wirings are worth alone"
+    finish(picture, frame, title, BANDS, panels[0])
     return picture
 
 

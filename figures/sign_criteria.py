@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis.claims import Claim
 from analysis.figure import Figure
+from analysis.frame import Frame
 from figures import mask_criteria
 
 if TYPE_CHECKING:
@@ -54,11 +55,11 @@ def _claims(criterion: str) -> tuple[Claim, Claim]:
 CLAIMS = (*_claims("large_final"), *_claims("magnitude_increase"))
 
 
-def draw(table: pd.DataFrame, caption: str) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """All of the range on the left, its top on the right."""
     from analysis import plots
 
-    return plots.whole_and_top(table, caption, "Criteria that look at the sign, trained iteratively", by="criterion")[0]
+    return plots.whole_and_top(table, frame, "Criteria that look at the sign, trained iteratively", by="criterion")
 
 
 FIGURE = Figure(

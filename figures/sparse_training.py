@@ -13,6 +13,7 @@ import pandas as pd
 
 from analysis.claims import Claim
 from analysis.figure import Figure
+from analysis.frame import Frame
 from analysis.results import UNPRUNED, Results
 from analysis.studies import Study
 from supermask.sparse_training.runs import SMALL_DENSE, SMALL_SHAPES, SparseRun
@@ -127,12 +128,12 @@ def tabulate(results: Results) -> pd.DataFrame:
     return table
 
 
-def draw(table: pd.DataFrame, caption: str) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """The whole range, and its top."""
     from analysis import plots
 
     title = "Sparse training: solid and dashed train sparse; dotted are structures and sizes without the way there"
-    return plots.whole_and_top(table, caption, title, by="line")[0]
+    return plots.whole_and_top(table, frame, title, by="line")
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:

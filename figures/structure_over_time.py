@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.claims import Claim
 from analysis.figure import Figure
+from analysis.frame import BANDS, Frame, finish
 from analysis.results import Results
 from analysis.studies import Study
 from figures.sparse_training import run_of
@@ -78,12 +79,12 @@ def tabulate(results: Results) -> pd.DataFrame:
     return results.labelled(table)
 
 
-def draw(table: pd.DataFrame, caption: str) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Shares of the layers for the methods that move them, then exchanges of all."""
     from analysis import plots
 
     names = [name for name in dict.fromkeys(table["method"]) if name in MOVING]
-    picture, panels = plots.new_picture(len(names) + 1, caption, width=4.6)
+    picture, panels = plots.new_picture(len(names) + 1, frame, width=3.6)
     colours = {"hidden1": plots.BLUE, "hidden2": plots.ORANGE, "output": plots.RED}
     for axes, name in zip(panels, names, strict=False):
         own = table[(table["method"] == name) & (table["layer"] != "all")]
@@ -92,23 +93,24 @@ def draw(table: pd.DataFrame, caption: str) -> "Picture":
             colour = colours.get(str(layer), plots.GREY)
             axes.plot(band.index, band["mean"], color=colour, label=str(layer))
             axes.fill_between(band.index, band["min"], band["max"], color=colour, alpha=0.15, linewidth=0)
-        axes.set_title(f"{name}: where the weights are", fontsize=9, loc="left")
+        axes.set_title(f"{name}: where the weights are")
         axes.set_ylabel("share of all live weights, %")
-        axes.set_ylim(0, None)
-        axes.legend(frameon=False, fontsize=8)
+        axes.set_ylim(0, 1.2 * axes.get_ylim()[1])  # room for the legend
+        axes.legend(ncols=3, loc="upper center", columnspacing=1.0, handlelength=1.2)
     for name in dict.fromkeys(table["method"]):
         mean = table[(table["method"] == name) & (table["layer"] == "all")].groupby("step")["exchanged"].mean()
         style = plots.style_of(name)
         panels[-1].plot(mean.index, mean, color=style.colour, linestyle=style.dash, label=name)
-    panels[-1].set_title("connections exchanged since the start", fontsize=9, loc="left")
+    panels[-1].set_title("connections exchanged since the start")
     panels[-1].set_ylabel("times the number of live weights")
     panels[-1].set_ylim(0, None)
-    panels[-1].legend(frameon=False, fontsize=8)
+    panels[-1].legend()
     for axes in panels:
         axes.set_xlabel("step")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25, linewidth=0.6)
-    picture.suptitle(f"What sparse training moves, at {100 * DENSITY:g}% of the weights", fontsize=11)
+    title = f"What sparse training moves, at {100 * DENSITY:g}% of the weights"
+    finish(picture, frame, title, BANDS if names else "Lines: means over seeds.")
     return picture
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.claims import Claim
 from analysis.figure import Figure
+from analysis.frame import WHISKERS, Frame, finish
 from analysis.results import Results
 from analysis.studies import Study, Untrained
 from figures.learned_supermasks import LEARNED
@@ -78,7 +79,7 @@ def tabulate(results: Results) -> pd.DataFrame:
             chosen = {seed: _only_level(results, column, trained, seed) for seed in results.experiment.seeds}
             one_level = float(np.mean([row["test_accuracy"] for row in chosen.values()]))
         for seed, row in chosen.items():
-            metrics = {name: row[name] for name in ("test_accuracy", "weights_remaining")}
+            metrics = {name: row[name] for name in ("test_accuracy", "test_loss", "weights_remaining")}
             common = {"column": column, "criterion": row.get("criterion", ""), "seed": seed, "round": 0}
             rows.append(common | metrics | {"one_level_accuracy": one_level, "paper_percent": paper[column]})
     return results.labelled(pd.DataFrame(rows))
@@ -101,30 +102,34 @@ def best_levels(untrained: pd.DataFrame) -> tuple[dict[int, Row], float]:
     return {row["seed"]: row for row in rows}, float(one_level)
 
 
-def draw(table: pd.DataFrame, caption: str) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Bars, ours beside the paper's, with the numbers on them; whiskers from least to greatest over seeds."""
     from analysis import plots
 
-    picture, (axes,) = plots.new_picture(1, caption, width=11.5, height=4.6)
+    picture, (axes,) = plots.new_picture(1, frame, width=8.5, height=3.8)
     groups = (100 * table.set_index("column")["test_accuracy"]).groupby(level=0, sort=False)
     ours, least, greatest = groups.mean(), groups.min(), groups.max()
     paper = table.groupby("column", sort=False)["paper_percent"].first()
     places = np.arange(len(ours))
     spread = np.array([ours - least, greatest - ours])
-    label = "here (mean of each seed's best; whiskers: least and greatest seed)"
+    label = "here (mean of each seed's best)"
     axes.bar(places - 0.2, ours, 0.38, yerr=spread, color=plots.BLUE, ecolor=plots.BLACK, capsize=3, label=label)
     label = "Zhou et al. 2019, table 2"
     axes.bar(places + 0.2, paper, 0.38, color="white", edgecolor=plots.ORANGE, hatch="///", label=label)
+    turn = 90 if frame.narrow else 0
     for shift, tops, values in ((-0.2, greatest, ours), (0.2, paper, paper)):
         for place, top, value in zip(places + shift, tops, values, strict=True):
-            axes.annotate(f"{value:.1f}", (place, top), (0, 3), textcoords="offset points", ha="center", fontsize=8)
-    axes.legend(loc="upper left", ncols=2, fontsize=8, frameon=False)
-    axes.set_xticks(places, [str(column).replace(", ", "\n") for column in ours.index], fontsize=9)
+            words, above = f"{value:.1f}", (0, 3)
+            axes.annotate(
+                words, (place, top), above, textcoords="offset points", ha="center", rotation=turn, size="small"
+            )
+    axes.set_xticks(places, [str(column).replace(", ", "\n") for column in ours.index], rotation=turn)
     axes.set_ylim(0, 118)
     axes.set_yticks(range(0, 101, 20))
     axes.set_ylabel("test accuracy, %")
     axes.spines[["top", "right"]].set_visible(False)
-    picture.suptitle("How far a mask alone takes an untrained network (S.C.: signed constants)", fontsize=11)
+    title = "How far a mask alone takes an untrained network (S.C.: signed constants)"
+    finish(picture, frame, title, WHISKERS, axes)
     return picture
 
 

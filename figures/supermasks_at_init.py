@@ -12,6 +12,7 @@ import pandas as pd
 
 from analysis.claims import Claim
 from analysis.figure import Figure
+from analysis.frame import BANDS, Frame, finish
 from analysis.results import Results
 from analysis.studies import Study, Untrained
 from figures import mask_criteria
@@ -85,26 +86,27 @@ def tabulate(results: Results) -> pd.DataFrame:
     return results.untrained()
 
 
-def draw(table: pd.DataFrame, caption: str) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Each mask at its best level as bars, then all levels: a panel for each kind of weights."""
     from analysis import plots
 
-    picture, (bars, *lines) = plots.new_picture(1 + len(TITLES), caption, width=5.0)
+    picture, (bars, *lines) = plots.new_picture(1 + len(TITLES), frame, width=3.6)
     top = min(20.0 * math.ceil((100 * table["test_accuracy"].max() + 5) / 20), 100.0)
-    _bars(bars, table, top)
+    three_abreast = frame.width is not None and not frame.narrow
+    _bars(bars, table, top, 90 if three_abreast else 0)
     for axes, (weights, title) in zip(lines, TITLES.items(), strict=True):
         own = table[table["weights"] == weights]
         plots.accuracy_lines(axes, own)
         plots.remaining_axis(axes, own, "test accuracy without training, %")
         axes.axhline(10, color=plots.GREY, linewidth=0.9, linestyle=":", label="chance (10%)")
         axes.set_ylim(0, top)
-        axes.set_title(title, fontsize=9, loc="left")
-    plots.legend_beside(picture, lines[-1])
-    picture.suptitle("Supermasks: accuracy of untrained networks under masks of a trained one", fontsize=11)
+        axes.set_title(title)
+    title = "Supermasks: accuracy of untrained networks under masks of a trained one"
+    finish(picture, frame, title, f"{BANDS} Whiskers likewise.", lines[-1])
     return picture
 
 
-def _bars(axes: "Axes", table: pd.DataFrame, top: float) -> None:
+def _bars(axes: "Axes", table: pd.DataFrame, top: float, turn: int) -> None:
     from analysis import plots
 
     own = table[table["weights"] == "initial"]
@@ -121,10 +123,10 @@ def _bars(axes: "Axes", table: pd.DataFrame, top: float) -> None:
         axes.bar(place, values.mean(), yerr=spread, color=style.colour, alpha=0.75, capsize=4)
         axes.annotate(f"{values.mean():.1f}", (place, values.max()), (0, 4), textcoords="offset points", ha="center")
     axes.axhline(10, color=plots.GREY, linewidth=0.9, linestyle=":")
-    axes.set_xticks(range(len(named)), list(named), fontsize=8)
+    axes.set_xticks(range(len(named)), list(named), rotation=turn)
     axes.set_ylim(0, top)
     axes.set_ylabel("test accuracy without training, %")
-    axes.set_title("initial weights, each mask at its best level", fontsize=9, loc="left")
+    axes.set_title("initial weights, each mask at its best level")
     axes.spines[["top", "right"]].set_visible(False)
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from analysis.claims import Claim
 from analysis.figure import Figure
+from analysis.frame import BANDS, Frame, finish, panels_of
 from analysis.results import Results
 from analysis.studies import Study
 from supermask.lottery import Treatment
@@ -100,7 +101,7 @@ def _movement(results: Results, seed: int) -> Iterator[dict[str, Any]]:
 
 
 def _moved(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
-    if not len(before):
+    if not len(before) or not np.isfinite(after).all():  # of a training that diverged nothing moved anywhere
         return dict.fromkeys(("toward_zero", "distance", "flipped"), float("nan"))
     return {
         "toward_zero": float(np.mean(np.abs(after) < np.abs(before))),
@@ -109,35 +110,32 @@ def _moved(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
     }
 
 
-def draw(table: pd.DataFrame, caption: str) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Above, the layers' clouds; below, movement toward zero, distance, and sign flips by round."""
-    import matplotlib.pyplot as plt
 
     density, movement = (table[table["panel"] == panel] for panel in ("density", "movement"))
     layers = list(dict.fromkeys(density["layer"]))
     columns = max(3, len(layers))
-    picture, axes = plt.subplots(2, columns, figsize=(4.4 * columns, 8.0), layout="constrained", dpi=100)
-    for place in axes.flat:
+    count = columns + 3 if frame.width is None else len(layers) + 3  # a row of clouds, unless all follow one another
+    picture, panels = panels_of(count, frame, width=3.6, height=3.4, columns=columns)
+    for place in panels[len(layers) : -3]:
         place.set_visible(False)
-    for place, layer in zip(axes[0], layers, strict=False):
+    for place, layer in zip(panels, layers, strict=False):
         _cloud(place, density[density["layer"] == layer])
-        place.set_title(f"{layer}, unpruned network, seed {movement['seed'].min():g}", fontsize=9)
-    axes[0, 0].set_ylabel("final weight")
+        place.set_title(f"{layer}, unpruned network, seed {movement['seed'].min():g}")
+    panels[0].set_ylabel("final weight")
     whole = movement[movement["layer"] == WHOLE]
-    _by_group(axes[1, 0], whole, "toward_zero", 100, "moved toward zero, % of the group")
-    _by_group(axes[1, 1], whole, "distance", 1, "mean distance moved")
-    _flips(axes[1, 2], movement[movement["group"] == "kept"], layers)
-    for place in axes[1, :3]:
-        place.set_visible(True)
-    picture.suptitle("Where weights move: kept and pruned weights of the lottery ticket algorithm", fontsize=11)
-    picture.supxlabel(caption, fontsize=8, color="#444444")
+    _by_group(panels[-3], whole, "toward_zero", 100, "moved toward zero, % of the group")
+    _by_group(panels[-2], whole, "distance", 1, "mean distance moved")
+    _flips(panels[-1], movement[movement["group"] == "kept"], layers)
+    title = "Where weights move: kept and pruned weights of the lottery ticket algorithm"
+    finish(picture, frame, title, f"Kept, pruned: by the next mask. {BANDS}")
     return picture
 
 
 def _cloud(axes: "Axes", cells: pd.DataFrame) -> None:
     from matplotlib.colors import LogNorm
 
-    axes.set_visible(True)
     size = cells["cell"].iloc[0]
     reach = size * BINS / 2
     counts = np.zeros((BINS, BINS))
@@ -157,10 +155,10 @@ def _by_group(axes: "Axes", rows: pd.DataFrame, value: str, scale: float, label:
 
     styles = {"kept": plots.Style(plots.BLUE, "o"), "pruned": plots.Style(plots.RED, "s", "--")}
     for group, style in styles.items():
-        plots.seed_band(axes, rows[rows["group"] == group], value, style, f"{group} by the next mask", scale)
+        plots.seed_band(axes, rows[rows["group"] == group], value, style, group, scale)
     plots.remaining_axis(axes, rows, label)
     axes.set_ylim(bottom=0)
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend()
 
 
 def _flips(axes: "Axes", rows: pd.DataFrame, layers: Sequence[str]) -> None:
@@ -172,7 +170,7 @@ def _flips(axes: "Axes", rows: pd.DataFrame, layers: Sequence[str]) -> None:
         plots.seed_band(axes, rows[rows["layer"] == layer], "flipped", palette[index % len(palette)], layer, 100)
     plots.remaining_axis(axes, rows, "kept weights whose sign flipped, %")
     axes.set_ylim(bottom=0)
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend()
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:

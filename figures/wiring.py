@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.figure import Figure
+from analysis.frame import Frame, finish, panels_of
 from analysis.graph_runs import MOMENTS, decode_wiring
 from analysis.results import Results
 from analysis.studies import Study, identity
@@ -60,18 +61,15 @@ def tabulate(results: Results) -> pd.DataFrame:
     return results.labelled(pd.DataFrame(rows))
 
 
-def draw(table: pd.DataFrame, caption: str) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """A row of panels a setting, a panel a moment: edges from the nodes of a row to the nodes of a column."""
-    import matplotlib.pyplot as plt
-
     from analysis import plots
 
     settings = list(dict.fromkeys(table["setting"]))
-    picture, panels = plt.subplots(
-        len(settings), len(MOMENTS), figsize=(12, 4.1 * len(settings)), layout="constrained", squeeze=False, dpi=100
-    )
-    picture.supxlabel(caption, fontsize=8, color="#444444")
-    for row, setting in zip(panels, settings, strict=True):
+    count, columns = len(settings) * len(MOMENTS), len(MOMENTS)
+    picture, panels = panels_of(count, frame, width=3.2, height=3.6, columns=columns, least=1.05)
+    for number, setting in enumerate(settings):
+        row = panels[number * columns : (number + 1) * columns]
         for axes, moment in zip(row, MOMENTS, strict=True):
             own = table[(table["setting"] == setting) & (table["moment"] == moment)]
             size, nodes = int(own["group_size"].iloc[0]), int(own["nodes"].iloc[0])
@@ -84,14 +82,15 @@ def draw(table: pd.DataFrame, caption: str) -> "Picture":
                 axes.axhline(at, color=colour, linewidth=0.6)
                 axes.axvline(at, color=colour, linewidth=0.6)
             kept = 100 * own["kept_from_start"].iloc[0]
-            words = WORDS[moment] if moment == "first" else f"{WORDS[moment]}: {kept:.0f}% there from the start"
-            axes.set_title(f"{setting}, {words}", fontsize=9, loc="left")
+            words = WORDS[moment] if moment == "first" else f"{WORDS[moment]}:\n{kept:.0f}% from the start"
+            axes.set_title(f"{setting},\n{words}" if frame.narrow else f"{setting}, {words}")
             axes.set_xticks([])
             axes.set_yticks([])
         row[0].set_ylabel("from node")
-    for axes in panels[-1]:
+    for axes in panels[-columns:]:
         axes.set_xlabel("to node")
-    picture.suptitle("Wirings: first nodes are inputs (blue lines), last ones features (red)", fontsize=11)
+    note = "Dark: many edges. First nodes are inputs (up to the blue lines), last ones features (from the red lines)."
+    finish(picture, frame, "Wirings before, during and after training", note)
     return picture
 
 

@@ -48,7 +48,7 @@ def test_it_is_drawn_and_counted(study, tmp_path):
     experiment, figure, results = study
     table = figure.tabulate(results)
     assert diverged(table) == len(table) == 5
-    paths = write(figure, table, experiment, tmp_path)
+    paths = write(figure, results.names, table, experiment, tmp_path)
     assert "5 of 5 diverged" in paths[1].read_text()
     assert pd.read_csv(paths[0])["test_loss_at_end"].isna().all()
     assert len(figure.summarise(table))
@@ -65,3 +65,16 @@ def test_nothing_else_counts_as_diverged(study):
     table = figure.tabulate(results).fillna(0.0)
     table["effect"] = math.nan
     assert diverged(table) == 0
+
+
+def test_where_its_weights_went_is_said_by_no_number(study, tmp_path):
+    """A comparison with NaN is false: that none moved toward zero would be a statement."""
+    experiment, _, results = study
+    for name in ("weight-movement", "criteria-plane"):
+        figure = CATALOGUE[name].load()
+        own = Results(experiment, figure.study(results.names), results.store, results.names)
+        table = figure.tabulate(own)
+        write(figure, own.names, table, experiment, tmp_path)
+        summary = figure.summarise(table)
+        assert len(summary) == 2
+        assert name == "criteria-plane" or summary.isna().all(axis=None)

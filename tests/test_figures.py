@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 from analysis import plots, runner
-from analysis.figure import caption, write
+from analysis.captions import caption
+from analysis.figure import write
+from analysis.frame import Frame
 from analysis.protocols import Changes, protocol
 from analysis.results import UNPRUNED, Results
 from analysis.store import Store
@@ -92,8 +94,8 @@ def reread(table: pd.DataFrame, path) -> pd.DataFrame:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_csv_redraws_the_picture_exactly(name, tables, experiment, tmp_path):
     figure = CATALOGUE[name].load()
-    first = write(figure, tables[name], experiment, tmp_path / "first")
-    again = write(figure, pd.read_csv(first[0]), experiment, tmp_path / "again")
+    first = write(figure, shown(figure), tables[name], experiment, tmp_path / "first")
+    again = write(figure, shown(figure), pd.read_csv(first[0]), experiment, tmp_path / "again")
     for path, other in zip(first, again, strict=True):
         assert path.read_bytes() == other.read_bytes()
     assert [path.suffix for path in first] == [".csv", ".svg", ".png"]
@@ -102,9 +104,9 @@ def test_the_csv_redraws_the_picture_exactly(name, tables, experiment, tmp_path)
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_picture_states_where_it_comes_from(name, tables, experiment, tmp_path):
-    text = write(CATALOGUE[name].load(), tables[name], experiment, tmp_path)[1].read_text()
-    said = caption(experiment, CATALOGUE[name].load())
-    assert "protocol quick (changed: dataset, epochs, rounds, rates, mask-epochs, sparse-epochs, graph-epochs)" in said
+    figure = CATALOGUE[name].load()
+    text = write(figure, shown(figure), tables[name], experiment, tmp_path)[1].read_text()
+    said = caption(experiment, figure.study(shown(figure)))
     learned = name in ("learned-supermasks", "supermask-table", "learned-masks-seen")
     assert ("masks learned for 50 epochs" in said) == learned
     lengths = {"dsd": ("4 epochs a phase",)} | dict.fromkeys(
@@ -113,7 +115,9 @@ def test_every_picture_states_where_it_comes_from(name, tables, experiment, tmp_
     lengths |= {"neural-graphs": (": 2 epochs ·",), "wiring": (": 2 epochs ·",)}
     lengths |= {"shared-weight": (": 4 epochs ·", "neural graphs 2")}
     network = "Neural graphs of 80 nodes and 80 edges on" if name in ("neural-graphs", "wiring") else "FC on"
-    for part in (network, *lengths.get(name, ("6 epochs a round", "2 rounds")), "3 seeds", "supermask 0."):
+    lengths |= dict.fromkeys(("criteria-plane", "learned-masks-seen"), (": 6 epochs ·",))
+    rounds = ("6 epochs a round", "2 rounds", "changed: dataset, epochs, rounds, rates dense 0.8 output 0.5")
+    for part in (network, *lengths.get(name, rounds), "3 seeds", "supermask 0."):
         assert part in said
     assert all(part in text for part in said.split(" · "))
 
@@ -164,7 +168,7 @@ def test_what_the_paper_counts_in_weights_stands_beside_weights():
 
 def test_lines_are_means_and_bands_reach_from_least_to_greatest(tables, tmp_path):
     table = reread(tables["mask-criteria"], tmp_path / "table.csv")
-    picture = mask_criteria.draw(table, "")
+    picture = mask_criteria.draw(table, Frame())
     axes = picture.axes[0]
     lines = {line.get_label(): line for line in axes.get_lines()}
     own = table[table["criterion"].isin(["random", UNPRUNED])].groupby("round")
@@ -186,7 +190,7 @@ def test_lines_are_means_and_bands_reach_from_least_to_greatest(tables, tmp_path
 def test_panels_of_untrained_networks_share_an_axis_that_holds_all(tables, best, top):
     table = tables["supermasks-at-init"]
     table = table.assign(test_accuracy=table["test_accuracy"] * best / table["test_accuracy"].max())
-    picture = supermasks_at_init.draw(table, "")
+    picture = supermasks_at_init.draw(table, Frame())
     assert [axes.get_ylim() for axes in picture.axes] == [(0, top)] * 3
 
 
@@ -197,7 +201,7 @@ def test_stars_stand_where_the_difference_is_significant():
         for seed, noise in enumerate((0.0, 0.011, -0.007))
         for name, accuracy in (("large_final", 0.5 + noise), ("magnitude_increase", 0.5 + gap - noise))
     ]
-    _, (axes,) = plots.new_picture(1, "")
+    _, (axes,) = plots.new_picture(1, Frame())
     note = plots.stars(axes, pd.DataFrame(rows), "large_final", "magnitude_increase")
     assert [tuple(text.xy) for text in axes.texts] == [(25.0, pytest.approx(70.7))]
     assert "paired t-test over 3 seeds" in note
@@ -212,16 +216,16 @@ def test_a_picture_without_stars_says_nothing_of_them(seeds, gap):
         for seed in seeds
         for name, accuracy in (("large_final", 0.5), ("magnitude_increase", 0.5 + gap + 0.02 * (seed % 2)))
     ]
-    _, (axes,) = plots.new_picture(1, "")
+    _, (axes,) = plots.new_picture(1, Frame())
     assert plots.stars(axes, pd.DataFrame(rows), "large_final", "magnitude_increase") == ""
     assert not axes.texts
-    picture = mask_criteria.draw(pd.DataFrame(rows), "")
-    assert "differ" not in picture.get_suptitle()
+    picture = mask_criteria.draw(pd.DataFrame(rows), Frame())
+    assert not any("differ" in text.get_text() for text in picture.texts)
 
 
 def test_untrained_panels_show_their_own_weights(tables, tmp_path):
     table = reread(tables["supermasks-at-init"], tmp_path / "table.csv")
-    picture = supermasks_at_init.draw(table, "")
+    picture = supermasks_at_init.draw(table, Frame())
     for axes, weights in zip(picture.axes[1:], ("initial", "signed_constant"), strict=True):
         lines = {line.get_label(): line for line in axes.get_lines()}
         own = table[(table["criterion"] == "large_final_same_sign") & (table["weights"] == weights)]

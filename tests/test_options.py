@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from analysis.arguments import parser_of
+from analysis.captions import caption, label
 from analysis.cli import run_command
 from analysis.commands import MISUSED, OK
 from analysis.errors import UsageError
-from analysis.figure import caption
 from analysis.options import check_used, said, used_by
 from analysis.protocols import Changes, protocol
 from analysis.studies import Experiment, Study, identity
@@ -137,10 +137,12 @@ def test_a_plugin_that_no_chosen_figure_shows_is_refused():
 def test_a_caption_names_changes_that_matter_to_its_figure_alone(digits):
     changes = Changes(dataset="digits", seeds=1, epochs=5, mask_epochs=7)
     experiment = Experiment(protocol("quick", changes=changes), digits)
-    of_masks = caption(experiment, CATALOGUE["mask-criteria"].load())
+    criteria, dsd = (CATALOGUE[name].load() for name in ("mask-criteria", "dsd"))
+    of_masks = caption(experiment, criteria.study(criteria.names))
     assert "quick (changed: dataset, epochs, seeds)" in of_masks
-    assert "quick (changed: dataset, seeds)" in caption(experiment, CATALOGUE["dsd"].load())
-    assert experiment.label(Study(learned=(LearnedMask(),), unpruned=False)).endswith("dataset, seeds, mask-epochs)")
+    assert "quick (changed: dataset, seeds)" in caption(experiment, dsd.study(dsd.names))
+    learned = Study(learned=(LearnedMask(),), unpruned=False)
+    assert label(experiment, learned).endswith("dataset, seeds, mask-epochs)")
 
 
 def test_the_reports_command_for_a_figure_takes_no_option_that_does_not_matter():

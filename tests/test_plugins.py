@@ -130,7 +130,9 @@ def test_a_plugin_is_in_help_and_in_every_figure_of_its_kind(tmp_path):
         ("mask-1-actions", "treatment", "half"),
         ("mask-0-actions", "treatment", "tenth"),
     ):
-        table = pd.read_csv(tmp_path / "r" / "figures" / f"{name}-fc-digits-quick.csv")
+        changed = "epochs-1-seeds-1" if name == "criteria-plane" else "epochs-1-rounds-1-seeds-1"
+        file = f"{name}-fc-digits-quick-{changed}-with-{member}.csv"
+        table = pd.read_csv(tmp_path / "r" / "figures" / file)
         assert member in set(table[column])
 
 

@@ -2,12 +2,12 @@
 
 import itertools
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from analysis.errors import UsageError, choose
-from analysis.protocols import PAPER, PROTOCOLS, Changes, parse_rates, protocol
+from analysis.protocols import PAPER, PROTOCOLS, Changes, differences, parse_rates, protocol
 from analysis.studies import Experiment, Study, Untrained, identity
 from analysis.units import units
 from supermask.actions import KEPT_ACTIONS, Action
@@ -45,6 +45,28 @@ def test_quick_is_offline_and_reaches_the_papers_sparsity_in_a_quarter_of_the_ro
 def test_a_changed_protocol_says_so():
     assert protocol("paper", changes=Changes(seeds=2, rounds=24)).label == "paper (changed: seeds)"
     assert protocol("short", changes=Changes(rates={"dense": 0.5})).rates.dense == 0.5
+
+
+def test_what_was_changed_is_found_however_the_protocol_was_made():
+    """By the options or by `replace` from Python, in any field, down to those of its parts."""
+    paper = protocol("paper")
+    assert replace(paper, batch_size=10, learning_rate=0.5).label == "paper (changed: learning-rate, batch-size)"
+    masks = replace(paper.masks, optimiser="adam", epochs=3.0)
+    assert replace(paper, masks=masks).label == "paper (changed: mask-epochs, mask-optimiser)"
+    assert replace(paper, graph=replace(paper.graph, side=4)).label == "paper (changed: graph-side)"
+    assert replace(paper, name="mine", batch_size=10).label == "mine", "a name of the user's own promises nothing"
+    for field in fields(paper):
+        if field.name not in ("name", "network", "masks", "sparse", "graph"):
+            assert replace(paper, **{field.name: 7}).label == f"paper (changed: {field.name.replace('_', '-')})"
+
+
+def test_undoing_a_difference_leaves_the_others():
+    own = protocol("short", "conv2", Changes(epochs=1, rates={"conv": 0.5}, mask_epochs=2))
+    found = {each.name: each for each in differences(own)}
+    assert list(found) == ["epochs", "rates", "mask-epochs"]
+    assert found["rates"].value == {"conv": 0.5}
+    assert found["rates"].undone == protocol("short", "conv2", Changes(epochs=1, mask_epochs=2))
+    assert found["mask-epochs"].undone == protocol("short", "conv2", Changes(epochs=1, rates={"conv": 0.5}))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +113,7 @@ def test_names_depend_on_what_determines_a_result_and_nothing_else(experiment):
     for same in (
         replace(experiment, protocol=replace(experiment.protocol, seeds=9)),
         replace(experiment, protocol=replace(experiment.protocol, rounds=99)),
-        replace(experiment, protocol=replace(experiment.protocol, name="mine", changed=("seeds",))),
+        replace(experiment, protocol=replace(experiment.protocol, name="mine")),
         replace(experiment, protocol=replace(experiment.protocol, rates=replace(experiment.protocol.rates, conv=0.5))),
     ):
         assert identity(same.describe_training(Treatment(), 1, 3)) == name

@@ -56,14 +56,17 @@ def test_a_changed_table_is_drawn_anew_with_the_same_caption(tmp_path, capsys):
     assert run_command(["redraw", str(csv)], CATALOGUE) == OK
     assert "drawn anew" in capsys.readouterr().out
     after = svg.read_text()
-    (caption,) = [text for text in words(before) if " · supermask " in text]
-    assert caption in words(after)
+    (caption,) = re.findall(r"<dc:description>([^<]*)</dc:description>", before)
+    assert " · supermask " in caption
+    assert f"<dc:description>{caption}</dc:description>" in after
+    assert caption.split(" · ")[0] in " ".join(words(after)), "and it is seen"
     assert after != before
     assert csv.with_suffix(".png").read_bytes() != picture
 
 
 def no_picture(csv: Path) -> None:
     csv.with_suffix(".svg").unlink()
+    csv.with_suffix(".png").unlink()
 
 
 def another_picture(csv: Path) -> None:

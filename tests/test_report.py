@@ -5,10 +5,14 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from analysis import runner
+from analysis.errors import UsageError
 from analysis.protocols import Changes, protocol
-from analysis.report import METHOD, Subject, write_report
+from analysis.report import METHOD, Subject, check_report, markdown_text, write_report
 from analysis.store import Store
 from analysis.studies import Experiment
 from figures.catalogue import CATALOGUE
@@ -25,10 +29,13 @@ class Page(HTMLParser):
         self.references: list[str] = []
         self.headings: list[str] = []
         self.open: list[str] = []
+        self.tags: list[str] = []
+        self.texts: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
         named = dict(attributes)
+        self.tags.append(tag)
         if tag not in ("meta", "img", "br"):
             self.open.append(tag)
         if tag == "img":
@@ -39,6 +46,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag, "well formed"
 
     def handle_data(self, data):
+        self.texts.append(data)
         if self.open and self.open[-1] in ("h1", "h2"):
             self.headings.append(data.strip())
 
@@ -126,3 +134,53 @@ def test_a_browser_shows_every_picture_and_asks_for_nothing(reported, browser):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing is cut off to the side"
     assert not trouble
     context.close()
+
+
+SPECIAL = "ab_*`<>&|[]()!#~\\\"' =/:-+.1\n$"
+MARKUP = st.text(st.sampled_from(SPECIAL) | st.characters(codec="utf-8", exclude_categories=["C", "Z"]))
+
+
+@given(MARKUP)
+def test_names_are_names_in_markdown_whatever_they_are(name):
+    """No markup, no HTML, no end of a cell: rendered, in a cell and in a heading, there is the name and no more."""
+    render = MarkdownIt("commonmark").enable("table").enable("strikethrough").render
+    words = markdown_text(name)
+    said = " ".join(name.split())
+    cell = Page(render(f"| a | b |\n|---|---|\n| {words} | end |\n"))
+    assert [text for text in cell.texts if text.strip()] == ["a", "b", *([said] if said else []), "end"]
+    assert set(cell.tags) <= {"table", "thead", "tbody", "tr", "th", "td"}
+    heading = Page(render(f"## of {words} (paper)"))
+    assert heading.tags == ["h2"]
+    assert "".join(heading.texts).strip() == f"of {said} (paper)"
+
+
+def test_a_plugins_name_cannot_put_html_into_the_markdown():
+    assert "<" not in markdown_text("<img src=x onerror=alert(1)>")
+    assert markdown_text("large_final_same_sign") == "large_final_same_sign"
+
+
+@pytest.mark.parametrize(
+    ("target", "there", "what"),
+    [
+        ("report.html", "report.html", "<html><title>my own page</title>"),
+        ("README.html", "README.md", "# My project\n"),
+        ("report.html", "report.md", "# supermask\n\nnotes of mine\n"),
+        ("notes.md", None, ""),
+        ("notes.MD", None, ""),
+    ],
+)
+def test_a_report_replaces_no_file_of_another_kind(target, there, what, tmp_path):
+    if there:
+        (tmp_path / there).write_text(what)
+    with pytest.raises(UsageError, match="output"):
+        check_report(tmp_path / target)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ([what] if there else [])
+
+
+def test_a_report_replaces_a_report(reported, tmp_path):
+    for name in ("report.html", "report.md"):
+        (tmp_path / name).write_bytes((reported[0] / name).read_bytes())
+    check_report(tmp_path / "report.html")
+    older = "# supermask: fc on mnist5k\n\nFC on MNIST · protocol quick: 3 epochs a round\n"
+    (tmp_path / "report.md").write_text(older)
+    check_report(tmp_path / "report.html")

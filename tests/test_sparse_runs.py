@@ -210,11 +210,12 @@ def test_networks_that_learned_nothing_are_counted():
 
 
 def test_a_picture_says_how_many_learned_nothing(experiment, tmp_path):
-    figure = replace(sparse_figure.FIGURE, draw=lambda table, caption: plots.new_picture(1, caption)[0])
+    figure = replace(sparse_figure.FIGURE, draw=lambda table, frame: plots.new_picture(1, frame)[0])
+    names = figure.names[:1]
     table = pd.DataFrame({"early_stop_step": [0, 900, 900], "validation_loss": [2.31, 2.301, 0.2]})
-    said = write(figure, table, experiment, tmp_path)[1].read_text()
+    said = write(figure, names, table, experiment, tmp_path)[1].read_text()
     assert "2 of 3 collapsed: they learned nothing" in " ".join(said.split())
-    assert "collapsed" not in write(figure, table[2:], experiment, tmp_path)[1].read_text()
+    assert "collapsed" not in write(figure, names, table[2:], experiment, tmp_path)[1].read_text()
 
 
 def test_networks_without_a_recipe_are_refused(digits):

@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 import supermask
+from analysis.captions import title_of
 from analysis.errors import UsageError
 from analysis.protocols import PAPER, TITLES
 from analysis.provenance import provenance
@@ -29,7 +30,7 @@ from analysis.results import Results
 from analysis.studies import Experiment, identity
 from supermask.actions import constant_same_sign
 from supermask.criteria import CRITERIA, score_layers_jit
-from supermask.datasets import DATASETS, Split
+from supermask.datasets import Split
 from supermask.keys import Purpose, derive_key
 from supermask.lottery import Treatment, facts_of
 from supermask.masks import full_masks, kept_counts, one_shot, rank_layers
@@ -128,7 +129,7 @@ def _about(experiment: Experiment, images: int) -> dict[str, str | int]:
     """What the page says of where its numbers come from."""
     protocol, commit = experiment.protocol, provenance()["commit"]
     return {
-        "dataset": DATASETS[protocol.dataset].title,
+        "dataset": title_of(experiment.data),
         "network": TITLES[protocol.network],
         "protocol": protocol.label,
         "epochs": f"{protocol.epochs:g}",

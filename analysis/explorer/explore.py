@@ -143,7 +143,7 @@ def _train(choice: Choice, store: Store, folder: Path, console: Screen) -> None:
 
 def _named(experiment: Experiment) -> str:
     chosen = experiment.protocol
-    return f"FC on {chosen.dataset} ({experiment.data.source}), protocol {chosen.label}, {chosen.seeds} seeds"
+    return f"FC on {experiment.data.name} ({experiment.data.source}), protocol {chosen.label}, {chosen.seeds} seeds"
 
 
 def _show(site: dict[str, bytes], request: Request, console: Screen) -> int:

@@ -13,7 +13,7 @@ mislabelled is refused with a `DataError`, never used in part.
 import difflib
 from pathlib import Path
 
-from supermask.datasets.base import DataError, Dataset, Split, dataset_digest
+from supermask.datasets.base import DataError, Dataset, Split, check_content, checked, dataset_digest
 from supermask.datasets.catalog import DATASETS, DatasetInfo
 from supermask.datasets.embedded import EmbeddedSource
 from supermask.datasets.files import cache_folder, obtain
@@ -25,6 +25,7 @@ __all__ = [
     "DatasetInfo",
     "Split",
     "cache_folder",
+    "check_content",
     "dataset_digest",
     "load",
 ]
@@ -62,7 +63,7 @@ def load(name: str, *, data_dir: Path | None = None, download: bool = True, prog
         size = info.sizes[0]
         train = Split(full.images[:size], full.labels[:size])
         validation = Split(full.images[size:], full.labels[size:])
-    return Dataset(
+    data = Dataset(
         name=name,
         train=train,
         validation=validation,
@@ -71,4 +72,6 @@ def load(name: str, *, data_dir: Path | None = None, download: bool = True, prog
         classes=info.classes,
         digest=dataset_digest(train, validation, test, maximum=info.maximum),
         source=origin,
+        title=info.title,
     )
+    return checked(data)

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakSet
 
 import numpy as np
 from jaxtyping import Int32, UInt8
@@ -41,6 +42,7 @@ class Dataset:
         classes: number of classes.
         digest: SHA-256 (hex) of all three splits and `maximum`, the same on every platform.
         source: where the content came from, in words.
+        title: its name for people, of a published data set that was loaded as such; empty for any other.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Dataset:
     classes: int
     digest: str
     source: str
+    title: str = ""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -82,6 +85,32 @@ def dataset_digest(train: Split, validation: Split, test: Split, *, maximum: int
             digest.update(f"{name} {part} {shape}\n".encode())
             digest.update(array.tobytes() if array.size == 0 else np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+_CHECKED: "WeakSet[Dataset]" = WeakSet()
+
+
+def check_content(data: Dataset) -> None:
+    """Raise DataError where a data set's digest is not that of its content. Each data set is looked at once.
+
+    Results are stored under this digest. A data set made from another by `dataclasses.replace` keeps the other's, and
+    its results would be taken for the other's.
+    """
+    if data in _CHECKED:
+        return
+    found = dataset_digest(data.train, data.validation, data.test, maximum=data.maximum)
+    if found != data.digest:
+        raise DataError(
+            f"digest of data set {data.name!r} is {data.digest!r}; allowed: that of its content, {found!r}, which "
+            "`dataset_digest` computes"
+        )
+    _CHECKED.add(data)
+
+
+def checked(data: Dataset) -> Dataset:
+    """A data set whose digest has just been computed from its content."""
+    _CHECKED.add(data)
+    return data
 
 
 def refusal(path: Path, expected: str, found: str) -> DataError:

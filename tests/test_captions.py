@@ -1,0 +1,152 @@
+"""Captions, tables and file names say what was used: by the data set and the protocol, not by what they are called."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis import runner
+from analysis.captions import LONGEST, caption, changes, label, stem, title_of
+from analysis.protocols import Changes, protocol
+from analysis.store import Store
+from analysis.studies import Experiment, Study, Untrained
+from supermask.compression.dsd import DSDRun
+from supermask.compression.runs import CompressionRun
+from supermask.datasets import DATASETS, DataError, Dataset, Split, check_content, dataset_digest
+from supermask.learned_masks import LearnedMask
+from supermask.lottery import Treatment
+from supermask.neural_graphs.runs import GraphRun
+from supermask.sparse_training.runs import SparseRun
+
+TRAINED = Study(treatments=(Treatment(),))
+STUDIES = {
+    "trainings": TRAINED,
+    "round 0": Study(),
+    "masks": Study(untrained=(Untrained("random"),)),
+    "learned": Study(learned=(LearnedMask(),), unpruned=False),
+    "learned by rank": Study(learned=(LearnedMask(method="edge_popup"),), unpruned=False),
+    "sparse": Study(sparse=(SparseRun("dsr", 0.1),), unpruned=False),
+    "dsd": Study(dsd=(DSDRun(0.5),), unpruned=False),
+    "compressed": Study(compressed=(CompressionRun(),), unpruned=False),
+    "graphs": Study(graphs=(GraphRun("static"),), unpruned=False),
+}
+
+
+def own_data(name: str) -> Dataset:
+    """Random images, as a user would bring them."""
+    random = np.random.default_rng(0)
+    split = Split(random.integers(0, 256, (6000, 4, 4, 1)).astype(np.uint8), np.arange(6000, dtype=np.int32) % 10)
+    return Dataset(name, split, split, split, 255, 10, "5" * 64, "made of arrays")
+
+
+def test_a_data_set_of_ones_own_is_captioned_by_its_own_name():
+    experiment = Experiment(protocol("quick"), own_data("beetles"))
+    said = caption(experiment, TRAINED)
+    assert said.startswith("FC on beetles · protocol quick (changed: dataset): ")
+    assert "MNIST" not in said
+    assert "mnist" not in stem("mask-criteria", ("a",), experiment, TRAINED, ("a",))
+
+
+def test_a_published_name_does_not_make_a_published_data_set(digits):
+    assert title_of(digits) == DATASETS["digits"].title
+    for impostor in (own_data("mnist"), replace(digits, name="mnist")):
+        assert title_of(impostor) == "a data set of one's own named mnist"
+    assert title_of(replace(digits, name="beetles")) == "beetles"
+
+
+def test_results_are_stored_under_the_digest_of_what_they_were_trained_on(digits, tmp_path):
+    """A data set made from another keeps its digest; its results would be taken for the other's."""
+    half = Split(digits.train.images[:500], digits.train.labels[:500])
+    own = replace(digits, name="half of them", train=half)
+    with Store(tmp_path) as store, pytest.raises(DataError, match=r"digest of data set 'half of them' is .* allowed"):
+        runner.run(Experiment(protocol("quick"), own), Study(), store)
+    check_content(replace(own, digest=dataset_digest(half, own.validation, own.test, maximum=own.maximum)))
+    check_content(replace(digits, name="the same under another name"))
+
+
+CHANGED = {
+    "learning-rate": ("trainings", "round 0", "masks", "dsd", "compressed"),
+    "batch-size": ("trainings", "round 0", "masks", "sparse", "dsd", "compressed"),
+    "evaluate-every": ("trainings", "round 0", "masks", "sparse", "dsd", "compressed"),
+    "epochs": ("trainings", "round 0", "masks"),
+    "rounds": ("trainings", "masks"),
+    "rates": ("trainings", "masks"),
+    "seeds": tuple(STUDIES),
+    "mask-epochs": ("learned", "learned by rank"),
+    "mask-learning-rate": ("learned",),
+    "mask-score-learning-rate": ("learned by rank",),
+    "sparse-epochs": ("sparse", "dsd", "compressed"),
+    "sparse-learning-rate": ("sparse", "compressed"),
+    "graph-epochs": ("graphs",),
+    "graph-nodes": ("graphs",),
+}
+"""The studies for which each change matters."""
+
+
+def changed(name: str) -> Experiment:
+    """FC's short protocol with one field changed to another number; on data that costs nothing to describe."""
+    own = protocol("short")
+    part, _, field = name.partition("-")
+    parts = {"mask": "masks", "sparse": "sparse", "graph": "graph"}
+    if name == "rates":
+        own = replace(own, rates=replace(own.rates, dense=0.5))
+    elif part in parts:
+        inner = getattr(own, parts[part])
+        field = field.replace("-", "_")
+        own = replace(own, **{parts[part]: replace(inner, **{field: 7 * getattr(inner, field)})})
+    else:
+        field = name.replace("-", "_")
+        own = replace(own, **{field: 7 * getattr(own, field)})
+    return Experiment(own, replace(own_data("mnist"), digest="6" * 64))
+
+
+@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_change_is_named_where_it_matters_and_nowhere_else(name, study):
+    experiment = changed(name)
+    expected = [name] if study in CHANGED[name] else []
+    assert list(changes(experiment, STUDIES[study])) == expected
+    assert label(experiment, STUDIES[study]) == (f"short (changed: {name})" if expected else "short")
+    assert ("changed" in caption(experiment, STUDIES[study])) == bool(expected)
+
+
+def test_a_rate_of_layers_that_the_network_has_not_is_no_change():
+    short = protocol("short")
+    own = replace(short, rates=replace(short.rates, conv=0.5))
+    assert changes(Experiment(own, own_data("mnist")), TRAINED) == {}
+
+
+def test_the_values_of_what_is_nowhere_else_in_the_caption_are_given():
+    own = replace(protocol("paper"), batch_size=10, learning_rate=0.5, epochs=2)
+    said = caption(Experiment(own, own_data("mnist")), TRAINED)
+    assert "protocol paper (changed: epochs, learning-rate 0.5, batch-size 10): 2 epochs a round, 24 rounds" in said
+
+
+def name_of(experiment: Experiment, names: tuple[str, ...]) -> str:
+    return stem("mask-criteria", ("a", "b", "c, same sign"), experiment, TRAINED, names)
+
+
+def test_a_file_is_named_after_what_it_shows():
+    all_of_it = ("a", "b", "c, same sign")
+    experiment = Experiment(protocol("short"), own_data("mnist"))
+    assert name_of(experiment, all_of_it) == "mask-criteria-fc-mnist-short"
+    assert name_of(experiment, ("c, same sign", "a")) == "mask-criteria-fc-mnist-short-a+c-same-sign"
+    assert name_of(experiment, (*all_of_it, "mine")) == "mask-criteria-fc-mnist-short-with-mine"
+    other = Experiment(protocol("short", changes=Changes(epochs=1, rounds=4)), own_data("mnist"))
+    assert name_of(other, all_of_it) == "mask-criteria-fc-mnist-short-epochs-1-rounds-4"
+    long = tuple(f"a_rather_long_name_{number}" for number in range(9))
+    assert name_of(experiment, long).startswith("mask-criteria-fc-mnist-short-9-lines-")
+    assert name_of(experiment, long) != name_of(experiment, (*long[:-1], "another"))
+
+
+@given(st.lists(st.text(max_size=30), min_size=1, max_size=6), st.text(min_size=1, max_size=300))
+def test_a_files_name_is_one_whatever_things_are_called(names, data):
+    """No folder, no hidden file, and not too long for any file system."""
+    base = name_of(Experiment(protocol("short"), own_data(data)), tuple(names))
+    assert "/" not in base
+    assert "\\" not in base
+    assert base.startswith("mask-criteria-fc-")
+    assert base.isprintable()
+    assert len(base.encode()) < 3 * LONGEST + 60
