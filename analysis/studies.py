@@ -197,6 +197,8 @@ class Experiment:
         own: Description = {"samples": EVALUATION_SAMPLES, "mask": _without_defaults(learned)}
         if learned.rescaled and learned.method != "edge_popup":
             own["revision"] = REVISIONS["rescaled mask"]
+        if learned.method == "edge_popup":
+            own |= _counts_of({"kept": learned.kept})
         name = self.protocol.masks.optimiser
         return self._base("learned_mask", seed, self.mask_training(learned.method), MASK_OPTIMISERS[name]) | own
 
@@ -227,7 +229,8 @@ class Experiment:
 
     def describe_dsd(self, run: DSDRun, seed: int) -> Description:
         """The description of a dense-sparse-dense training; `steps` are those of a phase."""
-        return self._base("dsd", seed, self.dsd_training) | {"dsd": {"sparsity": run.sparsity, "last_rate": LAST_RATE}}
+        own = {"dsd": {"sparsity": run.sparsity, "last_rate": LAST_RATE}}
+        return self._base("dsd", seed, self.dsd_training) | own | _counts_of({"sparsity": run.sparsity})
 
     @property
     def centroid_training(self) -> TrainingConfig:

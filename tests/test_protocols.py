@@ -16,6 +16,7 @@ from supermask.criteria import CRITERIA, RENAMED
 from supermask.learned_masks import LearnedMask
 from supermask.lottery import Treatment
 from supermask.masks import Rates
+from supermask.sparse_training.runs import SparseRun
 
 
 @pytest.mark.parametrize(
@@ -173,6 +174,14 @@ def test_only_results_whose_counts_were_wrong_have_new_names(experiment):
     assert finer.describe_training(Treatment(), 0, 1)["counts"] == "exact"
     assert finer.describe_untrained(Untrained("random"), 0, 1)["counts"] == "exact"
     assert "counts" not in finer.describe_training(None, 0, 0)
+    for part, named in ((0.05, None), (0.99999, "exact"), (2e-5, "exact")):
+        described = (
+            experiment.describe_sparse(SparseRun("rigl", part), 0),
+            experiment.describe_dsd(DSDRun(part), 0),
+            experiment.describe_learned(LearnedMask(method="edge_popup", kept=part), 0),
+        )
+        assert [each.get("counts") for each in described] == [named] * 3
+    assert "counts" not in experiment.describe_learned(LearnedMask(kept=2e-5), 0), "of no meaning there"
 
 
 @pytest.mark.parametrize(
