@@ -85,6 +85,10 @@ class JobProgress:
             left = "" if speed is None else f", about {duration((self._load.work - self._work) / speed)} left"
             self._console.print(f"{self._words(speed)}{left}")
 
+    def say(self, words: str) -> None:
+        """Prints a line above the display."""
+        self._console.print(words, highlight=False, markup=False, soft_wrap=True)
+
     def _words(self, speed: float | None) -> str:
         words = [f"{self._done[kind]}/{count.needed} {KINDS[kind]}" for kind, count in self._load.counts.items()]
         return ", ".join([*words, *([] if speed is None else [f"{speed:,.0f} network-steps/s"])])

@@ -9,7 +9,8 @@ import pandas as pd
 
 from analysis import runner
 from analysis.captions import label
-from analysis.cluster.source import Source, connected
+from analysis.cluster.connection import connected
+from analysis.cluster.source import Source
 from analysis.errors import UsageError
 from analysis.figure import Figure, collapsed, diverged, write
 from analysis.frame import SCREEN, Look
@@ -141,7 +142,7 @@ class Job:
 
 def _run_on_cluster(request: Request, source: Source, job: Job, store: Store, progress: JobProgress) -> list[str]:
     """Runs the job on a cluster; returns what failed, in words."""
-    with connected(source) as client:
+    with connected(source) as connection:
         from analysis.cluster.client import run_on
         from analysis.cluster.worker import Setting
 
@@ -153,8 +154,9 @@ def _run_on_cluster(request: Request, source: Source, job: Job, store: Store, pr
             source.kind == "local",
             None if request.plugin is None else (request.plugin.name, request.plugin.read_bytes()),
         )
+        work = connection.client, setting, job.experiment, job.study, store, job.wanted
         with Stop() as stop:
-            failures = run_on(client, setting, job.experiment, job.study, store, job.wanted, progress.watch, stop)
+            failures = run_on(*work, progress.watch, stop, connection.watch(progress.say))
     return list(map(str, failures))
 
 

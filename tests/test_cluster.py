@@ -1,6 +1,7 @@
 """Dask workers: the same bits as in one process, whatever dies on the way; nothing run that a file says."""
 
 import os
+import shlex
 import signal
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
@@ -12,9 +13,12 @@ from hypothesis import strategies as st
 
 from analysis import runner
 from analysis.cli import run_command
-from analysis.cluster.client import LOSSES, TRIES, Foreman, cut, run_on
-from analysis.cluster.source import Source, connected, parse_source, slurm
-from analysis.cluster.worker import Setting, Workshop, inputs, receive
+from analysis.cluster.client import LOSSES, TRIES, Foreman, run_on
+from analysis.cluster.connection import connected, slurm
+from analysis.cluster.orders import cut
+from analysis.cluster.source import Source, parse_source
+from analysis.cluster.watch import Watch
+from analysis.cluster.worker import NAME, Setting, Word, Workshop, capacity, inputs, receive
 from analysis.commands import MISUSED
 from analysis.errors import UsageError
 from analysis.interrupts import Stop
@@ -60,17 +64,17 @@ def rows(folder) -> dict[str, tuple[str, str | None]]:
 
 
 @pytest.fixture(scope="module")
-def client(compiled_once):
+def connection(compiled_once):
     """Two worker processes of one core each, on this machine."""
-    with connected(Source("local", workers=2)) as client:
-        yield client
+    with connected(Source("local", workers=2)) as connection:
+        yield connection
 
 
 SMALL = Study((Treatment("random"), Treatment("large_init", kept="constant")), (Untrained("random"),))
 
 
 @pytest.mark.slow
-def test_workers_give_the_same_bits_whatever_dies_on_the_way(client, experiment, tmp_path):
+def test_workers_give_the_same_bits_whatever_dies_on_the_way(connection, experiment, tmp_path):
     """A worker is killed in the middle; one run fails wherever it is tried; all else is as in one process."""
     broken = Treatment()
     object.__setattr__(broken, "criterion", "known_to_nobody")
@@ -82,12 +86,13 @@ def test_workers_give_the_same_bits_whatever_dies_on_the_way(client, experiment,
     def watch(done: Done) -> None:
         seen.append(done)
         if not killed and sum(each.results for each in seen) > 4:
-            killed.append(next(iter(client.run(os.getpid).values())))
+            killed.append(next(iter(connection.client.run(os.getpid).values())))
             os.kill(killed[0], signal.SIGKILL)
 
     wanted = ids_of(experiment, study)
     with Store(tmp_path / "cluster") as store, Stop() as stop:
-        failures = run_on(client, setting, experiment, study, store, wanted, watch, stop)
+        eye = connection.watch(print)
+        failures = run_on(connection.client, setting, experiment, study, store, wanted, watch, stop, eye)
     assert killed
     assert sum(failure.results for failure in failures) == 2 * 3, "three rounds of each seed"
     for failure in failures:
@@ -110,8 +115,8 @@ class Machine:
         self.local_directory = str(folder)
         self.told = 0.0
 
-    def log_event(self, topic: str, steps: float) -> None:
-        self.told += steps
+    def log_event(self, topic: str, word: tuple[float, str, str]) -> None:
+        self.told += Word(*word).work
 
 
 @pytest.mark.slow
@@ -154,33 +159,60 @@ def test_tasks_hand_back_what_one_process_makes(experiment, tmp_path, monkeypatc
     assert rows(tmp_path / "handed") == rows(tmp_path / "straight")
 
 
+class Ended(Future):
+    """Stands for Dask's future of a task that has ended, or is in the works for ever."""
+
+    status = "pending"
+
+
 class Clumsy:
-    """Stands for a Dask client whose one worker is this process: every task meets the next mishap, if there is one."""
+    """Stands for a Dask client whose one worker is this process: every task meets the next mishap, if there is one.
+
+    A mishap is an error; or 'begun', which the worker tells before it dies; or 'astray', where nobody has the task.
+    """
+
+    status = "running"
 
     def __init__(self, folder, experiment, mishaps=()) -> None:
-        self.shop, self.machine = Workshop(Setting(experiment.protocol, experiment.data.digest)), Machine(folder)
+        self.setting = Setting(experiment.protocol, experiment.data.digest)
+        self.shop, self.machine = Workshop(self.setting), Machine(folder)
         self.shop.setup(self.machine)
         self.mishaps = iter(mishaps)
-        self.told = 0
+        self.told = self.prepared = 0
+        self.hear = None
 
-    def subscribe_topic(self, topic, handler) -> None: ...
+    def subscribe_topic(self, topic, handler) -> None:
+        assert topic == NAME
+        self.hear = handler
 
     def unsubscribe_topic(self, topic) -> None: ...
 
-    def wait_for_workers(self, number, timeout) -> None: ...
+    def register_plugin(self, plugin, name) -> None:
+        self.prepared += 1
+        assert plugin.idempotent == (self.prepared > 1), "workers that know keep what they have"
 
-    def run(self, function, data, workers):
+    def run(self, function, data=None, workers=()):
+        if function is capacity:
+            return {self.machine.address: self.shop.capacity()}
         assert function is receive
         self.told += 1
         if self.told == 1:
             raise CommClosedError("the worker that was to have it is gone")
         return {workers[0]: self.shop.receive(data)}
 
-    def submit(self, function, task, given, *, key, **how):
-        future = Future()
+    def submit(self, function, task, given, told_key, *, key, **how):
+        assert key == told_key
+        future = Ended()
         future.key = key
+        mishap = next(self.mishaps, None)
+        if mishap == "astray":
+            return future
+        if mishap == "begun":
+            self.hear((0.0, tuple(Word(0.0, key, self.machine.address))))
+            mishap = CommClosedError("in the middle")
+        future.status = "finished"
         try:
-            if mishap := next(self.mishaps, None):
+            if mishap:
                 raise mishap
             future.set_result(self.shop.work(task, given, self.machine))
         except Exception as error:
@@ -191,20 +223,23 @@ class Clumsy:
 def seen_through(client, experiment, study, store):
     """All of a study as one task a group; returns what failed."""
     with Stop() as stop:
-        foreman = Foreman(client, experiment, store, lambda done: None, stop)
+        watch = Watch(lambda: {client.machine.address: frozenset()}, print)
+        foreman = Foreman(client, client.setting, experiment, store, lambda done: None, stop, watch)
+        assert foreman.assemble(1)
         return foreman.see_through(list(cut(experiment, study, ids_of(experiment, study), 1, 100)))
 
 
 @pytest.fixture
 def one_seed(experiment, monkeypatch):
     monkeypatch.setattr("analysis.cluster.worker.set_up_jax", lambda devices: None)
-    monkeypatch.setattr("analysis.cluster.client.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("analysis.cluster.client.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("analysis.cluster.watch.ASTRAY_SECONDS", 0.1)
     return replace(experiment, chosen=(0,))
 
 
 @pytest.mark.slow
 def test_what_is_lost_with_a_worker_is_sent_again_and_is_not_the_tasks_fault(one_seed, tmp_path):
-    mishaps = [CancelledError("lost dependencies"), CommClosedError("in the middle")] * (LOSSES // 2 - 1)
+    mishaps = [CancelledError("lost connection"), CommClosedError("in the middle"), "astray"] * (LOSSES // 3 - 1)
     assert len(mishaps) > TRIES
     with Store(tmp_path / "lost") as store, Store(tmp_path / "straight") as straight:
         assert not seen_through(Clumsy(tmp_path, one_seed, mishaps), one_seed, SMALL, store)
@@ -216,6 +251,18 @@ def test_what_is_lost_with_a_worker_is_sent_again_and_is_not_the_tasks_fault(one
         assert not list(store.everything())
     assert all("CancelledError: again" in failure.why or "starts from" in failure.why for failure in failures)
     assert sum(failure.results for failure in failures) == len(ids_of(one_seed, SMALL))
+
+
+@pytest.mark.slow
+def test_a_task_that_takes_its_workers_down_is_tried_three_times_and_then_each_run_alone(one_seed, tmp_path):
+    study = Study(SMALL.treatments[:1])
+    with Store(tmp_path / "twice") as store:
+        assert not seen_through(Clumsy(tmp_path, one_seed, ["begun"] * (TRIES - 1)), one_seed, study, store)
+    with Store(tmp_path / "for ever") as store:
+        deadly = Clumsy(tmp_path, one_seed, ("begun" for _ in iter(int, 1)))
+        failures = seen_through(deadly, one_seed, study, store)
+    assert sum(failure.results for failure in failures) == len(ids_of(one_seed, study))
+    assert any("CommClosedError: in the middle" in failure.why for failure in failures)
 
 
 @pytest.mark.slow
@@ -231,10 +278,12 @@ def test_a_run_that_cannot_be_done_does_not_cost_those_of_its_task_their_results
     assert rows(tmp_path / "one fails") == rows(tmp_path / "straight")
 
 
-def test_workers_of_another_version_are_refused(client, experiment, tmp_path):
+def test_workers_of_another_version_are_refused(connection, experiment, tmp_path):
     setting = Setting(experiment.protocol, experiment.data.digest, version="0.0")
-    with Store(tmp_path) as store, Stop() as stop, pytest.raises(RuntimeError, match=r"the client has 0\.0"):
-        run_on(client, setting, experiment, Study(), store, ids_of(experiment, Study()), lambda done: None, stop)
+    client, watch = connection.client, connection.watch(print)
+    wanted = ids_of(experiment, Study())
+    with Store(tmp_path) as store, Stop() as stop, pytest.raises(UsageError, match=r"the client has 0\.0"):
+        run_on(client, setting, experiment, Study(), store, wanted, lambda done: None, stop, watch)
 
 
 @given(st.data())
@@ -272,10 +321,15 @@ def test_trainers_are_made_once_and_the_oldest_go():
 def test_where_workers_come_from_is_read_off_the_argument(tmp_path):
     assert parse_source("local") == Source("local")
     assert parse_source("tcp://10.0.0.1:8786").options == {"address": "tcp://10.0.0.1:8786"}
-    assert parse_source("scheduler.lab:8786").kind == "scheduler"
+    assert parse_source("scheduler.lab:8786").kind == parse_source("tcp://[::1]:8786").kind == "scheduler"
     file = tmp_path / "slurm.toml"
-    file.write_text('kind = "slurm"\nworkers = 16\n[options]\ncores = 4\nmemory = "8 GB"\nwalltime = "04:00:00"\n')
-    assert parse_source(str(file)) == Source("slurm", 16, 1, {"cores": 4, "memory": "8 GB", "walltime": "04:00:00"})
+    file.write_text(
+        '\ufeffkind = "slurm"\nworkers = 16\nwait = 7200\n'
+        '[options]\ncores = 4\nmemory = "8 GB"\nwalltime = "04:00:00"\n'
+    )
+    assert parse_source(str(file)) == Source(
+        "slurm", 16, 1, {"cores": 4, "memory": "8 GB", "walltime": "04:00:00"}, 7200
+    ), "with a byte-order mark, as Windows writes it"
 
 
 @pytest.mark.parametrize(
@@ -295,6 +349,23 @@ def test_where_workers_come_from_is_read_off_the_argument(tmp_path):
         ),
         ("kind = 'slurm'\n[options]\ncores = 1\nmemory = '1GB'\nqueue = 'a\\nb'", "queue is"),
         ("kind = 'slurm'\n[options]\ncores = 1\nmemory = '1GB'\nqueue = \"a\\nrm\"", "allowed: letters, digits"),
+        ("kind = 'slurm'\n[options]\ncores = 1\nmemory = '1GB'\nqueue = '--wrap=x'", "allowed: letters, digits"),
+        ("kind = 'slurm'\n[options]\ncores = 1\nmemory = '1GB'\nqueue = 'a --wrap=x'", "allowed: letters, digits"),
+        ("kind = 'slurm'\n[options]\ncores = 1\nmemory = '1GB'\naccount = '-x'", "account is '-x'; allowed"),
+        ("kind = 'slurm'\n[options]\ncores = 1\nmemory = '1GB --wrap=x'", "memory is .*; allowed: a size such as 8 GB"),
+        ("kind = 'slurm'\n[options]\ncores = 1\nmemory = '1GB'\nwalltime = '1:00 -x'", "walltime is .* such as 04:00"),
+        ("kind = 'slurm'\n[options]\ncores = 1\nmemory = '1GB'\npython = '-c x'", "python is '-c x'; allowed"),
+        ("kind = 'slurm'\n[options]\ncores = 1\nmemory = '1GB'\nlog_directory = 'a -x'", "log_directory is"),
+        ("kind = 'slurm'\n[options]\ncores = 1\nmemory = '1GB'\njob_extra_directives = ['--wrap=x']", "but --wrap"),
+        ("kind = 'slurm'\n[options]\ncores = 1\nmemory = '1GB'\njob_extra_directives = ['a']", "one option of sbatch"),
+        ("kind = 'slurm'\n[options]\ncores = 1\nmemory = '1GB'\njob_extra_directives = [1]", "it should be a text"),
+        ("kind = 'slurm'\n[options]\ncores = 0\nmemory = '1GB'", "cores is 0; allowed: 1 or more"),
+        ("kind = 'local'\nwait = 0", "wait is 0; allowed: 1 or more"),
+        ("kind = 'scheduler'\n[options]\naddress = 'tcp://a'", "address is 'tcp://a'; it should read like tcp://"),
+        (
+            "kind = 'scheduler'\n[options]\naddress = 'tls://a:1'\ntls_ca_file = '/no/ca.pem'",
+            "tls_ca_file is '/no/ca.pem', which cannot be read as a file",
+        ),
         ("kind = 'slurm'\n[options]\ncores = 1\nmemory = 1", "memory is 1; it should be a text"),
         ("kind = 'kubernetes'\n[options]\nname = 'a'\nimage = 'b'\nenv = {A = '$(rm)'}", "env.A is"),
         ("kind", "is not TOML"),
@@ -310,6 +381,12 @@ def test_a_cluster_file_says_only_what_it_may(tmp_path, content, message):
 def test_what_is_no_cluster_is_refused_by_the_command(capsys, tmp_path):
     for arguments, message in (
         (["--cluster", str(tmp_path / "none.toml")], "is neither local nor an address like tcp://"),
+        (["--cluster", str(tmp_path)], "cannot be read: it is a folder"),
+        (["--cluster", "tcp://127.0.0.1"], "it should read like tcp://10.0.0.1:8786"),
+        (["--cluster", "tcp://127.0.0.1:99999"], "with a port up to 65535"),
+        (["--cluster", "tcp://[::1"], "it should read like tcp://10.0.0.1:8786"),
+        (["--cluster", "udp://[::1]:8786"], "it should read like tcp://10.0.0.1:8786"),
+        (["--cluster", "tls://127.0.0.1:8786"], "which needs certificates: name them in a file, as tls_ca_file"),
         (["--cluster", "local", "--devices", "1"], "devices is given with --cluster"),
     ):
         assert run_command(["reproduce", *arguments], CATALOGUE) == MISUSED
@@ -332,6 +409,22 @@ def test_a_slurm_job_asks_for_what_the_file_says():
     assert "/opt/x/bin/python -m distributed.cli.dask_worker" in script
     assert "--nthreads 1 " in script, "a worker does one task at a time"
     assert "--nworkers 4 " in script
+
+
+def test_a_path_is_one_word_of_a_slurm_job(tmp_path):
+    pytest.importorskip("dask_jobqueue")
+    file = tmp_path / "cluster.toml"
+    file.write_text(
+        "kind = 'slurm'\n[options]\ncores = 1\nmemory = '8 GB'\npython = '/bin/rm -r /home'\n"
+        "local_directory = '/scratch/my files'\njob_extra_directives = ['--gres=gpu:1', '-C a100']\n"
+    )
+    with slurm(parse_source(str(file)).options) as cluster:
+        script = cluster.job_script().splitlines()
+    (command,) = [line for line in script if line and not line.startswith("#")]
+    words = shlex.split(command)
+    assert words[0] == "/bin/rm -r /home", "the name of a program, and no command"
+    assert words[words.index("--local-directory") + 1] == "/scratch/my files"
+    assert {"#SBATCH --gres=gpu:1", "#SBATCH -C a100"} < set(script)
 
 
 def test_arrays_of_a_round_are_enough_for_the_next(experiment):

@@ -1,4 +1,4 @@
-"""Who tells the workers: cuts a study to size, stores what comes back, and sends what was lost once more.
+"""Dask client: sends tasks to workers, stores their results, and sends what is lost again.
 
 Only this process writes to the results folder. A task lasts some seconds, or one population where that takes longer;
 what is left of it then goes back to the worker that has its weights.
@@ -6,64 +6,32 @@ what is left of it then goes back to the worker that has its weights.
 
 import queue
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError
-from dataclasses import dataclass, replace
-from itertools import count, pairwise
-from typing import Any, TypeVar
+from asyncio import CancelledError
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import CancelledError as FuturesCancelledError
+from dataclasses import replace
+from typing import Any
 
 from distributed import Client, Future
 from distributed.comm.core import CommClosedError
+from distributed.scheduler import KilledWorker
 
-from analysis.cluster.worker import (
-    NAME,
-    Arrays,
-    Capacity,
-    Outcome,
-    Setting,
-    Task,
-    Workshop,
-    capacity,
-    inputs,
-    receive,
-    work,
-)
+from analysis.cluster.link import End, Link
+from analysis.cluster.orders import Failure, Order, cut, taken_apart, words
+from analysis.cluster.watch import ASTRAY_SECONDS, LOOK_SECONDS, Watch
+from analysis.cluster.worker import Arrays, Capacity, NotPreparedError, Outcome, Setting, Task, Word, inputs
 from analysis.compression_runs import keep_file
 from analysis.errors import UsageError
 from analysis.interrupts import Stop
 from analysis.store import Store
 from analysis.studies import Experiment, Study, identity
-from analysis.units import Unit, seeds_of, together, units
 from analysis.work import Done, Watcher
 
-T = TypeVar("T")
-
 TRIES = 3
-"""How often a task may fail."""
+"""How often a task may fail, or go down with a worker that had begun it."""
 
 LOSSES = 10
-"""How often a task may be lost with a worker: that's no fault of the task's."""
-
-SECONDS_TO_RETURN = 60.0
-"""How long to wait for a worker in the place of those that died."""
-
-TASK_SECONDS = 5.0
-"""How long a task lasts, so that a worker that dies costs little; what it has in hand is still finished."""
-
-SHARE = 3
-"""Into how many parts each worker's share is cut, so that none is left idle for long at the end."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A task that could not be done: what it was, how many results it leaves missing, and why."""
-
-    what: str
-    results: int
-    why: str
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.results} results missing: {self.why}"
+"""How often a task may be lost before a worker has begun it, or with its scheduler: that's no fault of the task's."""
 
 
 def run_on(
@@ -73,110 +41,99 @@ def run_on(
     study: Study,
     store: Store,
     wanted: Iterable[str],
-    watch: Watcher,
+    progress: Watcher,
     stop: Stop,
+    watch: Watch,
 ) -> list[Failure]:
     """Makes what is wanted and not stored on the client's workers; returns what could not be made.
 
-    Raises UsageError where there are no workers, or they cannot be used; KeyboardInterrupt where `stop` asks for it.
+    Raises UsageError where the workers cannot be used; KeyboardInterrupt where `stop` asks for it.
     """
-    capacities = _patiently(client, lambda: _prepared(client, setting))
     asked = frozenset(wanted)
     missing = asked - store.known(asked)
-    networks = max(each.networks for each in capacities.values())
-    tasks = list(cut(experiment, study, missing, len(capacities), networks))
-    return Foreman(client, experiment, store, watch, stop).see_through(tasks)
-
-
-def _prepared(client: Client, setting: Setting) -> dict[str, Capacity]:
-    """What every worker can do, once it was told what this is about."""
-    client.register_plugin(Workshop(setting), name=NAME)
-    capacities: dict[str, Capacity] = client.run(capacity)
+    foreman = Foreman(client, setting, experiment, store, progress, stop, watch)
+    capacities = foreman.assemble(len(missing))
     if not capacities:
-        raise CommClosedError("the last worker died")
-    return capacities
-
-
-def _patiently(client: Client, ask: Callable[[], T]) -> T:
-    """The answer of workers, of which one may die while it's asked. Raises UsageError where none comes back."""
-    for _ in range(LOSSES):
-        try:
-            client.wait_for_workers(1, timeout=SECONDS_TO_RETURN)
-            return ask()
-        except TimeoutError:
-            break
-        except OSError:  # CommClosedError among them: the worker is gone, and the scheduler may not know it yet
-            time.sleep(0.5)
-    raise UsageError("cluster has no workers left")
-
-
-def cut(experiment: Experiment, study: Study, missing: frozenset[str], workers: int, networks: int) -> Iterator[Task]:
-    """Tasks that make all that is missing: units of a group side by side, as even as can be.
-
-    A task has as many networks as a worker trains at once, `networks`, or more where there is plenty: no more than
-    gives every worker `SHARE` tasks.
-    """
-    groups: dict[str, list[Unit]] = {}
-    for unit in units(experiment, study):
-        if not missing.isdisjoint(unit.ids):
-            groups.setdefault(unit.group, []).append(unit)
-    for own in groups.values():
-        size = max(networks, -(-len(own) // (workers * SHARE)))
-        pieces = -(-len(own) // size)
-        bounds = [len(own) * piece // pieces for piece in range(pieces + 1)]
-        for first, last in pairwise(bounds):
-            some = own[first:last]
-            ids = missing.intersection(id_ for unit in some for id_ in unit.ids)
-            yield Task(together(some), seeds_of(some), ids, max(len(some), networks), TASK_SECONDS)
-
-
-@dataclass
-class Order:
-    """A task on its way: what it waits for, where it is best done, how often it failed and was lost, what was told."""
-
-    task: Task
-    waits_for: set[str]
-    worker: str | None = None
-    failures: int = 0
-    losses: int = 0
-    told: float = 0.0
+        return [Failure("everything", len(missing), f"cluster: {watch.given_up}")]
+    networks = max(each.networks for each in capacities.values())
+    return foreman.see_through(list(cut(experiment, study, missing, len(capacities), networks)))
 
 
 class Foreman:
     """Sends tasks, stores results, and sends again what was lost."""
 
-    def __init__(self, client: Client, experiment: Experiment, store: Store, watch: Watcher, stop: Stop) -> None:
-        self._client, self._experiment, self._store = client, experiment, store
-        self._watch, self._stop = watch, stop
-        self._heard: queue.Queue[Future[Any] | float] = queue.Queue()
+    def __init__(
+        self,
+        client: Client,
+        setting: Setting,
+        experiment: Experiment,
+        store: Store,
+        progress: Watcher,
+        stop: Stop,
+        watch: Watch,
+    ) -> None:
+        self._heard: queue.Queue[End | Word] = queue.Queue()
+        self._link = Link(client, setting, self._heard.put)
+        self._experiment, self._store = experiment, store
+        self._progress, self._stop, self._watch = progress, stop, watch
         self._under_way: dict[str, tuple[Future[Any], Order]] = {}
         self._waiting: list[Order] = []
+        self._outbox: list[Order] = []  # what was lost, and is sent again once there is somebody to take it
         self._failures: list[Failure] = []
-        self._numbers = count()
-        self._run = f"{NAME}-{time.time_ns():x}"
-        self._progress = 0.0
+        self._told = 0.0
+        self._present: frozenset[str] = frozenset()
+        self._next_look = 0.0
+        self._prepared = True
+        self._stopping = False
+
+    def assemble(self, left: int) -> dict[str, Capacity]:
+        """Tells the workers what this is about, and asks what they can do; nothing where none comes in time.
+
+        Raises UsageError where they cannot be used; KeyboardInterrupt where a stop is requested.
+        """
+        while True:
+            self._stop.check()
+            seen = self._watch.once(left)
+            if seen and self._watch.complete:
+                try:
+                    self._link.prepare()
+                    capacities = self._link.capacities()
+                except (OSError, NotPreparedError):  # CommClosedError among them: a worker died, or is new
+                    capacities = {}
+                except Exception as error:  # whatever a worker's import or set-up raises
+                    raise UsageError(f"cluster's workers cannot be used: {' '.join(str(error).split())}") from error
+                if capacities:
+                    self._present = frozenset(capacities)
+                    return capacities
+            if self._watch.given_up:
+                return {}
+            time.sleep(0.2)
 
     def see_through(self, tasks: Sequence[Task]) -> list[Failure]:
         """Does all tasks; returns what failed. Raises KeyboardInterrupt once a stop was requested."""
-        self._client.subscribe_topic(NAME, self._hear)
         try:
             for task in tasks:
                 self._enqueue(Order(task, self._inputs_of(task)))
             self._send_what_can_be_done()
-            while self._under_way:
-                self._wait()
-                if self._stop.overdue:
+            while self._under_way or self._outbox:
+                self._take_in_a_word()
+                self._look_around()
+                if self._stop.requested and not self._worth_waiting_for():
+                    break
+                if why := self._watch.given_up:
+                    self._give_up(why)
                     break
         finally:
             for future, _ in self._under_way.values():
-                future.cancel()
-            self._client.unsubscribe_topic(NAME)
-        if self._stop.requested:
-            raise KeyboardInterrupt
+                self._link.drop(future)
+            self._link.close()
+        self._stop.check()
         self._failures += [
-            Failure(_words(order.task), len(order.task.wanted), "what it starts from failed") for order in self._waiting
+            Failure(words(order.task), len(order.task.wanted), "what it starts from failed") for order in self._waiting
         ]
         return self._failures
+
+    # Sending ----------------------------------------------------------------------------------------------------------
 
     def _inputs_of(self, task: Task) -> set[str]:
         return set(inputs(replace(self._experiment, chosen=task.seeds), task.study, task.wanted))
@@ -194,38 +151,104 @@ class Foreman:
             self._send(order)
 
     def _send(self, order: Order, given: Mapping[str, Arrays] | None = None) -> None:
-        key = f"{self._run}-{next(self._numbers)}"
-        # A worker is asked for by name where it has the weights; another may take the work if that one is gone or busy.
-        where: dict[str, Any] = {"workers": [order.worker], "allow_other_workers": True} if order.worker else {}
-        # What is sent goes along with its task. Scattered, it would be lost with one worker, and Dask's scheduler may
-        # then queue it, as if it could be computed, and stop hearing this client once it is scattered again.
-        future = self._client.submit(work, order.task, given or {}, key=key, pure=False, **where)
-        self._under_way[key] = (future, order)
-        future.add_done_callback(self._heard.put)
+        if not self._prepared or not self._link.running:
+            self._outbox.append(order)
+            return
+        order.leaves(given or {})
+        future = self._link.send(order.task, given or {}, order.worker if order.worker in self._present else None)
+        self._under_way[str(future.key)] = (future, order)
 
-    def _wait(self) -> None:
+    # Looking around ---------------------------------------------------------------------------------------------------
+
+    def _look_around(self) -> None:
+        """Sees who is there, and sends again what nobody has."""
+        if time.monotonic() < self._next_look:
+            return
+        seen = self._watch.once(sum(len(order.task.wanted) for order in self._orders()))
+        self._next_look = time.monotonic() + LOOK_SECONDS
+        self._present = frozenset(seen or ())
+        if self._stop.requested or not seen:
+            return
+        if not self._prepared:  # the connection broke: this may be another scheduler, which knows nothing
+            try:
+                self._link.prepare(idempotent=True)
+            except OSError:
+                return
+            self._prepared = True
+        now = time.monotonic()
+        pending = [
+            key
+            for key, (future, order) in self._under_way.items()
+            if future.status in ("pending", "lost") and now >= order.arrives
+        ]
+        for key in self._watch.astray(seen, pending):
+            future, order = self._under_way.pop(key)
+            self._link.drop(future)
+            self._lost(order, f"no worker had it for {ASTRAY_SECONDS:g} seconds")
+        outbox, self._outbox = self._outbox, []
+        for order in outbox:
+            self._send(order)
+
+    def _orders(self) -> list[Order]:
+        return [*(order for _, order in self._under_way.values()), *self._outbox, *self._waiting]
+
+    def _worth_waiting_for(self) -> bool:
+        """Whether workers that are there finish something, once a stop was requested; what has not begun is dropped."""
+        if not self._stopping:
+            self._stopping = True
+            self._outbox = []
+            for key in [key for key, (_, order) in self._under_way.items() if order.begun is None]:
+                self._link.drop(self._under_way.pop(key)[0])
+        return not self._stop.overdue and any(order.begun in self._present for _, order in self._under_way.values())
+
+    def _give_up(self, why: str) -> None:
+        left = sum(len(order.task.wanted) for order in self._orders())
+        self._waiting = []
+        self._failures.append(Failure("what was left", left, f"cluster: {why}"))
+
+    # Hearing ----------------------------------------------------------------------------------------------------------
+
+    def _take_in_a_word(self) -> None:
         """Takes in one task that ended, or word of progress, if there is any within half a second."""
         try:
-            future = self._heard.get(timeout=0.5)
+            heard = self._heard.get(timeout=min(max(self._next_look - time.monotonic(), 0.01), 0.5))
         except queue.Empty:
             return
-        if isinstance(future, float):
-            self._progress += future
-            self._watch(Done(work=future))
+        if isinstance(heard, End):
+            self._take_in_an_end(heard)
+        elif heard.work:
+            self._told += heard.work
+            self._progress(Done(work=heard.work))
+        elif heard.task in self._under_way:
+            future, order = self._under_way[heard.task]
+            if order.begun is not None:  # and now it begins elsewhere
+                order.deaths += 1
+            order.begun = heard.worker
+            if order.deaths >= TRIES:
+                del self._under_way[heard.task]
+                self._link.drop(future)
+                self._again(order, f"{order.deaths} workers died that had begun it", may=False)
+
+    def _take_in_an_end(self, end: End) -> None:
+        if end.key not in self._under_way:  # it was dropped
             return
-        _, order = self._under_way.pop(str(future.key))
-        try:
-            outcome: Outcome = future.result()
-        except (CancelledError, CommClosedError) as error:  # it went down with a worker
-            self._lost(order, error)
-            return
-        except Exception as error:  # whatever a task raised, Dask's own errors included
-            self._failed(order, error)
-            return
-        if outcome.lacks or outcome.lacks_data:
-            self._supply(order, outcome)
-        else:
-            self._take_in(order, outcome)
+        _, order = self._under_way.pop(end.key)
+        match end.error:
+            case None:
+                assert end.outcome is not None  # noqa: S101  for the type checker
+                if end.outcome.lacks or end.outcome.lacks_data:
+                    self._supply(order, end.outcome)
+                else:
+                    self._take_in(order, end.outcome)
+            case FuturesCancelledError() | CancelledError() | NotPreparedError():
+                self._prepared = False  # the connection broke, or the worker's scheduler is new
+                self._lost(order, _told(end.error))
+            case CommClosedError():  # it went down with a worker
+                self._lost(order, _told(end.error))
+            case KilledWorker():  # Dask counts workers that did not begin it as well
+                self._lost(order, _told(end.error))
+            case _:  # whatever a task raised, Dask's own errors included
+                self._failed(order, end.error)
 
     def _supply(self, order: Order, outcome: Outcome) -> None:
         """Sends a task again with what the worker lacked."""
@@ -234,18 +257,14 @@ class Foreman:
         order.worker = outcome.worker
         if outcome.lacks_data:
             try:
-                usable = self._bring_data(outcome.worker)
+                usable = self._link.bring(self._experiment.data, outcome.worker)
             except OSError as error:
-                self._lost(order, error)
+                self._lost(order, _told(error))
                 return
             if not usable:
                 self._failed(order, UsageError(f"worker {outcome.worker} cannot use the data set that it was sent"))
                 return
         self._send(order, {id_: self._store.arrays(id_) for id_ in outcome.lacks})
-
-    def _bring_data(self, worker: str) -> bool:
-        """Gives a worker the data set unless it has it by now; whether it can use it. Raises OSError if it is gone."""
-        return any(self._client.run(receive, data, workers=[worker])[worker] for data in (None, self._experiment.data))
 
     def _take_in(self, order: Order, outcome: Outcome) -> None:
         """Stores results, and sends what is left of the task and what waited for them."""
@@ -265,62 +284,45 @@ class Foreman:
                 keep_file(self._store.folder, id_, result.arrays["file"].tobytes())
         self._tell(work_done)
         for kind, number in kinds.items():
-            self._watch(Done(kind=kind, results=number))
+            self._progress(Done(kind=kind, results=number))
         for waiting in self._waiting:
             waiting.waits_for -= made
         if left := order.task.wanted - made:
-            order.task = replace(order.task, wanted=left)
-            order.worker, order.failures = outcome.worker, 0
-            self._waiting.insert(0, order)
+            task = replace(order.task, wanted=left)
+            self._waiting.insert(0, Order(task, set(), worker=outcome.worker))
         self._send_what_can_be_done()
 
-    def _lost(self, order: Order, error: BaseException) -> None:
+    def _lost(self, order: Order, why: str) -> None:
         order.losses += 1
-        self._again(order, error, order.losses < LOSSES)
+        order.deaths += order.begun is not None
+        self._again(order, why, order.losses < LOSSES and order.deaths < TRIES)
 
     def _failed(self, order: Order, error: BaseException) -> None:
         order.failures += 1
-        self._again(order, error, order.failures < TRIES and type(error).__name__ != "KilledWorker")
+        self._again(order, _told(error), order.failures < TRIES)
 
-    def _again(self, order: Order, error: BaseException, may: bool) -> None:
+    def _again(self, order: Order, why: str, may: bool) -> None:
         """Sends a task once more where it may be; else each run of it by itself; gives up what is one run already."""
         if self._stop.requested:
             return
         if may:
             order.worker = None
-            self._send(order)
+            self._outbox.append(order)
+            self._next_look = 0.0
             return
-        if len(alone := list(self._taken_apart(order.task))) > 1:
+        if len(alone := list(taken_apart(self._experiment, order.task))) > 1:
             for task in alone:
                 self._enqueue(Order(task, self._inputs_of(task), failures=TRIES - 1))
             self._send_what_can_be_done()
             return
-        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        self._failures.append(Failure(_words(order.task), len(order.task.wanted), why[:500]))
-
-    def _taken_apart(self, task: Task) -> Iterator[Task]:
-        """A task for every run of this one: one that cannot be done must not cost the others their results."""
-        for unit in units(replace(self._experiment, chosen=task.seeds), task.study):
-            if wanted := task.wanted.intersection(unit.ids):
-                yield replace(task, study=together([unit]), seeds=seeds_of([unit]), wanted=wanted)
-
-    def _hear(self, event: tuple[float, Any]) -> None:
-        """Steps that workers tell of between results. Runs in Dask's own thread, which must not wait."""
-        self._heard.put(float(event[1]))
+        self._failures.append(Failure(words(order.task), len(order.task.wanted), " ".join(why.split())[:500]))
 
     def _tell(self, work_done: float) -> None:
         """Tells of the work of results that was not told of while it was under way."""
-        told = min(self._progress, work_done)
-        self._progress -= told
-        self._watch(Done(work=work_done - told))
+        told = min(self._told, work_done)
+        self._told -= told
+        self._progress(Done(work=work_done - told))
 
 
-def _words(task: Task) -> str:
-    """What a task is, for a person: what it is made of, and its seeds."""
-    parts = [
-        ", ".join(map(str, getattr(task.study, name)))
-        for name in ("treatments", "untrained", "learned", "sparse", "dsd", "compressed", "graphs", "shared")
-        if getattr(task.study, name)
-    ]
-    seeds = ", ".join(map(str, task.seeds))
-    return f"{'; '.join(parts) or 'round 0'} of seed{'s' * (len(task.seeds) > 1)} {seeds}"
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

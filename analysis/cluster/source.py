@@ -1,28 +1,26 @@
 """Where workers come from: this machine, a scheduler that runs already, or what a file describes.
 
-A file is TOML; what it may say is listed here, and nothing in it is run:
+A file is TOML; what it may say is listed here. No text of it becomes a command, or an option that is not listed:
 
     kind = "slurm"              # or "kubernetes", "local", "scheduler"
     workers = 16                # how many are asked for
     devices = 1                 # CPU devices of a worker
+    wait = 600                  # seconds to wait for the first worker, and for lost ones to come back
     [options]                   # of the kind: see OPTIONS
     cores = 1
     memory = "4 GB"
 """
 
+import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analysis.errors import UsageError, at_least, choose
-from analysis.platform import cores
-
-if TYPE_CHECKING:
-    from distributed import Client
+from analysis.files import read_text
 
 OPTIONS: Mapping[str, Mapping[str, type]] = {
     "local": {},
@@ -44,24 +42,44 @@ OPTIONS: Mapping[str, Mapping[str, type]] = {
 }
 """What a file may say of each kind: names of dask-jobqueue's SLURMCluster and dask-kubernetes's KubeCluster."""
 
-SECONDS_TO_COME = 600.0
-"""How long the first worker may take to come: jobs wait in queues."""
+WAIT = 600
+"""Seconds to wait for the first worker, or for workers and schedulers that were lost to come back."""
 
-LOOPBACK = "127.0.0.1:0"
-"""Where a scheduler shows what it does: to this machine alone, on a free port."""
+_HARMLESS = (r"[\w ./:,=@+%-]*", "letters, digits, spaces and ./:,=@+%-")
+_NAME = (r"\w[\w.,:@+-]*", "letters, digits and .,:@+-, with a letter or digit first")
+_PATH = (r"[\w./][\w ./:,=@+%-]*", "letters, digits, spaces and ./:,=@+%-, and no - first")
+_WORD = (r"[\w./][\w./:,=@+%-]*", "letters, digits and ./:,=@+%-, and no - first")
+_FORMS: Mapping[str, tuple[str, str]] = {
+    "queue": _NAME,
+    "account": _NAME,
+    "interface": _NAME,
+    "walltime": (r"\d[\d:-]*", "a time such as 04:00:00 or 2-00:00:00"),
+    "memory": (r"\d+(\.\d+)? ?[kKMGTP]?i?B", "a size such as 8 GB"),
+    "python": _PATH,
+    "local_directory": _PATH,
+    "log_directory": _WORD,
+    "job_extra_directives": (
+        r"(?!--wrap)(-[A-Za-z]( ?[\w./:,=@+%-]+)?|--[a-z][a-z-]*([= ][\w./:,=@+%-]+)?)",
+        "one option of sbatch such as --gres=gpu:1, but --wrap",
+    ),
+}
+"""What the texts of options may be, as a pattern and in words: most of them end up in a job's script."""
 
-_HARMLESS = re.compile(r"[\w ./:,=@+%-]*")
-"""What a text may consist of: some of them end up in a job's script."""
+_ADDRESS = re.compile(r"((?P<scheme>tcp|tls|ws|wss)://)?(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.-]+):(?P<port>\d{1,5})")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where workers come from. `workers` 0 stands for one a core on this machine, and for all there are elsewhere."""
+    """Where workers come from. `workers` 0 stands for one a core on this machine, and for all there are elsewhere.
+
+    wait: seconds after which a cluster without workers or scheduler is given up.
+    """
 
     kind: str
     workers: int = 0
     devices: int = 1
     options: Mapping[str, Any] = field(default_factory=dict)
+    wait: int = WAIT
 
 
 def parse_source(text: str) -> Source:
@@ -71,17 +89,17 @@ def parse_source(text: str) -> Source:
     """
     if text == "local":
         return Source("local")
-    if re.fullmatch(r"(tcp|tls|ws|wss)://\S+|[\w.-]+:\d{1,5}", text):
+    if "://" in text or _ADDRESS.fullmatch(text):
+        _check_address("cluster", text, {})
         return Source("scheduler", options={"address": text})
     path = Path(text)
+    if not path.exists():
+        raise UsageError(f"cluster {text!r} is neither local nor an address like tcp://10.0.0.1:8786 nor a file")
     try:
-        content = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise UsageError(
-            f"cluster {text!r} is neither local nor an address like tcp://10.0.0.1:8786, and as a file it cannot be "
-            f"read: {error.strerror}"
-        ) from None
+        content = tomllib.loads(read_text(path, 1 << 20, "cluster file"))
     except ValueError as error:
+        if isinstance(error, UsageError):
+            raise
         raise UsageError(f"cluster file {path} is not TOML: {error}") from None
     return _from_file(path, content)
 
@@ -89,118 +107,58 @@ def parse_source(text: str) -> Source:
 def _from_file(path: Path, content: Mapping[str, Any]) -> Source:
     where = f"cluster file {path}: "
     for name in content:
-        choose(f"{where}entry", name, ("kind", "workers", "devices", "options"))
+        choose(f"{where}entry", name, ("kind", "workers", "devices", "wait", "options"))
     kind = choose(f"{where}kind", str(content.get("kind", "")), OPTIONS)
-    numbers = {name: content.get(name, default) for name, default in (("workers", 0), ("devices", 1))}
+    numbers = {name: content.get(name, default) for name, default in (("workers", 0), ("devices", 1), ("wait", WAIT))}
     for name, number in numbers.items():
-        _check_type(f"{where}{name}", number, int)
-        at_least(f"{where}{name}", number, 1 if name == "devices" or name in content else 0)
+        if name in content:
+            _check_type(f"{where}{name}", number, int)
     options = content.get("options", {})
     _check_type(f"{where}options", options, dict)
     for name, value in options.items():
         choose(f"{where}option of {kind}", name, OPTIONS[kind])
         _check_type(f"{where}{name}", value, OPTIONS[kind][name])
-        _check_harmless(f"{where}{name}", value)
+        _check_form(f"{where}{name}", value, *_FORMS.get(name, _HARMLESS))
     for name in {"scheduler": ["address"], "slurm": ["cores", "memory"], "kubernetes": ["name", "image"]}.get(kind, []):
         if name not in options:
             raise UsageError(f"{where}{name} is missing under [options]; a cluster of kind {kind} needs it")
+    if kind == "scheduler":
+        _check_address(f"{where}address", options["address"], options)
     return Source(kind, **numbers, options=options)
+
+
+def _check_address(argument: str, address: str, options: Mapping[str, str]) -> None:
+    found = _ADDRESS.fullmatch(address)
+    if found is None or not 1 <= int(found["port"]) <= 65535:
+        raise UsageError(f"{argument} is {address!r}; it should read like tcp://10.0.0.1:8786, with a port up to 65535")
+    certificates = {name: path for name, path in options.items() if name.startswith("tls_")}
+    if found["scheme"] in ("tls", "wss") and not certificates:
+        raise UsageError(
+            f"{argument} is {address!r}, which needs certificates: name them in a file, as tls_ca_file, "
+            "tls_client_cert and tls_client_key under [options]"
+        )
+    for name, path in certificates.items():
+        if not os.access(path, os.R_OK) or not Path(path).is_file():
+            raise UsageError(f"{argument}: {name} is {path!r}, which cannot be read as a file")
 
 
 def _check_type(argument: str, value: object, wanted: type) -> None:
     if not isinstance(value, wanted) or isinstance(value, bool):
         names = {int: "a whole number", str: "a text", list: "a list of texts", dict: "a table"}
         raise UsageError(f"{argument} is {value!r}; it should be {names[wanted]}")
+    if isinstance(value, int):
+        at_least(argument, value, 1)
+    for each in value if isinstance(value, list) else ():
+        _check_type(argument, each, str)
 
 
-def _check_harmless(argument: str, value: object) -> None:
+def _check_form(argument: str, value: object, pattern: str, words: str) -> None:
     if isinstance(value, Mapping):
         for key, each in value.items():
-            _check_harmless(f"{argument}.{key}", key)
-            _check_harmless(f"{argument}.{key}", each)
+            _check_form(f"{argument}.{key}", key, pattern, words)
+            _check_form(f"{argument}.{key}", each, pattern, words)
     elif isinstance(value, list):
         for each in value:
-            _check_harmless(argument, each)
-    elif not _HARMLESS.fullmatch(str(value)):
-        raise UsageError(f"{argument} is {value!r}; allowed: letters, digits, spaces and ./:,=@+%-")
-
-
-@contextmanager
-def connected(source: Source, timeout: float = 30.0) -> Iterator["Client"]:
-    """A client with at least one worker; what was started for it is stopped at the end.
-
-    Raises UsageError where a package is missing, the scheduler does not answer, or no worker comes.
-    """
-    try:
-        import dask
-        from distributed import Client
-    except ImportError:
-        raise UsageError("cluster needs the package distributed: pip install 'supermask[cluster]'") from None
-    # Three deaths of a worker end a task, not four; what moves between processes is not looked at for dashboards; and
-    # weights may go along with a task, whatever their size.
-    settings = {
-        "distributed.scheduler.allowed-failures": 2,
-        "distributed.admin.system-monitor.gil.enabled": False,
-        "distributed.admin.large-graph-warning-threshold": "1 TB",
-    }
-    with dask.config.set(settings):
-        cluster = _cluster(source)
-        try:
-            with Client(cluster, timeout=timeout, set_as_default=False, security=_security(source)) as client:
-                client.wait_for_workers(
-                    max(source.workers, 1) if source.kind == "local" else 1, timeout=SECONDS_TO_COME
-                )
-                yield client
-        except TimeoutError as error:
-            raise UsageError(f"cluster does not answer, or no worker came: {error}") from None
-        except OSError as error:
-            raise UsageError(f"cluster cannot be reached: {' '.join(str(error).split())}") from None
-        finally:
-            if hasattr(cluster, "close"):
-                cluster.close()
-
-
-def _cluster(source: Source) -> Any:
-    """What a `distributed.Client` connects to."""
-    options = dict(source.options)
-    if source.kind == "scheduler":
-        return options["address"]
-    if source.kind == "local":
-        from distributed import LocalCluster
-
-        return LocalCluster(
-            n_workers=source.workers or cores(),
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=0,
-            dashboard_address=LOOPBACK,
-        )
-    if source.kind == "slurm":
-        cluster = slurm(options)
-        cluster.scale(source.workers or 1)
-        return cluster
-    try:
-        from dask_kubernetes.operator import KubeCluster
-    except ImportError:
-        raise UsageError("kind kubernetes needs the package dask-kubernetes: pip install dask-kubernetes") from None
-    return KubeCluster(n_workers=source.workers or 1, **options)
-
-
-def _security(source: Source) -> Any:
-    """The certificates that a scheduler asks for, if the file names any."""
-    from distributed import Security
-
-    named = {name: value for name, value in source.options.items() if name.startswith("tls_")}
-    return Security(require_encryption=True, **named) if source.kind == "scheduler" and named else None
-
-
-def slurm(options: Mapping[str, Any]) -> Any:
-    """dask-jobqueue's cluster of those options; no job is sent yet. Raises UsageError without that package."""
-    try:
-        from dask_jobqueue.slurm import SLURMCluster
-    except ImportError:
-        raise UsageError("kind slurm needs the package dask-jobqueue: pip install dask-jobqueue") from None
-    # One thread a process: a worker does one task at a time, on the devices that it has.
-    return SLURMCluster(
-        **{"processes": options["cores"], "scheduler_options": {"dashboard_address": LOOPBACK}, **options}
-    )
+            _check_form(argument, each, pattern, words)
+    elif not re.fullmatch(pattern, str(value)):
+        raise UsageError(f"{argument} is {value!r}; allowed: {words}")

@@ -6,7 +6,6 @@ who died) it asks for, and the client sends it from the results folder.
 
 import ctypes
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -79,6 +78,18 @@ class Outcome(NamedTuple):
     worker: str
 
 
+class Word(NamedTuple):
+    """What a worker tells between results: that it begins a task (by its key), or work done since its last word."""
+
+    work: float
+    task: str = ""
+    worker: str = ""
+
+
+class NotPreparedError(RuntimeError):
+    """A worker was not told what this is about: it, or its scheduler, is new."""
+
+
 class Capacity(NamedTuple):
     """How many networks a worker trains at once: on an accelerator as many as it has slots for, on CPU one a device."""
 
@@ -117,9 +128,6 @@ class Workshop(WorkerPlugin):
             )
         if self._setting.pinned:
             _pin(worker.name)
-            # A terminal sends Ctrl-C to all of its processes: what it means is the client's to say.
-            if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
         _keep_memory()
         set_up_jax(min(self._setting.devices, cores()))
         if self._setting.plugin is not None:
@@ -213,9 +221,10 @@ class Collected:
             raise TimeIsUpError
 
 
-def work(task: Task, given: Mapping[str, Arrays]) -> Outcome:
-    """The task that is sent to workers."""
+def work(task: Task, given: Mapping[str, Arrays], key: str) -> Outcome:
+    """The task that is sent to workers, under that key."""
     worker = get_worker()
+    worker.log_event(NAME, tuple(Word(0.0, key, worker.address)))
     return _workshop_of(worker).work(task, given, worker)
 
 
@@ -230,7 +239,9 @@ def capacity(dask_worker: Worker) -> Capacity:
 
 
 def _workshop_of(worker: Worker) -> Workshop:
-    workshop: Any = worker.plugins[NAME]
+    workshop: Any = worker.plugins.get(NAME)
+    if workshop is None:
+        raise NotPreparedError(f"worker {worker.address} was not prepared")
     return workshop
 
 
@@ -242,7 +253,7 @@ def _teller(worker: Worker) -> Callable[[Done], None]:
         nonlocal told, sum_
         sum_ += done.work
         if time.monotonic() - told >= 1.0:
-            worker.log_event(NAME, sum_)
+            worker.log_event(NAME, tuple(Word(sum_)))
             told, sum_ = time.monotonic(), 0.0
 
     return tell
