@@ -285,6 +285,28 @@ def test_recipes_and_published_numbers_are_of_the_same_networks():
         assert kept == pytest.approx(0.08, abs=0.005), "the paper: 8% of each network's weights"
 
 
+def test_recipes_are_the_papers_percentages_and_bits():
+    """Han et al. 2016, tables 1 to 3; what goes 'further' is our own."""
+    layers = {"fc": ["hidden1", "hidden2", "output"], "lenet5": ["conv1", "conv2", "hidden1", "output"]}
+    rows = {
+        ("fc", "paper"): ([8, 9, 26], [6, 6, 6]),
+        ("fc", "further"): ([5, 8, 26], [5, 5, 5]),
+        ("lenet5", "paper"): ([66, 12, 8, 19], [8, 8, 5, 5]),
+        ("lenet5", "further"): ([66, 12, 5, 19], [6, 6, 5, 5]),
+    }
+    for (network, name), (percent, bits) in rows.items():
+        recipe, own = RECIPES[network][name], layers[network]
+        assert [round(100 * recipe.kept[layer], 9) for layer in own] == percent
+        assert [recipe.bits[layer] for layer in own] == bits
+        assert [recipe.index_bits[layer] for layer in own] == [5] * len(own)
+        sizes = {layer: np.zeros(1000, np.float32) for layer in reversed(own)}
+        counts = kept_counts_of(recipe, sizes)
+        assert counts == {layer: 10 * part for layer, part in zip(own, percent, strict=True)}
+        assert list(counts) == own
+    assert list(vars(PUBLISHED["fc"]).values()) == [1070, 27, 12, 32, 40, 1.64, 1.58]
+    assert list(vars(PUBLISHED["lenet5"]).values()) == [1720, 44, 12, 33, 39, 0.80, 0.74]
+
+
 def test_tuning_moves_shared_values_and_nothing_else(trainer, small_network):
     """A trained network at two bits loses much; tuning brings much of it back, with the codes as they were."""
     params = networks.initialise(small_network, derive_key(0, Purpose.INITIAL_WEIGHTS), SHAPE)

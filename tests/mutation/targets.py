@@ -1,6 +1,6 @@
 """The modules that are mutated, and the tests that have to notice their faults, as arguments of pytest."""
 
-_SPARSE = "test_sparse_training.py"
+_SPARSE = ("test_sparse_training.py", "test_sparse_schedules.py", "-k")
 
 TARGETS: dict[str, tuple[str, ...]] = {
     "supermask.counts": ("test_counts.py",),
@@ -10,14 +10,17 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "supermask.lottery": ("test_lottery.py",),
     "supermask.training": ("test_training.py", "test_compaction.py", "test_nested_levels.py"),
     "supermask.learned_masks": ("test_learned_masks.py",),
-    "supermask.sparse_training.base": (_SPARSE, "-k", "rigl or densit or apportion or full or start or trainer"),
-    "supermask.sparse_training.densities": (_SPARSE, "-k", "densit"),
-    "supermask.sparse_training.dnw": (_SPARSE, "-k", "dnw or largest"),
-    "supermask.sparse_training.drop_and_grow": (_SPARSE, "-k", "rigl or set"),
-    "supermask.sparse_training.dsr": (_SPARSE, "-k", "dsr"),
-    "supermask.sparse_training.magnitude_pruning": (_SPARSE, "-k", "prun or configurations"),
-    "supermask.sparse_training.sparse_momentum": (_SPARSE, "-k", "sparse_momentum"),
-    "supermask.sparse_training.trainer": (_SPARSE, "-k", "trainer or together or reports"),
+    "supermask.sparse_training.base": (
+        *_SPARSE,
+        "schedules or rigl or densit or apportion or full or start or trainer",
+    ),
+    "supermask.sparse_training.densities": (*_SPARSE, "schedules or densit"),
+    "supermask.sparse_training.dnw": (*_SPARSE, "schedules or dnw or largest"),
+    "supermask.sparse_training.drop_and_grow": (*_SPARSE, "schedules or rigl or set"),
+    "supermask.sparse_training.dsr": (*_SPARSE, "schedules or dsr"),
+    "supermask.sparse_training.magnitude_pruning": (*_SPARSE, "schedules or prun or configurations"),
+    "supermask.sparse_training.sparse_momentum": (*_SPARSE, "schedules or sparse_momentum"),
+    "supermask.sparse_training.trainer": (*_SPARSE, "schedules or trainer or together or reports"),
     "supermask.sparse_training.runs": ("test_sparse_runs.py",),
     "supermask.compression.coding": ("test_compression.py",),
     "supermask.compression.dsd": ("test_compression.py",),
