@@ -12,6 +12,7 @@ obeyed within five seconds. Stored results are safe from that, as they are from 
 Nothing heavy is imported here: the listener is installed before JAX is.
 """
 
+import atexit
 import os
 import signal
 import socket
@@ -79,6 +80,7 @@ def guarded(command: Callable[[], int], obedience: float = OBEDIENCE) -> int:
     """
     listener = Listener(obedience)
     listener.install()
+    atexit.register(_ignore_signals)  # the first to be registered is the last to run
     status = 1
     try:
         try:
@@ -95,6 +97,12 @@ def guarded(command: Callable[[], int], obedience: float = OBEDIENCE) -> int:
         status = say_interrupted(Interrupted(listener.raised))
         listener.end(status)
     return status
+
+
+def _ignore_signals() -> None:
+    """What runs after this is Python's own end, which would reset our handlers: a signal would kill without a word."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 class Listener:

@@ -178,14 +178,30 @@ def test_an_interrupt_is_not_lost(where, obedience, name, status):
 
 
 DONE = """
-import os, signal, sys
+import atexit, os, signal, sys
 from analysis.interrupts import guarded
-sys.exit(guarded(lambda: 3) + 0 * (os.kill(os.getpid(), signal.SIGTERM) or 0))
+
+class Last:
+    def __del__(self, kill=os.kill, own=os.getpid(), number=signal.SIGTERM):
+        kill(own, number)
+
+def command():
+    import builtins
+    {when}
+    return 3
+
+sys.exit(guarded(command))
 """
 
 
-def test_a_signal_after_the_end_changes_nothing():
-    ended = subprocess.run([sys.executable, "-c", DONE], capture_output=True, text=True, timeout=20)
+@pytest.mark.parametrize(
+    "when",
+    ["atexit.register(os.kill, os.getpid(), signal.SIGINT)", "builtins.last = Last()", "sys.modules[1] = Last()"],
+)
+def test_a_signal_after_the_end_changes_nothing(when):
+    """While Python ends, in its last callbacks, and as it clears its modules."""
+    program = DONE.format(when=when)
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
     assert (ended.returncode, ended.stderr) == (3, "")
 
 
