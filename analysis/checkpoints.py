@@ -73,7 +73,8 @@ class FolderCheckpoints:
             self._folder.rmdir()
 
     def _path(self, key: str) -> Path:
-        made_with = json.dumps([REVISIONS, provenance()["jax"], provenance()["backend"], provenance()["device"]])
+        names = ("jax", "backend", "device", "xla_flags")
+        made_with = json.dumps([REVISIONS, *(provenance()[name] for name in names if name in provenance())])
         name = hashlib.sha256(f"{made_with} {key}".encode()).hexdigest()[:32]
         return self._folder / f"{name}.safetensors"
 

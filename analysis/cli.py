@@ -11,6 +11,7 @@ from analysis.commands import FAILED, MISUSED, Catalogue
 from analysis.errors import FileError, StoreError, UsageError, reason
 from analysis.interrupts import say_interrupted
 from analysis.terminal import Output, complain, lasting_output
+from supermask.settings import pinned_numbers
 
 
 def run_command(arguments: Sequence[str], catalogue: Catalogue) -> int:
@@ -25,11 +26,12 @@ def run_command(arguments: Sequence[str], catalogue: Catalogue) -> int:
 def _status(arguments: Sequence[str], catalogue: Catalogue, output: Output | None) -> int:
     """Runs one command; says in one line what went wrong."""
     try:
-        _register_plugin(arguments)
-        options = parser_of(catalogue).parse_args(arguments)
-        if output is not None:
-            output.word = options.goes_on
-        status: int = options.command(options, catalogue)
+        with pinned_numbers():
+            _register_plugin(arguments)
+            options = parser_of(catalogue).parse_args(arguments)
+            if output is not None:
+                output.word = options.goes_on
+            status: int = options.command(options, catalogue)
     except UsageError as error:
         return _failed(error, MISUSED)
     except (StoreError, FileError) as error:
@@ -40,8 +42,9 @@ def _status(arguments: Sequence[str], catalogue: Catalogue, output: Output | Non
         return say_interrupted(error)
     except Exception as error:
         from supermask.datasets import DataError  # costs a tenth of a second: not for help's sake
+        from supermask.members import MemberError
 
-        if not isinstance(error, DataError):
+        if not isinstance(error, DataError | MemberError):
             raise
         return _failed(error, FAILED)
     return status

@@ -4,18 +4,15 @@ import os
 from pathlib import Path
 
 from analysis.errors import UsageError, at_least
-
-
-def cores() -> int:
-    """Of this machine, as far as this process may use them."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from supermask.cores import cores as cores
 
 
 def set_up_jax(devices: int | None = None) -> None:
     """One CPU device a core (or `devices` of them), so that networks train side by side; compiled programs are kept.
 
-    Must come before JAX's first computation. On an accelerator the number of CPU devices does not matter.
-    Raises UsageError for fewer than one device or more than there are cores.
+    Settings that touch a number get the values of `supermask.settings`. Where JAX has computed something before, as in
+    a notebook, its devices are taken as they are. On an accelerator the number of CPU devices does not matter.
+    Raises UsageError for fewer than one device, more than there are cores, or another number than JAX has already.
     """
     if devices is not None:
         at_least("devices", devices, 1)
@@ -24,7 +21,15 @@ def set_up_jax(devices: int | None = None) -> None:
     import jax
     import platformdirs
 
-    jax.config.update("jax_num_cpu_devices", devices or cores())
+    from supermask.population import use_all_cores
+    from supermask.settings import pin_numbers
+
+    pin_numbers()
+    try:
+        use_all_cores(devices)
+    except RuntimeError as error:
+        if devices is not None:
+            raise UsageError(f"devices is {devices}; {error}") from None
     if os.environ.get("JAX_COMPILATION_CACHE_DIR") is None:
         cache = Path(platformdirs.user_cache_dir("supermask")) / "compiled"
         jax.config.update("jax_compilation_cache_dir", str(cache))

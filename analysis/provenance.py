@@ -1,5 +1,6 @@
 """What a result was made with: versions, backend, machine."""
 
+import os
 import platform
 import subprocess
 from functools import cache
@@ -16,7 +17,10 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
 @cache
 def provenance() -> dict[str, Any]:
-    """Versions of all that shapes a number, the backend and its devices, and the toolkit's commit if it has one."""
+    """Versions of all that shapes a number, the backend and its devices, and the toolkit's commit if it has one.
+
+    Settings of JAX are no part of it: see `supermask.settings`. XLA's flags, which may change rounding, are, if set.
+    """
     devices = jax.local_devices()
     return {
         "supermask": supermask.__version__,
@@ -27,6 +31,7 @@ def provenance() -> dict[str, Any]:
         "device": devices[0].device_kind,
         "devices": len(devices),
         "machine": f"{platform.system()} {platform.machine()}",
+        **({"xla_flags": flags} if (flags := os.environ.get("XLA_FLAGS")) else {}),
     }
 
 

@@ -32,6 +32,7 @@ from supermask.lottery import End, RoundRecord, Treatment, find_tickets, scores_
 from supermask.masks import full_masks, kept_counts, rank_layers
 from supermask.networks import NETWORKS, Kernels, Params, kernels_of, layer_kinds, parameter_count
 from supermask.population import place
+from supermask.settings import check_numbers
 from supermask.supermasks import untrained_network
 from supermask.training import Trainer
 
@@ -54,8 +55,10 @@ def run(
     """Trains and evaluates everything of the study that the store lacks, storing as it goes.
 
     Trainings that take long leave checkpoints in the store's folder; each goes when its results are stored. Raises
-    KeyboardInterrupt where `stop` asks for it, DataError where the data set's digest is not that of its content.
+    KeyboardInterrupt where `stop` asks for it, DataError where the data set's digest is not that of its content, and
+    ValueError under settings of JAX or Flax that change numbers, which are no part of a result's name.
     """
+    check_numbers()
     check_content(experiment.data)
     bench = bench or Workbench()
     folder = bench.checkpoints = bench.checkpoints or FolderCheckpoints(store.folder / FOLDER)

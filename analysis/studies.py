@@ -18,12 +18,12 @@ import optax
 from analysis.errors import UsageError, choose
 from analysis.protocols import Protocol
 from analysis.rules import rules_of, rules_of_criterion
-from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
+from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, Action
 from supermask.compression.dsd import LAST_RATE, DSDRun
 from supermask.compression.pruning import RECIPES
 from supermask.compression.runs import CompressionRun
 from supermask.counts import exact_fraction
-from supermask.criteria import CRITERIA
+from supermask.criteria import CRITERIA, Criterion
 from supermask.datasets import Dataset
 from supermask.intervals import steps_of
 from supermask.learned_masks import EVALUATION_SAMPLES, LearnedMask
@@ -361,12 +361,19 @@ def identity(description: Description) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _plugins(*names: str) -> dict[str, dict[str, str]]:
-    """Digests of the files that a user's own criteria and actions come from: another file, another result."""
-    registries = (CRITERIA, KEPT_ACTIONS, PRUNED_ACTIONS)
-    sources = {name: registry[name].source for registry in registries for name in names if name in registry}
-    own = {name: source for name, source in sources.items() if source}
-    return {"plugins": own} if own else {}
+def _plugins(criterion: str, kept: str = "rewind", pruned: str = "zero") -> dict[str, dict[str, str]]:
+    """What a user's own criteria and actions are known by: the digest of a file or of code, or a version.
+
+    Raises ValueError where a registry has a member under another name than its own, whose results would be mistaken.
+    """
+    members: tuple[Criterion | Action, ...] = CRITERIA[criterion], KEPT_ACTIONS[kept], PRUNED_ACTIONS[pruned]
+    for name, member in zip((criterion, kept, pruned), members, strict=True):
+        if member.name != name:
+            raise ValueError(f"{member.kind} {member.name!r} is registered as {name!r}; allowed: under its own name")
+    sources = {(member.name, member.source) for member in members if member.source}
+    if len({name for name, _ in sources}) < len(sources):
+        raise ValueError(f"{criterion}, {kept} and {pruned} share a name; allowed: a name of its own for each")
+    return {"plugins": dict(sorted(sources))} if sources else {}
 
 
 def _counts_of(rates: Mapping[str, float]) -> dict[str, str]:

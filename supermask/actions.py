@@ -8,8 +8,6 @@ Zhou et al. 2019, sections 3 (mask-1) and 4 (mask-0). Rules about movement are t
 initial values by what a rule makes of them: so a weight that was set to 0 has 0 for its initial value from then on.
 """
 
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,11 +15,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
+from supermask.members import Function, Member
+from supermask.short import short
+
 Weights = Float[Array, "*shape"]
 Mask = Bool[Array, "*shape"]
 LayerKey = Key[Array, ""]
 
 
+@short
 class ActionFacts(NamedTuple):
     """What is known of one layer when its weights restart; arrays of the kernel's shape.
 
@@ -61,7 +63,7 @@ def reshuffle(key: LayerKey, w_initial: Weights, mask: Mask) -> Weights:
     kept = mask.ravel()
     # Positions of the kept weights, once in order and once in random order; pruned ones after them, and unused.
     in_order = jnp.argsort(~kept, stable=True)
-    in_random_order = jnp.lexsort((jax.random.bits(key, (size,)), ~kept))
+    in_random_order = jnp.lexsort((jax.random.bits(key, (size,), jnp.uint32), ~kept))
     values = w_initial.ravel()
     return values.at[in_order].set(values[in_random_order]).reshape(w_initial.shape)
 
@@ -73,7 +75,7 @@ def reshuffle_same_sign(key: LayerKey, w_initial: Weights, mask: Mask) -> Weight
 
 def constant(key: LayerKey, w_initial: Weights) -> Weights:
     """±c with a random sign, c the standard deviation of the layer's initial weights."""
-    signs = jnp.where(jax.random.bernoulli(key, 0.5, w_initial.shape), 1.0, -1.0)
+    signs = jnp.where(jax.random.bernoulli(key, jnp.float32(0.5), w_initial.shape), 1.0, -1.0)
     return signs.astype(w_initial.dtype) * jnp.std(w_initial)
 
 
@@ -126,7 +128,7 @@ def zero_at_random(
     """As many zeros among the weights pruned now as zero_if_shrunk sets, at random places: its control."""
     pruned = (alive & ~mask).ravel()
     zeros = jnp.sum(pruned & (zeroed | _shrunk(w_initial, w_final)).ravel(), dtype=jnp.int32)
-    order = jnp.lexsort((jax.random.bits(key, (mask.size,)), ~pruned))
+    order = jnp.lexsort((jax.random.bits(key, (mask.size,), jnp.uint32), ~pruned))
     place = jnp.zeros(mask.size, jnp.int32).at[order].set(jnp.arange(mask.size, dtype=jnp.int32))
     return jnp.where((place < zeros).reshape(mask.shape), 0.0, w_initial)
 
@@ -140,35 +142,29 @@ def _with_sign_of(signs: Weights, magnitudes: Weights) -> Weights:
 
 
 @dataclass(frozen=True)
-class Action:
+class Action(Member):
     """A named action. `needs` are the `ActionFacts` fields its function asks for, read off its parameters.
 
-    `source` is the digest of the file that a user's own action comes from; empty for those of this module.
+    `source` is the identity of a user's own, by default the digest of its code; empty for those of this module.
     `revision` counts the rules that the name has stood for: results under an older rule are other results.
+
+    Raises MemberError where the function cannot be one: see `supermask.members.Member`.
     """
 
     name: str
-    function: Callable[..., Float[Array, "*shape"]]
+    function: Function
     source: str = ""
     revision: int = 1
 
-    def __post_init__(self) -> None:
-        foreign = set(self.needs) - set(ActionFacts._fields)
-        if foreign:
-            allowed = ", ".join(ActionFacts._fields)
-            raise ValueError(f"action {self.name}: parameters {sorted(foreign)} are unknown; allowed: {allowed}")
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Names of the facts that the function asks for."""
-        return tuple(inspect.signature(self.function).parameters)
+    kind = "action"
+    facts = ActionFacts._fields
 
     def __call__(self, facts: ActionFacts) -> Float[Array, "*shape"]:
         """A value for every weight of the layer."""
-        return self.function(**{name: getattr(facts, name) for name in self.needs})
+        return self.values({name: getattr(facts, name) for name in self.needs})
 
 
-def _registry(*functions: Callable[..., Float[Array, "*shape"]]) -> dict[str, Action]:
+def _registry(*functions: Function) -> dict[str, Action]:
     names = [function.__name__ for function in functions]
     return {
         name: Action(name, function, revision=_REVISIONS.get(name, 1))

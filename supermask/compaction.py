@@ -16,13 +16,15 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int32
 
-from supermask.networks import AnyArray, Network, Params, kernels_of
+from supermask.networks import AnyArray, FeedForward, Network, Params, kernels_of
+from supermask.short import short
 
 PARTS = 8
 WORTHWHILE = 2e8
 """Weights left out × steps from which it pays: a quarter of a second on two cores, a fair share of a compilation."""
 
 
+@short
 @dataclass(frozen=True, eq=False)
 class Compaction:
     """Which units of a dense network are trained: ascending indices of its inputs and of each layer's outputs."""
@@ -74,10 +76,13 @@ def compaction(
 ) -> Compaction | None:
     """What a training of that many steps with Adam may leave out, or None where it doesn't pay.
 
-    A convolutional network is always trained whole: at the papers' levels of sparsity its channels stay connected.
+    A convolutional network is always trained whole: at the papers' levels of sparsity its channels stay connected. So
+    is a network of the user's own, of which it isn't known what a unit without weights puts out.
     """
     every = sum(kernel.size for kernel in kernels_of(params).values())
-    if network.convolutional or every * steps < WORTHWHILE:
+    if not isinstance(network, FeedForward) or not network.plain or network.convolutional:
+        return None
+    if every * steps < WORTHWHILE:
         return None
     layers = network.dense_layers
     sides = [_eighths(live) for live in live_units(layers, params, masks)]

@@ -9,6 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, TypeVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -85,8 +86,15 @@ def _share_in_32_bits(ratio: Fraction, alive: Int32[Array, ""]) -> Int32[Array, 
     The largest fraction below the ratio whose denominator has 31 bits gives the same floor for every 31-bit integer.
     """
     below = _at_most(ratio, 2**31 - 1)
-    over, under = jnp.uint32(below.numerator), jnp.uint32(below.denominator)
-    number = jnp.asarray(alive).astype(jnp.uint32)
+    return _divided(np.uint32(below.numerator), np.uint32(below.denominator), alive)
+
+
+@jax.jit
+def _divided(
+    over: UInt32[Array, ""] | np.uint32, under: UInt32[Array, ""] | np.uint32, alive: Int32[Array, ""]
+) -> Int32[Array, ""]:
+    """floor(alive × over / under), bit by bit; compiled once for all fractions."""
+    over, under, number = (jnp.asarray(each).astype(jnp.uint32) for each in (over, under, alive))
 
     def take_bit(step: Array | int, carried: tuple[Array, Array]) -> tuple[Array, Array]:
         quotient, rest = carried

@@ -12,8 +12,7 @@ Zhou et al. 2019 (arXiv 1905.01067), section 2 and figure 2. Where the paper's w
 what the paper's released code does; another reading has a name of its own (`..._std_scaled`, `..._strict`).
 """
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,10 +20,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from supermask.members import Function, Member
+from supermask.short import short
+
 Weights = Float[Array, "*shape"]
 Alive = Bool[Array, "*shape"]
 
 
+@short
 class LayerFacts(NamedTuple):
     """What is known of one layer when its mask is chosen; arrays of the kernel's shape. `gradient` may be missing."""
 
@@ -159,35 +162,29 @@ def magnitude_rank(w: Weights, alive: Alive) -> Weights:
     """
     magnitude = jnp.abs(w).ravel()
     below = jnp.searchsorted(jnp.sort(jnp.where(alive.ravel(), magnitude, jnp.inf)), magnitude)
-    live = jnp.maximum(jnp.sum(alive) - 1, 1)
+    live = jnp.maximum(jnp.sum(alive, dtype=jnp.int32) - 1, 1)
     rank = below.astype(w.dtype) / live.astype(w.dtype)
     return jnp.where(jnp.isnan(magnitude), jnp.nan, rank).reshape(w.shape)
 
 
 @dataclass(frozen=True)
-class Criterion:
+class Criterion(Member):
     """A named criterion. `needs` are the `LayerFacts` fields its function asks for, read off its parameters.
 
-    `source` is the digest of the file that a user's own criterion comes from; empty for those of this module.
+    `source` is the identity of a user's own, by default the digest of its code; empty for those of this module.
     `revision` counts the rules that the name has stood for: results under an older rule are other results.
+
+    Raises MemberError where the function cannot be one: see `supermask.members.Member`.
     """
 
     name: str
-    function: Callable[..., Float[Array, "*shape"]]
+    function: Function
     formula: str
     source: str = ""
     revision: int = 1
 
-    def __post_init__(self) -> None:
-        foreign = set(self.needs) - set(LayerFacts._fields)
-        if foreign:
-            allowed = ", ".join(LayerFacts._fields)
-            raise ValueError(f"criterion {self.name}: parameters {sorted(foreign)} are unknown; allowed: {allowed}")
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Names of the facts that the function asks for."""
-        return tuple(inspect.signature(self.function).parameters)
+    kind = "criterion"
+    facts = LayerFacts._fields
 
     def __call__(self, facts: LayerFacts) -> Float[Array, "*shape"]:
         """Scores of a layer's weights, same shape. Raises ValueError where the facts lack what it needs."""
@@ -195,10 +192,10 @@ class Criterion:
         missing = [name for name, value in chosen.items() if value is None]
         if missing:
             raise ValueError(f"criterion {self.name} needs {', '.join(missing)}, which the layer's facts lack")
-        return self.function(**chosen)
+        return self.values(chosen)
 
 
-def _criterion(function: Callable[..., Float[Array, "*shape"]], formula: str, revision: int = 1) -> Criterion:
+def _criterion(function: Function, formula: str, revision: int = 1) -> Criterion:
     return Criterion(function.__name__, function, formula, revision=revision)
 
 

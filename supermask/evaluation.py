@@ -17,11 +17,14 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Float32, Int32, Num, PyTree, UInt8
 
 from supermask import networks
+from supermask.checks import check_labels
 from supermask.datasets import Dataset, Split
-from supermask.networks import AnyArray, Network, Params
+from supermask.networks import AnyArray, Network, Params, outputs_of
 from supermask.population import Placement
+from supermask.short import short
 
 
+@short
 class Examples(NamedTuple):
     """A split as the devices hold it: bytes, which are scaled where they are used."""
 
@@ -29,6 +32,7 @@ class Examples(NamedTuple):
     labels: Int32[AnyArray, " n"]
 
 
+@short
 class Trimmed(NamedTuple):
     """Chunks of images of a split, flattened, without pixels that are 0 in all images of a chunk: `pixels` are left."""
 
@@ -70,7 +74,8 @@ def trimmed(split: Split) -> tuple[Trimmed, ...] | None:
     groups += [[index] for index in range(whole, len(chunks))]
 
     def group_of(indices: Sequence[int]) -> Trimmed:
-        width = min(-(-max(every - int(blank[index].sum()) for index in indices) // 16) * 16, every)
+        inked = max(every - int(blank[index].sum()) for index in indices)
+        width = min(-(-max(inked, 1) // 16) * 16, every)  # one pixel at least, for images that are blank all over
         inked_first = [np.argsort(blank[index], kind="stable")[:width].astype(np.int32) for index in indices]
         pixels = [np.sort(each) for each in inked_first]
         return Trimmed(
@@ -92,20 +97,32 @@ def examples_on(placement: Placement, split: Split) -> Examples:
 def evaluated_on(network: Network, placement: Placement, split: Split) -> Evaluated:
     """A split on every device of the placement, as the network is evaluated on it: trimmed where that is faster.
 
-    On accelerators, which take much at once, it is not.
+    On accelerators, which take much at once, it is not. Raises ValueError for a split without images, or with labels
+    that the network has no outputs for.
     """
+    height, width, channels = split.images.shape[1:]
+    check_labels("split", split.labels, outputs_of(network, (height, width, channels)))
     if placement.strategy == "loop" and network.pixel_layer is not None and (parts := trimmed(split)) is not None:
         return placement.shared(parts)
     return examples_on(placement, split)
 
 
+@short
 @dataclass(frozen=True, eq=False)
 class PlacedData:
-    """The splits of a data set on every device of a placement, each sent there when it is first asked for."""
+    """The splits of a data set on every device of a placement, each sent there when it is first asked for.
+
+    Raises ValueError where the network has fewer outputs than the data has classes.
+    """
 
     data: Dataset
     placement: Placement
     network: Network
+
+    def __post_init__(self) -> None:
+        outputs = outputs_of(self.network, self.data.image_shape)
+        if outputs < self.data.classes:
+            raise ValueError(f"network has {outputs} outputs; {self.data.name} has {self.data.classes} classes")
 
     @cached_property
     def train(self) -> Examples:
@@ -123,6 +140,7 @@ class PlacedData:
         return evaluated_on(self.network, self.placement, self.data.test)
 
 
+@short
 class Scores(NamedTuple):
     """Mean cross-entropy (nats) and accuracy (fraction) over a split."""
 
@@ -205,7 +223,7 @@ def _evaluate_whole(
         part = jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, index * chunk, chunk), examples)
         return total + totals(*part)
 
-    total = lax.fori_loop(0, size // chunk, add_chunk, jnp.zeros(2))
+    total = lax.fori_loop(0, size // chunk, add_chunk, jnp.zeros(2, jnp.float32))
     if rest := size % chunk:
         total = total + totals(*jax.tree.map(lambda leaf: leaf[-rest:], examples))
     return Scores(total[0] / size, total[1] / size)
@@ -230,7 +248,7 @@ def _evaluate_trimmed(
 
         return lax.fori_loop(0, part.labels.shape[0], add_chunk, total)
 
-    total, size = reduce(add_part, parts, jnp.zeros(2)), sum(part.labels.size for part in parts)
+    total, size = reduce(add_part, parts, jnp.zeros(2, jnp.float32)), sum(part.labels.size for part in parts)
     return Scores(total[0] / size, total[1] / size)
 
 

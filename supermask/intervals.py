@@ -7,17 +7,18 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
-from jaxtyping import Int32, PyTree
+from jaxtyping import Int32, PyTree, UInt8
 
 from supermask.counts import exact_fraction
-from supermask.datasets import Dataset
+from supermask.datasets import Dataset, dataset_digest
 from supermask.keys import batch_order
-from supermask.networks import Network
 from supermask.population import Placement
+from supermask.short import short
 
 OnProgress = Callable[[int], None]
 """Called with the number of network-steps done since its last call."""
@@ -74,6 +75,7 @@ class Checkpoints(Protocol):
         ...
 
 
+@short
 class Resumable(NamedTuple):
     """Checkpoints, and what names a population among them: `start` is all that its training begins with."""
 
@@ -136,12 +138,26 @@ def train_in_intervals(
     return state, _stacked(history)
 
 
-def resumable_by(checkpoints: Checkpoints | None, network: Network, data: Dataset, start: PyTree) -> Resumable | None:
-    """What makes a population resumable: None without checkpoints."""
+def resumable_by(
+    checkpoints: Checkpoints | None, data: Dataset, start: PyTree, program: Callable[[], str]
+) -> Resumable | None:
+    """What makes a population resumable: None without checkpoints.
+
+    Its key covers all that determines the training: the text of the compiled `program`, in which the network's and the
+    optimiser's code stands with every constant; the content of the data, whatever it's called; and what it begins with.
+    """
     if checkpoints is None:
         return None
-    names = np.frombuffer(f"{network!r} {data.digest}".encode(), np.uint8)
-    return Resumable(checkpoints, (names, start))
+    return Resumable(checkpoints, (_bytes(program()), _bytes(_content(data)), start))
+
+
+@lru_cache(maxsize=4)
+def _content(data: Dataset) -> str:
+    return dataset_digest(data.train, data.validation, data.test, maximum=data.maximum)
+
+
+def _bytes(text: str) -> UInt8[np.ndarray, " bytes"]:
+    return np.frombuffer(text.encode(), np.uint8)
 
 
 def _stacked(history: Sequence[PyTree]) -> PyTree:

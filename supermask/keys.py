@@ -11,6 +11,9 @@ import jax
 import numpy as np
 from jaxtyping import Array, Int, Int32, Key
 
+from supermask.checks import check_seed
+from supermask.settings import check_draws
+
 Number = Int[Array, ""] | int
 
 
@@ -33,8 +36,11 @@ class Purpose(IntEnum):
 def derive_key(seed: Number, purpose: Purpose, round_: Number = 0) -> Key[Array, ""]:
     """The key of one seed for one purpose in one round of pruning.
 
-    The generator is named (threefry), so that a changed default of JAX cannot change results.
+    The generator is named (threefry), so that a changed default of JAX cannot change results. Raises ValueError for a
+    seed outside 0 to 2³¹ - 1, and under settings of JAX or Flax that change what is drawn.
     """
+    check_seed(seed)
+    check_draws()
     key = jax.random.key(seed, impl="threefry2x32")
     return jax.random.fold_in(jax.random.fold_in(key, int(purpose)), round_)
 
@@ -50,6 +56,7 @@ def batch_order(
 
     Drawn by NumPy (Philox, keyed by seed and epoch) on the host: a permutation of 55,000 takes XLA's CPU backend 25 ms.
     """
+    check_seed(seed)
     first, last = first_step * batch_size, last_step * batch_size
     epochs = range(first // examples, -(-last // examples))
     if not epochs:

@@ -22,6 +22,7 @@ from jax import lax
 from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Bool, Float, Float32, Int32, Key, PyTree, UInt16, UInt32
 
+from supermask.checks import check_seed
 from supermask.counts import exact_fraction
 from supermask.datasets import Dataset
 from supermask.evaluation import Evaluated, PlacedData, cross_entropy, evaluate, scaled, where_better
@@ -30,6 +31,7 @@ from supermask.intervals import (
     DataOrder,
     OnProgress,
     TrainingConfig,
+    batches_of,
     ignore_progress,
     resumable_by,
     train_in_intervals,
@@ -37,7 +39,8 @@ from supermask.intervals import (
 from supermask.keys import Purpose, derive_key
 from supermask.masks import check_fraction, keep_best, share
 from supermask.networks import AnyArray, Kernels, Network, Params, kernels_of
-from supermask.population import Placement, batched, over_population
+from supermask.population import Placement, batched, over_population, program_text
+from supermask.short import short
 from supermask.supermasks import WEIGHTS, fan_in, rescaling, untrained_kernels
 
 METHODS = ("bernoulli", "threshold", "edge_popup")
@@ -97,6 +100,7 @@ class LearnedMask:
         check_fraction("kept", self.kept)
 
 
+@short
 class MaskScores(NamedTuple):
     """What a learned mask is worth on a split: means over the drawn masks, and the rounded mask's own.
 
@@ -112,6 +116,7 @@ class MaskScores(NamedTuple):
     rounded_remaining: Float32[AnyArray, ""]
 
 
+@short
 @dataclass(frozen=True)
 class MaskJob:
     """One mask to learn: the network's initial parameters, how, and the seed of its data order and draws."""
@@ -121,6 +126,7 @@ class MaskJob:
     seed: int
 
 
+@short
 class LearnedOutcome(NamedTuple):
     """The outcome of learning one mask; arrays on the host.
 
@@ -141,6 +147,7 @@ class LearnedOutcome(NamedTuple):
 _UNSEEN = MaskScores(*np.array([np.inf, 0, 0, np.inf, 0, 0], np.float32))
 
 
+@short
 class MaskState(NamedTuple):
     """One mask under way; a population has one more axis in front of every leaf."""
 
@@ -153,6 +160,7 @@ class MaskState(NamedTuple):
     best_step: Int32[AnyArray, ""]
 
 
+@short
 class Given(NamedTuple):
     """What belongs to one network and does not change: its weights and what its draws come from."""
 
@@ -213,6 +221,7 @@ def rounded_masks(method: str, logits: Kernels, counts: Mapping[str, Int32[AnyAr
     return {layer: jnp.asarray(values) > 0 for layer, values in logits.items()}
 
 
+@short
 @dataclass(frozen=True, eq=False)
 class MaskTrainer:
     """Learns populations of masks on one network and data set. Compiled once a method, on first use.
@@ -228,8 +237,13 @@ class MaskTrainer:
     optimiser: optax.GradientTransformation | None = None
     checkpoints: Checkpoints | None = None
 
+    def __post_init__(self) -> None:
+        self._placed  # noqa: B018 - the data fits the network, or an error says so before anything is trained
+
     def train(self, jobs: Sequence[MaskJob], on_progress: OnProgress = ignore_progress) -> list[LearnedOutcome]:
         """Learns all masks, as many at once as there are slots, and returns their outcomes in order."""
+        for job in jobs:
+            check_seed(job.seed)
         outcomes: dict[int, LearnedOutcome] = {}
         by_method = sorted(range(len(jobs)), key=lambda index: jobs[index].learned.method)
         for method, group in groupby(by_method, key=lambda index: jobs[index].learned.method):
@@ -249,7 +263,13 @@ class MaskTrainer:
             return self._interval[method](state, (given, order), (data.train, data.validation, length), counts)
 
         orders = [DataOrder(job.seed, 0, len(self.data.train)) for job in jobs]
-        resumable = resumable_by(self.checkpoints, self.network, self.data, (state, given))
+
+        def text() -> str:
+            order = place.stack([batches_of(each, self.config, 0, 0) for each in orders])
+            own = (given, order), (self._placed.train, self._placed.validation, 0)
+            return program_text(self._interval[method], state, *own, counts)
+
+        resumable = resumable_by(self.checkpoints, self.data, (state, given), text)
         state, history = train_in_intervals(
             place, self.config, orders, self.config.steps, state, interval, _observed, on_progress, resumable
         )
@@ -418,7 +438,7 @@ def judge(network: Network, method: str, logits: Kernels, given: Given, split: E
     def add_sample(index: Array | int, total: Array) -> Array:
         return total + scores(draw_masks(jax.random.fold_in(key, index), logits))
 
-    drawn = lax.fori_loop(0, EVALUATION_SAMPLES, add_sample, jnp.zeros(3)) / EVALUATION_SAMPLES
+    drawn = lax.fori_loop(0, EVALUATION_SAMPLES, add_sample, jnp.zeros(3, jnp.float32)) / EVALUATION_SAMPLES
     return MaskScores(*drawn, *rounded)
 
 

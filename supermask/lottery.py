@@ -21,12 +21,15 @@ from jaxtyping import Array, Key
 
 from supermask import masks as mask_functions
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, Action, ActionFacts, start_weights
+from supermask.checks import check_seed
 from supermask.criteria import CRITERIA, RENAMED, Criterion, LayerFacts, score_layers
 from supermask.intervals import OnProgress, ignore_progress
 from supermask.keys import Number, Purpose, derive_key
 from supermask.masks import Masks, Rates, full_masks, kept_counts
+from supermask.members import MemberError
 from supermask.networks import Kernels, Network, Params, initialise, kernels_of, layer_kinds, with_kernels
 from supermask.population import batched
+from supermask.short import short
 from supermask.training import Job, Trained, Trainer
 
 
@@ -74,6 +77,7 @@ class Treatment:
         return self.schedule == "iterative" and any("zeroed" in action.needs for action in actions)
 
 
+@short
 @dataclass(frozen=True)
 class Origin:
     """Where the runs of one seed come from: shared by all of them.
@@ -89,6 +93,7 @@ class Origin:
     gradient: Kernels | None = None
 
 
+@short
 @dataclass(frozen=True)
 class Start:
     """Where a round starts: its masks, and its parameters with pruned weights frozen."""
@@ -97,6 +102,7 @@ class Start:
     params: Params
 
 
+@short
 @dataclass(frozen=True)
 class RoundRecord:
     """One finished round of one run."""
@@ -113,6 +119,7 @@ class RoundRecord:
         return mask_functions.weights_remaining(self.start.masks)
 
 
+@short
 @dataclass(frozen=True)
 class Pruning:
     """What is pruned, and how much of it a round."""
@@ -122,6 +129,7 @@ class Pruning:
     rates: Rates
 
 
+@short
 class End(NamedTuple):
     """How a round ended: its masks, its final kernels, and where it had started weights at 0 (no layers: nowhere)."""
 
@@ -186,11 +194,29 @@ def facts_of(initial: Kernels, final: Kernels, masks: Masks, gradient: Kernels |
     }
 
 
-@partial(jax.jit, static_argnums=0)
 def scores_of(
     criterion: Criterion, initial: Kernels, final: Kernels, masks: Masks, gradient: Kernels | None
 ) -> mask_functions.Scores:
-    """The criterion's scores of every layer, kernels and masks being on the host or on a device; compiled."""
+    """The criterion's scores of every layer, kernels and masks being on the host or on a device; compiled.
+
+    Raises MemberError where a user's own criterion scores NaN for a live weight of a layer whose weights are numbers:
+    that would rank like -∞, and leave the choice to the key.
+    """
+    scores = _scores_of(criterion, initial, final, masks, gradient)
+    if criterion.source:
+        for layer, values in scores.items():
+            alive = np.asarray(masks[layer])
+            missing = int(np.isnan(np.asarray(values)[alive]).sum())
+            if missing and all(np.isfinite(np.asarray(w[layer])).all() for w in (initial, final)):
+                weights = f"{missing} of {alive.sum()} weights of {layer}"
+                raise MemberError(f"criterion {criterion.name} scores NaN for {weights}; allowed: numbers, ∞ included")
+    return scores
+
+
+@partial(jax.jit, static_argnums=0)
+def _scores_of(
+    criterion: Criterion, initial: Kernels, final: Kernels, masks: Masks, gradient: Kernels | None
+) -> mask_functions.Scores:
     return score_layers(criterion, facts_of(initial, final, masks, gradient))
 
 
@@ -306,8 +332,11 @@ def find_tickets(
     """Runs every treatment with every seed for rounds 0 to `rounds`, in lockstep, yielding each round's record.
 
     Rounds that the memory has are neither trained nor yielded again, so an interrupted study goes on where it was.
-    Raises ValueError, before anything is trained, where a rewind step lies beyond the training.
+    Raises ValueError, before anything is trained, where a rewind step lies beyond the training, or for a seed outside 0
+    to 2³¹ - 1.
     """
+    for seed in seeds:
+        check_seed(seed)
     for treatment in treatments:
         if treatment.rewind_step > trainer.config.steps:
             raise ValueError(f"rewind_step is {treatment.rewind_step}; a training has {trainer.config.steps} steps")

@@ -19,6 +19,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Int32, Key, UInt8, UInt32, UInt64
 
+from supermask.checks import check_layers, check_masks, check_names
 from supermask.counts import check_fraction as check_fraction
 from supermask.counts import kept_counts as kept_counts
 from supermask.counts import share as share
@@ -53,7 +54,11 @@ def prune(key: Key[Array, ""], scores: Scores, masks: Masks, rates: Mapping[str,
     """Removes exactly floor(rate × alive) weights from each layer: its live weights of lowest score.
 
     A layer without a rate is left as it is. The result nests in `masks`. Ties are broken by `key`.
+
+    Raises ValueError for rates of unknown layers, and for masks that are not boolean arrays of the scores' shapes.
     """
+    check_names("rates", rates, masks)
+    check_masks(masks, scores)
     alive = {layer: jnp.sum(mask, dtype=jnp.int32) for layer, mask in masks.items()}
     return keep_best_of_layers(key, scores, masks, {n: alive[n] - share(rates.get(n, 0.0), alive[n]) for n in alive})
 
@@ -64,6 +69,7 @@ def prune_globally(key: Key[Array, ""], scores: Scores, masks: Masks, rate: floa
     The alternative to `prune`'s ranking within layers. A layer may lose all of its weights.
     """
     check_fraction("rate", rate)
+    check_masks(masks, scores)
     alive = sum((jnp.sum(mask, dtype=jnp.int32) for mask in masks.values()), start=jnp.int32(0))
     return keep_best_of_network(key, scores, masks, alive - share(rate, alive))
 
@@ -72,6 +78,7 @@ def keep_best_of_layers(
     key: Key[Array, ""], scores: Scores, masks: Masks, counts: Mapping[str, Int[Array, ""] | int]
 ) -> Masks:
     """The `counts[layer]` live weights of highest score of every layer."""
+    check_masks(masks, scores)
     return {
         layer: keep_best(jax.random.fold_in(key, index), scores[layer], jnp.asarray(masks[layer]), counts[layer])
         for index, layer in enumerate(sorted(masks))
@@ -80,6 +87,7 @@ def keep_best_of_layers(
 
 def keep_best_of_network(key: Key[Array, ""], scores: Scores, masks: Masks, count: Int[Array, ""] | int) -> Masks:
     """The `count` live weights of highest score of the whole network."""
+    check_masks(masks, scores)
     layers = sorted(masks)
     every_score = jnp.concatenate([scores[layer].ravel() for layer in layers])
     every_mask = jnp.concatenate([masks[layer].ravel() for layer in layers])
@@ -90,6 +98,7 @@ def keep_best_of_network(key: Key[Array, ""], scores: Scores, masks: Masks, coun
 
 def rank_layers(key: Key[Array, ""], scores: Scores, masks: Masks) -> dict[str, Int32[np.ndarray, "..."]]:
     """Every layer's `ranks`. One ranking serves every level of sparsity: see `one_shot`."""
+    check_masks(masks, scores)
     return {
         layer: ranks(jax.random.fold_in(key, index), scores[layer], masks[layer])
         for index, layer in enumerate(sorted(scores))
@@ -117,7 +126,7 @@ def keep_best(
     kept, tied, remaining = _above_threshold(_ordered_bits(scores), alive, remaining)
 
     def resolve(kept: Array, tied: Array, remaining: Array) -> Array:
-        more, still_tied, left = _above_threshold(jax.random.bits(key, scores.shape), tied, remaining)
+        more, still_tied, left = _above_threshold(jax.random.bits(key, scores.shape, jnp.uint32), tied, remaining)
         position = jnp.arange(scores.size, dtype=jnp.uint32).reshape(scores.shape)
         last, at_threshold, _ = _above_threshold(position, still_tied, left)
         return kept | more | last | (at_threshold & (left > 0))
@@ -146,7 +155,9 @@ def ranks(
 def _score_and_random_bits(
     key: Key[Array, ""], scores: Float[Array | np.ndarray, "*shape"], alive: Bool[Array | np.ndarray, "*shape"]
 ) -> tuple[UInt32[Array, "*shape"], UInt32[Array, "*shape"]]:
-    return jnp.where(alive, _ordered_bits(jnp.asarray(scores)), jnp.uint32(0)), jax.random.bits(key, scores.shape)
+    return jnp.where(alive, _ordered_bits(jnp.asarray(scores)), jnp.uint32(0)), jax.random.bits(
+        key, scores.shape, jnp.uint32
+    )
 
 
 def _stable_argsort(values: UInt64[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
@@ -190,6 +201,7 @@ def _above_threshold(
 
 def full_masks(kernels: Mapping[str, Float[Array | np.ndarray, "..."]]) -> Masks:
     """Masks that keep everything."""
+    check_layers("kernels", kernels, kernels)
     return {layer: jnp.ones(kernel.shape, bool) for layer, kernel in kernels.items()}
 
 

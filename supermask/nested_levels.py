@@ -18,13 +18,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32, Float64, Int, Int32, UInt32
 
+from supermask.checks import check_labels, check_layers
 from supermask.datasets import Split
-from supermask.networks import AnyArray, FeedForward, Params
+from supermask.networks import AnyArray, FeedForward, Params, kernels_of
+from supermask.short import short
 
 LANES = 64
 """Images at a time: their values of one pixel are next to each other, four registers of the widest kind."""
 
 
+@short
 class Sums(NamedTuple):
     """A layer's weights by the unit that they feed, best-ranked first.
 
@@ -80,10 +83,14 @@ def evaluate_nested(
     """Mean cross-entropy (nats) and accuracy over a split, at each level: its `level[layer]` best-ranked weights kept.
 
     `ranks` number the weights of a layer from 0; layers without them keep all. `maximum` scales images to [0, 1].
-    Raises ValueError for a network with convolutions, and unless ranks number a layer's weights, each once.
+
+    Raises ValueError for a network with convolutions or of a subclass's own code, for ranks that do not number the
+    weights of a layer, each once, and for a split without images or with labels that the network has no outputs for.
     """
-    if network.convolutional:
-        raise ValueError("network has convolutions; allowed: networks of dense layers")
+    if network.pixel_layer is None:
+        raise ValueError("network has convolutions, or code of its own; allowed: a FeedForward of dense layers")
+    check_layers("ranks", ranks, kernels_of(params))
+    check_labels("split", split.labels, params[network.dense_layers[-1]]["kernel"].shape[1])
     layers = []
     for name in network.dense_layers:
         kernel, biases = params[name]["kernel"], params[name]["bias"]

@@ -15,7 +15,9 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, Key
 
+from supermask.checks import check_params
 from supermask.convolution import conv_relu
+from supermask.settings import check_draws
 from supermask.valid_convolution import valid_conv_relu_pool
 
 AnyArray = Array | np.ndarray
@@ -95,8 +97,13 @@ class FeedForward(Network):
 
     @property
     def pixel_layer(self) -> str | None:
-        """The dense layer that reads an image's pixels; None where convolutions do."""
-        return None if self.convolutional else self.dense_layers[0]
+        """The dense layer that reads an image's pixels; None where convolutions do, or a subclass's own code."""
+        return self.dense_layers[0] if self.plain and not self.convolutional else None
+
+    @property
+    def plain(self) -> bool:
+        """Whether it computes what this class says. A subclass may not, so it's never computed in another way."""
+        return type(self) is FeedForward
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch classes"]:
@@ -122,8 +129,13 @@ NETWORKS: Mapping[str, FeedForward] = {
 
 
 def initialise(network: Network, key: Key[Array, ""], image_shape: tuple[int, int, int]) -> Params:
-    """A new draw of all parameters, for images of (height, width, channels)."""
+    """A new draw of all parameters, for images of (height, width, channels).
+
+    Raises ValueError where layers are nested, or none has a kernel: see `checks.check_params`.
+    """
+    check_draws()
     variables = network.init(key, jnp.zeros((1, *image_shape), jnp.float32))
+    check_params(variables["params"])
     return {layer: dict(leaves) for layer, leaves in variables["params"].items()}
 
 
@@ -136,12 +148,17 @@ def logits(
 
 
 def kernels_of(params: Params) -> Kernels:
-    """The prunable leaves: every layer's kernel; a layer without one is always dense."""
+    """The prunable leaves: every layer's kernel; a layer without one is always dense.
+
+    Raises ValueError where layers are nested, or none has a kernel: see `checks.check_params`.
+    """
+    check_params(params)
     return {layer: leaves["kernel"] for layer, leaves in params.items() if "kernel" in leaves}
 
 
 def with_kernels(params: Params, kernels: Mapping[str, Float[AnyArray, "..."]]) -> Params:
     """The parameters with these kernels in place of theirs; biases, and layers not named, as they were."""
+    check_params(params)
     return {
         layer: {**leaves, "kernel": kernels[layer]} if layer in kernels else dict(leaves)
         for layer, leaves in params.items()
@@ -168,8 +185,22 @@ def shapes_of(network: Network, image_shape: tuple[int, int, int]) -> Params:
     For whoever needs to know no more of them: nothing is drawn. Not to be changed: the next caller gets the same ones.
     """
     image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-    shapes = jax.eval_shape(network.init, jax.random.key(0), image)["params"]
+    shapes = jax.eval_shape(network.init, jax.random.key(0, impl="threefry2x32"), image)["params"]
+    check_params(shapes)
     return {
         layer: {name: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape) for name, leaf in leaves.items()}
         for layer, leaves in shapes.items()
     }
+
+
+@cache
+def outputs_of(network: Network, image_shape: tuple[int, int, int]) -> int:
+    """How many logits the network has for images of (height, width, channels); nothing is computed.
+
+    Raises ValueError where it puts out something else than logits of shape (batch, classes).
+    """
+    image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    outputs = jax.eval_shape(lambda params, x: logits(network, params, x), shapes_of(network, image_shape), image)
+    if len(outputs.shape) != 2:
+        raise ValueError(f"network puts out shape {outputs.shape} for an image; allowed: logits, (batch, classes)")
+    return int(outputs.shape[1])

@@ -31,6 +31,7 @@ from supermask.envelope import Envelope
 from supermask.lottery import initial_of
 from supermask.masks import Masks
 from supermask.networks import NETWORKS, Kernels, Params, initialise, kernels_of
+from supermask.short import short
 from supermask.supermasks import WEIGHTS, masked_kernels, untrained_kernels
 
 _CODINGS = ("bits", "rows")
@@ -43,6 +44,7 @@ class PackedError(ValueError):
 ENVELOPE = Envelope(b"SUPERMSK", 1, 4096, "a packed network", PackedError)
 
 
+@short
 @dataclass(frozen=True)
 class MaskedNetwork:
     """An untrained network under a mask: everything that it is.
@@ -229,6 +231,6 @@ def _shapes(header: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     image_shape = DATASETS[header["dataset"]].image_shape
 
     def kernels() -> Kernels:
-        return kernels_of(initialise(NETWORKS[header["network"]], jax.random.key(0), image_shape))
+        return kernels_of(initialise(NETWORKS[header["network"]], jax.random.key(0, impl="threefry2x32"), image_shape))
 
     return {layer: tuple(kernel.shape) for layer, kernel in jax.eval_shape(kernels).items()}

@@ -1,4 +1,4 @@
-"""Decorators for a criterion or action of one's own, in a file given to the command by --plugin.
+"""Decorators for a criterion or action of one's own, in a file given to the command by --plugin, or in Python.
 
     from supermask.plugins import criterion
 
@@ -8,17 +8,24 @@
         return abs(w_final) / (abs(w_initial) + 1e-12)
 
 Parameters are named after what is needed: see `supermask.criteria.LayerFacts` and `supermask.actions.ActionFacts`.
+Others are the function's own and have defaults. For several criteria of one function, make them by calling:
+
+    def power(w_final, exponent=2.0): ...
+
+    powers = [criterion(f"|wf|^{p}", name=f"power_{p}")(partial(power, exponent=p)) for p in (1, 2, 3)]
+
+`use` enters a member into the registries of a Python session, as --plugin does for the command.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
-from jaxtyping import Array, Float
-
-from supermask.actions import Action
-from supermask.criteria import Criterion
-
-Function = Callable[..., Float[Array, "*shape"]]
+from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, Action
+from supermask.criteria import CRITERIA, RENAMED, Criterion
+from supermask.members import Function, MemberError
 
 
 @dataclass(frozen=True)
@@ -31,16 +38,107 @@ class PrunedAction(Action):
     """A mask-0 action."""
 
 
-def criterion(formula: str) -> Callable[[Function], Criterion]:
-    """Makes a function a mask criterion of its name; the formula is what figures show. See `supermask.criteria`."""
-    return lambda function: Criterion(function.__name__, function, formula)
+Made = TypeVar("Made", Criterion, KeptAction, PrunedAction)
 
 
-def kept_action(function: Function) -> KeptAction:
-    """Makes a function a mask-1 action of its name: where kept weights restart. See `supermask.actions`."""
-    return KeptAction(function.__name__, function)
+def criterion(formula: str, *, name: str = "", version: str = "") -> Callable[[Function], Criterion]:
+    """Make a function a mask criterion. See `supermask.criteria`.
+
+    Args:
+        formula: what figures show.
+        name: what it is called; by default the function's own name.
+        version: its identity, in place of the digest of its code. Give another one whenever the function changes.
+
+    Raises:
+        MemberError: for a function that cannot be one; the message says what is allowed.
+    """
+    if not isinstance(formula, str):
+        raise MemberError('criterion is given a function; allowed: its formula first, @criterion("|wf|")')
+
+    def make(function: Function) -> Criterion:
+        return _made(Criterion(name or _name_of(function), function, formula, _source(version)))
+
+    return make
 
 
-def pruned_action(function: Function) -> PrunedAction:
-    """Makes a function a mask-0 action of its name: what pruned weights are frozen at. See `supermask.actions`."""
-    return PrunedAction(function.__name__, function)
+def kept_action(
+    function: Function | None = None, *, name: str = "", version: str = ""
+) -> KeptAction | Callable[[Function], KeptAction]:
+    """Make a function a mask-1 action: where kept weights restart. See `supermask.actions`, and `criterion`."""
+
+    def make(function: Function) -> KeptAction:
+        return _made(KeptAction(name or _name_of(function), function, _source(version)))
+
+    return make if function is None else make(function)
+
+
+def pruned_action(
+    function: Function | None = None, *, name: str = "", version: str = ""
+) -> PrunedAction | Callable[[Function], PrunedAction]:
+    """Make a function a mask-0 action: what pruned weights are frozen at. See `kept_action`."""
+
+    def make(function: Function) -> PrunedAction:
+        return _made(PrunedAction(name or _name_of(function), function, _source(version)))
+
+    return make if function is None else make(function)
+
+
+def use(*members: Criterion | KeptAction | PrunedAction) -> None:
+    """Enter members into the registries of this process, so that treatments and figures know their names.
+
+    One of the same name and code may be entered again; another one takes the place of a user's own.
+
+    Raises:
+        MemberError: for a name of the toolkit's own, or one that two of the members have.
+    """
+    check_use(*members)
+    for member in members:
+        if isinstance(member, Criterion):
+            CRITERIA[member.name] = member
+        else:
+            (KEPT_ACTIONS if isinstance(member, KeptAction) else PRUNED_ACTIONS)[member.name] = member
+
+
+def check_use(*members: Criterion | KeptAction | PrunedAction) -> None:
+    """Refuse what `use` would refuse: a name of the toolkit's own, or one that two of the members have."""
+    for member in members:
+        if any(other.name == member.name and other is not member for other in members):
+            raise MemberError(f"{member.kind} {member.name} is defined twice; give each a name of its own (name=...)")
+        if member.name in RENAMED:
+            raise MemberError(f"name is {member.name!r}, a name that is taken; choose another")
+        for registry in (CRITERIA, KEPT_ACTIONS, PRUNED_ACTIONS):
+            other = registry.get(member.name)
+            if other is not None and (not other.source or type(other) is not type(member)):
+                raise MemberError(f"name is {member.name!r}, a name that is taken; choose another")
+
+
+@contextmanager
+def collected() -> Iterator[list[Criterion | Action]]:
+    """All that decorators make meanwhile, also what a second definition of a name hides."""
+    own: list[Criterion | Action] = []
+    _collecting.append(own)
+    try:
+        yield own
+    finally:
+        _collecting.remove(own)
+
+
+_collecting: list[list[Criterion | Action]] = []
+
+
+def _made(member: Made) -> Made:
+    for own in _collecting:
+        own.append(member)
+    return member
+
+
+def _name_of(function: Function) -> str:
+    """The name of a function, or of what `functools.partial` is made of, or of a callable's class."""
+    while isinstance(function, partial):
+        function = function.func
+    name: str = getattr(function, "__name__", type(function).__name__)
+    return name
+
+
+def _source(version: str) -> str:
+    return f"version {version}" if version else ""

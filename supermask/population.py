@@ -19,6 +19,8 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int32, PyTree
 
+from supermask.cores import cores
+
 Item = TypeVar("Item")
 Strategy = Literal["loop", "vmap"]
 Body = Callable[[PyTree, PyTree, PyTree], PyTree]
@@ -113,6 +115,36 @@ def place(parameters: int, devices: Sequence[jax.Device] | None = None, networks
     if networks is not None:
         slots = min(slots, math.ceil(max(networks, 1) / len(devices)))
     return Placement(devices, slots)
+
+
+def use_all_cores(devices: int | None = None) -> int:
+    """Give JAX one CPU device a core, or `devices` of them, so that as many networks train side by side.
+
+    To be called before JAX computes anything or lists its devices. Returns how many CPU devices there are.
+
+    Raises:
+        ValueError: for a number outside 1 to the cores of this machine.
+        RuntimeError: where JAX has been started already, with another number of CPU devices.
+    """
+    wanted = cores() if devices is None else devices
+    if not 1 <= wanted <= cores():
+        raise ValueError(f"devices is {devices}; allowed: 1 to {cores()}, the cores of this machine")
+    try:
+        jax.config.update("jax_num_cpu_devices", wanted)
+    except RuntimeError:
+        there = jax.local_device_count("cpu")
+        if there != wanted:
+            raise RuntimeError(
+                f"JAX has been started with {there} of {wanted} CPU devices; call use_all_cores before it computes"
+            ) from None
+    return wanted
+
+
+def program_text(run: Run, *arguments: PyTree) -> str:
+    """The text of a compiled program for arguments of those shapes: its code, and the constants that it closes over."""
+    compiled: Any = run
+    text: str = compiled.lower(*arguments).as_text()
+    return text
 
 
 def over_population(body: Body, placement: Placement) -> Run:

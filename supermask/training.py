@@ -20,6 +20,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float32, Int32, PyTree
 
 from supermask import networks
+from supermask.checks import check_counts, check_layers, check_masks, check_seed
 from supermask.compaction import Compaction, compaction
 from supermask.datasets import Dataset, Split
 from supermask.evaluation import (
@@ -36,13 +37,23 @@ from supermask.evaluation import (
     scaled,
     where_better,
 )
-from supermask.intervals import Checkpoints, DataOrder, OnProgress, ignore_progress, resumable_by, train_in_intervals
+from supermask.intervals import (
+    Checkpoints,
+    DataOrder,
+    OnProgress,
+    batches_of,
+    ignore_progress,
+    resumable_by,
+    train_in_intervals,
+)
 from supermask.intervals import TrainingConfig as TrainingConfig
 from supermask.nested_levels import evaluate_nested
 from supermask.networks import AnyArray, FeedForward, Kernels, Network, Params
-from supermask.population import Placement, batched, over_population
+from supermask.population import Placement, batched, over_population, program_text
+from supermask.short import short
 
 
+@short
 class NetworkState(NamedTuple):
     """One network under way; a population has one more axis in front of every leaf."""
 
@@ -55,6 +66,7 @@ class NetworkState(NamedTuple):
     best_step: Int32[AnyArray, ""]
 
 
+@short
 @dataclass(frozen=True)
 class Job:
     """One network to train: where it starts, which weights may move, and the seed of its data order.
@@ -70,6 +82,7 @@ class Job:
     last_step: int | None = None
 
 
+@short
 class Trained(NamedTuple):
     """The outcome of one training; arrays on the host.
 
@@ -100,6 +113,7 @@ def masked_update(params: Params, updates: Params, masks: dict[str, Bool[Array, 
     }
 
 
+@short
 @dataclass(frozen=True, eq=False)
 class Trainer:
     """Trains populations of one network on one data set. Compiled once, on first use, whatever is trained.
@@ -115,12 +129,18 @@ class Trainer:
     optimiser: optax.GradientTransformation | None = None
     checkpoints: Checkpoints | None = None
 
+    def __post_init__(self) -> None:
+        self._placed  # noqa: B018 - the data fits the network, or an error says so before anything is trained
+
     def train(self, jobs: Sequence[Job], on_progress: OnProgress = ignore_progress) -> list[Trained]:
         """Trains all jobs, as many at once as there are slots, and returns their outcomes in order.
 
         Jobs of different lengths are trained in different populations; so are networks that leave out different numbers
-        of dead units (see `supermask.compaction`).
+        of dead units (see `supermask.compaction`). Raises ValueError for masks that do not fit the network.
         """
+        for job in jobs:
+            check_masks(job.masks, networks.kernels_of(job.params))
+            check_seed(job.seed)
         outcomes: dict[int, Trained] = {}
         smaller = [self._compaction(job) for job in jobs]
         lengths = [self._length(job) for job in jobs]
@@ -158,7 +178,10 @@ class Trainer:
         layer.
         """
         network = self.network
-        if self.placement.strategy == "loop" and isinstance(network, FeedForward) and not network.convolutional:
+        check_layers("ranks", ranks, networks.kernels_of(params))
+        for level in levels:
+            check_counts("levels", {n: level[n] for n in level if n in ranks}, {n: r.size for n, r in ranks.items()})
+        if self.placement.strategy == "loop" and isinstance(network, FeedForward) and network.pixel_layer:
             threads, data = len(self.placement.devices), self.data
             nested = evaluate_nested(network, params, ranks, levels, data.test, data.maximum, threads)
             return [Scores(*np.array(each, np.float32)) for each in nested]
@@ -194,7 +217,12 @@ class Trainer:
             return program(state, (given, order), (*shared, length), counts)
 
         orders = [DataOrder(job.seed, job.first_step, len(self.data.train)) for job, _ in jobs]
-        resumable = resumable_by(self.checkpoints, network, self.data, (state, given))
+
+        def text() -> str:
+            order = place.stack([batches_of(each, self.config, 0, 0) for each in orders])
+            return program_text(program, state, (given, order), (*shared, 0), counts)
+
+        resumable = resumable_by(self.checkpoints, self.data, (state, given), text)
         state, history = train_in_intervals(
             place, self.config, orders, self._length(jobs[0][0]), state, interval, _observed, on_progress, resumable
         )

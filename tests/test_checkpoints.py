@@ -4,7 +4,9 @@ from dataclasses import replace
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from analysis import runner
@@ -112,11 +114,50 @@ def test_other_work_is_not_taken_for_ones_own(work, checkpoints):
     interrupted(trainer, jobs[:2], 401)
     assert same_bits(straight[1:], trainer.train(jobs[1:]))
     assert same_bits(straight[:1], trainer.train(jobs[:1]))
-    start = training.resumable_by(checkpoints, trainer.network, trainer.data, jobs[0].seed)
+    start = training.resumable_by(checkpoints, trainer.data, jobs[0].seed, lambda: "program")
     keys = [start.key(config) for config in (trainer.config, replace(trainer.config, learning_rate=1e-3))]
-    other_data = replace(trainer.data, digest="another")
-    keys.append(training.resumable_by(checkpoints, trainer.network, other_data, jobs[0].seed).key(trainer.config))
-    assert len(set(keys)) == 3
+    labels = trainer.data.train.labels.copy()
+    labels[0] = (labels[0] + 1) % 10
+    other_data = replace(trainer.data, train=replace(trainer.data.train, labels=labels))
+    assert other_data.digest == trainer.data.digest, "what a data set is called is not what it holds"
+    keys.append(training.resumable_by(checkpoints, other_data, jobs[0].seed, lambda: "program").key(trainer.config))
+    keys.append(training.resumable_by(checkpoints, trainer.data, jobs[0].seed, lambda: "other").key(trainer.config))
+    assert len(set(keys)) == 4
+
+
+def _clipped(norm: float) -> optax.GradientTransformation:
+    return optax.chain(optax.clip_by_global_norm(norm), optax.sgd(0.5))
+
+
+def _by_table(last: float) -> optax.GradientTransformation:
+    table = jnp.linspace(0.5, 0.1, 5000, dtype=jnp.float32).at[-1].set(last)
+    return optax.sgd(lambda step: table[-1 - step])
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (optax.sgd(0.5), optax.sgd(0.001)),
+        (optax.sgd(0.5), optax.sgd(0.50000006)),
+        (_clipped(1.0), _clipped(2.0)),
+        (_by_table(0.1), _by_table(0.2)),
+    ],
+    ids=["rate", "one-bit", "clipping", "table"],
+)
+def test_a_training_is_not_resumed_under_another_optimiser(trainer, tmp_path, first, second):
+    """Their states are alike, and what differs is in closures: the compiled program tells."""
+    config = replace(trainer.config, steps=40, evaluate_every=20)
+    jobs = weights(trainer)[1][:1]
+    checkpoints = FolderCheckpoints(tmp_path / "unfinished", seconds_between=0.0)
+    anew = replace(trainer, config=config, optimiser=second).train(jobs)
+    interrupted(replace(trainer, config=config, optimiser=first, checkpoints=checkpoints), jobs, 20)
+    steps: list[int] = []
+    other = replace(trainer, config=config, optimiser=second, checkpoints=checkpoints)
+    assert same_bits(anew, other.train(jobs, steps.append))
+    assert steps[0] == 0, "trained from its first step on"
+    steps.clear()
+    assert same_bits(anew, replace(other).train(jobs, steps.append))
+    assert steps[0] == 40, "its own checkpoint serves a new trainer"
 
 
 def test_a_damaged_checkpoint_is_left_alone(work, checkpoints, tmp_path):

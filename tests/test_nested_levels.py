@@ -87,7 +87,7 @@ def test_every_weight_stands_with_its_unit_in_the_order_of_ranks():
 
 def test_convolutions_are_refused():
     network = FeedForward(conv_pairs=(4,))
-    with pytest.raises(ValueError, match="network has convolutions; allowed: networks of dense layers"):
+    with pytest.raises(ValueError, match="has convolutions, or code of its own; allowed: a FeedForward of dense"):
         evaluate_nested(network, {}, {}, [], images_of((8, 8, 1), 1, 0), 255, 1)
 
 

@@ -1,5 +1,7 @@
 """Criteria and actions of one's own: found, checked, shown, and stored apart."""
 
+import importlib
+import re
 import subprocess
 import sys
 
@@ -81,14 +83,21 @@ def test_a_plugin_that_raises_in_the_middle_names_itself(tmp_path, capsys, body,
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "defines nothing"),
+        ("", "defines nothing; decorate a function"),
+        ("def f(w_final): return w_final", r"defines nothing; f is not decorated: @criterion\("),
+        ("import sys; sys.exit()", "raised SystemExit"),
+        (GOOD + GOOD.replace("|wf / wi|", "other"), "defines 'relative_growth' twice"),
+        (GOOD.replace("def relative_growth", "def unpruned"), "name is 'unpruned', a reserved word"),
+        (GOOD.replace("relative_growth(w_initial, w_final)", "relative_growth()"), "asks for no weights"),
+        (GOOD.replace('@criterion("|wf / wi|")', "@criterion"), "allowed: its formula first"),
         ("from supermask.criteria import movement", "defines nothing"),
         ("1 / 0", "raised ZeroDivisionError: division by zero"),
         ("def broken(:", "raised SyntaxError"),
-        (GOOD.replace("relative_growth", "movement"), "defines 'movement', a name that is taken"),
-        (GOOD.replace("w_final):", "hessian):"), "raised ValueError: criterion relative_growth"),
+        (GOOD.replace("relative_growth", "movement"), "name is 'movement', a name that is taken"),
+        (GOOD.replace("w_final):", "hessian):"), "criterion relative_growth: parameters hessian are unknown"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_a_plugin_that_cannot_be_used_says_why(tmp_path, text, message):
     with pytest.raises(UsageError, match=message):
         load_plugin(written(tmp_path, text))
@@ -134,6 +143,83 @@ def test_a_plugin_is_in_help_and_in_every_figure_of_its_kind(tmp_path):
         file = f"{name}-fc-digits-quick-{changed}-with-{member}.csv"
         table = pd.read_csv(tmp_path / "r" / "figures" / file)
         assert member in set(table[column])
+
+
+MANY = """
+from dataclasses import dataclass
+from functools import partial
+import jax.numpy as jnp
+from supermask.plugins import criterion, kept_action
+
+def power(w_final, exponent=2.0):
+    "A power."
+    return jnp.abs(w_final) ** exponent
+
+powers = [criterion("x", name=f"power_{p}")(partial(power, exponent=p)) for p in (1, 2)]
+
+def make(scale):
+    @criterion("x", name=f"scaled_{scale}")
+    def scaled(w_final):
+        "Scaled."
+        return scale * w_final
+    return scaled
+
+first, more = make(1), {"second": make(2)}
+
+@dataclass(frozen=True)
+class Mixed:
+    "A mixture."
+    share: float
+    def __call__(self, w_initial, w_final):
+        return self.share * w_final + w_initial
+
+mixed = criterion("x", name="mixed")(Mixed(0.5))
+
+@kept_action(name="shrunk")
+def _(w_initial, factor=0.5):
+    "Smaller."
+    return factor * w_initial
+"""
+
+
+def test_members_with_parameters_are_found_however_they_are_made(tmp_path, capsys):
+    path = written(tmp_path, MANY)
+    plugin = load_plugin(path)
+    names = ["power_1", "power_2", "scaled_1", "scaled_2", "mixed", "shrunk"]
+    assert [member.name for member in plugin.members()] == names
+    weights = jnp.full((2, 3), 3.0)
+    facts = LayerFacts(weights, weights, weights > 0)
+    assert [float(own(facts)[0, 0]) for own in plugin.criteria] == [3, 9, 3, 6, 4.5]
+    assert run_command(["check-plugin", str(path)], CATALOGUE) == OK, capsys.readouterr().out
+
+
+def test_a_module_that_a_plugin_imports_is_part_of_its_identity(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = written(tmp_path, GOOD + "\nfrom my_constants import SCALE\nimport my_functions\n")
+    sources = set()
+    for scale in (1, 2, 1):
+        written(tmp_path, "import jax.numpy as jnp\n", "my_functions.py")
+        written(tmp_path, f"SCALE = {scale}\ndef f(): ...\n", "my_constants.py")
+        written(tmp_path, GOOD + "\nimport my_constants, my_functions\n")
+        for name in ("my_constants", "my_functions"):
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        sources.add(load_plugin(path).criteria[0].source)
+    assert len(sources) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "failing"),
+    [
+        ("return w_final * jnp.nan", "has the layers shape and no nan: failed: NaN for ordinary weights"),
+        ("import sys; sys.exit(0)", "relative_growth raised SystemExit"),
+        ("return jnp.nan", r"returned values of shape \(\)"),
+    ],
+)
+def test_check_plugin_fails_for_what_is_no_score(tmp_path, capsys, body, failing):
+    path = written(tmp_path, GOOD.replace("return jnp.abs(w_final) / (jnp.abs(w_initial) + 1e-12)", body))
+    assert run_command(["check-plugin", str(path)], CATALOGUE) == FAILED
+    assert re.search(failing, capsys.readouterr().out)
 
 
 def test_what_follows_two_dashes_is_no_plugin(capsys):

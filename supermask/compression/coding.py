@@ -12,6 +12,8 @@ import constriction
 import numpy as np
 from jaxtyping import Bool, Int, Int32, UInt8
 
+from supermask.short import short
+
 MOST_INDEX_BITS = 8
 
 
@@ -19,6 +21,7 @@ class CodingError(ValueError):
     """Bytes that no encoder of ours writes."""
 
 
+@short
 class Symbols(NamedTuple):
     """A layer as two streams of equal length: gaps, and values (0 a filler, else a code plus 1)."""
 

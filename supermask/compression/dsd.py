@@ -13,6 +13,7 @@ from supermask.compression.pruning import largest_of_layers, pruned
 from supermask.intervals import OnProgress, ignore_progress
 from supermask.masks import full_masks
 from supermask.networks import Params, kernels_of
+from supermask.short import short
 from supermask.training import Job, Trained, Trainer
 
 LAST_RATE = 0.1
@@ -33,6 +34,7 @@ class DSDRun:
             raise ValueError(f"sparsity is {self.sparsity}; allowed: 0 <= sparsity < 1")
 
 
+@short
 class Phases(NamedTuple):
     """The outcomes of the three phases, of equal length."""
 

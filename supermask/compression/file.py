@@ -127,7 +127,7 @@ def _shapes(network: str, image_shape: tuple[int, int, int]) -> dict[str, tuple[
     """Each kernel's shape and number of biases; nothing is drawn."""
     if network not in NETWORKS:
         raise ValueError(f"network is {network!r}; allowed: {', '.join(NETWORKS)}")
-    params = jax.eval_shape(lambda: initialise(NETWORKS[network], jax.random.key(0), image_shape))
+    params = jax.eval_shape(lambda: initialise(NETWORKS[network], jax.random.key(0, impl="threefry2x32"), image_shape))
     return {layer: (tuple(leaves["kernel"].shape), leaves["bias"].shape[0]) for layer, leaves in params.items()}
 
 

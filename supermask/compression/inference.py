@@ -23,6 +23,7 @@ import scipy.sparse
 from jaxtyping import Float32, Int32, UInt8, UInt16
 
 from supermask.compression.quantisation import Quantised
+from supermask.short import short
 
 Vector = Float32[np.ndarray, "features"]
 Apply = Callable[[str, Float32[np.ndarray, "inputs"]], Vector]
@@ -30,6 +31,7 @@ Apply = Callable[[str, Float32[np.ndarray, "inputs"]], Vector]
 ENGINES = ("dense", "sparse", "shared")
 
 
+@short
 class Columns(NamedTuple):
     """A layer's live weights by the input they read: starts of the columns, each weight's output, and its code."""
 

@@ -20,17 +20,20 @@ import optax
 from jax import lax
 from jaxtyping import Array, Bool, Float, Float32, Int32, UInt8
 
+from supermask.checks import check_seed
 from supermask.datasets import Dataset
 from supermask.evaluation import PlacedData, Scores, cross_entropy, evaluate, scaled, where_better
 from supermask.intervals import DataOrder, OnProgress, TrainingConfig, ignore_progress, train_in_intervals
 from supermask.networks import AnyArray, Network, Params, kernels_of
 from supermask.population import Placement, batched, over_population
+from supermask.short import short
 
 MOST_BITS = 8
 MOST_ITERATIONS = 100_000
 """K-means needs some 150 iterations for a pruned LeNet-300-100, up to 2,000 for layers of 400,000 weights."""
 
 
+@short
 class Quantised(NamedTuple):
     """A network whose kernels share values: `codebooks[layer][codes[layer]]` where live, else 0.
 
@@ -105,6 +108,7 @@ def expand(quantised: Quantised) -> Params:
     }
 
 
+@short
 class Tuning(NamedTuple):
     """One network's shared values under way."""
 
@@ -118,6 +122,7 @@ class Tuning(NamedTuple):
     best_loss: Float32[AnyArray, ""]
 
 
+@short
 @dataclass(frozen=True, eq=False)
 class CentroidTrainer:
     """Fine-tunes shared values of a population of quantised networks, by Adam; codes stay as they are.
@@ -131,10 +136,15 @@ class CentroidTrainer:
     config: TrainingConfig
     placement: Placement
 
+    def __post_init__(self) -> None:
+        self._placed  # noqa: B018 - the data fits the network, or an error says so before anything is trained
+
     def train(
         self, networks: Sequence[Quantised], seeds: Sequence[int], on_progress: OnProgress = ignore_progress
     ) -> list[Quantised]:
         """The networks with their values tuned, in order; `seeds` are those of their batches."""
+        for seed in seeds:
+            check_seed(seed)
         tuned: list[Quantised] = []
         for some, own in zip(
             batched(networks, self.placement.slots), batched(seeds, self.placement.slots), strict=True

@@ -8,14 +8,21 @@ from weakref import WeakSet
 import numpy as np
 from jaxtyping import Int32, UInt8
 
+from supermask.checks import check_labels
+from supermask.short import short
+
 
 class DataError(Exception):
     """A data set cannot be had as asked; the message names the file, what was expected and what was found."""
 
 
+@short
 @dataclass(frozen=True, eq=False)
 class Split:
     """Images and their classes, image by image. The arrays of loaded splits are read-only.
+
+    Raises:
+        ValueError: for arrays of other shapes or types; the message names the array and what is allowed.
 
     Attributes:
         images: pixel values, 0 to the data set's `maximum`, channels last.
@@ -25,10 +32,19 @@ class Split:
     images: UInt8[np.ndarray, "n height width channels"]
     labels: Int32[np.ndarray, " n"]
 
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.dtype != np.uint8:
+            found = f"{self.images.dtype} of shape {self.images.shape}"
+            raise ValueError(f"images is {found}; allowed: uint8, (images, height, width, channels)")
+        if self.labels.shape != self.images.shape[:1] or self.labels.dtype != np.int32:
+            found = f"{self.labels.dtype} of shape {self.labels.shape}"
+            raise ValueError(f"labels is {found}; allowed: int32, one for each of {len(self.images)} images")
+
     def __len__(self) -> int:
         return len(self.labels)
 
 
+@short
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A verified data set in memory.
@@ -43,6 +59,10 @@ class Dataset:
         digest: SHA-256 (hex) of all three splits and `maximum`, the same on every platform.
         source: where the content came from, in words.
         title: its name for people, of a published data set that was loaded as such; empty for any other.
+
+    Raises:
+        ValueError: for an empty split, images of different shapes, pixels above `maximum`, or labels outside the
+            classes.
     """
 
     name: str
@@ -54,6 +74,19 @@ class Dataset:
     digest: str
     source: str
     title: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("maximum", "classes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; allowed: 1 or more")
+        for name in ("train", "validation", "test"):
+            split: Split = getattr(self, name)
+            check_labels(f"{self.name}, {name}", split.labels, self.classes)
+            if split.images.shape[1:] != self.train.images.shape[1:]:
+                found, wanted = split.images.shape[1:], self.train.images.shape[1:]
+                raise ValueError(f"{self.name}, {name} has images of shape {found}; allowed: {wanted}, as in train")
+            if (brightest := split.images.max()) > self.maximum:
+                raise ValueError(f"{self.name}, {name} has a pixel of {brightest}; allowed: 0 to {self.maximum}")
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -8,8 +8,10 @@ from supermask.datasets.download import Archive
 from supermask.datasets.embedded import EmbeddedSource
 from supermask.datasets.idx import IdxFile, IdxSource
 from supermask.datasets.records import RecordSource
+from supermask.short import short
 
 
+@short
 @dataclass(frozen=True)
 class DatasetInfo:
     """A data set before it is loaded.

@@ -12,11 +12,13 @@ import optax
 
 from supermask.masks import Masks
 from supermask.networks import Params, kernels_of, with_kernels
+from supermask.short import short
 from supermask.sparse_training import Entry
 from supermask.sparse_training.base import AnyKey, Counts, Horizon, Method, State, make_method, masked, never
 from supermask.sparse_training.dnw import DNWConfig, Edges, dnw
 
 
+@short
 class Candidates(NamedTuple):
     """The method's own memory: DNW's, and which edges it may choose from."""
 

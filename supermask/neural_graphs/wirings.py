@@ -12,6 +12,7 @@ import networkx
 import numpy as np
 from jaxtyping import Bool, Int
 
+from supermask.checks import check_seed
 from supermask.keys import Purpose
 from supermask.neural_graphs.graph import NeuralGraph
 
@@ -58,6 +59,7 @@ def random_wiring(graph: NeuralGraph, wiring: str, seed: int) -> Bool[np.ndarray
     """
     if wiring not in RANDOM_WIRINGS:
         raise ValueError(f"wiring is {wiring!r}; allowed: {', '.join(map(repr, RANDOM_WIRINGS))}")
+    check_seed(seed)
     entropy = np.random.SeedSequence([int(Purpose.WIRING), seed, RANDOM_WIRINGS.index(wiring)])
     random = np.random.Generator(np.random.Philox(entropy))
     places = np.arange(graph.possible_edges) if wiring == "uniform" else _drawn(graph, FAMILIES[wiring], random)

@@ -25,6 +25,7 @@ from jaxtyping import Array, Float, Int, Int32, Key, PyTree, UInt32
 
 from supermask.masks import Masks
 from supermask.networks import Kernels, Params, kernels_of, with_kernels
+from supermask.short import short
 from supermask.training import masked_update
 
 Counts = Mapping[str, Int[Array, ""] | int]
@@ -49,6 +50,7 @@ class Horizon(NamedTuple):
         return min(PERIOD, max(self.steps // 50, 1))
 
 
+@short
 class State(NamedTuple):
     """What a method carries from step to step, of one network; arrays only, so that it can be stacked and stored.
 
@@ -68,6 +70,7 @@ class State(NamedTuple):
     own: PyTree
 
 
+@short
 class Info(NamedTuple):
     """What one step did, for plots: live weights of each layer after it, and how many came alive in it."""
 
@@ -89,6 +92,7 @@ Update = Callable[[State, Params, Params], tuple[Params, State, Info]]
 Due = Callable[[AnyStep], Any]
 
 
+@short
 class Method(NamedTuple):
     """A method of sparse training as functions of one network.
 
@@ -167,7 +171,7 @@ def random_masks(key: AnyKey, kernels: Kernels, counts: Counts) -> Masks:
     masks: Masks = {}
     for index, layer in enumerate(sorted(kernels)):
         size = kernels[layer].size
-        order = jnp.argsort(jax.random.bits(jax.random.fold_in(step_key(key, 0), index), (size,)))
+        order = jnp.argsort(jax.random.bits(jax.random.fold_in(step_key(key, 0), index), (size,), jnp.uint32))
         places = jnp.zeros(size, jnp.int32).at[order].set(jnp.arange(size, dtype=jnp.int32))
         masks[layer] = (places < counts[layer]).reshape(kernels[layer].shape)
     return masks
@@ -289,15 +293,17 @@ def apportion(
 
     def deal(_: Array | int, given: Array) -> Array:
         part = weights(given)
-        quota = (total - jnp.sum(given)).astype(jnp.float32) * (part / jnp.maximum(jnp.sum(part), 1e-30))
+        quota = (total - jnp.sum(given, dtype=jnp.int32)).astype(jnp.float32) * (
+            part / jnp.maximum(jnp.sum(part), 1e-30)
+        )
         return given + jnp.minimum(jnp.floor(quota).astype(jnp.int32), room - given)
 
     def hand_out_one(_: Array | int, given: Array) -> Array:
         part = weights(given)
         owed = total.astype(jnp.float32) * part / jnp.maximum(jnp.sum(part), 1e-30) - given.astype(jnp.float32)
-        neediest = jnp.argmax(jnp.where(given < room, owed, -jnp.inf))
-        left = total - jnp.sum(given)
-        return given + (jnp.arange(layers) == neediest) * jnp.minimum(left, 1)
+        neediest = jnp.argmax(jnp.where(given < room, owed, -jnp.inf)).astype(jnp.int32)
+        left = total - jnp.sum(given, dtype=jnp.int32)
+        return given + (jnp.arange(layers, dtype=jnp.int32) == neediest) * jnp.minimum(left, 1)
 
     given = lax.fori_loop(0, layers + 1, deal, jnp.zeros(layers, jnp.int32))
     return lax.fori_loop(0, layers, hand_out_one, given)

@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int32, Key, UInt32
 
 from supermask.masks import Masks, keep_best
 from supermask.networks import Kernels, Params, kernels_of, with_kernels
+from supermask.short import short
 from supermask.sparse_training.base import (
     AnyKey,
     Counts,
@@ -41,6 +42,7 @@ class DNWConfig:
     """Nothing to choose."""
 
 
+@short
 class Edges(NamedTuple):
     """DNW's own memory.
 

@@ -98,7 +98,7 @@ def at_random(key: Array, params: Params) -> dict[str, Array]:
     """Scores in [0, 1), so that the best are a random choice."""
     kernels = kernels_of(params)
     keys = {layer: jax.random.fold_in(key, index) for index, layer in enumerate(sorted(kernels))}
-    return {layer: jax.random.uniform(keys[layer], kernel.shape) for layer, kernel in kernels.items()}
+    return {layer: jax.random.uniform(keys[layer], kernel.shape, jnp.float32) for layer, kernel in kernels.items()}
 
 
 def grow(key: Array, scores: dict[str, Array], survivors: Masks, counts: dict[str, Array]) -> Masks:

@@ -22,6 +22,7 @@ from jaxtyping import Array, Float32
 from supermask.counts import share
 from supermask.masks import keep_best_of_layers
 from supermask.networks import Params
+from supermask.short import short
 from supermask.sparse_training.base import (
     AnyStep,
     Horizon,
@@ -67,6 +68,7 @@ class DSRConfig:
             raise ValueError(f"doublings is {self.doublings}; allowed: parts of the training, 0 to 1")
 
 
+@short
 class Threshold(NamedTuple):
     """DSR's own memory: the magnitude below which weights are pruned next."""
 

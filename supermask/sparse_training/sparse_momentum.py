@@ -24,6 +24,7 @@ from jaxtyping import Array, Float, Int32
 
 from supermask.masks import Masks, keep_best_of_layers
 from supermask.networks import Kernels, Params, kernels_of
+from supermask.short import short
 from supermask.sparse_training.base import (
     AnyStep,
     Cosine,
@@ -74,6 +75,7 @@ class SparseMomentumConfig:
             raise ValueError(f"every is {self.every}; allowed: 0 or more")
 
 
+@short
 class Momentum(NamedTuple):
     """Sparse momentum's own memory: the running mean of the gradient of every weight, live or dead."""
 

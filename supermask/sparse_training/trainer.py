@@ -17,18 +17,21 @@ import optax
 from jax import lax
 from jaxtyping import Array, Bool, Int, Int32
 
+from supermask.checks import check_counts, check_masks, check_seed
 from supermask.datasets import Dataset
 from supermask.evaluation import UNSEEN, PlacedData, Scores, cross_entropy, evaluate, scaled, where_better
 from supermask.intervals import DataOrder, OnProgress, TrainingConfig, batches_of, ignore_progress
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Masks
-from supermask.networks import AnyArray, Network, Params
+from supermask.networks import AnyArray, Network, Params, kernels_of
 from supermask.population import Placement, batched, over_population
+from supermask.short import short
 from supermask.sparse_training import Entry, Horizon, Method, State, start
 from supermask.sparse_training.base import LayerCounts, inform, raw_key
 from supermask.training import Trained
 
 
+@short
 @dataclass(frozen=True)
 class SparseJob:
     """One network to train: its dense initial parameters, how many live weights each layer has, and its seed.
@@ -42,6 +45,7 @@ class SparseJob:
     masks: Mapping[str, Bool[AnyArray, "..."]] | None = None
 
 
+@short
 class Structure(NamedTuple):
     """Masks at the first and the last step, and what became of them in between.
 
@@ -58,6 +62,7 @@ class Structure(NamedTuple):
     halfway: Masks | None = None
 
 
+@short
 class SparseTrained(NamedTuple):
     """The outcome of one sparse training; arrays on the host."""
 
@@ -65,6 +70,7 @@ class SparseTrained(NamedTuple):
     structure: Structure
 
 
+@short
 class Progress(NamedTuple):
     """One network under way; a population has one more axis in front of every leaf."""
 
@@ -77,6 +83,7 @@ class Progress(NamedTuple):
     best_step: Int32[AnyArray, ""]  # -1 while nothing has been kept
 
 
+@short
 class Best(NamedTuple):
     """The parameters of lowest validation loss so far, their scores, and the step; -1 while nothing has been kept."""
 
@@ -89,6 +96,7 @@ Moving = tuple[Params, State, LayerCounts, Params]
 """What a step moves: parameters, the method's state, how many weights came alive; and the gradient it went by."""
 
 
+@short
 @dataclass(frozen=True, eq=False)
 class SparseTrainer:
     """Trains populations of one network on one data set by one method. Compiled once, on first use."""
@@ -101,8 +109,16 @@ class SparseTrainer:
     optimiser: optax.GradientTransformation
     method_config: Any = None
 
+    def __post_init__(self) -> None:
+        self._placed  # noqa: B018 - the data fits the network, or an error says so before anything is trained
+
     def train(self, jobs: Sequence[SparseJob], on_progress: OnProgress = ignore_progress) -> list[SparseTrained]:
-        """Trains all jobs, as many at once as there are slots, and returns their outcomes in order."""
+        """Trains all jobs, as many at once as there are slots, and returns their outcomes in order.
+
+        Raises ValueError for counts or masks that do not fit the network.
+        """
+        for job in jobs:
+            _check_job(job)
         return [
             outcome
             for some in batched(jobs, self.placement.slots)
@@ -295,6 +311,14 @@ class SparseTrainer:
     def _tested(self) -> Callable[..., Scores]:
         network, maximum = self.network, self.data.maximum
         return over_population(lambda _, params, test: evaluate(network, params, test, maximum), self.placement)
+
+
+def _check_job(job: SparseJob) -> None:
+    kernels = kernels_of(job.params)
+    check_seed(job.seed)
+    check_counts("counts", job.counts, {layer: kernel.size for layer, kernel in kernels.items()})
+    if job.masks is not None:
+        check_masks(job.masks, kernels)
 
 
 def _add_grown(grown: LayerCounts, before: Masks, after: Masks) -> LayerCounts:

@@ -1,0 +1,86 @@
+"""Checks at the library's doors: what is no network, mask, label or seed of the kind asked for is refused by name.
+
+A check raises ValueError, with one line that says what is allowed, before anything long starts. Without them such
+input gives numbers that look right: weights nested deeper than a layer would all stay dense, and a label beyond the
+last class reads another class's logit.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+SEEDS = 2**31
+"""Seeds are 0 to this number - 1. JAX would take a larger one for one of these, whose weights it then shares."""
+
+
+def check_seed(seed: Any) -> None:
+    """Refuse a seed outside 0 to 2³¹ - 1, or one that is not a whole number; traced ones were checked before."""
+    if isinstance(seed, bool | float | str):
+        raise ValueError(f"seed is {seed!r}; allowed: whole numbers from 0 to {SEEDS - 1:,}")
+    if isinstance(seed, int | np.integer) and not 0 <= seed < SEEDS:
+        raise ValueError(f"seed is {seed}; allowed: 0 to {SEEDS - 1:,}")
+
+
+def check_params(params: Mapping[str, Any]) -> None:
+    """Refuse parameters that are not {layer: {name: array}}, or in which no layer has a leaf 'kernel' to prune."""
+    for layer, leaves in params.items():
+        if not isinstance(leaves, Mapping):
+            raise ValueError(f"parameters have an array at {layer!r}; allowed: layers, each a dict of arrays")
+        for name, leaf in leaves.items():
+            if not hasattr(leaf, "shape"):
+                raise ValueError(
+                    f"parameters have more levels at {layer}/{name}; allowed: one level of layers, each a dict of "
+                    "arrays: build the network of named layers, without modules inside of modules"
+                )
+    if not any("kernel" in leaves for leaves in params.values()):
+        raise ValueError(
+            f"parameters have layers {', '.join(params) or 'none'}, and none has a leaf 'kernel'; "
+            "allowed: at least one, for only kernels are pruned"
+        )
+
+
+def check_layers(argument: str, arrays: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Refuse a dict whose layers are not among the known ones, or whose arrays have other shapes than theirs."""
+    for layer, array in arrays.items():
+        if not hasattr(array, "shape"):
+            raise ValueError(f"{argument}[{layer!r}] is a {type(array).__name__}; allowed: an array a layer")
+        if layer not in known:
+            raise ValueError(f"{argument} has layer {layer!r}; allowed: {', '.join(known)}")
+        if array.shape != known[layer].shape:
+            raise ValueError(f"{argument}[{layer!r}] has shape {array.shape}; the layer's is {known[layer].shape}")
+
+
+def check_masks(masks: Mapping[str, Bool[Any, "..."]], kernels: Mapping[str, Any]) -> None:
+    """Refuse masks of other layers, of other shapes, or of numbers in place of True and False."""
+    check_layers("masks", masks, kernels)
+    for layer, mask in masks.items():
+        if mask.dtype != bool:
+            raise ValueError(f"masks[{layer!r}] is of {mask.dtype}; allowed: bool, True for a weight that is kept")
+
+
+def check_names(argument: str, layers: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a layer that is not among the known ones: a misspelt one would be left as it is."""
+    known = tuple(known)
+    if foreign := [layer for layer in layers if layer not in known]:
+        raise ValueError(f"{argument} has layer {foreign[0]!r}; allowed: {', '.join(known)}")
+
+
+def check_counts(argument: str, counts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    """Refuse counts that leave out a layer, name another, or are more than the layer has weights."""
+    check_names(argument, counts, sizes)
+    for layer, size in sizes.items():
+        if layer not in counts:
+            raise ValueError(f"{argument} leaves out layer {layer!r}; allowed: a number for each of {', '.join(sizes)}")
+        if not 0 <= counts[layer] <= size:
+            raise ValueError(f"{argument}[{layer!r}] is {counts[layer]}; allowed: 0 to {size}")
+
+
+def check_labels(argument: str, labels: Int[np.ndarray, " n"], classes: int) -> None:
+    """Refuse an empty split, and labels outside 0 to `classes` - 1."""
+    if not len(labels):
+        raise ValueError(f"{argument} has no images; allowed: one or more")
+    for label in (int(labels.min()), int(labels.max())):
+        if not 0 <= label < classes:
+            raise ValueError(f"{argument} has label {label}; allowed: 0 to {classes - 1}")

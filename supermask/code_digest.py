@@ -1,0 +1,215 @@
+"""A digest of code: of a function, and of everything of the user's that it reads.
+
+A result is stored under the name of the criterion that made it, so a criterion of the same name with other code must
+have another identity. What counts is what is loaded, not what a file says by now: compiled code, defaults, closures,
+global values, and the user's own functions, classes and modules that are reached from there. Installed packages, the
+standard library and this toolkit count by name; their versions are part of a result's provenance.
+"""
+
+import dis
+import hashlib
+import sys
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from functools import cache, partial
+from pathlib import Path, PurePath
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+NUMBERS = (bool, int, float, complex, np.generic, Fraction, Decimal)
+PLAIN = (*NUMBERS, type(None), str, bytes, type(Ellipsis), range, slice, np.dtype, PurePath)
+TOOLKIT = ("supermask", "analysis", "figures")
+
+
+class UndigestedError(ValueError):
+    """Something that code reads whose content cannot be told; the message names it."""
+
+
+def code_digest(function: Any) -> str:
+    """SHA-256 (hex) of a callable and of what it reads. Another version of Python compiles to other digests.
+
+    Raises:
+        UndigestedError: where it reads an object whose content is not known, such as an open file.
+    """
+    walk = _Walk()
+    walk.add(function, getattr(function, "__name__", type(function).__name__))
+    return walk.digest.hexdigest()
+
+
+class _Walk:
+    """Feeds everything that is reached from a value into one digest, each object once."""
+
+    def __init__(self) -> None:
+        self.digest = hashlib.sha256()
+        self._seen: dict[int, tuple[int, Any]] = {}  # objects are held, so that no id is given out twice
+
+    def say(self, *words: object) -> None:
+        self.digest.update("\0".join(map(str, words)).encode() + b"\n")
+
+    def add(self, value: Any, where: str) -> None:
+        if isinstance(value, PLAIN):
+            self.say(type(value).__name__, repr(value))
+            return
+        if id(value) in self._seen:
+            self.say("seen", self._seen[id(value)][0])
+            return
+        self._seen[id(value)] = len(self._seen), value
+        if isinstance(value, np.ndarray | jax.Array):
+            is_key = jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+            self._array(np.asarray(jax.random.key_data(value) if is_key else value), where)
+        elif isinstance(value, CodeType):
+            self._code(value, where)
+        elif isinstance(value, Mapping):
+            self.say(type(value).__name__, len(value))
+            for key in value:
+                self.add(key, where)
+                self.add(value[key], f"{where}[{key!r}]")
+        elif isinstance(value, set | frozenset):
+            self.say(type(value).__name__, *sorted(_alone(each, where) for each in value))
+        elif isinstance(value, tuple | list):
+            self.say(type(value).__qualname__, len(value))
+            for index, each in enumerate(value):
+                self.add(each, f"{where}[{index}]")
+        elif isinstance(value, ModuleType):
+            self._module(value)
+        elif isinstance(value, partial):
+            self._parts(value, where, "func", "args", "keywords")
+        elif isinstance(value, MethodType):
+            self._parts(value, where, "__func__", "__self__")
+        elif not _is_own(getattr(value, "__module__", None)) and hasattr(value, "__name__"):
+            self.say("installed", getattr(value, "__module__", None), getattr(value, "__qualname__", value.__name__))
+        elif isinstance(value, FunctionType):
+            self._function(value, where)
+        elif isinstance(value, type):
+            self._class(value, where)
+        elif isinstance(value, Enum):
+            self._parts(value, where, "name", "value", "__class__")
+        elif hasattr(value, "__wrapped__"):  # jax.jit, functools.cache
+            self._parts(value, where, "__wrapped__")
+        else:
+            self._instance(value, where)
+
+    def _parts(self, value: Any, where: str, *names: str) -> None:
+        self.say(type(value).__qualname__)
+        for name in names:
+            self.add(getattr(value, name), f"{where}.{name}")
+
+    def _array(self, array: np.ndarray, where: str) -> None:
+        if array.dtype == object:
+            raise UndigestedError(f"{where} is an array of objects")
+        self.say("array", array.dtype, array.shape)
+        self.digest.update(np.ascontiguousarray(array).tobytes())
+
+    def _code(self, code: CodeType, where: str) -> None:
+        self.say("code", code.co_argcount, code.co_kwonlyargcount, code.co_flags, code.co_varnames, code.co_names)
+        self.digest.update(code.co_code)
+        for constant in code.co_consts:
+            self.add(constant, where)
+
+    def _function(self, function: FunctionType, where: str) -> None:
+        self.say("function", function.__name__)
+        if not _is_own(function.__globals__.get("__name__")) and hasattr(function, "__wrapped__"):
+            self.say("wrapped by", function.__globals__.get("__name__"), function.__code__.co_name)
+            self.add(function.__wrapped__, where)
+            return
+        self.add(function.__code__, where)
+        self.add(function.__defaults__, f"{where}'s defaults")
+        self.add(function.__kwdefaults__, f"{where}'s defaults")
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            try:
+                content = cell.cell_contents
+            except ValueError:  # not assigned yet
+                continue
+            self.add(content, name)
+        for name in sorted(_globals_of(function.__code__)):
+            if name in function.__globals__:
+                self.say("global", name)
+                self.add(function.__globals__[name], name)
+
+    def _class(self, own: type, where: str) -> None:
+        self.say("class", own.__qualname__, *(base.__qualname__ for base in own.__mro__))
+        for base in own.__mro__:
+            if _is_own(base.__module__):
+                for name, value in sorted(vars(base).items()):
+                    if not name.startswith("__") or callable(value):
+                        inner = value.__func__ if isinstance(value, staticmethod | classmethod) else value
+                        inner = inner.fget if isinstance(inner, property) else inner
+                        if isinstance(inner, (FunctionType, type, np.ndarray, tuple, list, dict, *PLAIN)):
+                            self.add(inner, f"{where}.{name}")
+
+    def _module(self, module: ModuleType) -> None:
+        """A module of the user's own by its text, and that of those that it imports."""
+        self.say("module", module.__name__)
+        if _is_own(module.__name__):
+            for own in own_modules(module):
+                self.digest.update(file_digest(own).encode())
+
+    def _instance(self, value: Any, where: str) -> None:
+        """An object of a class of the user's own, by its class and its attributes."""
+        kind = type(value)
+        if not _is_own(kind.__module__) or not (is_dataclass(kind) or hasattr(value, "__dict__")):
+            raise UndigestedError(f"{where} is a {kind.__module__}.{kind.__qualname__}")
+        names = [each.name for each in fields(kind)] if is_dataclass(kind) else sorted(vars(value))
+        self.add(kind, kind.__qualname__)
+        self.add({name: getattr(value, name) for name in names}, where)
+
+
+def own_modules(module: ModuleType) -> list[ModuleType]:
+    """The module, and the user's own modules that it imports from, and so on: by name."""
+    found = {module.__name__: module}
+    waiting = [module]
+    while waiting:
+        for value in vars(waiting.pop()).values():
+            name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+            other = sys.modules.get(name) if isinstance(name, str) else None
+            if other is not None and other.__name__ not in found and _is_own(other.__name__):
+                found[other.__name__] = other
+                waiting.append(other)
+    return [found[name] for name in sorted(found)]
+
+
+def file_digest(module: ModuleType) -> str:
+    """SHA-256 (hex) of a module's text. Raises UndigestedError for one that has no file."""
+    path = getattr(module, "__file__", None)
+    if path is None or not Path(path).is_file():
+        raise UndigestedError(f"module {module.__name__} has no file")
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _alone(value: Any, where: str) -> str:
+    """The digest of one member of a set, whose order is no part of it."""
+    walk = _Walk()
+    walk.add(value, where)
+    return walk.digest.hexdigest()
+
+
+def _globals_of(code: CodeType) -> set[str]:
+    """Names that the code, and functions written inside of it, read from its module."""
+    names = {each.argval for each in dis.get_instructions(code) if each.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    return names.union(*(_globals_of(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
+
+
+@cache
+def _is_own(module: str | None) -> bool:
+    """Whether a module is the user's, not installed, part of Python, or this toolkit."""
+    if module is None:
+        return False
+    if module.partition(".")[0] in TOOLKIT or module.partition(".")[0] in sys.stdlib_module_names:
+        return module == "__main__"
+    path = getattr(sys.modules.get(module), "__file__", None)
+    if path is None:  # typed at a prompt, or written by exec
+        return True
+    return not any(Path(path).is_relative_to(folder) for folder in _installed())
+
+
+@cache
+def _installed() -> tuple[Path, ...]:
+    return tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))

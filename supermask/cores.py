@@ -1,0 +1,8 @@
+"""How many cores this process may use. By itself, so that it can be asked before JAX is imported."""
+
+import os
+
+
+def cores() -> int:
+    """Of this machine, as far as this process may use them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,323 @@
+"""Criteria and actions from Python: another code is another identity, the same code the same one."""
+
+import importlib
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, replace
+from functools import partial, wraps
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from analysis.protocols import Changes, protocol
+from analysis.studies import Experiment, Untrained, identity
+from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
+from supermask.code_digest import UndigestedError, code_digest
+from supermask.criteria import CRITERIA, Criterion, LayerFacts
+from supermask.lottery import Treatment, scores_of
+from supermask.members import RESERVED, MemberError
+from supermask.plugins import criterion, kept_action, pruned_action, use
+
+pytestmark = pytest.mark.usefixtures("unchecked")
+
+SCALE = 2.0
+TABLE = np.array([1.0, 2.0])
+
+
+def helper(w):
+    return jnp.abs(w) * SCALE
+
+
+def through_helper(w_final):
+    return helper(w_final)
+
+
+def table_of(w_final):
+    return w_final * TABLE[0]
+
+
+def doubled(w_final):
+    return 2 * w_final
+
+
+def tripled(w_final):
+    return 3 * w_final
+
+
+def power(w_final, exponent=2.0):
+    return w_final**exponent
+
+
+def factory(scale):
+    def scaled(w_final, *, shift=0.0):
+        return scale * w_final + shift
+
+    return scaled
+
+
+def spread(w_final):
+    return jax.lax.map(lambda w: w * SCALE, w_final)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    scale: float
+
+    def __call__(self, w_final):
+        return self.scale * w_final
+
+
+class Stateful:
+    def __init__(self, scale):
+        self.scale = scale
+
+    def score(self, w_final):
+        return self.scale * w_final
+
+
+def decorated(function):
+    @wraps(function)
+    def inner(*args, **kwargs):
+        return function(*args, **kwargs)
+
+    return inner
+
+
+@pytest.fixture
+def registries():
+    """The registries as they were, after the test."""
+    before = [dict(each) for each in (CRITERIA, KEPT_ACTIONS, PRUNED_ACTIONS)]
+    yield
+    for each, old in zip((CRITERIA, KEPT_ACTIONS, PRUNED_ACTIONS), before, strict=True):
+        each.clear()
+        each.update(old)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (doubled, tripled),
+        (factory(2), factory(3)),
+        (factory([2]), factory([3])),
+        (factory({"a": 2}), factory({"a": 3})),
+        (factory(np.array([1, 2])), factory(np.array([1, 3]))),
+        (factory(jnp.float32(1)), factory(jnp.float32(2))),
+        (factory(np.float32(1)), factory(np.float64(1))),
+        (factory(doubled), factory(tripled)),
+        (partial(power, exponent=1.0), partial(power, exponent=2.0)),
+        (Scaled(1.0), Scaled(2.0)),
+        (Stateful(1).score, Stateful(2).score),
+        (decorated(doubled), decorated(tripled)),
+        (jax.jit(doubled), jax.jit(tripled)),
+        (lambda w_final: w_final + 1, lambda w_final: w_final + 2),
+        (lambda w_final: jnp.abs(w_final), lambda w_final: jnp.sign(w_final)),
+        (lambda w_final, a=1: w_final * a, lambda w_final, a=2: w_final * a),
+        (lambda w_final, *, a=1: w_final * a, lambda w_final, *, a=2: w_final * a),
+        (lambda w_final: (lambda w: w + 1)(w_final), lambda w_final: (lambda w: w + 2)(w_final)),
+    ],
+)
+def test_other_code_has_another_digest_and_the_same_code_the_same(first, second):
+    assert code_digest(first) == code_digest(first)
+    assert code_digest(first) != code_digest(second)
+
+
+def test_the_same_code_made_twice_has_one_digest():
+    for make in (
+        lambda: factory(2),
+        lambda: partial(power, exponent=1.5),
+        lambda: Scaled(2.0),
+        lambda: Stateful(3).score,
+        lambda: factory(np.array([1, 2])),
+        lambda: factory({"b", "a", "c"}),
+    ):
+        assert code_digest(make()) == code_digest(make())
+
+
+@pytest.mark.parametrize("function", [through_helper, table_of, spread])
+def test_what_a_function_reads_counts(function, monkeypatch):
+    before = code_digest(function)
+    monkeypatch.setattr(sys.modules[__name__], "SCALE", 3.0)
+    monkeypatch.setattr(sys.modules[__name__], "TABLE", np.array([1.0, 3.0]))
+    assert code_digest(function) != before
+
+
+def test_a_module_of_ones_own_counts_and_so_does_what_it_imports(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    digests = set()
+    for inner in ("A = 1", "A = 2"):
+        (tmp_path / "inner_of_mine.py").write_text(inner)
+        (tmp_path / "helpers_of_mine.py").write_text(
+            "import inner_of_mine\n\ndef f(w):\n    return w * inner_of_mine.A\n"
+        )
+        for name in ("helpers_of_mine", "inner_of_mine"):
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        helpers = importlib.import_module("helpers_of_mine")
+
+        def own(w_final, helpers=helpers):
+            return helpers.f(w_final)
+
+        digests.add(code_digest(own))
+    assert len(digests) == 2
+
+
+def test_digests_are_the_same_in_another_process():
+    """Strings hash differently in each process; sets of them must not."""
+    code = (
+        "from supermask.code_digest import code_digest\n"
+        "words = {'a', 'b', 'c', 'd'}\n"
+        "def f(w_final): return w_final if 'x' in {'p', 'q', 'r'} else words\n"
+        "print(code_digest(f))"
+    )
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(2)]
+    assert runs[0].stdout == runs[1].stdout
+    assert len(runs[0].stdout) == 65
+
+
+def test_what_cannot_be_told_apart_needs_a_version():
+    lock = threading.Lock()
+
+    def own(w_final):
+        return w_final if lock else -w_final
+
+    with pytest.raises(UndigestedError, match=r"lock is a _thread\.lock"):
+        code_digest(own)
+    with pytest.raises(MemberError, match=r"criterion own cannot be told from a changed one: lock is .*version="):
+        criterion("|wf|")(own)
+    assert criterion("|wf|", version="1")(own).source == "version 1"
+
+
+def test_built_in_members_have_names_alone():
+    for registry in (CRITERIA, KEPT_ACTIONS, PRUNED_ACTIONS):
+        for name, member in registry.items():
+            assert (member.name, member.source) == (name, "")
+    taken = Criterion("mine", CRITERIA["movement"].function, "x")
+    assert taken.source, "a built-in function under another name is told from what that name may be next"
+
+
+def test_a_criterion_registered_anew_gives_other_results(registries, digits):
+    """What was stored for the first is not taken for the second's."""
+    experiment = Experiment(protocol("quick", changes=Changes(dataset="digits")), digits)
+    names = []
+    for function in (doubled, tripled, doubled):
+        use(criterion("x", name="mine")(function))
+        names.append(
+            (
+                identity(experiment.describe_training(Treatment("mine"), 0, 1)),
+                identity(experiment.describe_untrained(Untrained("mine"), 0, 1)),
+            )
+        )
+    assert names[0] == names[2]
+    assert not set(names[0]) & set(names[1])
+    described = experiment.describe_training(Treatment("mine"), 0, 1)
+    assert described["plugins"] == {"mine": CRITERIA["mine"].source}
+    use(
+        kept_action(lambda w_initial: w_initial, name="as_it_was"),
+        pruned_action(name="tiny")(lambda w_initial: w_initial * 0),
+    )
+    described = experiment.describe_training(Treatment("random", "as_it_was", "tiny"), 0, 1)
+    assert set(described["plugins"]) == {"as_it_was", "tiny"}
+    assert "plugins" not in experiment.describe_training(Treatment(), 0, 1)
+
+
+def test_a_member_that_changes_after_it_was_defined_is_refused(monkeypatch):
+    own = criterion("x")(through_helper)
+    weights = jnp.ones((2, 2))
+    facts = LayerFacts(weights, weights, weights > 0)
+    own(facts)
+    monkeypatch.setattr(sys.modules[__name__], "SCALE", 5.0)
+    with pytest.raises(MemberError, match="criterion through_helper has changed since it was defined"):
+        own(facts)
+
+
+def test_a_registry_that_misnames_a_member_is_refused(registries, digits):
+    CRITERIA["mine"] = CRITERIA["movement"]
+    experiment = Experiment(protocol("quick", changes=Changes(dataset="digits")), digits)
+    with pytest.raises(ValueError, match="criterion 'movement' is registered as 'mine'"):
+        experiment.describe_training(Treatment("mine"), 0, 1)
+
+
+@pytest.mark.parametrize("name", [*RESERVED, "Unpruned", "NaN", "", "two words", "a,b", "<lambda>", "1st"])
+def test_reserved_words_and_what_is_no_word_are_refused(name):
+    with pytest.raises(MemberError, match=r"name is "):
+        Criterion(name, doubled, "x")
+
+
+def test_names_that_are_taken_are_refused(registries):
+    for own in (
+        criterion("x", name="movement")(doubled),
+        criterion("x", name="rewind")(doubled),
+        criterion("x", name="large_init_large_final_percentile")(doubled),
+    ):
+        with pytest.raises(MemberError, match="a name that is taken"):
+            use(own)
+    with pytest.raises(MemberError, match="defined twice"):
+        use(criterion("x", name="twice")(doubled), criterion("x", name="twice")(tripled))
+    use(criterion("x", name="one")(doubled))
+    with pytest.raises(MemberError, match="a name that is taken"):
+        use(kept_action(doubled, name="one"))
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda: 1.0, "asks for no weights; allowed: one or more of w_initial"),
+        (lambda **facts: 1.0, r"parameters \*\*facts are unknown"),
+        (lambda w_final, a, b: w_final, "parameters a, b are unknown; .* others with a default"),
+        (lambda w_final, /: w_final, "parameters w_final are unknown"),
+        (3, "is a int; allowed: a function"),
+    ],
+)
+def test_functions_that_cannot_be_criteria_are_refused_in_right_words(function, message):
+    with pytest.raises(MemberError, match=message):
+        criterion("x", name="own")(function)
+
+
+def test_a_decorator_without_its_formula_says_so():
+    with pytest.raises(MemberError, match=r'allowed: its formula first, @criterion\("\|wf\|"\)'):
+        criterion(doubled)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda w_final: 1.0, r"returned values of shape \(\); the layer has \(3, 4\)"),
+        (lambda w_final: w_final.sum(0), r"returned values of shape \(4,\); the layer has \(3, 4\)"),
+        (lambda w_final: w_final.T, r"returned values of shape \(4, 3\); the layer has \(3, 4\)"),
+        (lambda w_final: w_final + 1j, "returned complex64; allowed: numbers"),
+    ],
+)
+def test_scores_of_another_shape_or_kind_are_refused(function, message):
+    weights = jnp.ones((3, 4))
+    with pytest.raises(MemberError, match=f"criterion own {message}"):
+        criterion("x", name="own")(function)(LayerFacts(weights, weights, weights > 0))
+
+
+@pytest.mark.parametrize("function", [lambda w_final: w_final > 0, lambda w_final: jnp.int32(w_final), np.abs])
+def test_scores_of_other_numbers_become_float32(function):
+    weights = jnp.arange(12.0).reshape(3, 4)
+    own = criterion("x", name="own")(lambda w_final: function(w_final))
+    scores = own(LayerFacts(weights, weights, weights > 0))
+    assert scores.dtype == jnp.float32
+    assert scores.shape == (3, 4)
+
+
+def test_scores_that_are_not_numbers_are_refused_unless_the_weights_are_not():
+    own = criterion("x", name="own")(lambda w_final: w_final * jnp.nan)
+    kernels = {"hidden1": np.ones((3, 4), np.float32)}
+    masks = {"hidden1": np.ones((3, 4), bool)}
+    with pytest.raises(MemberError, match="criterion own scores NaN for 12 of 12 weights of hidden1"):
+        scores_of(own, kernels, kernels, masks, None)
+    diverged = {"hidden1": np.full((3, 4), np.nan, np.float32)}
+    assert np.isnan(scores_of(own, kernels, diverged, masks, None)["hidden1"]).all()
+    dead = criterion("x", name="own")(lambda w_final, alive: jnp.where(alive, w_final, jnp.nan))
+    half = {"hidden1": np.arange(12).reshape(3, 4) < 6}
+    scores_of(dead, kernels, kernels, half, None)
+
+
+def test_a_member_can_be_replaced_with_its_identity():
+    own = criterion("x", name="own")(doubled)
+    assert replace(own, formula="y").source == own.source

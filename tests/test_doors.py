@@ -1,0 +1,285 @@
+"""What does not fit is refused at the door, by name; each of these once gave numbers that looked right, or a crash."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+
+from supermask import learned_masks, lottery, masks, networks
+from supermask.compression.pruning import largest_of_layers
+from supermask.datasets import Split
+from supermask.keys import Purpose, batch_order, derive_key
+from supermask.learned_masks import LearnedMask, MaskJob, MaskTrainer
+from supermask.lottery import Treatment, find_tickets
+from supermask.masks import Rates
+from supermask.nested_levels import evaluate_nested
+from supermask.networks import FeedForward, Network, initialise, kernels_of, outputs_of, shapes_of, with_kernels
+from supermask.neural_graphs.wirings import random_wiring
+from supermask.population import place
+from supermask.sparse_training import METHODS, Horizon
+from supermask.sparse_training.trainer import SparseJob, SparseTrainer
+from supermask.training import Job, Trainer, TrainingConfig
+
+pytestmark = pytest.mark.usefixtures("unchecked")
+
+KEY = derive_key(0, Purpose.INITIAL_WEIGHTS)
+CONFIG = TrainingConfig(4, 1e-3)
+
+
+class Block(nn.Module):
+    """Two layers, one of them inside of the other."""
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        return nn.Dense(5, name="inner")(x)
+
+
+class Nested(Network):
+    """A network with a module inside of a module, as Flax users write them."""
+
+    convolutional = False
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        return nn.Dense(10, name="output")(nn.relu(Block(name="block")(x.reshape(x.shape[0], -1))))
+
+
+class Unnamed(Network):
+    """A network whose weights are called something else than 'kernel'."""
+
+    convolutional = False
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        x = x.reshape(x.shape[0], -1)
+        return x @ self.param("w", nn.initializers.lecun_normal(), (x.shape[1], 10), jnp.float32)
+
+
+class Own(Network):
+    """A network of a user's own, of one level: this is served."""
+
+    convolutional = False
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        hidden = nn.tanh(nn.Dense(8, name="first")(x.reshape(x.shape[0], -1)))
+        return nn.Dense(10, name="output")(hidden)
+
+
+@pytest.fixture(scope="module")
+def nested_params():
+    raw = Nested().init(KEY, jnp.zeros((1, 8, 8, 1)))["params"]
+    return {"block": {"inner": dict(raw["block"]["inner"])}, "output": dict(raw["output"])}
+
+
+DEEPER = r"parameters have more levels at block/inner; allowed: one level of layers"
+
+
+def test_nested_parameters_are_refused_wherever_they_come_in(nested_params, digits):
+    placement = place(1000, networks=1)
+    doors = [
+        lambda: initialise(Nested(), KEY, (8, 8, 1)),
+        lambda: shapes_of(Nested(), (8, 8, 1)),
+        lambda: kernels_of(nested_params),
+        lambda: with_kernels(nested_params, {}),
+        lambda: largest_of_layers(nested_params, 0.5, 0),
+        lambda: Trainer(Nested(), digits, CONFIG, placement),
+        lambda: MaskTrainer(Nested(), digits, CONFIG, placement),
+        lambda: SparseTrainer(Nested(), digits, CONFIG, placement, METHODS["set"], optax.sgd(0.1)),
+        lambda: learned_masks.start_logits(MaskJob(nested_params, LearnedMask(), 0)),
+        *(
+            lambda make=entry.make: make(optax.sgd(0.1), Horizon(4, 1), None).init(KEY, nested_params, {"block": 1})
+            for entry in METHODS.values()
+        ),
+    ]
+    for door in doors:
+        with pytest.raises(ValueError, match=DEEPER):
+            door()
+    trainer = Trainer(FeedForward(hidden=(5,)), digits, CONFIG, placement)
+    for door in (lambda: trainer.train([Job(nested_params, {}, 0)]), lambda: trainer.gradients(nested_params)):
+        with pytest.raises(ValueError, match=DEEPER):
+            door()
+
+
+def test_nested_masks_and_scores_are_refused():
+    nested: Any = {"block": {"inner": jnp.ones((3, 3), bool)}}
+    for door in (
+        lambda: masks.full_masks(nested),
+        lambda: masks.prune(KEY, nested, nested, {"block": 0.5}),
+        lambda: masks.prune_globally(KEY, nested, nested, 0.5),
+        lambda: masks.keep_best_of_layers(KEY, nested, nested, {"block": 1}),
+        lambda: masks.rank_layers(KEY, nested, nested),
+    ):
+        with pytest.raises(ValueError, match=r"\['block'\] is a dict; allowed: an array a layer"):
+            door()
+
+
+def test_a_network_without_kernels_is_refused():
+    with pytest.raises(ValueError, match=r"none has a leaf 'kernel'|array at 'w'"):
+        initialise(Unnamed(), KEY, (8, 8, 1))
+    with pytest.raises(ValueError, match=r"layers a, and none has a leaf 'kernel'"):
+        kernels_of({"a": {"weights": np.ones((2, 2), np.float32)}})
+
+
+def test_rates_of_a_layer_that_is_not_there_are_refused():
+    """A misspelt layer was left dense without a word."""
+    scores = {"hidden1": jnp.ones((4, 4)), "output": jnp.ones((4, 2))}
+    with pytest.raises(ValueError, match=r"rates has layer 'hiden1'; allowed: hidden1, output"):
+        masks.prune(KEY, scores, masks.full_masks(scores), {"hiden1": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        ({"hidden9": np.ones((64, 5), bool)}, r"masks has layer 'hidden9'; allowed: hidden1, output"),
+        ({"hidden1": np.ones((5, 64), bool)}, r"masks\['hidden1'\] has shape \(5, 64\); the layer's is \(64, 5\)"),
+        ({"hidden1": np.ones((64, 5), np.float32)}, r"masks\['hidden1'\] is of float32; allowed: bool"),
+    ],
+)
+def test_masks_that_do_not_fit_are_refused(digits, mask, message):
+    trainer = Trainer(FeedForward(hidden=(5,)), digits, CONFIG, place(1000, networks=1))
+    with pytest.raises(ValueError, match=message):
+        trainer.train([Job(lottery.initial_params(trainer, 0), mask, 0)])
+
+
+def test_sparse_counts_that_do_not_fit_are_refused(digits):
+    trainer = SparseTrainer(
+        FeedForward(hidden=(5,)), digits, CONFIG, place(1000, networks=1), METHODS["static"], optax.sgd(0.1)
+    )
+    params = networks.initialise(trainer.network, KEY, (8, 8, 1))
+    for counts, message in (
+        ({"hidden1": 10}, "counts leaves out layer 'output'"),
+        ({"hidden1": 321, "output": 5}, r"counts\['hidden1'\] is 321; allowed: 0 to 320"),
+        ({"hidden1": 10, "output": 5, "x": 1}, "counts has layer 'x'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            trainer.train([SparseJob(params, counts, 0)])
+
+
+# --- Labels, images and outputs ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("label", [-1, 10, 255])
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_labels_outside_the_classes_are_refused(digits, part, label):
+    split = getattr(digits, part)
+    labels = split.labels.copy()
+    labels[3] = label
+    with pytest.raises(ValueError, match=rf"digits, {part} has label {label}; allowed: 0 to 9"):
+        replace(digits, **{part: Split(split.images, labels)})
+
+
+def test_images_that_are_no_images_are_refused(digits):
+    train = digits.train
+    with pytest.raises(ValueError, match=r"images is float32 of shape .*; allowed: uint8"):
+        Split(train.images.astype(np.float32), train.labels)
+    with pytest.raises(ValueError, match=r"labels is int32 of shape \(2,\); allowed: int32, one for each"):
+        Split(train.images, train.labels[:2])
+    with pytest.raises(ValueError, match=r"digits, test has images of shape \(8, 4, 1\); allowed: \(8, 8, 1\)"):
+        replace(digits, test=Split(digits.test.images[:, :, :4], digits.test.labels))
+    with pytest.raises(ValueError, match=r"digits, train has a pixel of 16; allowed: 0 to 15"):
+        replace(digits, maximum=15)
+    with pytest.raises(ValueError, match=r"digits, validation has no images"):
+        replace(digits, validation=Split(train.images[:0], train.labels[:0]))
+    with pytest.raises(ValueError, match="classes is 0"):
+        replace(digits, classes=0)
+
+
+def test_a_network_of_fewer_outputs_than_classes_is_refused(digits):
+    placement, few = place(1000, networks=1), FeedForward(hidden=(5,), classes=7)
+    for make in (
+        lambda: Trainer(few, digits, CONFIG, placement),
+        lambda: MaskTrainer(few, digits, CONFIG, placement),
+        lambda: SparseTrainer(few, digits, CONFIG, placement, METHODS["set"], optax.sgd(0.1)),
+    ):
+        with pytest.raises(ValueError, match="network has 7 outputs; digits has 10 classes"):
+            make()
+    assert outputs_of(few, (8, 8, 1)) == 7
+
+
+def test_evaluation_on_labels_that_the_network_has_no_outputs_for_is_refused(trainer, digits):
+    """A label beyond the outputs read other memory: a loss of 3.5e31, or a segmentation fault."""
+    params = lottery.initial_params(trainer, 0)
+    strange = Split(digits.test.images, np.full_like(digits.test.labels, 12))
+    with pytest.raises(ValueError, match="split has label 12; allowed: 0 to 9"):
+        trainer.evaluate([params], strange)
+    ranks = {n: np.arange(k.size, dtype=np.int32).reshape(k.shape) for n, k in kernels_of(params).items()}
+    levels = [dict.fromkeys(ranks, 5)]
+    with pytest.raises(ValueError, match="split has label 12; allowed: 0 to 9"):
+        evaluate_nested(trainer.network, params, ranks, levels, strange, 16, 1)
+    with pytest.raises(ValueError, match=r"levels\['output'\] is -1; allowed: 0 to "):
+        trainer.evaluate_levels(params, ranks, [levels[0] | {"output": -1}])
+    with pytest.raises(ValueError, match=r"ranks has layer 'x'"):
+        trainer.evaluate_levels(params, ranks | {"x": ranks["output"]}, levels)
+
+
+def test_images_that_are_blank_all_over_can_be_evaluated(trainer):
+    blank = Split(np.zeros((1, 8, 8, 1), np.uint8), np.zeros(1, np.int32))
+    params = lottery.initial_params(trainer, 0)
+    (scores,) = trainer.evaluate([params], blank)
+    assert float(scores.loss) == pytest.approx(np.log(10), rel=1e-5), "all biases are 0"
+    ranks = {n: np.arange(k.size, dtype=np.int32).reshape(k.shape) for n, k in kernels_of(params).items()}
+    ((loss, _),) = evaluate_nested(trainer.network, params, ranks, [dict.fromkeys(ranks, 5)], blank, 16, 1)
+    assert loss == pytest.approx(np.log(10), rel=1e-5)
+
+
+def test_a_network_of_ones_own_is_computed_by_its_own_code(digits):
+    """Shortcuts of FeedForward, for levels and dead units, would compute a subclass as if it were one."""
+
+    class Shifted(FeedForward):
+        @nn.compact
+        def __call__(self, x: Any) -> Any:
+            x = x.reshape(x.shape[0], -1) - 0.5
+            return nn.Dense(10, name="output")(nn.tanh(nn.Dense(5, name="hidden1")(x)))
+
+    trainer = Trainer(Shifted(hidden=(5,)), digits, CONFIG, place(1000, networks=1))
+    params = lottery.initial_params(trainer, 0)
+    kernels = kernels_of(params)
+    ranks = {n: np.arange(k.size, dtype=np.int32).reshape(k.shape) for n, k in kernels.items()}
+    (scores,) = trainer.evaluate_levels(params, ranks, [{n: r.size for n, r in ranks.items()}])
+    images = digits.test.images.reshape(len(digits.test), -1) / np.float32(16) - np.float32(0.5)
+    logits = np.tanh(images @ np.asarray(kernels["hidden1"])) @ np.asarray(kernels["output"])
+    assert float(scores.accuracy) == pytest.approx((logits.argmax(1) == digits.test.labels).mean(), abs=1e-6)
+    (whole,) = trainer.evaluate([params])
+    assert float(whole.accuracy) == float(scores.accuracy)
+
+
+def test_a_network_of_ones_own_of_one_level_is_pruned(digits):
+    trainer = Trainer(Own(), digits, TrainingConfig(30, 3e-3), place(1000, networks=1))
+    *_, last = find_tickets(trainer, Rates(dense=0.5, output=0.5), [Treatment()], [0], 2)
+    for layer, mask in last.start.masks.items():
+        assert int(mask.sum()) == mask.size // 4
+        assert np.count_nonzero(last.trained.params[layer]["kernel"]) <= mask.size // 4
+
+
+# --- Seeds ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31, 2**32, 2**32 + 5, 2**64])
+def test_seeds_that_would_be_another_ones_are_refused_everywhere(trainer, seed):
+    params = lottery.initial_params(trainer, 0)
+    for door in (
+        lambda: derive_key(seed, Purpose.TIES),
+        lambda: batch_order(seed, 10, 5, 0, 1),
+        lambda: next(find_tickets(trainer, Rates(), [], [seed], 0)),
+        lambda: lottery.initial_of(trainer.network, seed, (8, 8, 1)),
+        lambda: trainer.train([Job(params, {}, seed)]),
+        lambda: random_wiring(SimpleNamespace(possible_edges=9, edges=3), "uniform", seed),
+        lambda: largest_of_layers(params, 0.5, seed),
+    ):
+        with pytest.raises(ValueError, match=rf"seed is {seed}; allowed: 0 to 2,147,483,647"):
+            door()
+
+
+def test_the_largest_seed_is_one_of_its_own():
+    words = {np.asarray(jax.random.key_data(derive_key(s, Purpose.TIES))).tobytes() for s in (0, 1, 2**31 - 1)}
+    assert len(words) == 3
+    for seed in (0.5, True, "1"):
+        with pytest.raises(ValueError, match=r"seed is .*; allowed: whole numbers"):
+            derive_key(seed, Purpose.TIES)  # type: ignore[arg-type]

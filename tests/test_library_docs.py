@@ -1,0 +1,47 @@
+"""The examples of README and docs/library.md run, each in a namespace of its own, as somebody would copy them."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from analysis.plugins import load_plugin
+
+ROOT = Path(__file__).parent.parent
+
+
+def examples(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.S)
+
+
+@pytest.mark.slow
+def test_the_librarys_examples_run():
+    """In one fresh process, since devices are asked for before JAX starts."""
+    blocks = examples("docs/library.md") + [b.replace("steps=500", "steps=5") for b in examples("README.md")]
+    assert len(blocks) >= 4
+    code = "\n".join(f"exec(compile({block!r}, 'example {i}', 'exec'), {{}})" for i, block in enumerate(blocks))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "RoundRecord(treatment=Treatment(criterion='large_final'" in done.stdout
+
+
+def test_the_examples_of_ones_own_criteria_are_plugins(tmp_path):
+    first, second, third = examples("docs/criteria-and-actions.md")
+    names = []
+    for number, text in enumerate((first, second)):
+        path = tmp_path / f"example{number}.py"
+        path.write_text(text)
+        names += [member.name for member in load_plugin(path).members()]
+    assert names == [
+        "relative_growth", "half", "growth_1", "growth_3", "nearest_to_0.1", "nearest_to_0.5", "mixture_0.7",
+    ]  # fmt: skip
+    space: dict[str, object] = {}
+    from supermask.criteria import CRITERIA
+
+    try:
+        exec(compile(third, "example", "exec"), space)  # noqa: S102
+        assert space["treatment"].criterion == "squared"
+    finally:
+        CRITERIA.pop("squared", None)
