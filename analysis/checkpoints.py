@@ -15,6 +15,7 @@ from safetensors.numpy import load, save
 from analysis.provenance import provenance
 from analysis.store import Result, Storage
 from analysis.studies import REVISIONS
+from supermask.reading import read_regular
 from supermask.writing import write_whole
 
 SECONDS_BETWEEN = 300.0
@@ -46,7 +47,7 @@ class FolderCheckpoints:
         path = self._path(key)
         self._own.add(path)
         try:
-            content = path.read_bytes()
+            content = read_regular(path)
             if hashlib.sha256(content[:-32]).digest() != content[-32:]:
                 return None
             arrays: dict[str, np.ndarray] = load(content[:-32])

@@ -187,7 +187,7 @@ def explore(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 def results(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Prints, writes, merges or verifies stored results; 1 where something is damaged."""
-    if not (options.results / "results.sqlite").exists() and options.merge is None:
+    if not (options.results / "results.sqlite").exists() and options.merge is None and not options.verify:
         raise UsageError(f"results {str(options.results)!r} is not a results folder; `supermask reproduce` makes one")
     if options.verify:
         if options.merge or options.csv or options.parquet or options.where:
@@ -203,7 +203,7 @@ def results(options: argparse.Namespace, catalogue: Catalogue) -> int:
         check_output("csv", options.csv, TIDY_CSV)
     if options.parquet is not None:
         check_output("parquet", options.parquet, PARQUET)
-    with Store(options.results) as store:
+    with Store(options.results, for_reading=options.merge is None) as store:
         if options.merge is not None:
             new, known = merge(store, options.merge)
             say(f"{new} results taken over from {options.merge}, {known} were here already")

@@ -40,7 +40,7 @@ def pack_result(results: Path, run: str, path: Path, sample: int | None) -> None
     if sample is not None and not 0 <= sample < EVALUATION_SAMPLES:
         raise UsageError(f"sample is {sample}; allowed: 0 to {EVALUATION_SAMPLES - 1}")
     check_output("file", path, PACKED)
-    with Store(results) as store:
+    with Store(results, for_reading=True) as store:
         result = _find(store, run)
         network = _masked_network(result, store.arrays(result.id), sample)
     content = pack(network)

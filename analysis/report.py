@@ -93,8 +93,12 @@ class Subject:
 
 
 def write_report(experiment: Experiment, subjects: Sequence[Subject], store: Store, path: Path) -> list[Section]:
-    """Writes the page to `path` and the Markdown beside it (same name, .md); pictures go into the results folder."""
-    sections = [_section(experiment, subject, store) for subject in subjects]
+    """Writes the page to `path` and the Markdown beside it (same name, .md).
+
+    Pictures go into the results folder; where nothing can be written there, into a folder beside the page.
+    """
+    pictures = (store.folder if os.access(store.folder, os.W_OK) else path.parent) / "figures"
+    sections = [_section(experiment, subject, store, pictures) for subject in subjects]
     ids = (identity(d) for subject in subjects for d in experiment.descriptions(subject.study))
     context = {
         "title": f"supermask: {experiment.protocol.network} on {experiment.data.name}",
@@ -137,13 +141,13 @@ def markdown_text(words: object) -> str:
     return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\_", text)
 
 
-def _section(experiment: Experiment, subject: Subject, store: Store) -> Section:
+def _section(experiment: Experiment, subject: Subject, store: Store, pictures: Path) -> Section:
     figure, study = subject.figure, subject.study
     missing = missing_results(experiment, study, store)
     if missing:
         return Section(figure.name, figure.title, subject.paper, subject.command, missing)
     table = figure.tabulate(Results(experiment, study, store, subject.names))
-    paths = {path.suffix: path for path in write(figure, subject.names, table, experiment, store.folder / "figures")}
+    paths = {path.suffix: path for path in write(figure, subject.names, table, experiment, pictures)}
     image = base64.b64encode(paths[".svg"].read_bytes()).decode()
     summary = figure.summarise(table)
     judgements = judge_all(figure.claims, table)

@@ -76,7 +76,7 @@ def reproduce(request: Request, dry_run: bool) -> int:
     console = Screen()
     studies = request.studies
     study = reduce(Study.__or__, studies.values())
-    with Store(request.results) as store:
+    with Store(request.results, for_reading=dry_run) as store:
         experiment = request.experiment(console.is_terminal)
         _check_rewinding(experiment, study)
         job = Job.of(experiment, study, request.shard)
@@ -191,7 +191,7 @@ def report(request: Request, papers: Mapping[str, str], output: Path, options: M
 
     console = Screen()
     check_report(output)
-    with Store(request.results) as store:
+    with Store(request.results, for_reading=True) as store:
         experiment = request.experiment(console.is_terminal)
         subjects = [
             Subject(figure, papers[name], request.names(figure), f"supermask reproduce {name} {options[name]}".strip())
@@ -216,16 +216,14 @@ def _print_notes(console: Screen, request: Request) -> None:
 def list_figures(request: Request, known: Mapping[str, tuple[str, tuple[str, ...]]]) -> int:
     """Prints each figure's origin, networks, and results needed and stored. `known`: (paper, networks) by name."""
     console = Screen()
-    stored: dict[str, str] = {}
     experiment = request.experiment(console.is_terminal)
     needed = {name: sum(1 for _ in experiment.descriptions(study)) for name, study in request.studies.items()}
-    if (request.results / "results.sqlite").exists():
-        with Store(request.results) as store:
-            missing = {name: missing_results(experiment, s, store) for name, s in request.studies.items()}
-            stored = {name: "all" if not n else str(needed[name] - n) for name, n in missing.items()}
+    with Store(request.results, for_reading=True) as store:
+        missing = {name: missing_results(experiment, s, store) for name, s in request.studies.items()}
+        stored = {name: "all" if not n else str(needed[name] - n) for name, n in missing.items()}
     columns = ("figure", "what it is", "title", "networks", "results", "stored")
     rows = [
-        (name, known[name][0], figure.title, ", ".join(known[name][1]), str(needed[name]), stored.get(name, "0"))
+        (name, known[name][0], figure.title, ", ".join(known[name][1]), str(needed[name]), stored[name])
         for name, figure in request.figures.items()
     ]
     words = label(experiment, reduce(Study.__or__, request.studies.values()))

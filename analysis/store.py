@@ -13,91 +13,33 @@ import json
 import math
 import os
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from analysis.errors import StoreError, UsageError
-from analysis.locks import check_locks
-from analysis.studies import Description, identity
-from supermask.writing import write_whole
-
-SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE provenance (id INTEGER PRIMARY KEY, made_with TEXT NOT NULL UNIQUE);
-CREATE TABLE results (
-    id TEXT PRIMARY KEY,
-    description TEXT NOT NULL,
-    metrics TEXT NOT NULL,
-    arrays_sha256 TEXT,
-    seconds REAL NOT NULL,
-    stored_at TEXT NOT NULL,
-    provenance INTEGER NOT NULL REFERENCES provenance (id)
-) WITHOUT ROWID;
-"""
-_DIGESTS = "CREATE TABLE IF NOT EXISTS digests (id TEXT PRIMARY KEY, sha256 TEXT NOT NULL) WITHOUT ROWID"
-"""Of records, and of rows of provenance, as 'provenance 1'. A table of its own: versions that know nothing of it can
-write to the same folder."""
-
-RECORDS = (
-    "SELECT r.id, description, metrics, arrays_sha256, seconds, stored_at, r.provenance, d.sha256, made_with, m.sha256 "
-    "FROM results r LEFT JOIN provenance p ON p.id = r.provenance "
-    "LEFT JOIN digests d ON d.id = r.id LEFT JOIN digests m ON m.id = 'provenance ' || r.provenance"
+from analysis.database import (
+    NAME,
+    RECORDS,
+    REMEDY,
+    SECONDS_TO_WRITE,
+    Record,
+    insert_digests,
+    open_for_reading,
+    open_for_writing,
+    trouble,
 )
-
-
-class Record(NamedTuple):
-    """A row of `RECORDS`, as it is read: of whatever type, where it is damaged."""
-
-    id: Any
-    description: Any
-    metrics: Any
-    arrays_sha256: Any
-    seconds: Any
-    stored_at: Any
-    provenance: Any
-    sha256: Any
-    made_with: Any
-    made_with_sha256: Any
-
-    @property
-    def is_intact(self) -> bool:
-        """Whether it is what was stored: its digest's, its id its description's, and all of it readable.
-
-        A record without a digest is that of a version that wrote none.
-        """
-        if self.sha256 is not None and digest_of(*self[:7]) != self.sha256:
-            return False
-        try:
-            description, metrics = json.loads(self.description), json.loads(self.metrics)
-            return isinstance(metrics, dict) and identity(description) == self.id and math.isfinite(self.seconds)
-        except (TypeError, ValueError, RecursionError):
-            return False
-
-    @property
-    def has_its_provenance(self) -> bool:
-        """Whether what it was made with is what was stored, too."""
-        if self.made_with_sha256 is not None and digest_of(self.made_with) != self.made_with_sha256:
-            return False
-        try:
-            return isinstance(json.loads(self.made_with), dict)
-        except (TypeError, ValueError, RecursionError):
-            return False
-
-    def result(self) -> "StoredResult":
-        """The result, where it is intact."""
-        description, made_with = json.loads(self.description), json.loads(self.made_with)
-        own = (self.id, description, self.metrics, self.arrays_sha256, self.seconds, self.stored_at)
-        return StoredResult(*own, made_with)
+from analysis.errors import StoreError
+from analysis.studies import Description, identity
+from supermask.reading import read_regular
+from supermask.writing import write_whole
 
 
 @dataclass(frozen=True)
@@ -124,6 +66,12 @@ class StoredResult:
     seconds: float
     stored_at: str
     made_with: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, record: Record) -> "StoredResult":
+        """What a record holds, where it is intact."""
+        own = (record.id, json.loads(record.description), record.metrics, record.arrays_sha256)
+        return cls(*own, record.seconds, record.stored_at, json.loads(record.made_with))
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -162,23 +110,18 @@ class Only:
 
 
 class Store:
-    """A results folder, opened for reading and writing. A context manager.
+    """A results folder. A context manager.
 
-    Raises UsageError where the folder cannot be made or written to, or where its file system has no locks; StoreError
-    where it holds something else, or where what is read is damaged.
+    Opened for writing, it is made where it is not there. Opened `for_reading`, it is left as it is: one that is not
+    there reads as empty, and one that cannot be written to can be read all the same.
+
+    Raises UsageError where the folder cannot be made, written to or read, or where its file system has no locks;
+    StoreError where it holds something else, where what is read is damaged, or where another process keeps it locked.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, for_reading: bool = False) -> None:
         self.folder = folder
-        try:
-            (folder / "arrays").mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise UsageError(f"results folder {folder} cannot be written to: {reason}") from None
-        check_locks(folder)
-        self._database = self._open(folder / "results.sqlite")
+        self._database = (open_for_reading if for_reading else open_for_writing)(folder)
 
     def __enter__(self) -> "Store":
         return self
@@ -217,12 +160,12 @@ class Store:
         """The bytes of a result's arrays. Raises StoreError where they are missing or have another SHA-256."""
         path = self.arrays_path(id_)
         try:
-            content = path.read_bytes()
+            content = read_regular(path)
         except OSError as error:
-            raise StoreError(f"{path} cannot be read: {error.strerror}; {_REMEDY}") from None
+            raise StoreError(f"{path} cannot be read: {error.strerror}; {REMEDY}") from None
         found = hashlib.sha256(content).hexdigest()
         if found != expected:
-            raise StoreError(f"{path} is damaged: SHA-256 {expected} expected, {found} found; {_REMEDY}")
+            raise StoreError(f"{path} is damaged: SHA-256 {expected} expected, {found} found; {REMEDY}")
         return content
 
     def add(self, results: Sequence[Result], made_with: Mapping[str, Any]) -> None:
@@ -255,12 +198,16 @@ class Store:
 
     def everything(self) -> Iterator[StoredResult]:
         """All results, in the order of their ids. Raises StoreError at one that is not what was stored."""
-        for record in self.records():
-            yield self._checked(record)
+        return map(self._checked, self.records())
 
-    def records(self) -> list[Record]:
-        """All records as they lie there, damaged or not, in the order of their ids."""
-        return [Record(*row) for row in self._read(f"{RECORDS} ORDER BY r.id")]
+    def records(self) -> Iterator[Record]:
+        """All records as they lie there, damaged or not, in the order of their ids; read as they are asked for."""
+        try:
+            rows = self._database.execute(f"{RECORDS} ORDER BY r.id")
+            while some := rows.fetchmany(1000):
+                yield from map(Record._make, some)
+        except sqlite3.DatabaseError as error:
+            raise StoreError(trouble(self.folder / NAME, error, SECONDS_TO_WRITE)) from None
 
     def remove(self, id_: str) -> None:
         """Forgets a record, so that it will be trained again. For `analysis.verify` alone."""
@@ -271,7 +218,7 @@ class Store:
     def provenance(self, ids: Iterable[str]) -> list[dict[str, Any]]:
         """The different ways in which the results of those ids were made."""
         wanted = set(ids)
-        made_with = [record.made_with for record in self.records() if record.id in wanted and record.has_its_provenance]
+        made_with = (record.made_with for record in self.records() if record.id in wanted and record.has_its_provenance)
         return [json.loads(text) for text in dict.fromkeys(made_with)]
 
     def arrays_path(self, id_: str) -> Path:
@@ -286,8 +233,8 @@ class Store:
 
     def _checked(self, record: Record) -> StoredResult:
         if not (record.is_intact and record.has_its_provenance):
-            raise StoreError(f"record {record.id} in {self.folder} is damaged: not what was stored; {_REMEDY}")
-        return record.result()
+            raise StoreError(f"record {record.id} in {self.folder} is damaged: not what was stored; {REMEDY}")
+        return StoredResult.of(record)
 
     def _insert(self, results: Sequence[StoredResult], arrays: Sequence[Mapping[str, np.ndarray] | None]) -> None:
         """Results and their arrays, in one transaction; arrays are written under its lock, for new results alone."""
@@ -304,29 +251,11 @@ class Store:
                 if id_ not in known:
                     insert_record(database, result, written.get(id_))
 
-    def _open(self, path: Path) -> sqlite3.Connection:
-        try:
-            database = connect(path)
-            database.execute("PRAGMA synchronous = FULL")
-            # Asked under the write lock, so that two processes cannot both find the folder new.
-            database.execute("BEGIN IMMEDIATE")
-            version = database.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                create_tables(database)
-            if version in (0, SCHEMA_VERSION):
-                _adopt_older_records(database)
-            database.execute("COMMIT")
-        except sqlite3.DatabaseError as error:
-            raise StoreError(f"{path} cannot be used as a results file: {error}; {_REMEDY}") from None
-        if version not in (0, SCHEMA_VERSION):
-            raise StoreError(f"{path} has format {version}; this version of supermask reads {SCHEMA_VERSION}")
-        return database
-
     def _read(self, query: str, values: Sequence[str] = ()) -> list[tuple[Any, ...]]:
         try:
             return self._database.execute(query, values).fetchall()
         except sqlite3.DatabaseError as error:
-            raise StoreError(f"{self.folder / 'results.sqlite'} cannot be read: {error}; {_REMEDY}") from None
+            raise StoreError(trouble(self.folder / NAME, error, SECONDS_TO_WRITE)) from None
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -336,7 +265,7 @@ class Store:
             yield self._database
             self._database.execute("COMMIT")
         except sqlite3.Error as error:
-            raise StoreError(f"{self.folder} could not be written to: {error}") from None
+            raise StoreError(trouble(self.folder / NAME, error, SECONDS_TO_WRITE, "could not be written to")) from None
         except OSError as error:
             raise StoreError(f"{error.filename or self.folder} could not be written: {error.strerror}") from None
         finally:
@@ -363,24 +292,6 @@ class Store:
                 os.close(descriptor)
 
 
-_REMEDY = "`supermask results --verify` sets aside what is damaged"
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection that reads any text, damaged or not, and waits a minute for its turn to write."""
-    database = sqlite3.connect(path, timeout=60, isolation_level=None)
-    database.text_factory = lambda content: content.decode(errors="surrogateescape")
-    return database
-
-
-def create_tables(database: sqlite3.Connection) -> None:
-    """Makes the tables of a new, empty database. Part of a transaction."""
-    for statement in _SCHEMA.split(";"):
-        database.execute(statement)
-    database.execute(_DIGESTS)
-    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
 def insert_record(database: sqlite3.Connection, result: StoredResult, arrays_sha256: str | None) -> None:
     """Enters a record, whose arrays are in place, and its digests. Part of a transaction."""
     made_with = _json(result.made_with)
@@ -389,25 +300,6 @@ def insert_record(database: sqlite3.Connection, result: StoredResult, arrays_sha
     own = (result.id, _json(result.description), result.metrics_text, arrays_sha256, result.seconds, result.stored_at)
     database.execute("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", (*own, key))
     insert_digests(database, Record(*own, key, None, made_with, None))
-
-
-def insert_digests(database: sqlite3.Connection, record: Record) -> None:
-    """Enters the digests of a record and of what it was made with, as they are. Part of a transaction."""
-    rows = [(record.id, digest_of(*record[:7])), (f"provenance {record.provenance}", digest_of(record.made_with))]
-    database.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?)", rows)
-
-
-def _adopt_older_records(database: sqlite3.Connection) -> None:
-    """Digests for records of versions that wrote none, as they are found. What does not hold together gets none."""
-    database.execute(_DIGESTS)
-    for record in map(Record._make, database.execute(f"{RECORDS} WHERE d.id IS NULL").fetchall()):
-        if record.is_intact and record.has_its_provenance:
-            insert_digests(database, record)
-
-
-def digest_of(*columns: Any) -> str:
-    """SHA-256 (hex) of columns as text, whatever they are."""
-    return hashlib.sha256("\n".join(map(str, columns)).encode(errors="surrogateescape")).hexdigest()
 
 
 def _content(arrays: Mapping[str, np.ndarray]) -> bytes:

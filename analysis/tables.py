@@ -125,7 +125,7 @@ def merge(store: Store, other: Path) -> tuple[int, int]:
     """
     if not (other / "results.sqlite").exists():
         raise StoreError(f"{other} is not a results folder: it has no results.sqlite")
-    with Store(other) as source:
+    with Store(other, for_reading=True) as source:
         theirs = list(source.everything())
         ours = {result.id: result for result in store.everything()}
         for result in theirs:

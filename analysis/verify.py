@@ -1,4 +1,4 @@
-"""Checking a results folder, and setting aside what is damaged, so that it is trained again.
+"""Checks a results folder and sets aside what is damaged, so that it is trained again.
 
 Every record is held to its digest and its id, every file of arrays to the record that names it. What does not hold goes
 to FOLDER/damaged/, and its record with it: the next run finds it missing. Nothing is thrown away.
@@ -7,25 +7,35 @@ to FOLDER/damaged/, and its record with it: the next run finds it missing. Nothi
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.errors import StoreError
-from analysis.store import (
-    RECORDS,
-    SCHEMA_VERSION,
+from analysis.checkpoints import FOLDER
+from analysis.database import (
+    NAME,
+    SECONDS_TO_OPEN,
     Record,
-    Store,
+    State,
+    arrays_in,
     connect,
     create_tables,
     digest_of,
-    insert_record,
+    is_there,
+    trouble,
 )
+from analysis.errors import StoreError, UsageError
+from analysis.recovery import recover
+from analysis.store import Store, StoredResult, insert_record
+from supermask.reading import read_regular
 
 LATEST_FORMAT = 99
 """Beyond any format that there will be: a higher number in a file is damage, a lower one a later version's."""
+
+SHOWN = 10
+"""Files of a kind that are listed by name; the rest are counted."""
 
 
 @dataclass(frozen=True)
@@ -41,38 +51,56 @@ class Damage:
 class Verified:
     """What was looked at and what was found.
 
-    leftovers: files that no record names: of a run that was cut off, or of a record that was damaged. They do no harm.
+    orphans: files of arrays that no record names: of a run that was cut off, or of a record that was lost. They do no
+        harm; nothing reads them.
+    leftovers: files beside them that are no arrays, left by a kill.
+    checkpoints: of trainings under way; each goes when its training's results are stored.
     """
 
     results: int
     arrays: int
     damages: tuple[Damage, ...]
+    orphans: tuple[Path, ...]
     leftovers: tuple[Path, ...]
+    checkpoints: tuple[Path, ...]
 
 
 def verify(folder: Path) -> Verified:
     """Checks everything in a results folder and sets aside what is damaged.
 
-    Raises StoreError where the folder is none, or is of a later version; UsageError where it cannot be written to.
+    Raises UsageError where the folder is none or cannot be written to; StoreError where it is another program's, in
+    use, or of a later version.
     """
-    path = folder / "results.sqlite"
-    if not path.exists():
-        raise StoreError(f"{folder} is not a results folder: it has no results.sqlite")
+    path = folder / NAME
+    if not is_there(path) and not arrays_in(folder):
+        raise UsageError(f"results {str(folder)!r} is not a results folder: it has no {NAME}")
     damages = [_rebuilt(path, how)] if (how := _fault(path)) else []
     with Store(folder) as store:
-        records = store.records()
-        found = [damage for record in records for damage in _check(store, record)]
-        arrays = sum(record.arrays_sha256 is not None for record in records)
-        left = store.records()
-    damages += found
-    if not all(record.is_intact and record.has_its_provenance for record in left):
+        results = arrays = 0
+        found = []
+        for record in store.records():
+            results += 1
+            arrays += record.arrays_sha256 is not None
+            if fault := _damage(store, record):
+                found.append((record, fault))
+        damages += [_removed(store, record, *fault) for record, fault in found]
+        left = all(record.is_intact and record.has_its_provenance for record in store.records())
+    if not left:
         damages.append(
             _rebuilt(path, "a damaged record is not found by what it reads as, or its provenance is damaged")
         )
     with Store(folder) as store:
         named = {store.arrays_path(record.id) for record in store.records() if record.arrays_sha256}
-    leftovers = sorted(each for each in (folder / "arrays").rglob("*") if each.is_file() and each not in named)
-    return Verified(len(records), arrays, tuple(damages), tuple(leftovers))
+    unnamed = sorted(each for each in (folder / "arrays").rglob("*") if each.is_file() and each not in named)
+    checkpoints = sorted(each for each in (folder / FOLDER).glob("*") if each.is_file())
+    return Verified(
+        results,
+        arrays,
+        tuple(damages),
+        tuple(each for each in unnamed if each.suffix == ".safetensors"),
+        tuple(each for each in unnamed if each.suffix != ".safetensors"),
+        tuple(checkpoints),
+    )
 
 
 def report_damage(folder: Path) -> bool:
@@ -81,81 +109,98 @@ def report_damage(folder: Path) -> bool:
     print(f"{found.results} records and {found.arrays} files of arrays checked in {folder}")
     for damage in found.damages:
         print(f"damaged: {damage.what}: {damage.how}; moved to {damage.moved_to}")
-    for path in found.leftovers:
-        print(f"left over, harmless: {path}")
+    _list("arrays without a record, read by nothing", found.orphans)
+    _list("left over, harmless", found.leftovers)
+    for path in found.checkpoints:
+        status = path.stat()
+        days = (time.time() - status.st_mtime) / 86400
+        print(
+            f"checkpoint of a training under way, {status.st_size / 1e6:.1f} MB, saved {days:.1f} days ago: {path} "
+            "(it goes when that training is stored; delete it if nobody is to go on with it)"
+        )
     print("the next run trains again what is missing now" if found.damages else "nothing is damaged")
     return bool(found.damages)
 
 
-def _check(store: Store, record: Record) -> Iterator[Damage]:
-    """The damage of a record or its arrays, if there is any, set aside and forgotten."""
-    id_, arrays_sha256 = record.id, record.arrays_sha256
+def _list(what: str, paths: Sequence[Path]) -> None:
+    for path in paths[:SHOWN]:
+        print(f"{what}: {path}")
+    if more := len(paths) - SHOWN if len(paths) > SHOWN else 0:
+        print(f"{what}: {more} more files, {len(paths)} in all")
+
+
+def _damage(store: Store, record: Record) -> tuple[str, str] | None:
+    """What of a record or its arrays is damaged, and how; None where nothing is."""
     if not record.is_intact:
-        what, how = f"record {id_}", "it is not what was stored"
-    elif arrays_sha256 is None:
-        return
-    else:
+        return f"record {record.id}", "it is not what was stored"
+    if record.arrays_sha256 is not None:
         try:
-            store.arrays_content(id_, arrays_sha256)
+            store.arrays_content(record.id, record.arrays_sha256)
         except StoreError as error:
-            what, how = f"arrays of {id_}", str(error).split(";")[0]
-        else:
-            return
+            return f"arrays of {record.id}", str(error).split(";")[0]
+    return None
+
+
+def _removed(store: Store, record: Record, what: str, how: str) -> Damage:
+    """Sets aside a damaged record's arrays, or what it reads as, and forgets it."""
     moved = None
-    if isinstance(id_, str) and re.fullmatch("[0-9a-f]{32}", id_):  # no other path is made of what a damaged file says
-        moved = _set_aside(store.folder, store.arrays_path(id_))
-    yield Damage(what, how, moved or _write_aside(store.folder, record))
-    store.remove(id_)
+    if isinstance(record.id, str) and re.fullmatch("[0-9a-f]{32}", record.id):  # no other path is made of damaged text
+        moved = _set_aside(store.folder, store.arrays_path(record.id))
+        store.remove(record.id)
+    return Damage(what, how, moved or _write_aside(store.folder, "record", [record]))
 
 
 def _fault(path: Path) -> str | None:
-    """What is wrong with the database as such; None where nothing is. Raises StoreError for a later format."""
+    """What is wrong with the database as such; None where nothing is.
+
+    Raises StoreError where it is a later version's, another program's, or in use.
+    """
+    number = arrays_in(path.parent)
+    if not path.exists():
+        return f"it is missing, and {number} files of arrays have lost their records"
     try:
         with closing(connect(path)) as database:
             found = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
-            version = database.execute("PRAGMA user_version").fetchone()[0]
-            tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master")]
+            state = State.of(database)
+            if found == "ok" and state.is_foreign:
+                raise StoreError(f"{path} is a database of another program, not a results file; it is left as it is")
             if found != "ok":
                 return str(found)
-            if version == 0 and not tables:
-                return None  # nothing was ever stored
-            if SCHEMA_VERSION < version <= LATEST_FORMAT:
-                raise StoreError(f"{path} has format {version}; this version of supermask reads {SCHEMA_VERSION}")
-            if version != SCHEMA_VERSION:
-                return f"its format is {version}"
-            database.execute(_query(database)).fetchall()
+            if state.is_new:
+                return f"it is empty, and {number} files of arrays have lost their records" if number else None
+            if state.has_our_columns and 1 < state.version <= LATEST_FORMAT:
+                raise StoreError(f"{path} has format {state.version}; this version of supermask reads 1")
+            if fault := state.fault():
+                return fault
+            for _ in database.execute("SELECT * FROM results, provenance p WHERE p.id = provenance"):
+                pass
     except sqlite3.DatabaseError as error:
-        if "locked" in str(error):
-            raise StoreError(f"{path} is in use: {error}") from None
+        if (words := trouble(path, error, SECONDS_TO_OPEN)).startswith(f"{path} is in use"):
+            raise StoreError(words) from None
         return str(error)
     return None
 
 
-def _query(database: sqlite3.Connection) -> str:
-    """What reads all records; versions that wrote no digests have no table of them."""
-    tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
-    if "digests" in tables:
-        return RECORDS
-    return RECORDS.split("LEFT JOIN digests")[0].replace("d.sha256", "NULL").replace("m.sha256", "NULL")
-
-
 def _rebuilt(path: Path, how: str) -> Damage:
     """Puts a new database of the intact records in place of one that is damaged, which is set aside."""
+    found = recover(read_regular(path) if path.exists() else b"")
     new = path.with_name("results.part")
     new.unlink(missing_ok=True)
     with closing(connect(new)) as database:
         database.execute("BEGIN")
         create_tables(database)
-        kept = 0
-        for record in _readable(path):
-            if record.is_intact:
-                kept += 1
-                insert_record(database, _with_provenance(record).result(), record.arrays_sha256)
+        for record in found.records:
+            insert_record(database, StoredResult.of(_with_provenance(record)), record.arrays_sha256)
         database.execute("COMMIT")
     moved = _set_aside(path.parent, path)
     _set_aside(path.parent, path.with_name(path.name + "-journal"))
     new.replace(path)
-    return Damage(path.name, f"{how}; {kept} records of it were intact and are kept", moved or path)
+    how += f"; {len(found.records)} records of it were intact and are kept"
+    how += f"; {found.lost} could not be read" if found.lost else ""
+    if found.unchecked:
+        where = _write_aside(path.parent, "unchecked", found.unchecked)
+        how += f"; {len(found.unchecked)} could be read but no longer checked: they are in {where}"
+    return Damage(path.name, how, moved or path)
 
 
 def _with_provenance(record: Record) -> Record:
@@ -165,20 +210,6 @@ def _with_provenance(record: Record) -> Record:
     return record._replace(made_with=json.dumps({"damaged": digest_of(record.made_with)}))
 
 
-def _readable(path: Path) -> Iterator[Record]:
-    """Records of a damaged database: from both ends, each as far as SQLite gets."""
-    seen: set[object] = set()
-    for order in ("ASC", "DESC"):
-        try:
-            with closing(connect(path)) as database:
-                for record in map(Record._make, database.execute(f"{_query(database)} ORDER BY r.id {order}")):
-                    if record.id not in seen:
-                        seen.add(record.id)
-                        yield record
-        except sqlite3.DatabaseError:
-            continue  # what lies beyond cannot be read: it is trained again
-
-
 def _set_aside(folder: Path, path: Path) -> Path | None:
     """Moves a file to the folder of what is damaged, under a name that is free. None where there is no such file."""
     if not path.exists():
@@ -186,10 +217,11 @@ def _set_aside(folder: Path, path: Path) -> Path | None:
     return path.replace(_free(folder, path.stem, path.suffix))
 
 
-def _write_aside(folder: Path, record: Record) -> Path:
-    """Writes down what a damaged record reads as, for whoever wants to look."""
-    path = _free(folder, "record", ".json")
-    path.write_text(json.dumps({name: str(value) for name, value in record._asdict().items()}, indent=1))
+def _write_aside(folder: Path, name: str, records: Sequence[Record]) -> Path:
+    """Writes down what records read as, for whoever wants to look."""
+    path = _free(folder, name, ".json")
+    rows = [{column: str(value) for column, value in record._asdict().items()} for record in records]
+    path.write_text(json.dumps(rows[0] if name == "record" else rows, indent=1))
     return path
 
 

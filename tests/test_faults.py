@@ -297,17 +297,6 @@ def test_a_full_disk_is_an_error_and_what_was_stored_stays(tmp_path):
         holds(folder)
 
 
-def test_a_folder_that_can_only_be_read_is_refused(filled, tmp_path, capsys):
-    disk = tmp_path / "disk"
-    with mounted(disk, "size=2m") as mount:
-        shutil.copytree(filled, disk / "results")
-        subprocess.run([mount, "-o", "remount,ro", str(disk)], check=True)
-        with pytest.raises(UsageError, match="cannot be written to: Read-only file system"):
-            Store(disk / "results")
-        assert run_command(["results", "--results", str(disk / "results")], CATALOGUE) == MISUSED
-        assert "Read-only file system" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("which", ["folder", "database", "arrays"])
 def test_a_folder_that_is_deleted_under_the_run_is_an_error(tmp_path, which):
     folder = tmp_path / "results"

@@ -30,6 +30,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "supermask.compression.quantisation": ("test_compression.py",),
     "analysis.statistics": ("test_statistics.py",),
     "analysis.claims": ("test_claims.py",),
+    "analysis.database": ("test_opening.py",),
+    "analysis.recovery": ("test_recovery.py",),
     "analysis.store": ("test_store.py",),
     "analysis.verify": ("test_store.py", "test_faults.py"),
 }

@@ -1,0 +1,248 @@
+"""Opening results folders: what is one and what is not, old ones, locked ones, and those that can only be read."""
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+from test_faults import IDS, MADE_WITH, fill, holds, mounted, result
+
+from analysis import database
+from analysis.cli import run_command
+from analysis.commands import FAILED, MISUSED, OK
+from analysis.errors import StoreError, UsageError
+from analysis.store import Store
+from analysis.studies import identity
+from analysis.verify import verify
+from figures.catalogue import CATALOGUE
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("filled") / "results"
+    fill(folder)
+    return folder
+
+
+@pytest.fixture
+def copy(filled, tmp_path) -> Path:
+    return Path(shutil.copytree(filled, tmp_path / "results"))
+
+
+def run_sql(folder: Path, *statements: str) -> None:
+    connection = sqlite3.connect(folder / "results.sqlite", isolation_level=None)
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Every file with its content; the file that locks are tried on is empty, and says nothing."""
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".locks"}
+
+
+OLDER_SCHEMA = """
+CREATE TABLE provenance (id INTEGER PRIMARY KEY, made_with TEXT NOT NULL UNIQUE);
+CREATE TABLE results (
+    id TEXT PRIMARY KEY,
+    description TEXT NOT NULL,
+    metrics TEXT NOT NULL,
+    arrays_sha256 TEXT,
+    seconds REAL NOT NULL,
+    stored_at TEXT NOT NULL,
+    provenance INTEGER NOT NULL REFERENCES provenance (id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS digests (id TEXT PRIMARY KEY, sha256 TEXT NOT NULL) WITHOUT ROWID;
+PRAGMA user_version = 1;
+"""
+"""The tables of version 0.1 before results files had a mark of their own."""
+
+
+def make_older(folder: Path) -> None:
+    """A folder as that version wrote it, out of what it stored, in statements of its own."""
+    (folder / "arrays").mkdir(parents=True)
+    connection = sqlite3.connect(folder / "results.sqlite")
+    connection.executescript(OLDER_SCHEMA)
+    made_with = json.dumps(MADE_WITH)
+    rows = [("provenance 1", made_with)]
+    connection.execute("INSERT INTO provenance VALUES (1, ?)", (made_with,))
+    for number in range(40):
+        own = result(number)
+        canonical = json.dumps(own.description, sort_keys=True, separators=(",", ":"))
+        id_, sha256 = hashlib.sha256(canonical.encode()).hexdigest()[:32], None
+        if own.arrays is not None:
+            content = save(dict(own.arrays))
+            sha256 = hashlib.sha256(content).hexdigest()
+            (folder / "arrays" / id_[:2]).mkdir(exist_ok=True)
+            (folder / "arrays" / id_[:2] / f"{id_}.safetensors").write_bytes(content)
+        texts = json.dumps(own.description, sort_keys=True), json.dumps(own.metrics, sort_keys=True)
+        row = (id_, *texts, sha256, 1.0, "2026-01-02T03:04:05+00:00", 1)
+        connection.execute("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        rows.append((id_, "\n".join(map(str, row))))
+    digests = [(id_, hashlib.sha256(text.encode()).hexdigest()) for id_, text in rows]
+    connection.executemany("INSERT INTO digests VALUES (?, ?)", digests)
+    connection.commit()
+    connection.close()
+
+
+def test_a_folder_of_an_older_version_is_whole_and_gets_the_mark(tmp_path):
+    folder = tmp_path / "results"
+    make_older(folder)
+    before = files_of(folder)
+    with Store(folder, for_reading=True) as store:
+        assert {each.id for each in store.everything()} == set(IDS)
+    assert files_of(folder) == before, "reading changes nothing"
+    holds(folder)
+    assert not verify(folder).damages
+    connection = sqlite3.connect(folder / "results.sqlite")
+    assert connection.execute("PRAGMA application_id").fetchone() == (database.APPLICATION_ID,)
+    connection.close()
+
+
+def test_an_older_folder_that_is_damaged_keeps_its_records(tmp_path):
+    folder = tmp_path / "results"
+    make_older(folder)
+    content = bytearray((folder / "results.sqlite").read_bytes())
+    content[:100] = bytes(100)
+    (folder / "results.sqlite").write_bytes(content)
+    assert "40 records of it were intact" in verify(folder).damages[0].how
+    holds(folder)
+
+
+FOREIGN = {
+    "unmarked": ["CREATE TABLE notes (text)", "INSERT INTO notes VALUES ('mine')"],
+    "version 1": ["CREATE TABLE notes (text)", "PRAGMA user_version = 1"],
+    "marked": ["CREATE TABLE notes (text)", "PRAGMA application_id = 252006674"],
+    "marked and empty": ["PRAGMA application_id = 252006674"],
+    "other results": ["CREATE TABLE results (id, score)", "PRAGMA user_version = 1"],
+}
+
+
+@pytest.mark.parametrize("statements", FOREIGN.values(), ids=FOREIGN)
+def test_another_programs_database_is_refused_and_left_alone(tmp_path, statements):
+    run_sql(tmp_path, *statements)
+    before = (tmp_path / "results.sqlite").read_bytes()
+    for open_it in (Store, lambda folder: Store(folder, for_reading=True), verify):
+        with pytest.raises(StoreError, match="a database of another program"):
+            open_it(tmp_path)
+    assert (tmp_path / "results.sqlite").read_bytes() == before
+
+
+@pytest.mark.parametrize("how", ["empty", "missing", "emptied"])
+def test_arrays_without_records_are_no_new_folder(copy, how, capsys):
+    path = copy / "results.sqlite"
+    path.unlink()
+    if how == "empty":
+        path.touch()
+    elif how == "emptied":  # a database in which nothing is
+        run_sql(copy, "CREATE TABLE x (y)", "DROP TABLE x")
+    for for_reading in (False, True):
+        with pytest.raises(StoreError, match=r"has no records, but .* has 26 files of arrays: put back"):
+            Store(copy, for_reading=for_reading)
+    command = ["results", "--results", str(copy), "--verify"]
+    assert run_command(command, CATALOGUE) == FAILED
+    said = capsys.readouterr().out
+    assert "26 files of arrays have lost their records" in said
+    assert "arrays without a record, read by nothing: 16 more files, 26 in all" in said
+    assert len(list((copy / "arrays").rglob("*.safetensors"))) == 26
+    fill(copy)  # stands for training again
+    holds(copy)
+    assert run_command(command, CATALOGUE) == OK
+
+
+def test_a_new_folder_without_arrays_may_have_an_empty_file(tmp_path):
+    (tmp_path / "results.sqlite").touch()
+    with Store(tmp_path, for_reading=True) as store:
+        assert not store.known(IDS)
+    assert not verify(tmp_path).damages
+    fill(tmp_path)
+    holds(tmp_path)
+
+
+def test_reading_makes_nothing(tmp_path):
+    with Store(tmp_path / "nowhere", for_reading=True) as store:
+        assert list(store.everything()) == []
+        with pytest.raises(StoreError, match="could not be written to"):
+            store.add([result(1)], MADE_WITH)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_can_only_be_read_is_read(filled, tmp_path, capsys):
+    disk = tmp_path / "disk"
+    with mounted(disk, "size=2m") as mount:
+        shutil.copytree(filled, disk / "results")
+        subprocess.run([mount, "-o", "remount,ro", str(disk)], check=True)
+        with pytest.raises(UsageError, match="cannot be written to: Read-only file system"):
+            Store(disk / "results")
+        with Store(disk / "results", for_reading=True) as store:
+            assert {each.id for each in store.everything()} == set(IDS)
+            assert store.arrays(identity(result(1).description))
+        assert run_command(["results", "--results", str(disk / "results"), "--verify"], CATALOGUE) == MISUSED
+        assert "Read-only file system" in capsys.readouterr().err
+        assert run_command(["figures", "--results", str(disk / "results"), "--dataset", "digits"], CATALOGUE) == OK
+
+
+def test_what_a_cut_off_write_left_is_undone_even_where_nothing_can_be_written(filled, tmp_path):
+    """A hot journal on a read-only disk: read from a copy in which it was rolled back."""
+    disk = tmp_path / "disk"
+    with mounted(disk, "size=4m") as mount:
+        folder = Path(shutil.copytree(filled, disk / "working"))
+        with Store(folder) as store:
+            store._database.execute("PRAGMA cache_size = 1")
+            store._database.execute("BEGIN IMMEDIATE")
+            store._database.execute("UPDATE results SET metrics = '{}'")
+            shutil.copytree(folder, disk / "results")
+            store._database.execute("ROLLBACK")
+        assert (disk / "results" / "results.sqlite-journal").stat().st_size
+        subprocess.run([mount, "-o", "remount,ro", str(disk)], check=True)
+        with Store(disk / "results", for_reading=True) as store:
+            for each in store.everything():
+                assert each.metrics == result(IDS[each.id]).metrics
+
+
+def test_a_locked_database_is_said_to_be_in_use_soon(copy, monkeypatch):
+    monkeypatch.setattr(database, "SECONDS_TO_OPEN", 1)
+    holder = sqlite3.connect(copy / "results.sqlite", isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    for open_it in (Store, lambda folder: Store(folder, for_reading=True), verify):
+        began = time.monotonic()
+        with pytest.raises(StoreError, match=r"is in use: another process .* try again once it has ended$"):
+            open_it(copy)
+        assert time.monotonic() - began < 5
+    holder.execute("ROLLBACK")
+    holder.execute("BEGIN IMMEDIATE")  # a writer that has not come to its commit is in no reader's way
+    with Store(copy, for_reading=True) as store:
+        assert store.known(IDS) == set(IDS)
+    holder.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_place_of_a_file_is_refused_at_once(copy):
+    (path,) = copy.glob(f"arrays/*/{identity(result(1).description)}.safetensors")
+    path.unlink()
+    os.mkfifo(path)
+    with Store(copy) as store, pytest.raises(StoreError, match="cannot be read: it is not a regular file"):
+        store.arrays(identity(result(1).description))
+    (copy / "results.sqlite").unlink()
+    os.mkfifo(copy / "results.sqlite")
+    for open_it in (Store, lambda folder: Store(folder, for_reading=True), verify):
+        with pytest.raises((UsageError, StoreError), match="not a regular file"):
+            open_it(copy)
+
+
+def test_a_store_is_written_to_while_it_is_read(copy):
+    with Store(copy) as writer, Store(copy, for_reading=True) as reader:
+        seen = iter(reader.everything())
+        first = next(seen)
+        assert first.id in IDS
+        list(seen)
+        extra = result(77)
+        writer.add([extra], MADE_WITH)
+        np.testing.assert_array_equal(reader.arrays(identity(extra.description))["w"], extra.arrays["w"])
