@@ -14,10 +14,14 @@ from typing import Any
 
 import supermask
 from analysis.errors import UsageError
+from analysis.kinds.base import count
+from analysis.kinds.plan import ids_needed, lengths
 from analysis.protocols import TITLES, differences
 from analysis.provenance import provenance
-from analysis.studies import Description, Experiment, Study
+from analysis.studies import Experiment, Study
 from supermask.datasets import DATASETS, Dataset
+from supermask.neural_graphs.runs import GraphRun
+from supermask.sparse_training.runs import SparseRun
 
 LONGEST = 60
 """A part of a file's name with more bytes is given by its digest."""
@@ -36,11 +40,11 @@ def title_of(data: Dataset) -> str:
 
 def changes(experiment: Experiment, study: Study) -> dict[str, Any]:
     """What differs from the protocol of that name and matters for the study: the values that were used, by field."""
-    used = list(experiment.descriptions(study))
+    used = ids_needed(experiment, study)
     found = {
         change.name: change.value
         for change in differences(experiment.protocol)
-        if change.name != "dataset" and _described(replace(experiment, protocol=change.undone), study) != used
+        if change.name != "dataset" and _named(replace(experiment, protocol=change.undone), study) != used
     }
     named = experiment.protocol.named
     if named is not None and experiment.data.name != named.dataset:
@@ -48,10 +52,10 @@ def changes(experiment: Experiment, study: Study) -> dict[str, Any]:
     return found
 
 
-def _described(experiment: Experiment, study: Study) -> list[Description] | None:
-    """The descriptions of a study's results; None where it cannot be run so."""
+def _named(experiment: Experiment, study: Study) -> frozenset[str] | None:
+    """The ids of a study's results; None where it cannot be run so."""
     try:
-        return list(experiment.descriptions(study))
+        return ids_needed(experiment, study)
     except UsageError:
         return None
 
@@ -68,7 +72,7 @@ def caption(experiment: Experiment, study: Study) -> str:
     commit = provenance()["commit"]
     version = f"supermask {supermask.__version__}" + (f" ({commit[:7]})" if commit else "")
     network = TITLES.get(protocol.network, protocol.network)
-    if study.graphs and not study.sparse:
+    if study.of(GraphRun) and not study.of(SparseRun):
         graph = protocol.graph
         network = f"Neural graphs of {graph.nodes} nodes and {graph.edges:,} edges"
     said = [
@@ -78,7 +82,7 @@ def caption(experiment: Experiment, study: Study) -> str:
     changed = f" (changed: {', '.join(said)})" if said else ""
     return (
         f"{network} on {title_of(experiment.data)} · protocol {protocol.name}{changed}: "
-        f"{' · '.join(_lengths(experiment, study))} · {_count(protocol.seeds, 'seed')} · {version}"
+        f"{' · '.join(lengths(experiment, study))} · {count(protocol.seeds, 'seed')} · {version}"
     )
 
 
@@ -102,27 +106,6 @@ def stem(
         chosen = [name for name in shown_by_default if name in names] + sorted(own)
         parts.append(_short("+".join(chosen), f"{len(chosen)}-lines", chosen))
     return "-".join(_slug(part) for part in parts)
-
-
-def _lengths(experiment: Experiment, study: Study) -> list[str]:
-    """How long each part of the study was trained."""
-    protocol, lengths = experiment.protocol, []
-    if study.treatments or study.untrained:
-        lengths.append(f"{_count(protocol.epochs, 'epoch')} a round, {_count(protocol.rounds, 'round')}")
-    elif study.has_round_zero:
-        lengths.append(_count(protocol.epochs, "epoch"))
-    if study.learned:
-        lengths.append(f"masks learned for {_count(protocol.masks.epochs, 'epoch')}")
-    if study.sparse or study.dsd or study.compressed:
-        lengths.append(f"{_count(protocol.sparse.epochs, 'epoch')}{' a phase' if study.dsd else ''}")
-    if study.graphs:
-        graphs = _count(protocol.graph.epochs, "epoch")
-        lengths.append(f"neural graphs {graphs}" if study.sparse else graphs)
-    return lengths
-
-
-def _count(number: float, noun: str) -> str:
-    return f"{number:g} {noun}{'s' * (number != 1)}"
 
 
 def _value(value: Any) -> str:

@@ -12,9 +12,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from analysis.identity import REVISIONS
 from analysis.provenance import provenance
 from analysis.store import Result, Storage
-from analysis.studies import REVISIONS
 from supermask.reading import read_regular
 from supermask.writing import write_whole
 

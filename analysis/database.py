@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from analysis.errors import StoreError, UsageError
+from analysis.identity import identity
 from analysis.locks import check_locks
-from analysis.studies import identity
 from supermask.reading import is_regular
 
 NAME = "results.sqlite"

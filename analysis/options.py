@@ -25,7 +25,9 @@ def used_by(figure: "Figure", study: "Study", own: Mapping[str, tuple[str, ...]]
     """Those of the options above that a figure depends on; `own` are a plugin's members by kind."""
     shows = {"criteria"} if figure.compares == "criterion" else {"show"} if figure.names else set()
     plugin = {"plugin"} if own.get(figure.compares) else set()
-    return study.uses | shows | plugin
+    from analysis.kinds.plan import uses_of
+
+    return uses_of(study) | shows | plugin
 
 
 def check_used(given: frozenset[str], used: Mapping[str, frozenset[str]]) -> list[str]:

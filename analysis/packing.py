@@ -7,9 +7,9 @@ import jax
 import numpy as np
 from safetensors.numpy import save
 
-from analysis.arrays import decode_logits
 from analysis.errors import StoreError, UsageError
 from analysis.files import SAFETENSORS, Kind, check_output, read_at_most, write_whole
+from analysis.kinds.learned_mask import decode_logits
 from analysis.store import Store, StoredResult
 from analysis.terminal import say
 from supermask import datasets

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure as Picture
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from analysis.frame import BANDS, Frame, finish, panels_of
-from analysis.results import UNPRUNED
+from analysis.kinds.rounds import UNPRUNED
 from analysis.statistics import SIGNIFICANCE, bands, paired_tests
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"

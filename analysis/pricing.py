@@ -5,23 +5,18 @@ docs/scaling.md.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from analysis.studies import Description, Experiment, Study, identity
+from analysis.kinds import BY_NAME
+from analysis.kinds.plan import results_needed
+from analysis.studies import Experiment, Study
 from analysis.units import units
-from supermask.learned_masks import EVALUATION_SAMPLES
-from supermask.lottery import Treatment, initial_of
-from supermask.masks import full_masks, kept_counts
-from supermask.networks import NETWORKS, Kernels, Params, kernels_of, layer_kinds, parameter_count, shapes_of
+from supermask.lottery import initial_of
+from supermask.masks import full_masks
+from supermask.networks import NETWORKS, Kernels, kernels_of, parameter_count, shapes_of
 from supermask.population import place
 from supermask.training import Job, Trainer
-
-RECORD_BYTES = 2600
-"""What a result takes in SQLite, its description and metrics included: measured."""
-
-FILE_BYTES = 800
-"""What a file of arrays takes beyond their values: names and shapes."""
 
 MACHINES = (1, 2, 10, 100, 1000)
 
@@ -60,8 +55,7 @@ def price(experiment: Experiment, study: Study, missing: Iterable[str]) -> Price
     network, shape = NETWORKS[experiment.protocol.network], experiment.data.image_shape
     params = shapes_of(network, shape)
     forward = forward_flops(kernels_of(params), shape)
-    descriptions = {identity(d): d for d in experiment.descriptions(study)}
-    own = [d for id_, d in descriptions.items() if id_ in wanted]
+    own = [(BY_NAME[d["kind"]], d) for d, id_ in results_needed(experiment, study) if id_ in wanted]
     chains: dict[str, float] = {}  # by first id: a unit's work and that of what it needs
     of_unit: dict[str, float] = {}
     for unit in units(experiment, study):
@@ -71,10 +65,10 @@ def price(experiment: Experiment, study: Study, missing: Iterable[str]) -> Price
         of_unit |= dict.fromkeys(unit.ids, before + left)
     return Price(
         len(own),
-        sum(map(experiment.work_of, own)),
+        sum(kind.work(experiment, d) for kind, d in own),
         max(chains.values(), default=0.0),
-        sum(flops_of(experiment, d, forward) for d in own),
-        sum(bytes_of(experiment, d, params) for d in own),
+        sum(kind.flops(experiment, d, forward) for kind, d in own),
+        sum(kind.size(experiment, d, params) for kind, d in own),
     )
 
 
@@ -96,66 +90,6 @@ def forward_flops(kernels: Kernels, image_shape: tuple[int, int, int]) -> float:
         if valid or index % 2 == 0:
             height, width = height // 2, width // 2
     return total
-
-
-def flops_of(experiment: Experiment, description: Description, forward: float) -> float:
-    """Operations of making a result: a step is three times its batch's way forward; evaluations are forward alone."""
-    data = experiment.data
-    if description["kind"] == "untrained":
-        return forward * len(data.test)
-    if "graph" in description:
-        forward = 2.0 * experiment.graph_of(description["graph"]["setting"]).products(data.image_shape)
-    if description["kind"] == "shared_weight":
-        return forward * len(description["shared"]["values"]) * len(data.test)
-    phases = 3 if description["kind"] == "dsd" else 1
-    drawn = 1 + EVALUATION_SAMPLES if description["kind"] == "learned_mask" else 1
-    steps = phases * (description["steps"] - description.get("treatment", {}).get("rewind_step", 0))
-    seen = (steps // description["evaluate_every"] + phases) * len(data.validation) + 2 * phases * len(data.test)
-    return forward * (3.0 * description["batch_size"] * steps + drawn * seen)
-
-
-def bytes_of(experiment: Experiment, description: Description, params: Params) -> float:
-    """Bytes that a result takes in the results folder."""
-    weights = sum(kernel.size for kernel in kernels_of(params).values())
-    biases = sum(leaves["bias"].size for leaves in params.values())
-    evaluations = description["steps"] // description["evaluate_every"] + 2
-    kind = description["kind"]
-    if kind in ("untrained", "dsd", "shared_weight"):
-        return RECORD_BYTES
-    if kind == "neural_graph":
-        graph = experiment.graph_of(description["graph"]["setting"])
-        values = parameter_count(graph, experiment.data.image_shape) - graph.possible_edges + graph.edges
-        return RECORD_BYTES + FILE_BYTES + 4 * values + 3 * graph.possible_edges / 8 + 20 * evaluations
-    if kind == "learned_mask":
-        content = 4 * weights + 28 * evaluations
-    elif kind == "compression":
-        kept = _kept(experiment, description, params)
-        content = sum(kept.values()) + 4 * biases  # about a byte a weight that is kept, twice: the file lies beside
-        content *= 2
-    elif kind == "sparse_training":
-        live = sum(_kept(experiment, description, params).values())
-        content = 2 * weights / 8 + 4 * (live + biases) + (12 + 16 * len(params)) * evaluations
-    elif "treatment" not in description:
-        content = 8 * (weights + biases) + 12 * evaluations
-    else:
-        live = sum(_kept(experiment, description, params).values())
-        frozen = Treatment(**description["treatment"]).pruned != "zero"
-        content = weights / 8 + 4 * (live + biases) + frozen * (weights - live) / 8 + 12 * evaluations
-    return RECORD_BYTES + FILE_BYTES + content
-
-
-def _kept(experiment: Experiment, description: Description, params: Params) -> Mapping[str, float]:
-    """Weights that a result's masks keep in each layer."""
-    sizes = {layer: kernel.size for layer, kernel in kernels_of(params).items()}
-    if "round" in description:
-        rates = experiment.protocol.rates.by_layer(layer_kinds(kernels_of(params)))
-        return kept_counts(sizes, rates, description["round"])[-1]
-    if description["kind"] == "compression":
-        description = description["compression"]["trained"]
-    if "kept" in description:
-        return {layer: size * description["kept"][layer] for layer, size in sizes.items()}
-    density = description["sparse"].get("density", 1.0)
-    return {layer: size * density for layer, size in sizes.items()}
 
 
 def measure(experiment: Experiment) -> Speed:

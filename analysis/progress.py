@@ -8,8 +8,9 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from analysis.studies import KINDS
-from analysis.work import Done, Workload
+from analysis.kinds import BY_NAME
+from analysis.kinds.plan import Workload
+from analysis.work import Done
 
 SECONDS_BETWEEN_LINES = 60.0
 MINUTES_OF_SPEED = 10
@@ -90,7 +91,9 @@ class JobProgress:
         self._console.print(words, highlight=False, markup=False, soft_wrap=True)
 
     def _words(self, speed: float | None) -> str:
-        words = [f"{self._done[kind]}/{count.needed} {KINDS[kind]}" for kind, count in self._load.counts.items()]
+        words = [
+            f"{self._done[kind]}/{count.needed} {BY_NAME[kind].plural}" for kind, count in self._load.counts.items()
+        ]
         return ", ".join([*words, *([] if speed is None else [f"{speed:,.0f} network-steps/s"])])
 
 

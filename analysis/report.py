@@ -23,11 +23,11 @@ from analysis.claims import ENOUGH_SEEDS, Judgement, Verdict, judge_all
 from analysis.errors import UsageError
 from analysis.figure import Figure, write
 from analysis.files import Kind, check_output, write_whole
+from analysis.kinds.plan import missing_results, results_needed
 from analysis.results import Results
 from analysis.statistics import FEWEST_PAIRS
 from analysis.store import Store
-from analysis.studies import Experiment, Study, identity
-from analysis.work import missing_results
+from analysis.studies import Experiment, Study
 
 METHOD = (
     "A claim is tested by a one-sided paired t-test over seeds, at each level of sparsity it speaks of or once on the "
@@ -99,7 +99,7 @@ def write_report(experiment: Experiment, subjects: Sequence[Subject], store: Sto
     """
     pictures = (store.folder if os.access(store.folder, os.W_OK) else path.parent) / "figures"
     sections = [_section(experiment, subject, store, pictures) for subject in subjects]
-    ids = (identity(d) for subject in subjects for d in experiment.descriptions(subject.study))
+    ids = (named.id for subject in subjects for named in results_needed(experiment, subject.study))
     context = {
         "title": f"supermask: {experiment.protocol.network} on {experiment.data.name}",
         "subtitle": caption(experiment, reduce(Study.__or__, (subject.study for subject in subjects))),

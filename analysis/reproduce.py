@@ -15,16 +15,17 @@ from analysis.errors import UsageError
 from analysis.figure import Figure, collapsed, diverged, write
 from analysis.frame import SCREEN, Look
 from analysis.interrupts import Stop
+from analysis.kinds.plan import Workload, ids_needed, lengths, missing_results, workload
 from analysis.pricing import MACHINES, Price, Speed, measure, price
 from analysis.progress import JobProgress, duration
 from analysis.protocols import Protocol
 from analysis.results import Results
 from analysis.screen import Screen, print_table
 from analysis.store import Only, Store
-from analysis.studies import KINDS, Experiment, Study, identity
+from analysis.studies import Experiment, Study
 from analysis.units import Shard, deal, seeds_of, together
-from analysis.work import Workload, missing_results, workload
 from supermask import datasets
+from supermask.lottery import Treatment
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def reproduce(request: Request, dry_run: bool) -> int:
         except KeyboardInterrupt:
             now = workload(experiment, job.study, store, job.wanted)
             console.print(
-                f"stopped; stored in {request.results}: {_counted(now)}. The same command goes on from there.",
+                f"stopped; stored in {request.results}: {now}. The same command goes on from there.",
                 highlight=False,
             )
             raise
@@ -134,7 +135,7 @@ class Job:
     def of(cls, experiment: Experiment, study: Study, shard: Shard | None) -> "Job":
         """All of the study, or a shard of it."""
         if shard is None:
-            return cls(experiment, study, frozenset(map(identity, experiment.descriptions(study))))
+            return cls(experiment, study, ids_needed(experiment, study))
         dealt = deal(experiment, study, shard)
         wanted = frozenset(id_ for unit in dealt for id_ in unit.ids)
         return cls(replace(experiment, chosen=seeds_of(dealt)), together(dealt), wanted)
@@ -161,7 +162,7 @@ def _run_on_cluster(request: Request, source: Source, job: Job, store: Store, pr
 
 
 def _check_rewinding(experiment: Experiment, study: Study) -> None:
-    steps, latest = experiment.training.steps, max((each.rewind_step for each in study.treatments), default=0)
+    steps, latest = experiment.training.steps, max((each.rewind_step for each in study.of(Treatment)), default=0)
     if latest > steps:
         raise UsageError(
             f"epochs is {experiment.protocol.epochs:g}, which is {steps} steps of {experiment.data.name}; a treatment "
@@ -217,7 +218,7 @@ def list_figures(request: Request, known: Mapping[str, tuple[str, tuple[str, ...
     """Prints each figure's origin, networks, and results needed and stored. `known`: (paper, networks) by name."""
     console = Screen()
     experiment = request.experiment(console.is_terminal)
-    needed = {name: sum(1 for _ in experiment.descriptions(study)) for name, study in request.studies.items()}
+    needed = {name: len(ids_needed(experiment, study)) for name, study in request.studies.items()}
     with Store(request.results, for_reading=True) as store:
         missing = {name: missing_results(experiment, s, store) for name, s in request.studies.items()}
         stored = {name: "all" if not n else str(needed[name] - n) for name, n in missing.items()}
@@ -236,27 +237,12 @@ def list_figures(request: Request, known: Mapping[str, tuple[str, tuple[str, ...
 def _announcement(experiment: Experiment, study: Study, load: Workload, request: Request) -> str:
     protocol = experiment.protocol
     shard = "" if request.shard is None else f"shard {request.shard}: "
+    words = ", ".join([f"{protocol.seeds} seeds", *lengths(experiment, study)])
     return (
         f"{shard}{protocol.network} on {experiment.data.name} ({experiment.data.source}), "
-        f"protocol {label(experiment, study)}: {', '.join([f'{protocol.seeds} seeds', *_lengths(experiment, study)])}\n"
-        f"stored in {request.results}: {_counted(load)}" + "".join(f"\nnote: {note}" for note in request.notes)
+        f"protocol {label(experiment, study)}: {words}\n"
+        f"stored in {request.results}: {load}" + "".join(f"\nnote: {note}" for note in request.notes)
     )
-
-
-def _lengths(experiment: Experiment, study: Study) -> list[str]:
-    """How long a study's trainings are, those that it has."""
-    words = {
-        "rounds": f"{experiment.protocol.rounds} rounds",
-        "epochs": f"{experiment.training.steps:,} steps a training",
-        "mask_epochs": f"{experiment.protocol.masks.epochs:g} epochs of learning masks",
-        "sparse_epochs": f"{experiment.sparse_training.steps:,} steps a sparse training",
-        "graph_epochs": f"{experiment.graph_training.steps:,} steps a neural graph",
-    }
-    return [text for name, text in words.items() if name in study.uses]
-
-
-def _counted(load: Workload) -> str:
-    return ", ".join(f"{count.stored} of {count.needed} {KINDS[kind]}" for kind, count in load.counts.items())
 
 
 def _print_price(console: Screen, own: Price, speed: Speed) -> None:

@@ -37,7 +37,7 @@ from analysis.database import (
     trouble,
 )
 from analysis.errors import StoreError
-from analysis.studies import Description, identity
+from analysis.identity import Description, identity
 from supermask.reading import read_regular
 from supermask.writing import write_whole
 

@@ -4,7 +4,6 @@ One row a (result, metric), with the result's whole description and provenance i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,9 @@ import pandas as pd
 
 from analysis.errors import StoreError, UsageError, choose
 from analysis.files import Kind
-from analysis.results import UNPRUNED
+from analysis.kinds import BY_NAME
 from analysis.rules import REGISTRIES, present_names
 from analysis.store import Store, StoredResult
-from analysis.studies import REVISIONS
-from supermask.learned_masks import LearnedMask
-from supermask.lottery import Treatment
-from supermask.sparse_training.runs import SparseRun
 
 COLUMNS = (
     *("id", "kind", "dataset", "data_digest", "network", "optimiser", "learning_rate", "batch_size", "steps"),
@@ -79,42 +74,10 @@ def _rows(result: StoredResult) -> list[dict[str, Any]]:
         "plugins": " ".join(sorted(description.get("plugins", {}))),
         "weights": description.get("weights", "trained"),
     }
-    if description["kind"] == "untrained":
-        columns |= {"round": description["level"], "schedule": "one_shot"}
-    elif description["kind"] == "learned_mask":
-        columns |= _mask_columns(description)
-    elif description["kind"] == "sparse_training":
-        columns |= asdict(SparseRun()) | description["sparse"]
-    elif description["kind"] == "dsd":
-        columns |= {"sparsity": description["dsd"]["sparsity"]}
-    elif description["kind"] == "compression":
-        columns |= {"bits": " ".join(f"{n}={bits}" for n, bits in sorted(description["compression"]["bits"].items()))}
-    elif description["kind"] == "neural_graph":
-        columns |= _graph_columns(description)
-    elif description["kind"] == "shared_weight":
-        columns |= _graph_columns(description) | {"signs": description["shared"]["signs"]}
-        columns |= asdict(SparseRun()) | description["sparse"] if "sparse" in description else {}
-    elif "treatment" in description:
-        columns |= asdict(Treatment()) | description["treatment"]
-    else:
-        columns |= dict.fromkeys(("criterion", "kept", "pruned"), UNPRUNED)
+    columns |= BY_NAME[description["kind"]].columns(description)
     chosen = {name: columns[name] for name in REGISTRIES if isinstance(columns.get(name), str)}
     columns |= present_names(chosen, description.get("rules", {}))
     return [{**columns, "metric": metric, "value": value} for metric, value in result.metrics.items()]
-
-
-def _mask_columns(description: Mapping[str, Any]) -> dict[str, Any]:
-    """A learned mask's choices; None for those without a meaning for it."""
-    mask = asdict(LearnedMask()) | description["mask"]
-    scored = mask["method"] == "edge_popup"
-    # Until revision 4 the gradient took the factor of rescaling for constant.
-    through = mask["through_factor"] and description["revision"] >= REVISIONS["rescaled mask"]
-    of_factor = {"through_factor": through if mask["rescaled"] and not scored else None}
-    return mask | of_factor | {"kept": None, "kept_fraction": mask["kept"] if scored else None}
-
-
-def _graph_columns(description: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: description.get("graph", {}).get(name) for name in ("setting", "wiring", "nodes", "edges")}
 
 
 def merge(store: Store, other: Path) -> tuple[int, int]:

@@ -9,7 +9,8 @@ import pandas as pd
 from analysis.claims import Claim
 from analysis.figure import Figure
 from analysis.frame import Frame
-from analysis.results import UNPRUNED, Results
+from analysis.kinds.rounds import UNPRUNED
+from analysis.results import Results
 from analysis.studies import Study
 from supermask.lottery import Treatment
 
@@ -34,7 +35,7 @@ def treatment_figure(
         return treatments[label] if label in treatments else Treatment(**{compares: label})  # type: ignore[arg-type]
 
     def study(names: Sequence[str]) -> Study:
-        return Study(treatments=tuple(treatment_of(label) for label in names))
+        return Study(tuple(treatment_of(label) for label in names))
 
     def tabulate(results: Results) -> pd.DataFrame:
         labels = {treatment_of(label): label for label in results.names}

@@ -15,6 +15,7 @@ import pandas as pd
 from analysis.errors import UsageError
 from analysis.figure import Figure
 from analysis.frame import Frame, finish, panels_of
+from analysis.kinds.rounds import Unpruned
 from analysis.results import Results
 from analysis.studies import Study
 from supermask.criteria import CRITERIA as REGISTRY
@@ -37,7 +38,7 @@ def study(names: Sequence[str]) -> Study:
     for name in names:
         if "gradient" in REGISTRY[name].needs:
             raise UsageError(f"criteria has {name}, which goes by gradients: criteria-plane cannot show it")
-    return Study()
+    return Study((Unpruned(),))
 
 
 def tabulate(results: Results) -> pd.DataFrame:

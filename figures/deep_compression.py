@@ -60,11 +60,7 @@ CLAIMS = (
 def study(names: Sequence[str]) -> Study:
     """The networks that are compressed, and their compression."""
     runs = tuple(LINES[name] for name in names)
-    return Study(
-        sparse=tuple(dict.fromkeys([CompressionRun(pruned=False).source, *(r.source for r in runs)])),
-        compressed=runs,
-        unpruned=False,
-    )
+    return Study((*dict.fromkeys([CompressionRun(pruned=False).source, *(r.source for r in runs)]), *runs))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
@@ -77,9 +73,9 @@ def tabulate(results: Results) -> pd.DataFrame:
     for name in results.names:
         run = LINES[name]
         for seed in results.experiment.seeds:
-            own = results.metrics_of(results.experiment.describe_compression(run, seed))
-            trained = results.metrics_of(results.experiment.describe_sparse(run.source, seed))
-            dense = results.metrics_of(results.experiment.describe_sparse(CompressionRun(pruned=False).source, seed))
+            own = results.metrics(run, seed)
+            trained = results.metrics(run.source, seed)
+            dense = results.metrics(CompressionRun(pruned=False).source, seed)
             losses = {"dense": dense["test_loss_at_end"]}  # of what is compressed: where it is no number, all is lost
             stages = {
                 "dense": (own["dense_bytes"], 1.0, dense["test_accuracy_at_end"]),

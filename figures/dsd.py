@@ -36,14 +36,14 @@ CLAIMS = tuple(
 
 def study(names: Sequence[str]) -> Study:
     """Every sparsity, and the control."""
-    return Study(dsd=tuple(DSDRun(LINES[name]) for name in names), unpruned=False)
+    return Study(tuple(DSDRun(LINES[name]) for name in names))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
     """One row a (line, seed): accuracy at the end of each phase, and the metrics of every training for the last one."""
     rows = [
         {"line": name, "sparsity": LINES[name], "seed": seed, "round": 1, "weights_remaining": 1.0}
-        | results.metrics_of(results.experiment.describe_dsd(DSDRun(LINES[name]), seed))
+        | results.metrics(DSDRun(LINES[name]), seed)
         for name in results.names
         for seed in results.experiment.seeds
     ]

@@ -13,6 +13,7 @@ import pandas as pd
 from analysis.claims import Claim
 from analysis.figure import Figure
 from analysis.frame import Frame, finish, panels_of
+from analysis.kinds.rounds import Unpruned
 from analysis.results import Results
 from analysis.studies import Study
 from figures.learned_supermasks import LEARNED
@@ -38,7 +39,7 @@ CLAIMS = (
 
 def study(names: Sequence[str]) -> Study:
     """The learned masks; large_final's need round 0 only."""
-    return Study(learned=tuple(LEARNED[name] for name in names))
+    return Study((Unpruned(), *(LEARNED[name] for name in names)))
 
 
 def tabulate(results: Results) -> pd.DataFrame:

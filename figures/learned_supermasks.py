@@ -14,8 +14,10 @@ import pandas as pd
 from analysis.errors import UsageError
 from analysis.figure import Figure
 from analysis.frame import BANDS, Frame, finish
+from analysis.kinds.rounds import Unpruned
+from analysis.kinds.untrained import Untrained
 from analysis.results import Results
-from analysis.studies import Study, Untrained
+from analysis.studies import Study
 from supermask.learned_masks import LearnedMask
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ def study(names: Sequence[str]) -> Study:
     if not swept(names):
         raise UsageError(f"show names no learned mask; learned-supermasks needs one of: {', '.join(LEARNED)}")
     learned = tuple(each for masks in swept(names).values() for each in masks)
-    return Study(untrained=tuple(own for label, own in HEURISTIC.items() if label in names), learned=learned)
+    return Study((Unpruned(), *(own for label, own in HEURISTIC.items() if label in names), *learned))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
@@ -69,17 +71,17 @@ def tabulate(results: Results) -> pd.DataFrame:
     rows: list[dict[Any, Any]] = []
     for label, masks in swept(results.names).items():
         for each, seed in product(masks, results.experiment.seeds):
-            metrics = results.learned_metrics(each, seed)
+            metrics = results.metrics(each, seed)
             common = {"label": label, "seed": seed, "start": each.start, "round": 0}
             names = ("weights_remaining", "test_accuracy", "rounded_weights_remaining", "rounded_test_accuracy")
             rows.append({"part": "learned", **common, **{name: metrics[name] for name in names}})
             if each == LEARNED[label]:
-                arrays = results.learned_arrays(each, seed)
+                arrays = results.arrays(each, seed)
                 curve = zip(arrays["curve.evaluated_at"], arrays["curve.accuracy"], strict=True)
                 rows += [
                     {"part": "curve", **common, "step": int(at), "validation_accuracy": float(a)} for at, a in curve
                 ]
-    untrained = results.untrained() if results.study.untrained else pd.DataFrame()
+    untrained = results.untrained() if results.study.of(Untrained) else pd.DataFrame()
     for label, own in HEURISTIC.items():
         if label not in results.names:
             continue

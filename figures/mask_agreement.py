@@ -59,7 +59,7 @@ CLAIMS = (
 
 def study(names: Sequence[str]) -> Study:
     """Iterative pruning with large_final and each criterion, and large_final one-shot."""
-    return Study(treatments=(*(Treatment(name) for name in dict.fromkeys((REFERENCE, *names))), ONE_SHOT))
+    return Study((*(Treatment(name) for name in dict.fromkeys((REFERENCE, *names))), ONE_SHOT))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
@@ -77,7 +77,7 @@ def _rows(results: Results) -> Iterator[dict[str, Any]]:
     for round_ in range(1, results.experiment.protocol.rounds + 1):
         masks = {
             (treatment, seed): results.end_of_round(treatment, seed, round_)[0]
-            for treatment in results.study.treatments
+            for treatment in results.study.of(Treatment)
             for seed in seeds
         }
         for seed in seeds:

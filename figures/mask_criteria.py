@@ -49,7 +49,7 @@ CLAIMS = (
 
 def study(names: Sequence[str]) -> Study:
     """Iterative pruning with each criterion."""
-    return Study(treatments=tuple(Treatment(criterion=name) for name in names))
+    return Study(tuple(Treatment(criterion=name) for name in names))
 
 
 def tabulate(results: Results) -> pd.DataFrame:

@@ -58,14 +58,13 @@ CLAIMS = (
 
 def study(names: Sequence[str]) -> Study:
     """Every line's graphs."""
-    return Study(graphs=tuple(LINES[name] for name in names), unpruned=False)
+    return Study(tuple(LINES[name] for name in names))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
     """One row a (setting, wiring, seed): its metrics. `weights_remaining` is live over possible edges."""
     rows = [
-        {"line": name, **asdict(LINES[name]), "seed": seed, "round": 1}
-        | results.metrics_of(results.experiment.describe_graph(LINES[name], seed))
+        {"line": name, **asdict(LINES[name]), "seed": seed, "round": 1} | results.metrics(LINES[name], seed)
         for name in results.names
         for seed in results.experiment.seeds
     ]

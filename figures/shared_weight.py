@@ -66,23 +66,18 @@ CLAIMS = (
 def study(names: Sequence[str]) -> Study:
     """The networks, and their curves without and with signs."""
     sources = [SOURCES[name] for name in names]
-    return Study(
-        sparse=tuple(source for source in sources if isinstance(source, SparseRun)),
-        graphs=tuple(source for source in sources if isinstance(source, GraphRun)),
-        shared=tuple(SharedRun(source, signs) for source in sources for signs in SIGNS),
-        unpruned=False,
-    )
+    return Study((*sources, *(SharedRun(source, signs) for source in sources for signs in SIGNS)))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
     """One row a (line, signs, value, seed). `round` counts the values; `trained_accuracy` is with trained weights."""
-    experiment, rows = results.experiment, []
+    rows = []
     for name in results.names:
         source = SOURCES[name]
-        for seed in experiment.seeds:
-            trained = results.metrics_of(experiment.describe_source(SharedRun(source), seed))
+        for seed in results.experiment.seeds:
+            trained = results.metrics(source, seed)
             for signs, words in SIGNS.items():
-                curve = results.metrics_of(experiment.describe_shared(SharedRun(source, signs), seed))
+                curve = results.metrics(SharedRun(source, signs), seed)
                 rows += [
                     {
                         **{"line": name, "signs": words, "seed": seed, "round": 1 + VALUES.index(value)},

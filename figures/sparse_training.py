@@ -14,7 +14,8 @@ import pandas as pd
 from analysis.claims import Claim
 from analysis.figure import Figure
 from analysis.frame import Frame
-from analysis.results import UNPRUNED, Results
+from analysis.kinds.rounds import UNPRUNED
+from analysis.results import Results
 from analysis.studies import Study
 from supermask.sparse_training.runs import SMALL_DENSE, SMALL_SHAPES, SparseRun
 
@@ -104,8 +105,7 @@ def runs_of(line: str, density: float) -> tuple[SparseRun, ...]:
 def study(names: Sequence[str]) -> Study:
     """Every line at every density, and the dense network."""
     lines = [run for line in names for density in DENSITIES for run in runs_of(line, density)]
-    sources = [run.source for run in lines if run.source]
-    return Study(sparse=tuple(dict.fromkeys([DENSE, *sources, *lines])), unpruned=False)
+    return Study((DENSE, *lines))
 
 
 def tabulate(results: Results) -> pd.DataFrame:

@@ -49,7 +49,7 @@ CLAIMS = (
 
 def study(names: Sequence[str]) -> Study:
     """Each method at one density."""
-    return Study(sparse=tuple(run_of(name, DENSITY) for name in names), unpruned=False)
+    return Study(tuple(run_of(name, DENSITY) for name in names))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
@@ -61,7 +61,7 @@ def tabulate(results: Results) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for name in results.names:
         for seed in results.experiment.seeds:
-            arrays = results.sparse_arrays(run_of(name, DENSITY), seed)
+            arrays = results.arrays(run_of(name, DENSITY), seed)
             layers = sorted(key.removeprefix("last.") for key in arrays if key.startswith("last."))
             steps, live, grown = arrays["curve.evaluated_at"], arrays["curve.live"], arrays["curve.grown"]
             for index, step in enumerate(steps):

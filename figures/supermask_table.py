@@ -9,8 +9,10 @@ import pandas as pd
 from analysis.claims import Claim
 from analysis.figure import Figure
 from analysis.frame import WHISKERS, Frame, finish
+from analysis.kinds.rounds import Unpruned
+from analysis.kinds.untrained import Untrained
 from analysis.results import Results
-from analysis.studies import Study, Untrained
+from analysis.studies import Study
 from figures.learned_supermasks import LEARNED
 
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ def study(names: Sequence[str]) -> Study:
     """The heuristic masks that the paper's best ones come from, and the learned ones, of the columns named."""
     heuristic = [weights for column, weights in HEURISTIC.items() if column in names]
     untrained = tuple(Untrained(criterion, weights) for weights in heuristic for criterion in CRITERIA)
-    return Study(untrained=untrained, learned=tuple(own for column, own in LEARNED.items() if column in names))
+    learned = (own for column, own in LEARNED.items() if column in names)
+    return Study((Unpruned(), *untrained, *learned))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
@@ -88,7 +91,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 def _only_level(results: Results, column: str, trained: pd.DataFrame, seed: int) -> Row:
     """What there is of a learned mask, or of trained weights: no levels to choose from."""
     if column in LEARNED:
-        return results.learned_metrics(LEARNED[column], seed)
+        return results.metrics(LEARNED[column], seed)
     return trained[trained["seed"] == seed].drop(columns="criterion").to_dict("records")[0]
 
 

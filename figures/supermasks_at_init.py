@@ -13,8 +13,9 @@ import pandas as pd
 from analysis.claims import Claim
 from analysis.figure import Figure
 from analysis.frame import BANDS, Frame, finish
+from analysis.kinds.untrained import Untrained
 from analysis.results import Results
-from analysis.studies import Study, Untrained
+from analysis.studies import Study
 from figures import mask_criteria
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ CLAIMS = (
 
 def study(names: Sequence[str]) -> Study:
     """Each criterion's masks on initial weights and on signed constants."""
-    return Study(untrained=tuple(Untrained(name, weights) for weights in TITLES for name in names))
+    return Study(tuple(Untrained(name, weights) for weights in TITLES for name in names))
 
 
 def tabulate(results: Results) -> pd.DataFrame:

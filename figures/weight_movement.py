@@ -51,7 +51,7 @@ CLAIMS = (
 
 def study(names: Sequence[str]) -> Study:
     """The lottery ticket algorithm alone."""
-    return Study(treatments=(ALGORITHM,))
+    return Study((ALGORITHM,))
 
 
 def tabulate(results: Results) -> pd.DataFrame:

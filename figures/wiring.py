@@ -8,9 +8,9 @@ import pandas as pd
 
 from analysis.figure import Figure
 from analysis.frame import Frame, finish, panels_of
-from analysis.graph_runs import MOMENTS, decode_wiring
+from analysis.kinds.neural_graph import MOMENTS, decode_wiring, graph_of
 from analysis.results import Results
-from analysis.studies import Study, identity
+from analysis.studies import Study
 from supermask.neural_graphs.graph import SETTINGS
 from supermask.neural_graphs.runs import GraphRun
 
@@ -26,7 +26,7 @@ WORDS = dict(zip(MOMENTS, ("before training", "halfway", "after training"), stri
 
 def study(names: Sequence[str]) -> Study:
     """The discovered wiring of each setting."""
-    return Study(graphs=tuple(GraphRun(name) for name in names), unpruned=False)
+    return Study(tuple(GraphRun(name) for name in names))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
@@ -39,8 +39,8 @@ def tabulate(results: Results) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     experiment, seed = results.experiment, results.experiment.seeds[0]
     for setting in results.names:
-        graph = experiment.graph_of(setting)
-        arrays = results.store.arrays(identity(experiment.describe_graph(GraphRun(setting), seed)))
+        graph = graph_of(experiment, setting)
+        arrays = results.arrays(GraphRun(setting), seed)
         wirings = {moment: decode_wiring(arrays, moment, graph.possible_edges) for moment in MOMENTS}
         source, target = graph.endpoints()
         size = 1 if graph.nodes <= FINEST else -(-graph.nodes // COARSE)

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from analysis import runner
 from analysis.captions import LONGEST, caption, changes, label, stem, title_of
+from analysis.kinds.rounds import Unpruned
+from analysis.kinds.untrained import Untrained
 from analysis.protocols import Changes, protocol
 from analysis.store import Store
-from analysis.studies import Experiment, Study, Untrained
+from analysis.studies import Experiment, Study
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
 from supermask.datasets import DATASETS, DataError, Dataset, Split, check_content, dataset_digest
@@ -20,17 +22,17 @@ from supermask.lottery import Treatment
 from supermask.neural_graphs.runs import GraphRun
 from supermask.sparse_training.runs import SparseRun
 
-TRAINED = Study(treatments=(Treatment(),))
+TRAINED = Study((Treatment(),))
 STUDIES = {
     "trainings": TRAINED,
-    "round 0": Study(),
-    "masks": Study(untrained=(Untrained("random"),)),
-    "learned": Study(learned=(LearnedMask(),), unpruned=False),
-    "learned by rank": Study(learned=(LearnedMask(method="edge_popup"),), unpruned=False),
-    "sparse": Study(sparse=(SparseRun("dsr", 0.1),), unpruned=False),
-    "dsd": Study(dsd=(DSDRun(0.5),), unpruned=False),
-    "compressed": Study(compressed=(CompressionRun(),), unpruned=False),
-    "graphs": Study(graphs=(GraphRun("static"),), unpruned=False),
+    "round 0": Study((Unpruned(),)),
+    "masks": Study((Untrained("random"),)),
+    "learned": Study((LearnedMask(),)),
+    "learned by rank": Study((LearnedMask(method="edge_popup"),)),
+    "sparse": Study((SparseRun("dsr", 0.1),)),
+    "dsd": Study((DSDRun(0.5),)),
+    "compressed": Study((CompressionRun(),)),
+    "graphs": Study((GraphRun("static"),)),
 }
 
 
@@ -61,7 +63,7 @@ def test_results_are_stored_under_the_digest_of_what_they_were_trained_on(digits
     half = Split(digits.train.images[:500], digits.train.labels[:500])
     own = replace(digits, name="half of them", train=half)
     with Store(tmp_path) as store, pytest.raises(DataError, match=r"digest of data set 'half of them' is .* allowed"):
-        runner.run(Experiment(protocol("quick"), own), Study(), store)
+        runner.run(Experiment(protocol("quick"), own), Study((Unpruned(),)), store)
     check_content(replace(own, digest=dataset_digest(half, own.validation, own.test, maximum=own.maximum)))
     check_content(replace(digits, name="the same under another name"))
 

@@ -21,10 +21,14 @@ from analysis.cluster.watch import Watch
 from analysis.cluster.worker import NAME, Setting, Word, Workshop, capacity, inputs, receive
 from analysis.commands import MISUSED
 from analysis.errors import UsageError
+from analysis.identity import identity
 from analysis.interrupts import Stop
+from analysis.kinds.plan import ids_needed, results_of
+from analysis.kinds.rounds import Unpruned
+from analysis.kinds.untrained import Untrained
 from analysis.protocols import Changes, protocol
 from analysis.store import Store
-from analysis.studies import Experiment, Study, Untrained, identity
+from analysis.studies import Experiment, Study
 from analysis.verify import verify
 from analysis.work import Done
 from analysis.workbench import KEPT, Workbench
@@ -35,12 +39,14 @@ from supermask.learned_masks import LearnedMask
 from supermask.lottery import Treatment
 from supermask.sparse_training.runs import SparseRun
 
+CONSTANT = Treatment("large_init", kept="constant")
+SPARSE = (SparseRun("set", 0.2), SparseRun("static", 0.2, structure="set"))
 STUDY = Study(
-    (Treatment(), Treatment("random"), Treatment("large_init", kept="constant"), Treatment(rewind_step=10)),
-    (Untrained("large_final"), Untrained("random", "signed_constant")),
-    (LearnedMask(),),
-    (SparseRun("set", 0.2), SparseRun("static", 0.2, structure="set")),
-    (DSDRun(0.3),),
+    (
+        *(Treatment(), Treatment("random"), CONSTANT, Treatment(rewind_step=10)),
+        *(Untrained("large_final"), Untrained("random", "signed_constant")),
+        *(LearnedMask(), *SPARSE, DSDRun(0.3)),
+    )
 )
 
 
@@ -55,7 +61,7 @@ def experiment(digits, compiled_once):
 
 
 def ids_of(experiment, study) -> frozenset[str]:
-    return frozenset(map(identity, experiment.descriptions(study)))
+    return ids_needed(experiment, study)
 
 
 def rows(folder) -> dict[str, tuple[str, str | None]]:
@@ -70,7 +76,7 @@ def connection(compiled_once):
         yield connection
 
 
-SMALL = Study((Treatment("random"), Treatment("large_init", kept="constant")), (Untrained("random"),))
+SMALL = Study((Treatment("random"), CONSTANT, Untrained("random")))
 
 
 @pytest.mark.slow
@@ -130,7 +136,7 @@ def test_tasks_hand_back_what_one_process_makes(experiment, tmp_path, monkeypatc
         shops[-1][0].setup(shops[-1][1])
         assert shops[-1][0].capacity().networks == 2
     own = replace(experiment, chosen=(1,))
-    study = Study(STUDY.treatments[2:3], STUDY.untrained[1:], sparse=STUDY.sparse)
+    study = Study((CONSTANT, Untrained("random", "signed_constant"), *SPARSE))
     with Store(tmp_path / "straight") as straight, Store(tmp_path / "handed") as store:
         runner.run(own, study, straight)
         tasks = list(cut(own, study, ids_of(own, study), 2, 2))
@@ -270,7 +276,7 @@ def test_a_run_that_cannot_be_done_does_not_cost_those_of_its_task_their_results
     broken = Treatment()
     object.__setattr__(broken, "criterion", "known_to_nobody")
     study = SMALL | Study((broken,))
-    assert max(len(task.study.treatments) for task in cut(one_seed, study, ids_of(one_seed, study), 1, 100)) == 3
+    assert max(len(task.study.of(Treatment)) for task in cut(one_seed, study, ids_of(one_seed, study), 1, 100)) == 3
     with Store(tmp_path / "one fails") as store, Store(tmp_path / "straight") as straight:
         (failure,) = seen_through(Clumsy(tmp_path, one_seed), one_seed, study, store)
         runner.run(one_seed, SMALL, straight)
@@ -281,9 +287,9 @@ def test_a_run_that_cannot_be_done_does_not_cost_those_of_its_task_their_results
 def test_workers_of_another_version_are_refused(connection, experiment, tmp_path):
     setting = Setting(experiment.protocol, experiment.data.digest, version="0.0")
     client, watch = connection.client, connection.watch(print)
-    wanted = ids_of(experiment, Study())
+    wanted = ids_of(experiment, SMALL)
     with Store(tmp_path) as store, Stop() as stop, pytest.raises(UsageError, match=r"the client has 0\.0"):
-        run_on(client, setting, experiment, Study(), store, wanted, lambda done: None, stop, watch)
+        run_on(client, setting, experiment, SMALL, store, wanted, lambda done: None, stop, watch)
 
 
 @given(st.data())
@@ -300,12 +306,12 @@ def test_tasks_make_what_is_missing_once_and_name_what_they_start_from(experimen
         assert task.wanted <= ids_of(own, task.study)
         needed = inputs(own, task.study, task.wanted)
         assert needed.isdisjoint(task.wanted)
-        for treatment in task.study.treatments:
+        for treatment in task.study.of(Treatment):
             for seed in task.seeds:
-                rounds = [identity(own.describe_training(treatment, seed, r)) for r in (1, 2, 3)]
+                rounds = [named.id for named in results_of(own, treatment, seed)]
                 first = next((r for r in (0, 1, 2) if rounds[r] in task.wanted), None)
                 if first is not None:
-                    assert identity(own.describe_training(None, seed, 0)) in needed
+                    assert results_of(own, Unpruned(), seed)[0].id in needed
                     assert first == 0 or rounds[first - 1] in needed
 
 
@@ -429,9 +435,6 @@ def test_a_path_is_one_word_of_a_slurm_job(tmp_path):
 
 def test_arrays_of_a_round_are_enough_for_the_next(experiment):
     """What `inputs` names for round 2 is round 0 and round 1 of the run, for each of its seeds."""
-    wanted = {identity(experiment.describe_training(Treatment(), 1, round_)) for round_ in (2, 3)}
-    expected = {
-        identity(experiment.describe_training(None, 1, 0)),
-        identity(experiment.describe_training(Treatment(), 1, 1)),
-    }
-    assert inputs(experiment, Study((Treatment(),)), wanted) == expected
+    first, *wanted = (named.id for named in results_of(experiment, Treatment(), 1))
+    zero = results_of(experiment, Unpruned(), 1)[0].id
+    assert inputs(experiment, Study((Treatment(),)), wanted) == {zero, first}

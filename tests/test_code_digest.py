@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from analysis.kinds.plan import results_of
+from analysis.kinds.untrained import Untrained
 from analysis.protocols import Changes, protocol
-from analysis.studies import Experiment, Untrained, identity
+from analysis.studies import Experiment
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
 from supermask.code_digest import UndigestedError, code_digest
 from supermask.criteria import CRITERIA, Criterion, LayerFacts
@@ -206,21 +208,21 @@ def test_a_criterion_registered_anew_gives_other_results(registries, digits):
         use(criterion("x", name="mine")(function))
         names.append(
             (
-                identity(experiment.describe_training(Treatment("mine"), 0, 1)),
-                identity(experiment.describe_untrained(Untrained("mine"), 0, 1)),
+                results_of(experiment, Treatment("mine"), 0)[0].id,
+                results_of(experiment, Untrained("mine"), 0)[1].id,
             )
         )
     assert names[0] == names[2]
     assert not set(names[0]) & set(names[1])
-    described = experiment.describe_training(Treatment("mine"), 0, 1)
+    described = results_of(experiment, Treatment("mine"), 0)[0].description
     assert described["plugins"] == {"mine": CRITERIA["mine"].source}
     use(
         kept_action(lambda w_initial: w_initial, name="as_it_was"),
         pruned_action(name="tiny")(lambda w_initial: w_initial * 0),
     )
-    described = experiment.describe_training(Treatment("random", "as_it_was", "tiny"), 0, 1)
+    described = results_of(experiment, Treatment("random", "as_it_was", "tiny"), 0)[0].description
     assert set(described["plugins"]) == {"as_it_was", "tiny"}
-    assert "plugins" not in experiment.describe_training(Treatment(), 0, 1)
+    assert "plugins" not in results_of(experiment, Treatment(), 0)[0].description
 
 
 def test_a_member_that_changes_after_it_was_defined_is_refused(monkeypatch):
@@ -237,7 +239,7 @@ def test_a_registry_that_misnames_a_member_is_refused(registries, digits):
     CRITERIA["mine"] = CRITERIA["movement"]
     experiment = Experiment(protocol("quick", changes=Changes(dataset="digits")), digits)
     with pytest.raises(ValueError, match="criterion 'movement' is registered as 'mine'"):
-        experiment.describe_training(Treatment("mine"), 0, 1)
+        results_of(experiment, Treatment("mine"), 0)
 
 
 @pytest.mark.parametrize("name", [*RESERVED, "Unpruned", "NaN", "", "two words", "a,b", "<lambda>", "1st"])

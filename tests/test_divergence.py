@@ -9,6 +9,8 @@ import pytest
 
 from analysis import runner
 from analysis.figure import diverged, write
+from analysis.kinds.plan import results_of
+from analysis.kinds.rounds import Unpruned
 from analysis.protocols import Changes, protocol
 from analysis.results import Results
 from analysis.store import Store
@@ -33,14 +35,14 @@ def study(digits, tmp_path_factory):
 
 def test_it_is_stored_with_what_is_no_number_as_such(study):
     experiment, _, results = study
-    for round_, treatment in ((0, None), (2, Treatment())):
-        metrics = results.metrics_of(experiment.describe_training(treatment, 0, round_))
+    last = results_of(experiment, Treatment(), 0)[-1].id
+    for metrics in (results.metrics(Unpruned(), 0), results.store.metrics(last)):
         assert math.isnan(metrics["test_loss_at_end"])
         assert math.isfinite(metrics["test_accuracy_at_end"])
         assert metrics["early_stop_step"] == 0, "what was best was the start"
     masks, _ = results.end_of_round(Treatment(), 0, 2)
     kept = sum(int(np.sum(mask)) for mask in masks.values()) / sum(mask.size for mask in masks.values())
-    expected = results.metrics_of(experiment.describe_training(Treatment(), 0, 2))["weights_remaining"]
+    expected = results.store.metrics(last)["weights_remaining"]
     assert kept == pytest.approx(expected), "masks of weights that are no numbers have their exact counts"
 
 

@@ -26,12 +26,15 @@ from analysis.explorer import bundle as bundles
 from analysis.explorer.bundle import FORMAT, LEVELS, make_bundle
 from analysis.explorer.explore import Request, choose
 from analysis.explorer.site import POLICY, site_files, write_site
+from analysis.kinds.plan import results_needed
+from analysis.kinds.rounds import Unpruned
 from analysis.protocols import Changes, protocol
 from analysis.store import Result, Store
 from analysis.studies import Experiment, Study
 from figures.catalogue import CATALOGUE
 from supermask.criteria import CRITERIA
 from supermask.keys import Purpose, derive_key
+from supermask.lottery import Treatment
 
 COMMAND = [sys.executable, "-c", "from figures.command import main; main()"]
 FAST = ["--dataset", "digits", "--epochs", "4", "--rounds", "2"]
@@ -304,11 +307,11 @@ def test_the_best_that_is_stored_is_shown(stored, asked, expected, digits, resul
     with Store(results_folder) as store:
         for words in stored:
             chosen = protocol(words.split()[0], changes=Changes(dataset="digits", seeds=2))
-            study = Study() if "without" in words else Study((bundles.PRUNING,))
-            descriptions = Experiment(chosen, digits).descriptions(study)
-            store.add([Result(description, {}, None, 0.0) for description in descriptions], {})
+            study = Study((Unpruned(),) if "without" in words else (bundles.PRUNING,))
+            needed = results_needed(Experiment(chosen, digits), study)
+            store.add([Result(description, {}, None, 0.0) for description, _ in needed], {})
         choice = choose(request, store, Console(quiet=True))
-    assert (choice.experiment.protocol.name, len(choice.study.treatments)) == expected
+    assert (choice.experiment.protocol.name, len(choice.study.of(Treatment))) == expected
 
 
 def test_the_command_trains_shows_and_ends(tmp_path):

@@ -20,8 +20,8 @@ from analysis import locks
 from analysis.cli import run_command
 from analysis.commands import FAILED, MISUSED, OK
 from analysis.errors import StoreError, UsageError
+from analysis.identity import identity
 from analysis.store import Result, Store
-from analysis.studies import identity
 from analysis.verify import verify
 from figures.catalogue import CATALOGUE
 

@@ -14,8 +14,9 @@ from analysis import plots, runner
 from analysis.captions import caption
 from analysis.figure import write
 from analysis.frame import Frame
+from analysis.kinds.rounds import UNPRUNED
 from analysis.protocols import Changes, protocol
-from analysis.results import UNPRUNED, Results
+from analysis.results import Results
 from analysis.store import Store
 from analysis.studies import Experiment, Study
 from figures import criteria_plane, deep_compression, mask_criteria, supermask_table, supermasks_at_init
@@ -112,8 +113,10 @@ def test_every_picture_states_where_it_comes_from(name, tables, experiment, tmp_
     lengths = {"dsd": ("4 epochs a phase",)} | dict.fromkeys(
         ("sparse-training", "structure-over-time", "deep-compression"), (": 4 epochs ·",)
     )
-    lengths |= {"neural-graphs": (": 2 epochs ·",), "wiring": (": 2 epochs ·",)}
-    lengths |= {"shared-weight": (": 4 epochs ·", "neural graphs 2")}
+    lengths |= dict.fromkeys(("neural-graphs", "wiring"), (": graphs trained for 2 epochs ·",))
+    lengths |= {"shared-weight": (": 4 epochs ·", "graphs trained for 2 epochs")}
+    levels = (": 6 epochs ·", "masks cut at 2 levels", "changed: dataset, epochs, rounds, rates dense 0.8 output 0.5")
+    lengths |= dict.fromkeys(("supermasks-at-init", "learned-supermasks", "supermask-table"), levels)
     network = "Neural graphs of 80 nodes and 80 edges on" if name in ("neural-graphs", "wiring") else "FC on"
     lengths |= dict.fromkeys(("criteria-plane", "learned-masks-seen"), (": 6 epochs ·",))
     rounds = ("6 epochs a round", "2 rounds", "changed: dataset, epochs, rounds, rates dense 0.8 output 0.5")

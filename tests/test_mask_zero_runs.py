@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from analysis import runner
+from analysis.kinds.plan import results_of
 from analysis.protocols import Changes, protocol
 from analysis.store import Store
-from analysis.studies import Experiment, Study, identity
+from analysis.studies import Experiment, Study
 from supermask.lottery import Treatment
 
 BOTH = Treatment(kept="rewind_or_zero", pruned="zero_if_shrunk")
@@ -36,7 +37,7 @@ def stores(experiment, tmp_path_factory):
 @pytest.mark.parametrize("treatment", [BOTH, PRUNED_ALONE], ids=["both", "pruned"])
 def test_rounds_one_at_a_time_are_the_rounds_at_one_go(stores, experiment, treatment):
     for round_ in range(1, ROUNDS + 1):
-        first, second = (store.arrays(identity(experiment.describe_training(treatment, 0, round_))) for store in stores)
+        first, second = (store.arrays(results_of(experiment, treatment, 0)[round_ - 1].id) for store in stores)
         assert first.keys() == second.keys()
         for name, array in first.items():
             assert array.tobytes() == second[name].tobytes(), (round_, name)
@@ -45,7 +46,7 @@ def test_rounds_one_at_a_time_are_the_rounds_at_one_go(stores, experiment, treat
 def test_zeros_are_stored_where_there_are_any_and_only_there(stores, experiment):
     """So that results which no zero is part of have the arrays that they always had."""
     for treatment, some in ((BOTH, True), (PRUNED_ALONE, False)):
-        arrays = stores[0].arrays(identity(experiment.describe_training(treatment, 0, 2)))
+        arrays = stores[0].arrays(results_of(experiment, treatment, 0)[1].id)
         zeroed = {name: array for name, array in arrays.items() if name.startswith("zeroed.")}
         assert bool(zeroed) == some
         for name, bits in zeroed.items():

@@ -18,8 +18,8 @@ from analysis import database
 from analysis.cli import run_command
 from analysis.commands import FAILED, MISUSED, OK
 from analysis.errors import StoreError, UsageError
+from analysis.identity import identity
 from analysis.store import Store
-from analysis.studies import identity
 from analysis.verify import verify
 from figures.catalogue import CATALOGUE
 

@@ -12,9 +12,10 @@ from analysis.captions import caption, label
 from analysis.cli import run_command
 from analysis.commands import MISUSED, OK
 from analysis.errors import UsageError
+from analysis.kinds.plan import ids_needed, uses_of
 from analysis.options import check_used, said, used_by
 from analysis.protocols import Changes, protocol
-from analysis.studies import Experiment, Study, identity
+from analysis.studies import Experiment, Study
 from figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
 
@@ -48,7 +49,7 @@ def changed(experiment: Experiment, name: str) -> Experiment:
 
 
 def ids(experiment: Experiment, study: Study) -> set[str]:
-    return {identity(description) for description in experiment.descriptions(study)}
+    return set(ids_needed(experiment, study))
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
@@ -58,7 +59,7 @@ def test_a_study_uses_what_its_results_names_depend_on(name, experiment):
     study = figure.study(figure.names)
     fields = ("epochs", "rounds", "rates", "mask_epochs", "sparse_epochs", "graph_epochs")
     before = ids(experiment, study)
-    assert study.uses == {field for field in fields if ids(changed(experiment, field), study) != before}
+    assert uses_of(study) == {field for field in fields if ids(changed(experiment, field), study) != before}
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_a_caption_names_changes_that_matter_to_its_figure_alone(digits):
     of_masks = caption(experiment, criteria.study(criteria.names))
     assert "quick (changed: dataset, epochs, seeds)" in of_masks
     assert "quick (changed: dataset, seeds)" in caption(experiment, dsd.study(dsd.names))
-    learned = Study(learned=(LearnedMask(),), unpruned=False)
+    learned = Study((LearnedMask(),))
     assert label(experiment, learned).endswith("dataset, seeds, mask-epochs)")
 
 

@@ -210,6 +210,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A results folder of the tables' smallest content."""
+    from analysis.kinds.plan import results_of
     from analysis.protocols import protocol
     from analysis.store import Result, Store
     from analysis.studies import Experiment
@@ -217,9 +218,9 @@ def folder(tmp_path_factory) -> Path:
     from supermask.learned_masks import LearnedMask
 
     path = tmp_path_factory.mktemp("r")
-    experiment = Experiment(protocol("quick"), load("digits"))
+    (named,) = results_of(Experiment(protocol("quick"), load("digits")), LearnedMask(), 0)
     with Store(path) as store:
-        store.add([Result(experiment.describe_learned(LearnedMask(), 0), {"test_accuracy": 0.5}, None, 1.0)], {})
+        store.add([Result(named.description, {"test_accuracy": 0.5}, None, 1.0)], {})
     return path
 
 

@@ -11,11 +11,11 @@ from safetensors.numpy import load_file
 
 from analysis import runner
 from analysis.cli import run_command
+from analysis.kinds.plan import results_of, workload
 from analysis.protocols import Changes, protocol
 from analysis.results import Results
 from analysis.store import Store
-from analysis.studies import Experiment, Study, identity
-from analysis.work import workload
+from analysis.studies import Experiment, Study
 from figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
 from supermask.networks import NETWORKS, logits
@@ -23,7 +23,7 @@ from supermask.packed import unpack
 
 RESCALED = LearnedMask("signed_constant", rescaled=True)
 EDGE_POPUP = LearnedMask("signed_kaiming", method="edge_popup", kept=0.3)
-STUDY = Study(learned=(LearnedMask(), RESCALED, EDGE_POPUP))
+STUDY = Study((LearnedMask(), RESCALED, EDGE_POPUP))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def command(*arguments) -> int:
 
 
 def id_of(experiment, learned: LearnedMask, seed: int) -> str:
-    return identity(experiment.describe_learned(learned, seed))
+    return results_of(experiment, learned, seed)[0].id
 
 
 def test_what_is_learned_is_stored_once_and_never_again(experiment, folder):
@@ -56,8 +56,8 @@ def test_what_is_learned_is_stored_once_and_never_again(experiment, folder):
         assert load.work == 0
         runner.run(experiment, STUDY, store, words.append)
         results = Results(experiment, STUDY, store, ())
-        metrics = results.learned_metrics(RESCALED, 0)
-        curve = results.learned_arrays(RESCALED, 0)["curve.loss"]
+        metrics = results.metrics(RESCALED, 0)
+        curve = results.arrays(RESCALED, 0)["curve.loss"]
     assert words == [], "nothing is left to do"
     assert metrics["test_accuracy"] > 0.6
     assert metrics["validation_loss"] == pytest.approx(curve.min())
@@ -66,9 +66,9 @@ def test_what_is_learned_is_stored_once_and_never_again(experiment, folder):
 def test_masks_learned_in_another_population_are_the_same_bits(experiment, folder, tmp_path):
     """An interrupted study that is taken up again, one mask at a time, ends in the same store."""
     with Store(tmp_path / "other") as other, Store(folder) as store:
-        for learned in reversed(STUDY.learned):
-            runner.run_learned(experiment, [learned], other, lambda done: None)
-        for learned in STUDY.learned:
+        for learned in reversed(STUDY.runs):
+            runner.run(experiment, Study((learned,)), other)
+        for learned in STUDY.runs:
             for seed in experiment.seeds:
                 id_ = id_of(experiment, learned, seed)
                 assert other.metrics(id_) == store.metrics(id_)
@@ -76,7 +76,7 @@ def test_masks_learned_in_another_population_are_the_same_bits(experiment, folde
                     assert other.arrays(id_)[name].tobytes() == array.tobytes()
 
 
-@pytest.mark.parametrize("learned", STUDY.learned, ids=["initial", "rescaled", "edge-popup"])
+@pytest.mark.parametrize("learned", STUDY.runs, ids=["initial", "rescaled", "edge-popup"])
 def test_a_packed_network_has_the_stored_accuracy_and_the_same_logits(experiment, folder, learned, tmp_path, capsys):
     file, output = tmp_path / "network.mask", tmp_path / "network.safetensors"
     assert command("pack", id_of(experiment, learned, 1)[:16], file, "--results", folder) == 0
@@ -114,7 +114,7 @@ def test_drawn_masks_can_be_packed_and_average_to_the_stored_accuracy(experiment
 def test_best_is_the_highest_validation_accuracy(experiment, folder, tmp_path):
     assert command("pack", "best", tmp_path / "best.mask", "--results", folder) == 0
     with Store(folder) as store:
-        names = {id_of(experiment, each, seed): (each, seed) for each in STUDY.learned for seed in experiment.seeds}
+        names = {id_of(experiment, each, seed): (each, seed) for each in STUDY.runs for seed in experiment.seeds}
         best, seed = names[max(names, key=lambda id_: store.metrics(id_)["validation_accuracy"])]
     network, _ = unpack((tmp_path / "best.mask").read_bytes())
     assert (network.weights, network.rescaled, network.seed) == (best.weights, best.rescaled, seed)

@@ -5,8 +5,9 @@ import re
 
 from rich.console import Console
 
+from analysis.kinds.plan import Count, Workload
 from analysis.progress import MINUTES_OF_SPEED, JobProgress
-from analysis.work import Count, Done, Workload
+from analysis.work import Done
 
 
 def lines_of(words, needed: int, seconds: float = 20.0) -> list[str]:

@@ -7,8 +7,12 @@ from dataclasses import fields, replace
 import pytest
 
 from analysis.errors import UsageError, choose
+from analysis.identity import identity
+from analysis.kinds.plan import complete, ids_needed, results_needed, results_of
+from analysis.kinds.rounds import Unpruned
+from analysis.kinds.untrained import Untrained
 from analysis.protocols import PAPER, PROTOCOLS, Changes, differences, parse_rates, protocol
-from analysis.studies import Experiment, Study, Untrained, identity
+from analysis.studies import Experiment, Study
 from analysis.units import units
 from supermask.actions import KEPT_ACTIONS, Action
 from supermask.compression.dsd import DSDRun
@@ -110,29 +114,29 @@ def experiment(digits):
 
 
 def test_names_depend_on_what_determines_a_result_and_nothing_else(experiment):
-    name = identity(experiment.describe_training(Treatment(), 1, 3))
+    name = results_of(experiment, Treatment(), 1)[2].id
     for same in (
         replace(experiment, protocol=replace(experiment.protocol, seeds=9)),
         replace(experiment, protocol=replace(experiment.protocol, rounds=99)),
         replace(experiment, protocol=replace(experiment.protocol, name="mine")),
         replace(experiment, protocol=replace(experiment.protocol, rates=replace(experiment.protocol.rates, conv=0.5))),
     ):
-        assert identity(same.describe_training(Treatment(), 1, 3)) == name
+        assert results_of(same, Treatment(), 1)[2].id == name
     for other in (
         replace(experiment, protocol=replace(experiment.protocol, epochs=11)),
         replace(experiment, protocol=replace(experiment.protocol, learning_rate=1e-3)),
         replace(experiment, protocol=replace(experiment.protocol, rates=replace(experiment.protocol.rates, dense=0.5))),
         replace(experiment, data=replace(experiment.data, digest="another")),
     ):
-        assert identity(other.describe_training(Treatment(), 1, 3)) != name
-    assert identity(experiment.describe_training(Treatment("movement"), 1, 3)) != name
+        assert results_of(other, Treatment(), 1)[2].id != name
+    assert identity(results_of(experiment, Treatment("movement"), 1)[2].description) != name
 
 
 def test_round_zero_is_shared_by_all_treatments_and_rates(experiment):
     changed = replace(
         experiment, protocol=replace(experiment.protocol, rates=replace(experiment.protocol.rates, dense=0.5))
     )
-    assert experiment.describe_training(None, 0, 0) == changed.describe_training(None, 0, 0)
+    assert results_of(experiment, Unpruned(), 0)[0].description == results_of(changed, Unpruned(), 0)[0].description
 
 
 def test_a_name_that_old_results_go_by_stays():
@@ -158,7 +162,7 @@ def test_what_the_factors_gradient_changed_is_renamed_and_nothing_else(experimen
         LearnedMask(rescaled=True, method="threshold"): 4,
         LearnedMask(rescaled=True, through_factor=False): 4,
     }
-    described = {learned: experiment.describe_learned(learned, 0) for learned in revisions}
+    described = {learned: results_of(experiment, learned, 0)[0].description for learned in revisions}
     assert {learned: each["revision"] for learned, each in described.items()} == revisions
     assert len({identity(each) for each in described.values()}) == len(revisions)
     assert described[LearnedMask()]["mask"] == {}
@@ -168,26 +172,23 @@ def test_only_results_whose_counts_were_wrong_have_new_names(experiment):
     """Every rate of up to four decimals, and so all of the protocols', was read rightly; 0.99999 was read as 1."""
     for name, network in itertools.product(PROTOCOLS, PAPER):
         own = replace(experiment, protocol=replace(protocol(name, network), dataset="digits"))
-        assert "counts" not in own.describe_training(Treatment(), 0, 1)
-        assert "counts" not in own.describe_untrained(Untrained("random"), 0, 1)
+        assert "counts" not in results_of(own, Treatment(), 0)[0].description
+        assert "counts" not in results_of(own, Untrained("random"), 0)[1].description
     finer = replace(experiment, protocol=replace(experiment.protocol, rates=Rates(dense=0.99999, output=0.1)))
-    assert finer.describe_training(Treatment(), 0, 1)["counts"] == "exact"
-    assert finer.describe_untrained(Untrained("random"), 0, 1)["counts"] == "exact"
-    assert "counts" not in finer.describe_training(None, 0, 0)
+    assert results_of(finer, Treatment(), 0)[0].description["counts"] == "exact"
+    assert results_of(finer, Untrained("random"), 0)[1].description["counts"] == "exact"
+    assert "counts" not in results_of(finer, Unpruned(), 0)[0].description
     for part, named in ((0.05, None), (0.99999, "exact"), (2e-5, "exact")):
-        described = (
-            experiment.describe_sparse(SparseRun("rigl", part), 0),
-            experiment.describe_dsd(DSDRun(part), 0),
-            experiment.describe_learned(LearnedMask(method="edge_popup", kept=part), 0),
-        )
+        runs = (SparseRun("rigl", part), DSDRun(part), LearnedMask(method="edge_popup", kept=part))
+        described = [results_of(experiment, run, 0)[0].description for run in runs]
         assert [each.get("counts") for each in described] == [named] * 3
-    assert "counts" not in experiment.describe_learned(LearnedMask(kept=2e-5), 0), "of no meaning there"
+    assert "counts" not in results_of(experiment, LearnedMask(kept=2e-5), 0)[0].description, "of no meaning there"
 
 
 @pytest.mark.parametrize(
     ("treatment", "name"),
     [
-        (None, "69e7e48072627110700b043fe01c7677"),
+        (Unpruned(), "69e7e48072627110700b043fe01c7677"),
         (Treatment(), "9fec1d4c65263a76b4f1140a16a24b84"),
         (Treatment("movement"), "9b031c7da75965a99dd64c2e04f050a5"),
         (Treatment("random"), "82e9c0bffc6bad6aed9a837ff22376db"),
@@ -205,11 +206,8 @@ def test_only_results_whose_counts_were_wrong_have_new_names(experiment):
 )
 def test_results_whose_rules_stayed_keep_their_names(experiment, treatment, name):
     """Names from before some rules changed: of seed 1's round 3, seed 2's level 5, and round 0 of seed 0."""
-    if isinstance(treatment, Untrained):
-        description = experiment.describe_untrained(treatment, 2, 5)
-    else:
-        description = experiment.describe_training(treatment, *((0, 0) if treatment is None else (1, 3)))
-    assert identity(description) == name
+    seed, index = {Unpruned: (0, 0), Treatment: (1, 2), Untrained: (2, 5)}[type(treatment)]
+    assert results_of(experiment, treatment, seed)[index].id == name
 
 
 @pytest.mark.parametrize(
@@ -229,10 +227,8 @@ def test_results_whose_rules_stayed_keep_their_names(experiment, treatment, name
     ids=str,
 )
 def test_results_under_a_former_rule_are_not_taken_for_those_under_todays(experiment, treatment, old):
-    if isinstance(treatment, Untrained):
-        description = experiment.describe_untrained(treatment, 2, 5)
-    else:
-        description = experiment.describe_training(treatment, 1, 3)
+    seed, index = {Treatment: (1, 2), Untrained: (2, 5)}[type(treatment)]
+    description = results_of(experiment, treatment, seed)[index].description
     assert identity(description) != old
     rules = description.pop("rules")
     assert identity(description) == old, "the rule's revision is all that tells them apart"
@@ -244,7 +240,7 @@ def test_a_rule_that_asks_for_zeros_is_another_after_a_users_own_kept_action(exp
     """Such an action may set weights to 0; of the toolkit's own, `rewind_or_zero` alone does, which has a revision."""
     monkeypatch.setitem(KEPT_ACTIONS, "mine", Action("mine", lambda w_initial: 0 * w_initial, source="0" * 64))
     rules = {
-        (kept, pruned): experiment.describe_training(Treatment(kept=kept, pruned=pruned), 0, 1).get("rules", {})
+        (kept, pruned): results_of(experiment, Treatment(kept=kept, pruned=pruned), 0)[0].description.get("rules", {})
         for kept in ("mine", "reinit", "rewind_or_zero")
         for pruned in ("zero", "zero_if_shrunk")
     }
@@ -267,23 +263,29 @@ def test_a_former_name_is_refused_with_the_present_one(name):
 
 
 def test_studies_unite_without_repeating():
-    first = Study((Treatment(), Treatment("random")), (Untrained("random"),))
+    first = Study((Treatment(), Treatment("random"), Untrained("random")))
     second = Study((Treatment("random"), Treatment("movement")))
-    assert (first | second).treatments == (Treatment(), Treatment("random"), Treatment("movement"))
-    assert (first | second).untrained == (Untrained("random"),)
+    assert (first | second).of(Treatment) == (Treatment(), Treatment("random"), Treatment("movement"))
+    assert (first | second).of(Untrained) == (Untrained("random"),)
 
 
 def test_a_study_lists_everything_once(experiment):
-    study = Study((Treatment(), Treatment("random")), (Untrained("random"), Untrained("random", "signed_constant")))
-    names = [identity(description) for description in experiment.descriptions(study)]
+    runs = (Treatment(), Treatment("random"), Untrained("random"), Untrained("random", "signed_constant"))
+    names = [named.id for named in results_needed(experiment, Study(runs))]
     assert len(names) == len(set(names)) == 3 * (1 + 2 * 6 + 2 * 7)
 
 
-def test_the_unpruned_network_is_part_of_a_study_that_starts_from_it_or_wants_it(experiment):
-    own = Study(dsd=(DSDRun(0.25),), unpruned=False)
-    for with_it in (Study(), Study(dsd=own.dsd), own | Study(), Study((Treatment(),), unpruned=False)):
-        assert with_it.has_round_zero
-        assert experiment.describe_training(None, 0, 0) in list(experiment.descriptions(with_it))
-    assert not own.has_round_zero
-    assert {description["kind"] for description in experiment.descriptions(own)} == {"dsd"}
+def test_what_a_run_starts_from_is_part_of_its_study(experiment):
+    zero = results_of(experiment, Unpruned(), 0)[0].id
+    for run in (Unpruned(), Treatment(), Untrained("random")):
+        assert zero in ids_needed(experiment, Study((run,)))
+    own = Study((DSDRun(0.25),))
+    assert {named.description["kind"] for named in results_needed(experiment, own)} == {"dsd"}
     assert [unit.group for unit in units(experiment, own)] == ["dsd"] * 3
+    from_another = SparseRun(density=0.1, structure="set")
+    assert complete(Study((from_another,))).runs == (from_another.source, from_another)
+
+
+def test_what_is_no_run_is_refused(experiment):
+    with pytest.raises(TypeError, match="run is 'large_final'; allowed: instances of CompressionRun, DSDRun"):
+        results_of(experiment, "large_final", 0)

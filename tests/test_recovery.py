@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from test_faults import MADE_WITH, fill, holds
 
 from analysis.errors import StoreError
+from analysis.identity import identity
 from analysis.recovery import recover
 from analysis.store import Result, Store
-from analysis.studies import identity
 from analysis.verify import verify
 
 PAGE = 4096

@@ -7,18 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import plots, sparse_runs
-from analysis.compression_runs import run_compression, run_dsd
+from analysis import plots, runner
 from analysis.errors import UsageError
 from analysis.figure import collapsed, write
+from analysis.kinds import sparse_training
+from analysis.kinds.plan import results_of, workload
+from analysis.kinds.sparse_training import decode_params, decode_structure, network_of
 from analysis.protocols import Changes, protocol
 from analysis.provenance import provenance
 from analysis.results import Results
-from analysis.sparse_runs import decode_params, decode_structure, network_of, run_sparse
 from analysis.store import Result, Store
-from analysis.studies import Experiment, Study, identity
+from analysis.studies import Experiment, Study
 from analysis.tables import tidy_table
-from analysis.work import workload
 from figures import sparse_training as sparse_figure
 from supermask.compression.dsd import DSDRun
 from supermask.compression.file import decompress
@@ -30,11 +30,7 @@ from supermask.sparse_training.runs import SMALL_DENSE, SMALL_SHAPES, SparseRun,
 
 RUNS = (SparseRun("dsr", 0.1), SparseRun(density=0.1, structure="dsr", start="fresh"), SparseRun(SMALL_DENSE, 0.1))
 COMPRESSED = (CompressionRun(), CompressionRun(bits=2, pruned=False))
-STUDY = Study(
-    sparse=tuple(dict.fromkeys((*RUNS, SparseRun(), *(run.source for run in COMPRESSED)))),
-    dsd=(DSDRun(), DSDRun(0.5)),
-    compressed=COMPRESSED,
-)
+STUDY = Study((*RUNS, SparseRun(), DSDRun(), DSDRun(0.5), *COMPRESSED))
 
 
 @pytest.fixture(scope="module")
@@ -42,18 +38,12 @@ def experiment(digits):
     return Experiment(protocol("quick", changes=Changes(dataset="digits", seeds=2, sparse_epochs=4)), digits)
 
 
-def run_all(experiment, store, watch=lambda done: None, study=STUDY):
-    run_sparse(experiment, study.sparse, store, watch)
-    run_dsd(experiment, study.dsd, store, watch)
-    run_compression(experiment, study.compressed, store, watch)
-
-
 @pytest.fixture(scope="module")
 def stored(experiment, tmp_path_factory):
     """Everything of the study, and what was told of it."""
     told = []
     with Store(tmp_path_factory.mktemp("results")) as store:
-        run_all(experiment, store, told.append)
+        runner.run(experiment, STUDY, store, told.append)
         yield store, told
 
 
@@ -64,22 +54,23 @@ def test_everything_is_stored_and_told_of(experiment, stored):
     assert {kind: load.counts[kind].stored for kind in needed} == needed
     for kind, count in needed.items():
         assert sum(done.results for done in told if done.kind == kind) == count
-    steps = experiment.sparse_training.steps
+    steps = sparse_training.training_of(experiment).steps
     # Two runs share the first phase of dense-sparse-dense.
     assert sum(done.work for done in told) == 10 * steps + 2 * steps + 2 * 2 * 2 * steps + 4 * (steps // 10)
 
 
 def test_what_is_stored_is_not_trained_again(experiment, stored, monkeypatch):
     store, _ = stored
-    monkeypatch.setattr(sparse_runs, "SparseTrainer", None)
-    monkeypatch.setattr("analysis.compression_runs.Trainer", None)
-    run_all(experiment, store)
+    monkeypatch.setattr(sparse_training, "SparseTrainer", None)
+    monkeypatch.setattr("analysis.kinds.compression.Trainer", None)
+    monkeypatch.setattr("analysis.kinds.dsd.Trainer", None)
+    runner.run(experiment, STUDY, store)
 
 
 def test_a_structure_is_trained_from_scratch_with_its_mask(experiment, stored):
     store, _ = stored
     start = initial_of(NETWORKS["fc"], 1, (8, 8, 1))
-    arrays = [store.arrays(identity(experiment.describe_sparse(run, 1))) for run in RUNS[:2]]
+    arrays = [store.arrays(results_of(experiment, run, 1)[0].id) for run in RUNS[:2]]
     found, scratch = (decode_structure(each, start) for each in arrays)
     for layer in found.last:
         np.testing.assert_array_equal(scratch.first[layer], found.last[layer])
@@ -87,7 +78,7 @@ def test_a_structure_is_trained_from_scratch_with_its_mask(experiment, stored):
     masks, params = decode_params(arrays[1], start)
     for layer, kernel in kernels_of(params).items():
         assert not np.asarray(kernel)[~np.asarray(masks[layer])].any()
-    metrics = store.metrics(identity(experiment.describe_sparse(RUNS[0], 1)))
+    metrics = store.metrics(results_of(experiment, RUNS[0], 1)[0].id)
     assert metrics["live_weights"] == 5020
     assert 0 < metrics["kept_from_start"] < 1
 
@@ -142,7 +133,7 @@ def test_only_new_kinds_of_sparse_runs_have_new_names(experiment):
         SparseRun(density=0.05, structure="dsr"): {"density": 0.05, "distribution": "uniform", "structure": "dsr"},
         SparseRun(SMALL_DENSE, 0.05, shape="equal"): {"method": "small_dense", "density": 0.05, "shape": "equal"},
     }
-    assert {run: experiment.describe_sparse(run, 0)["sparse"] for run in kept} == kept
+    assert {run: results_of(experiment, run, 0)[0].description["sparse"] for run in kept} == kept
 
 
 def test_the_small_dense_network_shown_is_each_seeds_best_on_validation_data(experiment, tmp_path):
@@ -150,11 +141,11 @@ def test_the_small_dense_network_shown_is_each_seeds_best_on_validation_data(exp
     study = sparse_figure.study((sparse_figure.SMALL,))
     best = {0: "widening", 1: "equal"}
     with Store(tmp_path) as store:
-        for run in study.sparse:
+        for run in study.of(SparseRun):
             for seed in experiment.seeds:
                 chosen = run.method != SMALL_DENSE or run.shape == best[seed]
                 metrics = {"validation_accuracy": 0.9 if chosen else 0.8, "test_accuracy": 0.7 if chosen else 0.95}
-                store.add([Result(experiment.describe_sparse(run, seed), metrics, None, 0.0)], provenance())
+                store.add([Result(results_of(experiment, run, seed)[0].description, metrics, None, 0.0)], provenance())
         table = sparse_figure.tabulate(Results(experiment, study, store, (sparse_figure.SMALL,)))
     small = table[table["line"] == sparse_figure.SMALL]
     assert len(small) == 2 * len(sparse_figure.DENSITIES)
@@ -165,10 +156,10 @@ def test_the_small_dense_network_shown_is_each_seeds_best_on_validation_data(exp
 def test_the_file_on_disk_is_what_was_measured(experiment, stored):
     store, _ = stored
     for run in COMPRESSED:
-        metrics = store.metrics(identity(experiment.describe_compression(run, 0)))
-        path = store.folder / "compressed" / f"{identity(experiment.describe_compression(run, 0))}.deep"
+        metrics = store.metrics(results_of(experiment, run, 0)[0].id)
+        path = store.folder / "compressed" / f"{results_of(experiment, run, 0)[0].id}.deep"
         assert path.stat().st_size == metrics["file_bytes"]
-        assert path.read_bytes() == store.arrays(identity(experiment.describe_compression(run, 0)))["file"].tobytes()
+        assert path.read_bytes() == store.arrays(results_of(experiment, run, 0)[0].id)["file"].tobytes()
         name, quantised = decompress(path.read_bytes())
         assert name == "fc"
         for layer, leaves in expand(quantised).items():
@@ -195,8 +186,8 @@ def test_sparse_epochs_too_few_for_a_method_are_refused(digits, epochs, run):
     experiment = Experiment(protocol("quick", changes=Changes(dataset="digits", sparse_epochs=epochs)), digits)
     message = f"sparse-epochs is {epochs}, for {run.method}: steps are .*; the method never changes its mask in so few"
     with pytest.raises(UsageError, match=message):
-        experiment.describe_sparse(run, 0)
-    experiment.describe_sparse(SparseRun(density=0.1), 0)
+        results_of(experiment, run, 0)
+    results_of(experiment, SparseRun(density=0.1), 0)
 
 
 def test_networks_that_learned_nothing_are_counted():
@@ -221,7 +212,7 @@ def test_a_picture_says_how_many_learned_nothing(experiment, tmp_path):
 def test_networks_without_a_recipe_are_refused(digits):
     experiment = Experiment(protocol("quick", "conv2", Changes(dataset="digits")), digits)
     with pytest.raises(UsageError, match="'conv2' is unknown"):
-        experiment.describe_compression(CompressionRun(), 0)
+        results_of(experiment, CompressionRun(), 0)
 
 
 @pytest.mark.parametrize(

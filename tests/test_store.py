@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from analysis.arrays import decode_round, decode_round_zero, encode
 from analysis.errors import StoreError, UsageError
+from analysis.identity import identity
+from analysis.kinds.rounds import decode_round, decode_round_zero, encode
 from analysis.provenance import PACKAGES, provenance
 from analysis.store import Result, Store
-from analysis.studies import identity
 from supermask.evaluation import Scores
 from supermask.lottery import RoundRecord, Start, Treatment
 from supermask.training import Trained
@@ -152,7 +152,7 @@ def test_provenance_names_every_version():
 
 def test_an_identity_is_the_same_in_every_process():
     description = {"b": 0.1, "a": [1, {"z": None}], "ü": "×"}
-    program = f"from analysis.studies import identity; print(identity({description!r}))"
+    program = f"from analysis.identity import identity; print(identity({description!r}))"
     environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONIOENCODING": "utf8"}
     output = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True

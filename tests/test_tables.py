@@ -11,9 +11,12 @@ from analysis import runner
 from analysis.cli import run_command
 from analysis.commands import FAILED, MISUSED, OK
 from analysis.errors import StoreError, UsageError
+from analysis.identity import identity
+from analysis.kinds.plan import results_of
+from analysis.kinds.untrained import Untrained
 from analysis.protocols import Changes, protocol
 from analysis.store import Result, Store
-from analysis.studies import Experiment, Study, Untrained, identity
+from analysis.studies import Experiment, Study
 from analysis.tables import COLUMNS, merge, tidy_table
 from figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
@@ -23,7 +26,7 @@ from supermask.sparse_training.runs import SMALL_DENSE, SMALL_SHAPES, SparseRun
 
 def fill(folder, digits, seeds: int, criterion: str) -> None:
     changes = Changes(dataset="digits", epochs=1, rounds=1, seeds=seeds)
-    study = Study((Treatment(criterion),), (Untrained(criterion),))
+    study = Study((Treatment(criterion), Untrained(criterion)))
     with Store(folder) as store:
         runner.run(Experiment(protocol("quick", changes=changes), digits), study, store)
 
@@ -53,9 +56,9 @@ def test_a_row_a_result_and_metric_with_the_whole_description(folders):
 def test_a_mask_learned_with_the_factor_held_constant_is_told_from_others(digits, results_folder):
     """As all rescaled masks were until revision 4, whose descriptions do not say so."""
     experiment = Experiment(protocol("quick", changes=Changes(dataset="digits")), digits)
-    present = experiment.describe_learned(LearnedMask(rescaled=True), 0)
-    held = experiment.describe_learned(LearnedMask(rescaled=True, through_factor=False), 0)
-    plain = experiment.describe_learned(LearnedMask(), 0)
+    present = results_of(experiment, LearnedMask(rescaled=True), 0)[0].description
+    held = results_of(experiment, LearnedMask(rescaled=True, through_factor=False), 0)[0].description
+    plain = results_of(experiment, LearnedMask(), 0)[0].description
     expected = [(present, True), (present | {"revision": 3}, False), (held, False), (plain, None)]
     with Store(results_folder) as store:
         store.add([Result(description, {"test_accuracy": 0.5}, None, 0.0) for description, _ in expected], {})
@@ -67,7 +70,9 @@ def test_the_shape_of_a_small_dense_network_is_told(digits, results_folder):
     experiment = Experiment(protocol("quick", changes=Changes(dataset="digits")), digits)
     runs = [SparseRun(SMALL_DENSE, 0.1, shape=shape) for shape in SMALL_SHAPES]
     with Store(results_folder) as store:
-        results = [Result(experiment.describe_sparse(run, 0), {"test_accuracy": 0.5}, None, 0.0) for run in runs]
+        results = [
+            Result(results_of(experiment, run, 0)[0].description, {"test_accuracy": 0.5}, None, 0.0) for run in runs
+        ]
         store.add(results, {})
         assert set(tidy_table(store)["shape"]) == set(SMALL_SHAPES)
 
@@ -75,12 +80,12 @@ def test_the_shape_of_a_small_dense_network_is_told(digits, results_folder):
 def test_a_result_under_a_former_rule_is_listed_under_that_rules_present_name(digits, results_folder):
     """So that no question to the table takes old and new results of one name for the same."""
     experiment = Experiment(protocol("quick", changes=Changes(dataset="digits")), digits)
-    present = experiment.describe_training(Treatment("large_init_large_final"), 0, 1)
+    present = results_of(experiment, Treatment("large_init_large_final"), 0)[0].description
     former = {name: part for name, part in present.items() if name != "rules"}
     renamed = former | {"treatment": {"criterion": "large_init_large_final_percentile"}}
-    untrained = experiment.describe_untrained(Untrained("magnitude_increase_same_sign"), 0, 1)
+    untrained = dict(results_of(experiment, Untrained("magnitude_increase_same_sign"), 0)[1].description)
     del untrained["rules"]
-    frozen = experiment.describe_training(Treatment(kept="rewind_or_zero", pruned="zero_if_shrunk"), 0, 1)
+    frozen = results_of(experiment, Treatment(kept="rewind_or_zero", pruned="zero_if_shrunk"), 0)[0].description
     once_frozen = {name: part for name, part in frozen.items() if name != "rules"}
     with Store(results_folder) as store:
         for at, description in enumerate((present, former, renamed, untrained, frozen, once_frozen)):

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from analysis import pricing, runner
 from analysis.errors import UsageError
+from analysis.kinds.plan import ids_needed
+from analysis.kinds.untrained import Untrained
 from analysis.pricing import Price, Speed, forward_flops, price
 from analysis.protocols import Changes, protocol
 from analysis.store import Only, Store
-from analysis.studies import Experiment, Study, Untrained, identity
+from analysis.studies import Experiment, Study
 from analysis.tables import merge, tidy_table
 from analysis.units import Shard, deal, parse_shard, seeds_of, together, units
 from figures.catalogue import CATALOGUE
@@ -24,12 +26,15 @@ from supermask.lottery import Treatment
 from supermask.networks import NETWORKS, kernels_of, shapes_of
 from supermask.sparse_training.runs import SparseRun
 
+TREATMENTS = (Treatment(), Treatment("random"))
 EVERYTHING = Study(
-    (Treatment(), Treatment("random"), Treatment(rewind_step=10)),
-    (Untrained("large_final"), Untrained("large_final", "signed_constant"), Untrained("random")),
-    (LearnedMask(), LearnedMask(method="threshold", start=0.5)),
-    (SparseRun(), SparseRun("set", 0.1), SparseRun("static", 0.1, structure="set")),
-    (DSDRun(), DSDRun(0.3)),
+    (
+        *(*TREATMENTS, Treatment(rewind_step=10)),
+        *(Untrained("large_final"), Untrained("large_final", "signed_constant"), Untrained("random")),
+        *(LearnedMask(), LearnedMask(method="threshold", start=0.5)),
+        *(SparseRun(), SparseRun("set", 0.1), SparseRun("static", 0.1, structure="set")),
+        *(DSDRun(), DSDRun(0.3)),
+    )
 )
 
 
@@ -40,7 +45,7 @@ def experiment(digits, compiled_once):
 
 
 def ids_of(experiment, study) -> set[str]:
-    return set(map(identity, experiment.descriptions(study)))
+    return set(ids_needed(experiment, study))
 
 
 def test_units_make_every_result_once_and_what_they_need_comes_first(experiment):
@@ -69,7 +74,7 @@ def test_shards_make_everything_between_them_and_each_all_that_it_needs(experime
 
 def test_two_shards_merged_are_the_whole_to_the_bit(experiment, tmp_path):
     own = replace(experiment, protocol=replace(experiment.protocol, seeds=2))
-    study = Study(EVERYTHING.treatments[:2], EVERYTHING.untrained[:1])
+    study = Study((*TREATMENTS, Untrained("large_final")))
     with Store(tmp_path / "straight") as store:
         runner.run(own, study, store)
         straight = comparable(store)
@@ -117,12 +122,12 @@ def test_operations_are_those_of_the_papers_networks():
 
 
 def test_a_price_counts_what_is_missing_and_what_follows_what(experiment):
-    study = replace(EVERYTHING, treatments=EVERYTHING.treatments[:2])
+    study = Study(tuple(run for run in EVERYTHING.runs if run != Treatment(rewind_step=10)))
     whole = price(experiment, study, ids_of(experiment, study))
     assert whole.results == len(ids_of(experiment, study))
     assert price(experiment, study, ()) == Price(0, 0, 0, 0, 0)
     steps = experiment.training.steps
-    rounds = price(experiment, Study(study.treatments), ids_of(experiment, Study(study.treatments)))
+    rounds = price(experiment, Study(TREATMENTS), ids_of(experiment, Study(TREATMENTS)))
     assert rounds.steps == 3 * (1 + 2 * 2) * steps
     assert rounds.longest == 3 * steps
     network = 2 * 266_200 - 2 * (784 - 64) * 300
@@ -138,10 +143,10 @@ def test_bytes_are_foretold(digits, tmp_path):
     changes = Changes(dataset="digits", epochs=1, rounds=4, seeds=1, mask_epochs=1, sparse_epochs=1)
     experiment = Experiment(protocol("quick", changes=changes), digits)
     study = Study(
-        (Treatment(), Treatment(pruned="init")),
-        (Untrained("large_final"),),
-        (LearnedMask(),),
-        (SparseRun("static", 0.1), SparseRun()),
+        (
+            *(Treatment(), Treatment(pruned="init"), Untrained("large_final"), LearnedMask()),
+            *(SparseRun("static", 0.1), SparseRun()),
+        )
     )
     with Store(tmp_path) as store:
         runner.run(experiment, study, store)
@@ -151,10 +156,10 @@ def test_bytes_are_foretold(digits, tmp_path):
 
 
 def test_a_full_recipe_is_priced(digits):
-    study = Study(sparse=(SparseRun(), CompressionRun().source), compressed=(CompressionRun(),))
+    study = Study((CompressionRun(),))
     own = protocol("quick", changes=Changes(seeds=1))
     experiment = Experiment(own, digits)
-    assert price(experiment, study, ids_of(experiment, study)).stored > 4 * 1e5
+    assert price(experiment, study, ids_of(experiment, study)).stored > 4 * 50_200
 
 
 def test_a_short_training_tells_the_speed(experiment):

@@ -20,11 +20,13 @@ from analysis.cluster.link import End, Link
 from analysis.cluster.orders import Failure, Order, cut, taken_apart, words
 from analysis.cluster.watch import ASTRAY_SECONDS, LOOK_SECONDS, Watch
 from analysis.cluster.worker import Arrays, Capacity, NotPreparedError, Outcome, Setting, Task, Word, inputs
-from analysis.compression_runs import keep_file
 from analysis.errors import UsageError
+from analysis.identity import identity
 from analysis.interrupts import Stop
+from analysis.kinds import BY_NAME
+from analysis.kinds.plan import work_of
 from analysis.store import Store
-from analysis.studies import Experiment, Study, identity
+from analysis.studies import Experiment, Study
 from analysis.work import Done, Watcher
 
 TRIES = 3
@@ -279,9 +281,8 @@ class Foreman:
             id_, kind = identity(result.description), result.description["kind"]
             made.add(id_)
             kinds[kind] = kinds.get(kind, 0) + 1
-            work_done += self._experiment.work_of(result.description)
-            if kind == "compression" and result.arrays is not None:
-                keep_file(self._store.folder, id_, result.arrays["file"].tobytes())
+            work_done += work_of(self._experiment, result.description)
+            BY_NAME[kind].write_beside(self._store.folder, id_, result.arrays or {})
         self._tell(work_done)
         for kind, number in kinds.items():
             self._progress(Done(kind=kind, results=number))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from analysis.cluster.worker import Arrays, Task
+from analysis.kinds.plan import by_kind
 from analysis.studies import Experiment, Study
 from analysis.units import Unit, seeds_of, together, units
 
@@ -85,10 +86,6 @@ def taken_apart(experiment: Experiment, task: Task) -> Iterator[Task]:
 
 def words(task: Task) -> str:
     """What a task is, for a person: what it is made of, and its seeds."""
-    parts = [
-        ", ".join(map(str, getattr(task.study, name)))
-        for name in ("treatments", "untrained", "learned", "sparse", "dsd", "compressed", "graphs", "shared")
-        if getattr(task.study, name)
-    ]
+    parts = [", ".join(map(str, runs)) for _, runs in by_kind(task.study)]
     seeds = ", ".join(map(str, task.seeds))
-    return f"{'; '.join(parts) or 'round 0'} of seed{'s' * (len(task.seeds) > 1)} {seeds}"
+    return f"{'; '.join(parts)} of seed{'s' * (len(task.seeds) > 1)} {seeds}"

@@ -18,11 +18,12 @@ import numpy as np
 from distributed import Worker, WorkerPlugin, get_worker
 
 import supermask
+from analysis.identity import REVISIONS, identity
 from analysis.platform import cores, set_up_jax
 from analysis.protocols import Protocol
 from analysis.runner import run
 from analysis.store import Result
-from analysis.studies import REVISIONS, Experiment, Study, identity
+from analysis.studies import Experiment, Study
 from analysis.units import units
 from analysis.work import Done
 from analysis.workbench import Workbench
@@ -104,7 +105,7 @@ def inputs(experiment: Experiment, study: Study, wanted: Iterable[str]) -> froze
         own = [index for index, id_ in enumerate(unit.ids) if id_ in wanted]
         if own:
             needed.update(unit.needs)
-            if unit.group == "rounds" and own[0] > 0:
+            if unit.chained and own[0] > 0:
                 needed.add(unit.ids[own[0] - 1])
     return frozenset(needed - wanted)
 

@@ -24,10 +24,12 @@ from jaxtyping import UInt8
 import supermask
 from analysis.captions import title_of
 from analysis.errors import UsageError
+from analysis.kinds.plan import results_of
+from analysis.kinds.rounds import Unpruned
 from analysis.protocols import PAPER, TITLES
 from analysis.provenance import provenance
 from analysis.results import Results
-from analysis.studies import Experiment, identity
+from analysis.studies import Experiment
 from supermask.actions import constant_same_sign
 from supermask.criteria import CRITERIA, score_layers_jit
 from supermask.datasets import Split
@@ -71,16 +73,16 @@ class SeedRun:
 
 def seed_run(results: Results, seed: int) -> SeedRun:
     """A seed's run out of stored results: of the study's one treatment, or of round 0 alone where it has none."""
-    experiment, store = results.experiment, results.store
     initial, final = results.unpruned_weights(seed)
     last_round = {layer: np.zeros(kernel.shape, np.uint8) for layer, kernel in kernels_of(initial).items()}
-    later = results.study.treatments[:1] * experiment.protocol.rounds
+    pruned = results.study.of(Treatment)[:1]
+    named = [each for run in (Unpruned(), *pruned) for each in results_of(results.experiment, run, seed)]
     rounds = []
-    for round_, treatment in enumerate((None, *later)):
-        metrics = store.metrics(identity(experiment.describe_training(treatment, seed, round_)))
+    for round_, (_, id_) in enumerate(named):
+        metrics = results.store.metrics(id_)
         rounds.append(Round(metrics["weights_remaining"], metrics["test_accuracy"]))
-        if treatment is not None:
-            masks, _ = results.end_of_round(treatment, seed, round_)
+        if round_:
+            masks, _ = results.end_of_round(pruned[0], seed, round_)
             for layer, mask in masks.items():
                 last_round[layer][np.asarray(mask)] = round_
     return SeedRun(seed, initial, final, tuple(rounds), last_round)

@@ -11,13 +11,14 @@ from analysis.explorer.bundle import PRUNING, make_bundle, seed_run
 from analysis.explorer.server import SiteServer
 from analysis.explorer.site import check_target, site_files, write_site
 from analysis.interrupts import Stop
+from analysis.kinds.plan import ids_needed, workload
+from analysis.kinds.rounds import Unpruned
 from analysis.progress import JobProgress
 from analysis.protocols import Changes, Protocol, protocol
 from analysis.results import Results
 from analysis.screen import Screen
 from analysis.store import Store
-from analysis.studies import Experiment, Study, identity
-from analysis.work import workload
+from analysis.studies import Experiment, Study
 from supermask import datasets
 from supermask.datasets import DataError
 from supermask.networks import NETWORKS
@@ -105,7 +106,7 @@ def _stored_choices(request: Request, store: Store) -> Iterator[Choice]:
     for with_rounds in (True, False)[0 if request.with_rounds else 1 :]:
         for experiment in experiments:
             study = _study(with_rounds)
-            ids = {identity(description) for description in experiment.descriptions(study)}
+            ids = ids_needed(experiment, study)
             if store.known(ids) == ids:
                 yield Choice(experiment, study)
 
@@ -116,7 +117,7 @@ def _protocol(request: Request, name: str) -> Protocol:
 
 
 def _study(with_rounds: bool) -> Study:
-    return Study((PRUNING,) if with_rounds else ())
+    return Study((Unpruned(), *((PRUNING,) if with_rounds else ())))
 
 
 def _train(choice: Choice, store: Store, folder: Path, console: Screen) -> None:

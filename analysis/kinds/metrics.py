@@ -1,6 +1,9 @@
-"""Numbers that are stored of every training."""
+"""Numbers and curves that are stored of every training."""
 
 from supermask.training import Trained
+
+CURVES = ("evaluated_at", "validation_loss", "validation_accuracy")
+"""The fields of `Trained` that are stored as arrays, as `curve.NAME`."""
 
 
 def training_metrics(trained: Trained) -> dict[str, float]:

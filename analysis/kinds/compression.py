@@ -1,0 +1,185 @@
+"""Deep Compression (Han et al. 2016): stored sparse trainings, quantised, tuned and written to files."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from analysis.errors import choose
+from analysis.files import make_folder, write_whole
+from analysis.identity import Description
+from analysis.kinds import sparse_training
+from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Arrays, Context, Kind, Made
+from analysis.kinds.sparse_training import SPARSE, decode_params
+from analysis.protocols import Protocol
+from analysis.store import Storage
+from analysis.studies import Experiment
+from supermask.compression.coding import entropy_bits, frequencies, to_symbols
+from supermask.compression.file import Sizes, compress, decompress
+from supermask.compression.pruning import RECIPES, Recipe
+from supermask.compression.quantisation import CentroidTrainer, Quantised, expand, quantise
+from supermask.compression.runs import CompressionRun
+from supermask.evaluation import Scores
+from supermask.intervals import TrainingConfig
+from supermask.masks import full_masks
+from supermask.networks import NETWORKS, Params, kernels_of, shapes_of
+from supermask.training import Trainer
+
+Job = tuple[CompressionRun, int]
+
+
+class Compression(Kind[CompressionRun]):
+    """Compressed networks, one result and one file each."""
+
+    name, plural = "compression", "compressed networks"
+    run_types = (CompressionRun,)
+
+    def describe(self, experiment: Experiment, run: CompressionRun, seed: int) -> Sequence[Description]:
+        """What it was trained like, and how it is coded."""
+        recipe = _recipe(experiment, run)
+        own = {
+            "bits": dict.fromkeys(recipe.bits, run.bits) if run.bits else dict(recipe.bits),
+            "index_bits": dict(recipe.index_bits),
+            "trained": SPARSE.results(experiment, run.source, seed)[0].description,
+        }
+        return (experiment.describe(self.name, seed, tuning_of(experiment)) | {"compression": own},)
+
+    def sources(self, run: CompressionRun) -> Sequence[Hashable]:
+        """The training that it compresses."""
+        return (run.source,)
+
+    def group(self, run: CompressionRun) -> str:
+        """All of them are alike."""
+        return self.name
+
+    def make(self, context: Context, runs: Sequence[CompressionRun]) -> None:
+        """Quantises, tunes and codes what is missing, and measures the files. Networks are tuned in populations."""
+        experiment, store = context.experiment, context.store
+        missing = self.missing(context, ((run, seed) for run in runs for seed in experiment.seeds))
+        if not missing:
+            return
+        placement = context.slots(len(missing))
+        given = (NETWORKS[experiment.protocol.network], experiment.data, tuning_of(experiment), placement)
+        tuner = context.bench.trainer(("centroids", placement), lambda: CentroidTrainer(*given))
+        trainer = context.bench.trainer(("compressed", placement), lambda: Trainer(*given))
+
+        def compressed(some: Sequence[Job]) -> list[Made]:
+            sources = [_quantised(experiment, run, seed, store) for run, seed in some]
+            tuned = tuner.train(sources, [seed for _, seed in some], context.steps())
+            before = trainer.evaluate([jax.tree.map(np.asarray, expand(each)) for each in sources])
+            files = [_write(experiment, *job, each, store) for job, each in zip(some, tuned, strict=True)]
+            scores = trainer.evaluate([file.params for file in files])
+            return [
+                (metrics_of(file, untuned, score), {"file": np.frombuffer(file.content, np.uint8)})
+                for file, untuned, score in zip(files, before, scores, strict=True)
+            ]
+
+        self.make_in_populations(context, missing, placement.slots, compressed)
+
+    def columns(self, description: Description) -> dict[str, Any]:
+        """Bits of each layer's shared values."""
+        return {"bits": " ".join(f"{n}={bits}" for n, bits in sorted(description["compression"]["bits"].items()))}
+
+    def uses(self, run: CompressionRun) -> frozenset[str]:
+        """Tuning takes a tenth of a sparse training."""
+        return frozenset({"sparse_epochs"})
+
+    def length(self, protocol: Protocol, runs: Sequence[CompressionRun]) -> str:
+        """Its source says it."""
+        return ""
+
+    def write_beside(self, folder: Path, id_: str, arrays: Arrays) -> None:
+        """Its file."""
+        keep_file(folder, id_, arrays["file"].tobytes())
+
+    def size(self, experiment: Experiment, description: Description, params: Params) -> float:
+        """About a byte a weight that is kept, twice: the file lies beside."""
+        live = sparse_training.live_weights(description["compression"]["trained"], params)
+        biases = sum(leaves["bias"].size for leaves in params.values())
+        return RECORD_BYTES + FILE_BYTES + 2 * (live + 4 * biases)
+
+
+COMPRESSION = Compression()
+
+
+def tuning_of(experiment: Experiment) -> TrainingConfig:
+    """How shared values are tuned: a tenth as long as sparse training, at a tenth of the rounds' rate."""
+    config = sparse_training.training_of(experiment)
+    return replace(config, steps=config.steps // 10, learning_rate=0.1 * experiment.protocol.learning_rate)
+
+
+def _recipe(experiment: Experiment, run: CompressionRun) -> Recipe:
+    return RECIPES[choose("network for Deep Compression", experiment.protocol.network, RECIPES)][run.recipe]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A compressed network on disk: what it decodes to, what each stage takes, and the bytes that the file has."""
+
+    content: bytes
+    params: Params
+    sizes: Sizes
+    on_disk: int
+    value_bits: float
+    gap_bits: float
+    live: int
+    symbols: int
+
+
+def keep_file(folder: Path, id_: str, content: bytes) -> Path:
+    """Writes a compressed network to where its result's file lies; whole or not at all."""
+    path = folder / "compressed" / f"{id_}.deep"
+    make_folder(path.parent)
+    write_whole(path, content)
+    return path
+
+
+def _write(experiment: Experiment, run: CompressionRun, seed: int, quantised: Quantised, store: Storage) -> Written:
+    """Writes the file, reads it back, and checks that it decodes to what was written, bit for bit."""
+    name = experiment.protocol.network
+    index_bits = RECIPES[name][run.recipe].index_bits
+    content, sizes = compress(name, experiment.data.image_shape, quantised, index_bits)
+    path = keep_file(store.folder, COMPRESSION.results(experiment, run, seed)[0].id, content)
+    _, again = decompress(path.read_bytes())
+    expected, params = (jax.tree.map(np.asarray, expand(each)) for each in (quantised, again))
+    if any(a.tobytes() != b.tobytes() for a, b in zip(*map(jax.tree.leaves, (expected, params)), strict=True)):
+        raise AssertionError(f"{path} does not decode to the network that was compressed")
+    streams = [to_symbols(np.asarray(again.masks[n]), np.asarray(again.codes[n]), index_bits[n]) for n in again.codes]
+    symbols = sum(stream.gaps.size for stream in streams)
+    value_bits = sum(s.values.size * entropy_bits(frequencies(s.values, 257)) for s in streams) / max(symbols, 1)
+    gap_bits = sum(s.gaps.size * entropy_bits(frequencies(s.gaps, 256)) for s in streams) / max(symbols, 1)
+    live = sum(int(np.sum(mask)) for mask in again.masks.values())
+    return Written(content, params, sizes, path.stat().st_size, value_bits, gap_bits, live, symbols)
+
+
+def _quantised(experiment: Experiment, run: CompressionRun, seed: int, store: Storage) -> Quantised:
+    """The run's trained network, its weights as shared values."""
+    start = shapes_of(NETWORKS[experiment.protocol.network], experiment.data.image_shape)
+    arrays = store.arrays(SPARSE.results(experiment, run.source, seed)[0].id)
+    masks, params = decode_params(arrays, start)
+    bits: Mapping[str, int] = RECIPES[experiment.protocol.network][run.recipe].bits
+    if run.bits:
+        bits = dict.fromkeys(bits, run.bits)
+    return quantise(params, masks if run.pruned else full_masks(kernels_of(params)), bits)
+
+
+def metrics_of(file: Written, untuned: Scores, tuned: Scores) -> dict[str, float]:
+    """The metrics of a compressed network; sizes in bytes, `file_bytes` as measured on disk."""
+    weights = sum(leaves["kernel"].size for leaves in file.params.values())
+    return {
+        "test_accuracy": float(tuned.accuracy),
+        "test_loss": float(tuned.loss),
+        "test_accuracy_before_tuning": float(untuned.accuracy),
+        "weights_remaining": file.live / weights,
+        "dense_bytes": float(file.sizes.dense),
+        "pruned_bytes": float(file.sizes.pruned),
+        "quantised_bytes": float(file.sizes.quantised),
+        "file_bytes": float(file.on_disk),
+        "compression": file.sizes.dense / file.on_disk,
+        "value_bits": file.value_bits,
+        "gap_bits": file.gap_bits,
+        "fillers": float(file.symbols - file.live),
+    }

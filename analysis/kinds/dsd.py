@@ -1,0 +1,97 @@
+"""Dense-sparse-dense trainings (Han et al. 2017)."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from analysis.identity import Description
+from analysis.kinds import sparse_training
+from analysis.kinds.base import Context, Kind, count, training_flops
+from analysis.kinds.metrics import training_metrics
+from analysis.protocols import Protocol
+from analysis.store import Result
+from analysis.studies import Experiment, counts_of
+from supermask.compression.dsd import LAST_RATE, DSDRun, Phases, dense_sparse_dense
+from supermask.intervals import TrainingConfig
+from supermask.lottery import initial_of
+from supermask.networks import NETWORKS
+from supermask.training import Trainer
+
+
+class DenseSparseDense(Kind[DSDRun]):
+    """Dense-sparse-dense trainings, one result each; its steps are those of a phase."""
+
+    name, plural = "dsd", "dense-sparse-dense trainings"
+    run_types = (DSDRun,)
+
+    def describe(self, experiment: Experiment, run: DSDRun, seed: int) -> Sequence[Description]:
+        """The sparsity of the middle phase, and the last phase's rate over the others'."""
+        own = {"dsd": {"sparsity": run.sparsity, "last_rate": LAST_RATE}} | counts_of({"sparsity": run.sparsity})
+        return (experiment.describe(self.name, seed, phase_of(experiment)) | own,)
+
+    def group(self, run: DSDRun) -> str:
+        """All of them are alike."""
+        return self.name
+
+    def bundles(self, runs: Sequence[DSDRun]) -> Iterable[tuple[DSDRun, ...]]:
+        """All sparsities share the first phase."""
+        return (tuple(runs),) if runs else ()
+
+    def make(self, context: Context, runs: Sequence[DSDRun]) -> None:
+        """Trains every missing run of a seed together, and seeds that lack the same runs side by side."""
+        experiment = context.experiment
+        network, shape = NETWORKS[experiment.protocol.network], experiment.data.image_shape
+        lacking: dict[tuple[DSDRun, ...], list[int]] = {}
+        for seed in experiment.seeds:
+            if missing := tuple(run for run, _ in self.missing(context, ((run, seed) for run in runs))):
+                lacking.setdefault(missing, []).append(seed)
+        for some, seeds in lacking.items():
+            started = time.monotonic()
+            placement = context.slots(len(seeds) * len(some))
+            trainer = Trainer(network, experiment.data, phase_of(experiment), placement)
+            starts = [initial_of(network, seed, shape) for seed in seeds]
+            done = dense_sparse_dense(trainer, starts, seeds, [run.sparsity for run in some], context.steps())
+            seconds = (time.monotonic() - started) / len(done)
+            results = [
+                Result(
+                    self.results(experiment, DSDRun(sparsity), seed)[0].description, metrics_of(phases), None, seconds
+                )
+                for (sparsity, seed), phases in done.items()
+            ]
+            context.keep(self.name, results)
+
+    def columns(self, description: Description) -> dict[str, Any]:
+        """The sparsity of the middle phase."""
+        return {"sparsity": description["dsd"]["sparsity"]}
+
+    def uses(self, run: DSDRun) -> frozenset[str]:
+        """A phase is as long as a sparse training."""
+        return frozenset({"sparse_epochs"})
+
+    def length(self, protocol: Protocol, runs: Sequence[DSDRun]) -> str:
+        """Epochs."""
+        return f"{count(protocol.sparse.epochs, 'epoch')} a phase"
+
+    def work(self, experiment: Experiment, description: Description) -> float:
+        """Three phases."""
+        return float(3 * description["steps"])
+
+    def flops(self, experiment: Experiment, description: Description, forward: float) -> float:
+        """Three phases, each with its evaluations."""
+        return training_flops(experiment, description, forward, phases=3)
+
+
+DSD = DenseSparseDense()
+
+
+def phase_of(experiment: Experiment) -> TrainingConfig:
+    """How a phase is trained, but for the last one's rate: as long as a sparse training."""
+    return replace(sparse_training.training_of(experiment), learning_rate=experiment.protocol.learning_rate)
+
+
+def metrics_of(phases: Phases) -> dict[str, float]:
+    """The last phase's metrics, and the accuracy at the end of each phase."""
+    names = ("dense_phase", "sparse_phase", "last_phase")
+    ends = {f"test_accuracy_{n}": float(p.test_at_end.accuracy) for n, p in zip(names, phases, strict=True)}
+    return training_metrics(phases.last) | ends

@@ -1,0 +1,164 @@
+"""Masks learned by gradient descent on untrained weights (Zhou et al. 2019, section 5.2, and others)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from analysis.identity import REVISIONS, Description
+from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made, count, training_flops
+from analysis.protocols import Protocol
+from analysis.studies import Experiment, counts_of, without_defaults
+from supermask.intervals import TrainingConfig, steps_of
+from supermask.learned_masks import (
+    EVALUATION_SAMPLES,
+    LearnedMask,
+    LearnedOutcome,
+    MaskJob,
+    MaskTrainer,
+    kept_by_layer,
+    mask_optimiser,
+    rounded_masks,
+)
+from supermask.lottery import initial_of
+from supermask.masks import Masks
+from supermask.networks import NETWORKS, Kernels, Params, kernels_of
+
+OPTIMISERS = {"sgd": "sgd, momentum 0.9", "adam": "adam, cosine to 0"}
+"""What descriptions call the optimisers of learned masks."""
+
+
+class LearnedMasks(Kind[LearnedMask]):
+    """Learned masks, one result each. What they go onto is drawn from the seed: no training comes before them."""
+
+    name, plural = "learned_mask", "learned masks"
+    run_types = (LearnedMask,)
+
+    def describe(self, experiment: Experiment, run: LearnedMask, seed: int) -> Sequence[Description]:
+        """The mask's choices, defaults left out."""
+        config, name = training_of(experiment, run.method), experiment.protocol.masks.optimiser
+        own: Description = {"samples": EVALUATION_SAMPLES, "mask": without_defaults(run)}
+        if run.rescaled and run.method != "edge_popup":
+            own["revision"] = REVISIONS["rescaled mask"]
+        if run.method == "edge_popup":
+            own |= counts_of({"kept": run.kept})
+        return (experiment.describe(self.name, seed, config, OPTIMISERS[name]) | own,)
+
+    def group(self, run: LearnedMask) -> str:
+        """Masks of one method are learned by one program."""
+        return f"learned, {run.method}"
+
+    def make(self, context: Context, runs: Sequence[LearnedMask]) -> None:
+        """Learns the masks that the store lacks, method by method."""
+        experiment = context.experiment
+        missing = self.missing(context, ((run, seed) for seed in experiment.seeds for run in runs))
+        if not missing:
+            return
+        network, shape = NETWORKS[experiment.protocol.network], experiment.data.image_shape
+        initial = {seed: initial_of(network, seed, shape) for seed in experiment.seeds}
+        placement = context.slots(len(missing))
+        for method in dict.fromkeys(run.method for run, _ in missing):
+            config = training_of(experiment, method)
+            optimiser = mask_optimiser(experiment.protocol.masks.optimiser, config.learning_rate, config.steps)
+            new = partial(MaskTrainer, network, experiment.data, config, placement, optimiser, context.checkpoints)
+            trainer = context.bench.trainer((self.name, method, config, placement), new)
+            told = context.steps(config.batch_size / experiment.protocol.batch_size)
+
+            def learn(
+                some: Sequence[tuple[LearnedMask, int]], trainer: MaskTrainer = trainer, told: Any = told
+            ) -> list[Made]:
+                outcomes = trainer.train([MaskJob(initial[seed], run, seed) for run, seed in some], told)
+                return [(metrics_of(outcome), encode(outcome)) for outcome in outcomes]
+
+            own = [(run, seed) for run, seed in missing if run.method == method]
+            self.make_in_populations(context, own, placement.slots, learn)
+
+    def columns(self, description: Description) -> dict[str, Any]:
+        """The mask's choices, defaults written out; None for those without a meaning for it."""
+        mask = asdict(LearnedMask()) | description["mask"]
+        scored = mask["method"] == "edge_popup"
+        # Until revision 4 the gradient took the factor of rescaling for constant.
+        through = mask["through_factor"] and description["revision"] >= REVISIONS["rescaled mask"]
+        of_factor = {"through_factor": through if mask["rescaled"] and not scored else None}
+        return mask | of_factor | {"kept": None, "kept_fraction": mask["kept"] if scored else None}
+
+    def uses(self, run: LearnedMask) -> frozenset[str]:
+        """Its own length."""
+        return frozenset({"mask_epochs"})
+
+    def length(self, protocol: Protocol, runs: Sequence[LearnedMask]) -> str:
+        """Epochs."""
+        return f"masks learned for {count(protocol.masks.epochs, 'epoch')}"
+
+    def work(self, experiment: Experiment, description: Description) -> float:
+        """Its steps, at the price of their larger batches."""
+        return float(description["steps"] * description["batch_size"] / experiment.protocol.batch_size)
+
+    def flops(self, experiment: Experiment, description: Description, forward: float) -> float:
+        """An evaluation looks at the rounded mask and at several drawn ones."""
+        return training_flops(experiment, description, forward, looks=1 + EVALUATION_SAMPLES)
+
+    def size(self, experiment: Experiment, description: Description, params: Params) -> float:
+        """Logits and curves."""
+        weights = sum(kernel.size for kernel in kernels_of(params).values())
+        evaluations = description["steps"] // description["evaluate_every"] + 2
+        return RECORD_BYTES + FILE_BYTES + 4 * weights + 28 * evaluations
+
+
+LEARNED = LearnedMasks()
+
+
+def training_of(experiment: Experiment, method: str) -> TrainingConfig:
+    """How a mask is learned by a method; epochs become steps of the data set."""
+    masks = experiment.protocol.masks
+    return TrainingConfig(
+        steps=steps_of(masks.epochs, len(experiment.data.train), masks.batch_size),
+        learning_rate=masks.learning_rate if method == "bernoulli" else masks.score_learning_rate,
+        batch_size=masks.batch_size,
+        evaluate_every=masks.evaluate_every,
+    )
+
+
+def rounded(run: LearnedMask, arrays: Mapping[str, np.ndarray]) -> Masks:
+    """The rounded mask of a stored run."""
+    logits = decode_logits(arrays)
+    masks = rounded_masks(run.method, logits, kept_by_layer(run, logits))
+    return {layer: np.asarray(mask) for layer, mask in masks.items()}
+
+
+def metrics_of(outcome: LearnedOutcome) -> dict[str, float]:
+    """The metrics of a learned mask: means over drawn masks, and the rounded mask's own, as `rounded_…`."""
+    metrics = {"early_stop_step": float(outcome.early_stop)}
+    for split, at, scores in (
+        ("test", "", outcome.test_at_early_stop),
+        ("test", "_at_end", outcome.test_at_end),
+        ("validation", "", outcome.validation_at_early_stop),
+        ("validation", "_at_end", outcome.validation_at_end),
+    ):
+        metrics |= {
+            f"{split}_accuracy{at}": float(scores.accuracy),
+            f"{split}_loss{at}": float(scores.loss),
+            f"rounded_{split}_accuracy{at}": float(scores.rounded_accuracy),
+            f"rounded_{split}_loss{at}": float(scores.rounded_loss),
+        }
+    best, end = outcome.validation_at_early_stop, outcome.validation_at_end
+    return metrics | {
+        "weights_remaining": float(best.remaining),
+        "rounded_weights_remaining": float(best.rounded_remaining),
+        "weights_remaining_at_end": float(end.remaining),
+        "rounded_weights_remaining_at_end": float(end.rounded_remaining),
+    }
+
+
+def encode(outcome: LearnedOutcome) -> dict[str, np.ndarray]:
+    """The arrays of a learned mask: its logits (or scores), and the curves of its training."""
+    arrays = {f"logits.{layer}": np.asarray(values) for layer, values in outcome.logits.items()}
+    arrays["curve.evaluated_at"] = np.asarray(outcome.evaluated_at)
+    return arrays | {f"curve.{name}": np.asarray(curve) for name, curve in outcome.curves._asdict().items()}
+
+
+def decode_logits(arrays: Mapping[str, np.ndarray]) -> Kernels:
+    """The logits (or scores) of a learned mask."""
+    return {name.removeprefix("logits."): array for name, array in arrays.items() if name.startswith("logits.")}

@@ -1,0 +1,178 @@
+"""Neural graphs: networks as graphs of small nodes, with random wirings or discovered ones (Wortsman et al. 2019)."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from analysis.identity import Description
+from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made, count, training_flops
+from analysis.kinds.metrics import CURVES, training_metrics
+from analysis.protocols import Protocol
+from analysis.studies import Experiment
+from supermask.intervals import TrainingConfig, steps_of
+from supermask.lottery import initial_of
+from supermask.masks import Masks, agreement, pack, unpack
+from supermask.networks import NETWORKS, Params, parameter_count
+from supermask.neural_graphs.discovery import DISCOVER
+from supermask.neural_graphs.graph import EDGES, NeuralGraph
+from supermask.neural_graphs.runs import GraphRun, graph_job
+from supermask.sparse_training.runs import SGD_COSINE, sgd_cosine
+from supermask.sparse_training.trainer import SparseTrained, SparseTrainer
+
+MOMENTS = ("first", "halfway", "last")
+
+
+class NeuralGraphs(Kind[GraphRun]):
+    """Trainings of neural graphs, one result each. The network of the experiment is no part of them."""
+
+    name, plural = "neural_graph", "neural graphs"
+    run_types = (GraphRun,)
+
+    def describe(self, experiment: Experiment, run: GraphRun, seed: int) -> Sequence[Description]:
+        """The graph's size and setting, and its wiring."""
+        graph = graph_of(experiment, run.setting)
+        own = {name: getattr(graph, name) for name in ("setting", "nodes", "edges", "inputs", "features", "side")}
+        own |= {"ode_steps": graph.ode_steps} if run.setting == "continuous" else {"steps": graph.steps}
+        base = experiment.describe(self.name, seed, training_of(experiment), SGD_COSINE)
+        return (base | {"network": "neural_graph", "graph": own | {"wiring": run.wiring}},)
+
+    def group(self, run: GraphRun) -> str:
+        """Settings have a program each."""
+        return f"graphs, {run.setting}"
+
+    def make(self, context: Context, runs: Sequence[GraphRun]) -> None:
+        """Trains what the store lacks: all wirings and seeds of a setting in populations."""
+        experiment = context.experiment
+        missing = self.missing(context, ((run, seed) for seed in experiment.seeds for run in runs))
+        for setting in dict.fromkeys(run.setting for run, _ in missing):
+            self._train(context, setting, [(run, seed) for run, seed in missing if run.setting == setting])
+
+    def _train(self, context: Context, setting: str, jobs: Sequence[tuple[GraphRun, int]]) -> None:
+        experiment = context.experiment
+        graph, config, shape = graph_of(experiment, setting), training_of(experiment), experiment.data.image_shape
+        placement = context.placement(graph, len(jobs))
+        optimiser = sgd_cosine(config.learning_rate, config.steps)
+        new = partial(SparseTrainer, graph, experiment.data, config, placement, DISCOVER, optimiser)
+        trainer = context.bench.trainer((self.name, graph, config, placement), new)
+        told = context.steps(cost_of(experiment, self.results(experiment, *jobs[0])[0].description))
+        initial = {seed: initial_of(graph, seed, shape) for seed in experiment.seeds}
+
+        def train(some: Sequence[tuple[GraphRun, int]]) -> list[Made]:
+            starts = [graph_job(graph, run.wiring, seed, initial[seed]) for run, seed in some]
+            return [(metrics_of(each), encode(each)) for each in trainer.train(starts, told)]
+
+        self.make_in_populations(context, jobs, placement.slots, train)
+
+    def columns(self, description: Description) -> dict[str, Any]:
+        """The graph and its wiring."""
+        return {name: description["graph"].get(name) for name in ("setting", "wiring", "nodes", "edges")}
+
+    def uses(self, run: GraphRun) -> frozenset[str]:
+        """Its own length."""
+        return frozenset({"graph_epochs"})
+
+    def length(self, protocol: Protocol, runs: Sequence[GraphRun]) -> str:
+        """Epochs."""
+        return f"graphs trained for {count(protocol.graph.epochs, 'epoch')}"
+
+    def work(self, experiment: Experiment, description: Description) -> float:
+        """Its steps, at the price of the graph."""
+        return cost_of(experiment, description) * float(description["steps"])
+
+    def flops(self, experiment: Experiment, description: Description, forward: float) -> float:
+        """Those of the graph, in place of the experiment's network."""
+        return training_flops(experiment, description, forward_flops(experiment, description))
+
+    def size(self, experiment: Experiment, description: Description, params: Params) -> float:
+        """Three wirings, live edges and all other parameters."""
+        graph = graph_of(experiment, description["graph"]["setting"])
+        evaluations = description["steps"] // description["evaluate_every"] + 2
+        values = parameter_count(graph, experiment.data.image_shape) - graph.possible_edges + graph.edges
+        return RECORD_BYTES + FILE_BYTES + 4 * values + 3 * graph.possible_edges / 8 + 20 * evaluations
+
+
+GRAPHS = NeuralGraphs()
+
+
+def training_of(experiment: Experiment) -> TrainingConfig:
+    """How neural graphs are trained; epochs become steps of the data set. Evaluated once an epoch."""
+    graph, images = experiment.protocol.graph, len(experiment.data.train)
+    return TrainingConfig(
+        steps=steps_of(graph.epochs, images, graph.batch_size),
+        learning_rate=graph.learning_rate,
+        batch_size=graph.batch_size,
+        evaluate_every=max(images // graph.batch_size, 1),
+    )
+
+
+def graph_of(experiment: Experiment, setting: str) -> NeuralGraph:
+    """The protocol's neural graph in a setting."""
+    graph = experiment.protocol.graph
+    size = graph.nodes, graph.edges, graph.inputs, graph.features
+    return NeuralGraph(setting, *size, side=graph.side, ode_steps=graph.ode_steps)
+
+
+def forward_flops(experiment: Experiment, description: Description) -> float:
+    """Operations of one image's way through the described graph."""
+    return 2.0 * graph_of(experiment, description["graph"]["setting"]).products(experiment.data.image_shape)
+
+
+def cost_of(experiment: Experiment, description: Description) -> float:
+    """A step of the described graph, in steps of the experiment's network at the protocol's batch size."""
+    protocol, shape = experiment.protocol, experiment.data.image_shape
+    products = graph_of(experiment, description["graph"]["setting"]).products(shape)
+    return (
+        products / parameter_count(NETWORKS[protocol.network], shape) * description["batch_size"] / protocol.batch_size
+    )
+
+
+def metrics_of(outcome: SparseTrained) -> dict[str, float]:
+    """The metrics of a neural graph: those of every training; its parameters; how much of its wiring stayed.
+
+    `parameters` counts live edges and everything that is not an edge. `kept_from_start` is the fraction of the final
+    wiring that was live at the start, `changes` how often an edge came alive, over the live edges.
+    """
+    first, last = outcome.structure.first[EDGES], outcome.structure.last[EDGES]
+    live, possible = int(np.sum(last)), last.size
+    everything = sum(leaf.size for leaf in jax.tree.leaves(outcome.trained.params))
+    return training_metrics(outcome.trained) | {
+        "live_edges": float(live),
+        "parameters": float(everything - possible + live),
+        "weights_remaining": live / possible,
+        "kept_from_start": agreement(first, last).kept_both / live,
+        "changes": float(outcome.structure.grown[-1, 0]) / live,
+    }
+
+
+def encode(outcome: SparseTrained) -> dict[str, np.ndarray]:
+    """The arrays of a neural graph: its wiring at three moments, its final parameters, and curves."""
+    trained, structure = outcome
+    arrays = {f"curve.{name}": np.asarray(getattr(trained, name)) for name in CURVES}
+    arrays["curve.grown"] = structure.grown.astype(np.int64)
+    halfway = structure.last if structure.halfway is None else structure.halfway
+    for moment, masks in zip(MOMENTS, (structure.first, halfway, structure.last), strict=True):
+        arrays[f"{moment}.{EDGES}"] = pack(np.asarray(masks[EDGES]))
+    for layer, leaves in trained.params.items():
+        for name, leaf in leaves.items():
+            arrays[f"{layer}.{name}"] = np.asarray(leaf)
+    edges = f"{EDGES}.kernel"
+    arrays[edges] = arrays[edges][np.asarray(structure.last[EDGES])]
+    return arrays
+
+
+def decode_wiring(arrays: Mapping[str, np.ndarray], moment: str, possible: int) -> np.ndarray:
+    """Which of the possible edges are live at a moment, one of MOMENTS."""
+    return unpack(arrays[f"{moment}.{EDGES}"], (possible,))
+
+
+def decode_graph(arrays: Mapping[str, np.ndarray], start: Params) -> tuple[Masks, Params]:
+    """The final wiring and parameters; `start` gives their shapes."""
+    live = decode_wiring(arrays, "last", start[EDGES]["kernel"].size)
+    params: Params = {layer: {name: arrays[f"{layer}.{name}"] for name in leaves} for layer, leaves in start.items()}
+    kernel = np.zeros(live.shape, np.float32)
+    kernel[live] = arrays[f"{EDGES}.kernel"]
+    params[EDGES] = {"kernel": kernel}
+    return {EDGES: live}, params

@@ -1,0 +1,101 @@
+"""What a study needs of an experiment: the results of its runs and of all that they start from."""
+
+from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from analysis.kinds import BY_NAME, KINDS, kind_of
+from analysis.kinds.base import Kind, Named
+from analysis.store import Store
+from analysis.studies import Experiment, Study
+
+
+def complete(study: Study) -> Study:
+    """The study and every run that one of its runs starts from, sources first."""
+
+    def with_sources(run: Hashable) -> Iterator[Hashable]:
+        for source in kind_of(run).sources(run):
+            yield from with_sources(source)
+        yield run
+
+    return Study(tuple(dict.fromkeys(each for run in study.runs for each in with_sources(run))))
+
+
+def by_kind(study: Study) -> Iterator[tuple[Kind[Any], tuple[Any, ...]]]:
+    """The study's runs by kind, in the order of `KINDS`; kinds that it has none of are left out."""
+    for kind in KINDS:
+        if runs := tuple(run for run in study.runs if isinstance(run, kind.run_types)):
+            yield kind, runs
+
+
+def results_of(experiment: Experiment, run: Hashable, seed: int) -> tuple[Named, ...]:
+    """The results that a run of a seed makes, in order."""
+    return kind_of(run).results(experiment, run, seed)
+
+
+def results_needed(experiment: Experiment, study: Study) -> Iterator[Named]:
+    """Every result that the study needs, once."""
+    runs = complete(study).runs
+    yield from {
+        named.id: named for seed in experiment.seeds for run in runs for named in results_of(experiment, run, seed)
+    }.values()
+
+
+def ids_needed(experiment: Experiment, study: Study) -> frozenset[str]:
+    """The ids of every result that the study needs."""
+    return frozenset(named.id for named in results_needed(experiment, study))
+
+
+def work_of(experiment: Experiment, description: Mapping[str, Any]) -> float:
+    """What a result costs, in steps of one network at the protocol's batch size: for progress and estimates."""
+    return BY_NAME[description["kind"]].work(experiment, dict(description))
+
+
+class Count(NamedTuple):
+    """How many results of a kind a study needs, and how many of them are stored."""
+
+    needed: int
+    stored: int
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is to be done for a study, and what of it is stored.
+
+    `counts` are by the kind's name, in the order of `KINDS`; `work` is what is missing, in network-steps.
+    """
+
+    counts: Mapping[str, Count]
+    work: float
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count.stored} of {count.needed} {BY_NAME[k].plural}" for k, count in self.counts.items())
+
+
+def workload(experiment: Experiment, study: Study, store: Store, wanted: Container[str] | None = None) -> Workload:
+    """Counts a study's results, stored and missing; of those wanted alone, if there are any such."""
+    named = [each for each in results_needed(experiment, study) if wanted is None or each.id in wanted]
+    stored = store.known(each.id for each in named)
+    counts = {}
+    for kind in KINDS:
+        own = [each for each in named if each.description["kind"] == kind.name]
+        if own:
+            counts[kind.name] = Count(len(own), sum(each.id in stored for each in own))
+    return Workload(counts, sum(work_of(experiment, each.description) for each in named if each.id not in stored))
+
+
+def missing_results(experiment: Experiment, study: Study, store: Store) -> int:
+    """How many of a study's results are not stored."""
+    ids = ids_needed(experiment, study)
+    return len(ids - store.known(ids))
+
+
+def uses_of(study: Study) -> frozenset[str]:
+    """What of a protocol the study's results depend on, beside data set, network and seeds: names as in `Changes`."""
+    return frozenset(name for run in complete(study).runs for name in kind_of(run).uses(run))
+
+
+def lengths(experiment: Experiment, study: Study) -> Sequence[str]:
+    """How long the study's runs are, in the words of a caption, kind by kind."""
+    own = (kind.length(experiment.protocol, runs) for kind, runs in by_kind(complete(study)))
+    return [words for words in dict.fromkeys(own) if words]

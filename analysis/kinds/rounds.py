@@ -1,0 +1,249 @@
+"""Trainings: the unpruned network, and treatments taken through their rounds of pruning."""
+
+import time
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from analysis.identity import REVISIONS, Description
+from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Named, count
+from analysis.kinds.metrics import CURVES, training_metrics
+from analysis.protocols import Protocol
+from analysis.rules import rules_of
+from analysis.store import Result, Storage
+from analysis.studies import Experiment, plugins_of, rates_of, without_defaults
+from supermask import masks as mask_functions
+from supermask.lottery import End, RoundRecord, Treatment, find_tickets, zeroed_of
+from supermask.masks import Masks, kept_counts
+from supermask.networks import NETWORKS, Kernels, Params, kernels_of, layer_kinds
+from supermask.training import Trainer
+
+UNPRUNED = "unpruned"
+"""What stands for the treatment of round 0, which has none."""
+
+
+@dataclass(frozen=True)
+class Unpruned:
+    """The unpruned network's training: round 0, which every treatment of a seed starts from."""
+
+
+class Rounds(Kind[Treatment | Unpruned]):
+    """Trainings of the lottery ticket algorithm: one result a round."""
+
+    name, plural = "training", "trainings"
+    run_types = (Unpruned, Treatment)
+    chained = True
+
+    def describe(self, experiment: Experiment, run: Treatment | Unpruned, seed: int) -> Sequence[Description]:
+        """Round 0 alone for the unpruned network, rounds 1 and later for a treatment."""
+        base = experiment.describe(self.name, seed)
+        if isinstance(run, Unpruned):
+            return (base | {"round": 0},)
+        own: Description = {"treatment": without_defaults(run), "revision": REVISIONS["pruned training"]}
+        own |= rates_of(experiment) | plugins_of(run.criterion, run.kept, run.pruned)
+        own |= rules_of(run)
+        return tuple(base | {"round": round_} | own for round_ in range(1, experiment.protocol.rounds + 1))
+
+    def code(self, run: Treatment | Unpruned) -> Hashable:
+        """Of its criterion and actions."""
+        return () if isinstance(run, Unpruned) else str(plugins_of(run.criterion, run.kept, run.pruned))
+
+    def sources(self, run: Treatment | Unpruned) -> Sequence[Hashable]:
+        """A treatment starts from the unpruned network's training."""
+        return () if isinstance(run, Unpruned) else (Unpruned(),)
+
+    def group(self, run: Treatment | Unpruned) -> str:
+        """Round 0 comes before all others."""
+        return "round 0" if isinstance(run, Unpruned) else "rounds"
+
+    def make(self, context: Context, runs: Sequence[Treatment | Unpruned]) -> None:
+        """Trains the rounds that the store lacks, all runs side by side, a round at a time."""
+        experiment = context.experiment
+        every = [(run, seed) for run in runs for seed in experiment.seeds]
+        lacking = self.missing(context, every)
+        if not lacking:
+            return
+        memory = StoredRounds(context)
+        treatments = dict.fromkeys(run for run, _ in lacking if isinstance(run, Treatment))
+        seeds = [seed for seed in experiment.seeds if seed in {seed for _, seed in lacking}]
+        rates, rounds = experiment.protocol.rates, experiment.protocol.rounds
+        for _ in find_tickets(trainer_of(context), rates, list(treatments), seeds, rounds, memory, context.steps()):
+            pass
+
+    def columns(self, description: Description) -> dict[str, Any]:
+        """The treatment, defaults written out."""
+        if "treatment" in description:
+            return asdict(Treatment()) | description["treatment"]
+        return dict.fromkeys(("criterion", "kept", "pruned"), UNPRUNED)
+
+    def uses(self, run: Treatment | Unpruned) -> frozenset[str]:
+        """The unpruned network is pruned by no rates."""
+        return frozenset({"epochs"} if isinstance(run, Unpruned) else {"epochs", "rounds", "rates"})
+
+    def length(self, protocol: Protocol, runs: Sequence[Treatment | Unpruned]) -> str:
+        """Epochs and rounds."""
+        if all(isinstance(run, Unpruned) for run in runs):
+            return count(protocol.epochs, "epoch")
+        return f"{count(protocol.epochs, 'epoch')} a round, {count(protocol.rounds, 'round')}"
+
+    def work(self, experiment: Experiment, description: Description) -> float:
+        """Its steps; fewer after rewinding to a later step."""
+        return float(description["steps"] - description.get("treatment", {}).get("rewind_step", 0))
+
+    def size(self, experiment: Experiment, description: Description, params: Params) -> float:
+        """Round 0 is stored whole, a later round by what cannot be told from it."""
+        kernels = kernels_of(params)
+        weights = sum(kernel.size for kernel in kernels.values())
+        biases = sum(leaves["bias"].size for leaves in params.values())
+        evaluations = description["steps"] // description["evaluate_every"] + 2
+        if "treatment" not in description:
+            return RECORD_BYTES + FILE_BYTES + 8 * (weights + biases) + 12 * evaluations
+        sizes = {layer: kernel.size for layer, kernel in kernels.items()}
+        rates = experiment.protocol.rates.by_layer(layer_kinds(kernels))
+        live = sum(kept_counts(sizes, rates, description["round"])[-1].values())
+        frozen = Treatment(**description["treatment"]).pruned != "zero"
+        content = weights / 8 + 4 * (live + biases) + frozen * (weights - live) / 8 + 12 * evaluations
+        return RECORD_BYTES + FILE_BYTES + content
+
+
+ROUNDS = Rounds()
+
+
+def trainer_of(context: Context) -> Trainer:
+    """The trainer of the experiment's rounds, which masks on untrained networks are evaluated by as well."""
+    experiment, networks = context.experiment, context.bench.slots(context.networks)
+
+    def make() -> Trainer:
+        network = NETWORKS[experiment.protocol.network]
+        placement = context.slots(context.networks)
+        return Trainer(network, experiment.data, experiment.training, placement, checkpoints=context.checkpoints)
+
+    return context.bench.trainer((ROUNDS.name, networks), make)
+
+
+def round_zero(experiment: Experiment, store: Storage, seed: int) -> tuple[Params, Params]:
+    """Initial and final parameters of a seed's stored round 0."""
+    return decode_round_zero(store.arrays(ROUNDS.results(experiment, Unpruned(), seed)[0].id))
+
+
+class StoredRounds:
+    """A `lottery.Memory` on a store: a round that is stored is not trained again."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._round_zero: dict[int, tuple[Params, Params]] = {}
+        self._since = time.monotonic()
+
+    def has(self, treatment: Treatment | None, seed: int, round_: int) -> bool:
+        """Whether that round is stored."""
+        return bool(self._context.store.known([self._id(treatment, seed, round_)]))
+
+    def round_zero(self, seed: int) -> tuple[Params, Kernels]:
+        """Initial parameters, and kernels at the end of round 0."""
+        if seed not in self._round_zero:
+            self._round_zero[seed] = round_zero(self._context.experiment, self._context.store, seed)
+        initial, final = self._round_zero[seed]
+        return initial, kernels_of(final)
+
+    def end_of_round(self, treatment: Treatment, seed: int, round_: int) -> End:
+        """How a later round ended."""
+        arrays = self._context.store.arrays(self._id(treatment, seed, round_))
+        return decode_round(arrays, kernels_of(self.round_zero(seed)[0]))
+
+    def remember(self, records: Sequence[RoundRecord]) -> None:
+        """Stores the rounds of one population in one transaction."""
+        now = time.monotonic()
+        seconds, self._since = (now - self._since) / len(records), now
+        self._context.keep(ROUNDS.name, [self._result(record, seconds) for record in records])
+
+    def _result(self, record: RoundRecord, seconds: float) -> Result:
+        initial = record.start.params if record.treatment is None else self.round_zero(record.seed)[0]
+        description = self._named(record.treatment, record.seed, record.round).description
+        metrics = {"weights_remaining": record.weights_remaining} | training_metrics(record.trained)
+        return Result(description, metrics, encode(record, initial), seconds)
+
+    def _named(self, treatment: Treatment | None, seed: int, round_: int) -> Named:
+        run = Unpruned() if treatment is None else treatment
+        return ROUNDS.results(self._context.experiment, run, seed)[max(round_ - 1, 0)]
+
+    def _id(self, treatment: Treatment | None, seed: int, round_: int) -> str:
+        return self._named(treatment, seed, round_).id
+
+
+def encode(record: RoundRecord, initial: Params) -> dict[str, np.ndarray]:
+    """The arrays of a round's record; `initial` are the seed's initial parameters.
+
+    Round 0 is stored whole: initial and final parameters. A later round is stored by what cannot be told from round 0:
+    the mask as bits, the kept weights' final values, which pruned weights are frozen at their initial value rather than
+    at 0, and which kept weights started at 0, where an action asks for that. At 1% of weights that is a fiftieth of the
+    network's size.
+    """
+    final = record.trained.params
+    arrays = {f"curve.{name}": np.asarray(getattr(record.trained, name)) for name in CURVES}
+    if record.treatment is None:
+        for layer, leaves in initial.items():
+            arrays |= {f"initial.{layer}.{name}": np.asarray(leaf) for name, leaf in leaves.items()}
+            arrays |= {f"final.{layer}.{name}": np.asarray(final[layer][name]) for name in leaves}
+        return arrays
+    for layer, kernel in kernels_of(final).items():
+        mask = np.asarray(record.start.masks[layer])
+        arrays[f"mask.{layer}"] = mask_functions.pack(mask)
+        arrays[f"kept.{layer}"] = np.asarray(kernel)[mask]
+        arrays[f"bias.{layer}"] = np.asarray(final[layer]["bias"])
+        arrays |= _encode_frozen(layer, np.asarray(kernel)[~mask], np.asarray(initial[layer]["kernel"])[~mask])
+    zeroed = zeroed_of(record.start, initial) if record.treatment.asks_for_zeros else {}
+    for layer, places in zeroed.items():
+        arrays[f"zeroed.{layer}"] = np.packbits(np.asarray(places)[np.asarray(record.start.masks[layer])])
+    return arrays
+
+
+def decode_round_zero(arrays: Mapping[str, np.ndarray]) -> tuple[Params, Params]:
+    """Initial and final parameters of round 0."""
+
+    def tree(part: str) -> Params:
+        params: Params = {}
+        for name, array in arrays.items():
+            if name.startswith(part + "."):
+                _, layer, leaf = name.split(".")
+                params.setdefault(layer, {})[leaf] = array
+        return {layer: params[layer] for layer in sorted(params)}
+
+    return tree("initial"), tree("final")
+
+
+def decode_round(arrays: Mapping[str, np.ndarray], initial: Kernels) -> End:
+    """How a later round ended; `initial` are the seed's initial kernels."""
+    masks: Masks = {}
+    kernels: Kernels = {}
+    zeroed: Masks = {}
+    for layer, start in initial.items():
+        mask: np.ndarray = mask_functions.unpack(arrays[f"mask.{layer}"], start.shape)
+        kernel = np.zeros(start.shape, np.float32)
+        kernel[mask] = arrays[f"kept.{layer}"]
+        kernel[~mask] = _decode_frozen(layer, arrays, np.asarray(start)[~mask])
+        masks[layer], kernels[layer] = mask, kernel
+        if f"zeroed.{layer}" in arrays:
+            zeroed[layer] = np.zeros(start.shape, bool)
+            zeroed[layer][mask] = np.unpackbits(arrays[f"zeroed.{layer}"], count=int(mask.sum())).astype(bool)
+    return End(masks, kernels, zeroed)
+
+
+def _encode_frozen(layer: str, frozen: np.ndarray, initial: np.ndarray) -> dict[str, np.ndarray]:
+    bits = frozen.view(np.uint32)
+    at_zero, at_initial = bits == 0, bits == initial.view(np.uint32)
+    if at_zero.all():
+        return {}
+    if (at_zero | at_initial).all():
+        return {f"frozen_at_initial.{layer}": np.packbits(~at_zero)}
+    return {f"frozen.{layer}": frozen}
+
+
+def _decode_frozen(layer: str, arrays: Mapping[str, np.ndarray], initial: np.ndarray) -> np.ndarray:
+    if f"frozen.{layer}" in arrays:
+        return arrays[f"frozen.{layer}"]
+    if f"frozen_at_initial.{layer}" in arrays:
+        at_initial = np.unpackbits(arrays[f"frozen_at_initial.{layer}"], count=initial.size).astype(bool)
+        return np.where(at_initial, initial, np.float32(0))
+    return np.zeros_like(initial)

@@ -1,0 +1,116 @@
+"""Curves over one value that all live weights of a stored network share (after Gaier & Ha 2019)."""
+
+import time
+from collections.abc import Hashable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import jax
+import numpy as np
+
+from analysis.identity import Description
+from analysis.kinds import neural_graph, sparse_training
+from analysis.kinds.base import Context, Kind, Named
+from analysis.kinds.neural_graph import GRAPHS
+from analysis.kinds.sparse_training import SPARSE
+from analysis.protocols import Protocol
+from analysis.store import Result
+from analysis.studies import Experiment
+from supermask.masks import Masks
+from supermask.networks import Network, Params, shapes_of
+from supermask.neural_graphs.runs import GraphRun
+from supermask.shared_weights import VALUES, SharedRun, share_one_weight, typical_weight
+from supermask.sparse_training.runs import SparseRun
+from supermask.training import Trainer
+
+
+class SharedWeights(Kind[SharedRun]):
+    """Curves over one shared weight, one result each."""
+
+    name, plural = "shared_weight", "curves over one shared weight"
+    run_types = (SharedRun,)
+
+    def describe(self, experiment: Experiment, run: SharedRun, seed: int) -> Sequence[Description]:
+        """That of the network it is of, and the values."""
+        of = _source(experiment, run, seed).description
+        return (of | {"kind": self.name, "shared": {"of": of["kind"], "signs": run.signs, "values": list(VALUES)}},)
+
+    def sources(self, run: SharedRun) -> Sequence[Hashable]:
+        """The trained network whose weights come to share a value."""
+        return (run.source,)
+
+    def group(self, run: SharedRun) -> str:
+        """All of them are alike."""
+        return "shared weight"
+
+    def make(self, context: Context, runs: Sequence[SharedRun]) -> None:
+        """Evaluates stored networks with one value for all weights, as far as the store lacks it."""
+        experiment = context.experiment
+        by_network: dict[Network, list[tuple[SharedRun, int]]] = {}
+        for run, seed in self.missing(context, ((run, seed) for run in runs for seed in experiment.seeds)):
+            by_network.setdefault(_network(experiment, run), []).append((run, seed))
+        for network, jobs in by_network.items():
+            placement = context.placement(network, len(VALUES))
+            trainer = Trainer(network, experiment.data, experiment.training, placement)
+            for run, seed in jobs:
+                self._evaluate(context, trainer, network, run, seed)
+
+    def _evaluate(self, context: Context, trainer: Trainer, network: Network, run: SharedRun, seed: int) -> None:
+        started, experiment = time.monotonic(), context.experiment
+        masks, params = _stored(context, network, run, seed)
+        unit = typical_weight(params, masks)
+        networks = [share_one_weight(params, masks, unit * value, signs=run.signs) for value in VALUES]
+        accuracies = [float(s.accuracy) for s in trainer.evaluate([jax.tree.map(np.asarray, n) for n in networks])]
+        metrics = {f"test_accuracy_at_{value:g}": each for value, each in zip(VALUES, accuracies, strict=True)}
+        metrics |= {"typical_weight": unit}
+        description = self.results(experiment, run, seed)[0].description
+        result = Result(description, metrics, None, time.monotonic() - started)
+        context.keep(self.name, [result], self.work(experiment, description))
+
+    def columns(self, description: Description) -> dict[str, Any]:
+        """The network that it is of, and whether signs are kept."""
+        own = {"signs": description["shared"]["signs"]}
+        if "graph" in description:
+            return own | GRAPHS.columns(description)
+        return own | asdict(SparseRun()) | description["sparse"]
+
+    def uses(self, run: SharedRun) -> frozenset[str]:
+        """Nothing but what its source depends on."""
+        return frozenset()
+
+    def length(self, protocol: Protocol, runs: Sequence[SharedRun]) -> str:
+        """Its source says it."""
+        return ""
+
+    def work(self, experiment: Experiment, description: Description) -> float:
+        """Test images on their way forward, once a value; a step is three times its batch's."""
+        cost = neural_graph.cost_of(experiment, description) if "graph" in description else 1.0
+        return cost * len(VALUES) * len(experiment.data.test) / (3 * description["batch_size"])
+
+    def flops(self, experiment: Experiment, description: Description, forward: float) -> float:
+        """Test images on their way forward, once a value."""
+        if "graph" in description:
+            forward = neural_graph.forward_flops(experiment, description)
+        return forward * len(VALUES) * len(experiment.data.test)
+
+
+SHARED = SharedWeights()
+
+
+def _source(experiment: Experiment, run: SharedRun, seed: int) -> Named:
+    if isinstance(run.source, GraphRun):
+        return GRAPHS.results(experiment, run.source, seed)[0]
+    return SPARSE.results(experiment, run.source, seed)[0]
+
+
+def _network(experiment: Experiment, run: SharedRun) -> Network:
+    if isinstance(run.source, GraphRun):
+        return neural_graph.graph_of(experiment, run.source.setting)
+    return sparse_training.network_of(experiment, run.source)
+
+
+def _stored(context: Context, network: Network, run: SharedRun, seed: int) -> tuple[Masks, Params]:
+    """The final masks and parameters of the run's network."""
+    start = shapes_of(network, context.experiment.data.image_shape)
+    decode = neural_graph.decode_graph if isinstance(run.source, GraphRun) else sparse_training.decode_params
+    return decode(context.store.arrays(_source(context.experiment, run, seed).id), start)

@@ -1,0 +1,244 @@
+"""Networks that are sparse from the first step, by every method of `supermask.sparse_training`, and their controls."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import optax
+
+from analysis.errors import UsageError
+from analysis.identity import Description
+from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made, count
+from analysis.kinds.metrics import CURVES, training_metrics
+from analysis.protocols import Protocol
+from analysis.store import Storage
+from analysis.studies import Experiment, counts_of, without_defaults
+from supermask.compression.pruning import RECIPES, kept_counts_of
+from supermask.intervals import TrainingConfig, steps_of
+from supermask.keys import Purpose, derive_key
+from supermask.lottery import initial_of
+from supermask.masks import Masks, agreement, full_masks, pack, unpack
+from supermask.networks import NETWORKS, Network, Params, initialise, kernels_of, shapes_of
+from supermask.sparse_training import METHODS, Horizon, layer_counts
+from supermask.sparse_training.runs import RECIPE_NAMES, SGD_COSINE, SMALL_DENSE, SparseRun, sgd_cosine, small_dense
+from supermask.sparse_training.trainer import SparseJob, SparseTrained, SparseTrainer, Structure
+
+Job = tuple[SparseRun, int]
+
+
+class SparseTrainings(Kind[SparseRun]):
+    """Sparse trainings, one result each."""
+
+    name, plural = "sparse_training", "sparse trainings"
+    run_types = (SparseRun,)
+
+    def describe(self, experiment: Experiment, run: SparseRun, seed: int) -> Sequence[Description]:
+        """The run, and its method's choices in full: another choice, another result.
+
+        Raises UsageError where the training is too short for its method.
+        """
+        _check_length(experiment, run)
+        own: dict[str, Any] = {"sparse": _fields(run)}
+        method = run.structure or run.method
+        if method != SMALL_DENSE and (choices := asdict(METHODS[method].config())):
+            own["choices"] = choices
+        if run.distribution in RECIPE_NAMES:
+            own["kept"] = dict(RECIPES[experiment.protocol.network][run.distribution].kept)
+        else:
+            own |= counts_of({"density": run.density})
+        return (experiment.describe(self.name, seed, training_of(experiment), SGD_COSINE) | own,)
+
+    def sources(self, run: SparseRun) -> Sequence[Hashable]:
+        """The run whose final structure, or weights, it starts with."""
+        return () if run.source is None else (run.source,)
+
+    def group(self, run: SparseRun) -> str:
+        """Methods have a program each, small dense networks one a size; what starts from another comes later."""
+        size = f", {run.density:g}, {run.shape}" if run.method == SMALL_DENSE else ""
+        return f"sparse, {run.method}{size}{', from another' if run.source is not None else ''}"
+
+    def make(self, context: Context, runs: Sequence[SparseRun]) -> None:
+        """Trains what the store lacks: first the methods themselves, then what starts from what they found.
+
+        Networks of one method and shape are trained in populations, whatever their seeds and densities.
+        """
+        for depends in (False, True):
+            own = [run for run in runs if (run.source is not None) == depends]
+            groups: dict[tuple[str, Network], list[Job]] = {}
+            for run, seed in self.missing(context, ((run, seed) for run in own for seed in context.experiment.seeds)):
+                groups.setdefault((run.method, network_of(context.experiment, run)), []).append((run, seed))
+            for (method, network), jobs in groups.items():
+                self._train(context, method, network, jobs)
+
+    def _train(self, context: Context, method: str, network: Network, jobs: Sequence[Job]) -> None:
+        experiment = context.experiment
+        config, shape = training_of(experiment), experiment.data.image_shape
+        placement = context.placement(network, len(jobs))
+        entry = METHODS["static" if method == SMALL_DENSE else method]
+        optimiser = sgd_cosine(config.learning_rate, config.steps)
+        new = partial(SparseTrainer, network, experiment.data, config, placement, entry, optimiser)
+        trainer = context.bench.trainer((self.name, method, network, config, placement), new)
+        initial = {seed: initial_of(network, seed, shape) for seed in experiment.seeds}
+
+        def train(some: Sequence[Job]) -> list[Made]:
+            starts = [_job(experiment, network, run, seed, initial[seed], context.store) for run, seed in some]
+            return [(metrics_of(each), encode(each)) for each in trainer.train(starts, context.steps())]
+
+        self.make_in_populations(context, jobs, placement.slots, train)
+
+    def columns(self, description: Description) -> dict[str, Any]:
+        """The run, defaults written out."""
+        return asdict(SparseRun()) | description["sparse"]
+
+    def uses(self, run: SparseRun) -> frozenset[str]:
+        """Its own length."""
+        return frozenset({"sparse_epochs"})
+
+    def length(self, protocol: Protocol, runs: Sequence[SparseRun]) -> str:
+        """Epochs."""
+        return count(protocol.sparse.epochs, "epoch")
+
+    def size(self, experiment: Experiment, description: Description, params: Params) -> float:
+        """Two masks, live weights and curves."""
+        weights = sum(kernel.size for kernel in kernels_of(params).values())
+        biases = sum(leaves["bias"].size for leaves in params.values())
+        evaluations = description["steps"] // description["evaluate_every"] + 2
+        content = 2 * weights / 8 + 4 * (live_weights(description, params) + biases)
+        return RECORD_BYTES + FILE_BYTES + content + (12 + 16 * len(params)) * evaluations
+
+
+SPARSE = SparseTrainings()
+
+
+def _check_length(experiment: Experiment, run: SparseRun) -> None:
+    """Raises UsageError where the training is too short for its method."""
+    if run.method not in METHODS:
+        return
+    training = training_of(experiment)
+    epoch = max(len(experiment.data.train) // training.batch_size, 1)
+    if problem := _problem_of(run.method, Horizon(training.steps, epoch)):
+        raise UsageError(f"sparse-epochs is {experiment.protocol.sparse.epochs:g}, for {run.method}: {problem}")
+
+
+@cache
+def _problem_of(method: str, horizon: Horizon) -> str:
+    """What is wrong with a sparse training of that length; '' for nothing."""
+    try:
+        METHODS[method].make(optax.identity(), horizon)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _fields(run: SparseRun) -> dict[str, Any]:
+    """A run's fields but for defaults; 'erk' is left out, the only distribution that there once was."""
+    return {name: value for name, value in without_defaults(run).items() if (name, value) != ("distribution", "erk")}
+
+
+def training_of(experiment: Experiment) -> TrainingConfig:
+    """How sparse networks are trained; epochs become steps of the data set."""
+    protocol = experiment.protocol
+    return TrainingConfig(
+        steps=steps_of(protocol.sparse.epochs, len(experiment.data.train), protocol.batch_size),
+        learning_rate=protocol.sparse.learning_rate,
+        batch_size=protocol.batch_size,
+        evaluate_every=protocol.evaluate_every,
+    )
+
+
+def live_weights(description: Description, params: Params) -> float:
+    """How many weights a described sparse network keeps."""
+    sizes = {layer: kernel.size for layer, kernel in kernels_of(params).items()}
+    if "kept" in description:
+        return sum(size * description["kept"][layer] for layer, size in sizes.items())
+    return sum(sizes.values()) * description["sparse"].get("density", 1.0)
+
+
+def network_of(experiment: Experiment, run: SparseRun) -> Network:
+    """The network that is trained: the experiment's, or a narrower one."""
+    network, shape = NETWORKS[experiment.protocol.network], experiment.data.image_shape
+    if run.method != SMALL_DENSE:
+        return network
+    weights = sum(_counts(network, shape, run, experiment.protocol.network).values())
+    return small_dense(network, shape, weights, run.shape)
+
+
+def _job(
+    experiment: Experiment, network: Network, run: SparseRun, seed: int, params: Params, store: Storage
+) -> SparseJob:
+    """A run's training; `params` are the seed's initial ones."""
+    shape, masks = experiment.data.image_shape, None
+    if run.source is not None:
+        arrays = store.arrays(SPARSE.results(experiment, run.source, seed)[0].id)
+        masks, final = decode_params(arrays, params)
+        if run.start == "trained":
+            return SparseJob(final, _counts(network, shape, run, experiment.protocol.network), seed)
+    if run.start == "fresh":
+        params = initialise(network, derive_key(seed, Purpose.FRESH_WEIGHTS), shape)
+    if masks is not None:
+        return SparseJob(params, {layer: int(np.sum(mask)) for layer, mask in masks.items()}, seed, masks)
+    if run.method == SMALL_DENSE:
+        masks = full_masks(kernels_of(params))  # given, so that choosing them isn't compiled for every size
+        return SparseJob(params, {layer: mask.size for layer, mask in masks.items()}, seed, masks)
+    return SparseJob(params, _counts(network, shape, run, experiment.protocol.network), seed)
+
+
+def _counts(network: Network, image_shape: tuple[int, int, int], run: SparseRun, name: str) -> dict[str, int]:
+    kernels = kernels_of(shapes_of(network, image_shape))
+    if run.distribution in RECIPE_NAMES:
+        return kept_counts_of(RECIPES[name][run.distribution], kernels)
+    shapes = {layer: kernel.shape for layer, kernel in kernels.items()}
+    return layer_counts(shapes, run.density, run.distribution)
+
+
+def metrics_of(outcome: SparseTrained) -> dict[str, float]:
+    """The metrics of a sparse training: those of every training; its weights; how much of its start the end still has.
+
+    `live_weights` is their number. `kept_from_start` is the fraction of the final structure that was live at the start,
+    `changes` how often a weight came alive, over the live weights.
+    """
+    first, last = outcome.structure.first, outcome.structure.last
+    live = sum(int(np.sum(mask)) for mask in last.values())
+    both = sum(agreement(first[layer], last[layer]).kept_both for layer in last)
+    return training_metrics(outcome.trained) | {
+        "live_weights": float(live),
+        "weights_remaining": live / sum(mask.size for mask in last.values()),
+        "kept_from_start": both / max(live, 1),
+        "changes": float(np.sum(outcome.structure.grown[-1])) / max(live, 1),
+    }
+
+
+def encode(outcome: SparseTrained) -> dict[str, np.ndarray]:
+    """The arrays of a sparse training: structure at the start and the end, final live weights, and curves."""
+    trained, structure = outcome
+    arrays = {f"curve.{name}": np.asarray(getattr(trained, name)) for name in CURVES}
+    arrays |= {"curve.live": structure.live.astype(np.int64), "curve.grown": structure.grown.astype(np.int64)}
+    for layer, mask in structure.last.items():
+        arrays[f"first.{layer}"], arrays[f"last.{layer}"] = pack(structure.first[layer]), pack(mask)
+        arrays[f"kept.{layer}"] = np.asarray(trained.params[layer]["kernel"])[np.asarray(mask)]
+        arrays[f"bias.{layer}"] = np.asarray(trained.params[layer]["bias"])
+    return arrays
+
+
+def decode_masks(arrays: Mapping[str, np.ndarray], part: str, params: Params) -> Masks:
+    """Masks of the 'first' or 'last' step; `params` gives the kernels' shapes."""
+    return {layer: unpack(arrays[f"{part}.{layer}"], kernel.shape) for layer, kernel in kernels_of(params).items()}
+
+
+def decode_params(arrays: Mapping[str, np.ndarray], start: Params) -> tuple[Masks, Params]:
+    """Final masks and parameters; `start` gives the kernels' shapes."""
+    masks = decode_masks(arrays, "last", start)
+    params: Params = {}
+    for layer, mask in masks.items():
+        kernel = np.zeros(mask.shape, np.float32)
+        kernel[np.asarray(mask)] = arrays[f"kept.{layer}"]
+        params[layer] = {"kernel": kernel, "bias": arrays[f"bias.{layer}"]}
+    return masks, params
+
+
+def decode_structure(arrays: Mapping[str, np.ndarray], params: Params) -> Structure:
+    """The masks at both ends and their curves."""
+    first, last = decode_masks(arrays, "first", params), decode_masks(arrays, "last", params)
+    return Structure(first, last, arrays["curve.live"], arrays["curve.grown"])

@@ -1,0 +1,144 @@
+"""Untrained networks under one-shot masks, at every level of sparsity (Zhou et al. 2019, section 5)."""
+
+import time
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analysis.identity import Description
+from analysis.kinds.base import Context, Kind, count
+from analysis.kinds.rounds import Unpruned, round_zero, trainer_of
+from analysis.protocols import Protocol
+from analysis.rules import rules_of_criterion
+from analysis.store import Result
+from analysis.studies import Experiment, plugins_of, rates_of
+from supermask.criteria import CRITERIA, Criterion
+from supermask.evaluation import Scores
+from supermask.keys import Purpose, derive_key
+from supermask.lottery import scores_of
+from supermask.masks import full_masks, kept_counts, rank_layers
+from supermask.networks import Params, kernels_of, layer_kinds
+from supermask.supermasks import WEIGHTS, untrained_network
+from supermask.training import Trainer
+
+
+@dataclass(frozen=True)
+class Untrained:
+    """An untrained network under one-shot masks of a criterion, at every level: its kept weights are `weights`."""
+
+    criterion: str
+    weights: str = WEIGHTS[0]
+
+
+class UntrainedMasks(Kind[Untrained]):
+    """Evaluations of untrained networks: one result a level of sparsity."""
+
+    name, plural = "untrained", "masks on untrained networks"
+    run_types = (Untrained,)
+
+    def describe(self, experiment: Experiment, run: Untrained, seed: int) -> Sequence[Description]:
+        """Levels 0 (nothing pruned) to the protocol's last round."""
+        own: Description = {"criterion": run.criterion, "weights": run.weights}
+        own |= rates_of(experiment) | plugins_of(run.criterion)
+        own |= rules_of_criterion(run.criterion)
+        base = experiment.describe(self.name, seed)
+        return tuple(base | {"level": level} | own for level in range(experiment.protocol.rounds + 1))
+
+    def code(self, run: Untrained) -> Hashable:
+        """Of its criterion."""
+        return str(plugins_of(run.criterion))
+
+    def sources(self, run: Untrained) -> Sequence[Hashable]:
+        """Masks are cut from the unpruned network's training."""
+        return (Unpruned(),)
+
+    def group(self, run: Untrained) -> str:
+        """All of them are alike."""
+        return self.name
+
+    def bundles(self, runs: Sequence[Untrained]) -> Iterable[tuple[Untrained, ...]]:
+        """Runs of one criterion share its ranking."""
+        names = dict.fromkeys(run.criterion for run in runs)
+        return (tuple(run for run in runs if run.criterion == name) for name in names)
+
+    def make(self, context: Context, runs: Sequence[Untrained]) -> None:
+        """Evaluates the levels that the store lacks, seed by seed, criterion by criterion."""
+        for seed in context.experiment.seeds:
+            lacking = [run for run, _ in self.missing(context, ((run, seed) for run in runs))]
+            if not lacking:
+                continue
+            trainer, (initial, final) = trainer_of(context), round_zero(context.experiment, context.store, seed)
+            for own in self.bundles(lacking):
+                ranks = _one_shot_ranks(CRITERIA[own[0].criterion], seed, trainer, initial, final)
+                for run in own:
+                    self._evaluate(context, run, seed, ranks, trainer, initial)
+
+    def _evaluate(
+        self,
+        context: Context,
+        run: Untrained,
+        seed: int,
+        ranks: Mapping[str, np.ndarray],
+        trainer: Trainer,
+        initial: Params,
+    ) -> None:
+        """Evaluates and stores the missing levels of one run under its criterion's ranks."""
+        experiment, kernels = context.experiment, kernels_of(initial)
+        rates = experiment.protocol.rates.by_layer(layer_kinds(kernels))
+        sizes = {layer: kernel.size for layer, kernel in kernels.items()}
+        counts = kept_counts(sizes, rates, experiment.protocol.rounds)
+        named = self.results(experiment, run, seed)
+        stored = context.store.known(each.id for each in named)
+        levels = [level for level, each in enumerate(named) if each.id not in stored]
+        started = time.monotonic()
+        network = untrained_network(initial, run.weights)
+        scores = trainer.evaluate_levels(network, ranks, [counts[level] for level in levels])
+        seconds = (time.monotonic() - started) / len(levels)
+        results = [
+            Result(named[level].description, _metrics(score, counts[level], counts[0]), None, seconds)
+            for level, score in zip(levels, scores, strict=True)
+        ]
+        context.keep(self.name, results, len(levels) * self.work(experiment, named[0].description))
+
+    def columns(self, description: Description) -> dict[str, Any]:
+        """Its level of sparsity, as a round; masks are cut at one shot."""
+        return {"round": description["level"], "schedule": "one_shot"}
+
+    def uses(self, run: Untrained) -> frozenset[str]:
+        """Levels and rates."""
+        return frozenset({"rounds", "rates"})
+
+    def length(self, protocol: Protocol, runs: Sequence[Untrained]) -> str:
+        """At how many levels masks are cut."""
+        return f"masks cut at {count(protocol.rounds, 'level')}"
+
+    def work(self, experiment: Experiment, description: Description) -> float:
+        """Test images on their way forward; a step is three times its batch's."""
+        return len(experiment.data.test) / (3 * experiment.protocol.batch_size)
+
+    def flops(self, experiment: Experiment, description: Description, forward: float) -> float:
+        """Test images on their way forward."""
+        return forward * len(experiment.data.test)
+
+
+UNTRAINED = UntrainedMasks()
+
+
+def _one_shot_ranks(
+    criterion: Criterion, seed: int, trainer: Trainer, initial: Params, final: Params
+) -> Mapping[str, np.ndarray]:
+    """One ranking a layer, which every level of sparsity is cut from."""
+    masks = full_masks(kernels_of(initial))
+    gradient = trainer.gradients(initial) if "gradient" in criterion.needs else None
+    scores = scores_of(criterion, kernels_of(initial), kernels_of(final), masks, gradient)
+    return rank_layers(derive_key(seed, Purpose.TIES), scores, masks)
+
+
+def _metrics(scores: Scores, kept: Mapping[str, int], sizes: Mapping[str, int]) -> dict[str, float]:
+    return {
+        "weights_remaining": sum(kept.values()) / sum(sizes.values()),
+        "test_accuracy": float(scores.accuracy),
+        "test_loss": float(scores.loss),
+    }
