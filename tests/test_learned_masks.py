@@ -68,6 +68,14 @@ def test_curves_start_at_chance_and_the_best_step_is_that_of_least_validation_lo
         assert outcome.early_stop == outcome.evaluated_at[outcome.curves.loss.argmin()]
 
 
+def test_the_best_step_goes_by_loss_where_accuracy_says_another(trainer):
+    often = replace(mask_trainer(trainer), config=TrainingConfig(150, 300.0, batch_size=50, evaluate_every=5))
+    outcomes = often.train(jobs(trainer, [LearnedMask()], seeds=(0, 1)))
+    assert any(outcome.curves.loss.argmin() != outcome.curves.accuracy.argmax() for outcome in outcomes)
+    for outcome in outcomes:
+        assert outcome.early_stop == outcome.evaluated_at[outcome.curves.loss.argmin()]
+
+
 @pytest.mark.parametrize("method", ["threshold", "edge_popup"])
 def test_masks_without_draws_learn_too(trainer, method):
     mask = LearnedMask("signed_kaiming", method=method, kept=0.4)
