@@ -25,8 +25,8 @@ FAULTS = (
     Fault(
         "ties by position",
         "supermask.masks",
-        "_above_threshold(jax.random.bits(key, scores.shape), tied, remaining)",
-        "_above_threshold(jnp.zeros(scores.shape, jnp.uint32), tied, remaining)",
+        "jax.random.bits(key, scores.shape, jnp.uint32), tied",
+        "jnp.zeros(scores.shape, jnp.uint32), tied",
     ),
     Fault(
         "signs with >=",
@@ -105,8 +105,8 @@ FAULTS = (
     Fault(
         "reshuffled with the pruned",
         "supermask.actions",
-        "jnp.lexsort((jax.random.bits(key, (size,)), ~kept))",
-        "jnp.argsort(jax.random.bits(key, (size,)))",
+        "jnp.lexsort((jax.random.bits(key, (size,), jnp.uint32), ~kept))",
+        "jnp.argsort(jax.random.bits(key, (size,), jnp.uint32))",
     ),
     Fault(
         "rewound to the initial weights, whatever the step",
