@@ -10,6 +10,7 @@ from analysis.arguments import Parser, parser_of, path
 from analysis.commands import FAILED, MISUSED, Catalogue
 from analysis.errors import FileError, StoreError, UsageError, reason
 from analysis.interrupts import say_interrupted
+from analysis.platform import backend_fault
 from analysis.terminal import Output, complain, lasting_output
 from supermask.settings import pinned_numbers
 
@@ -44,9 +45,11 @@ def _status(arguments: Sequence[str], catalogue: Catalogue, output: Output | Non
         from supermask.datasets import DataError  # costs a tenth of a second: not for help's sake
         from supermask.members import MemberError
 
-        if not isinstance(error, DataError | MemberError):
-            raise
-        return _failed(error, FAILED)
+        if isinstance(error, DataError | MemberError):
+            return _failed(error, FAILED)
+        if words := backend_fault(error):
+            return _failed(words, MISUSED)
+        raise
     return status
 
 

@@ -245,7 +245,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
         if (only := catalogue[name].only) and options.network not in only:
             raise UsageError(f"figure {name} is made for {' and '.join(only)} alone; network is {options.network!r}")
     names = names or [name for name, entry in catalogue.items() if not entry.only or options.network in entry.only]
-    from analysis.options import check_data_dir, check_shown, check_used, used_by
+    from analysis.options import check_data_dir, check_fit, check_shown, check_used, used_by
     from analysis.protocols import Changes, parse_rates, protocol
     from analysis.reproduce import Request
     from supermask.criteria import CRITERIA, RENAMED
@@ -271,6 +271,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
     for name in options.show or () if labels else ():
         choose("show", name, dict.fromkeys(labels))
     chosen = protocol(options.protocol, options.network, changes)
+    check_fit(chosen.network, chosen.dataset)
     request = Request(
         figures=figures,
         protocol=chosen,

@@ -118,6 +118,19 @@ def _not_a_folder(path: Path) -> str:
     return "" if path.parent.is_dir() else f"{path.parent} is not a folder"
 
 
+def check_folder(argument: str, path: Path) -> None:
+    """Raises UsageError where files could not be written in a folder, or it could not be made. Nothing is changed."""
+    named = f"{argument} {str(path)!r} cannot be written to"
+    try:
+        nearest = next(each for each in (path, *path.absolute().parents) if each.is_dir() or os.path.lexists(each))
+        if not nearest.is_dir():
+            raise UsageError(f"{named}: {nearest} is not a folder")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise UsageError(f"{named}: nothing can be written in {nearest}")
+    except OSError as error:
+        raise UsageError(f"{named}: {reason(error)}") from None
+
+
 def check_replaced(argument: str, path: Path, kind: Kind) -> None:
     """Raises UsageError for a regular file that is neither empty nor of the kind that is to take its place."""
     with reading(path) as descriptor:

@@ -124,4 +124,7 @@ def _read(path: Path) -> tuple[str, Quantised]:
         raise UsageError(
             f"file {path} is of {network}, with convolutions; allowed: networks of dense layers, such as fc"
         )
+    numbers = (*quantised.codebooks.values(), *quantised.biases.values())
+    if not all(np.isfinite(np.asarray(each)).all() for each in numbers):
+        raise UsageError(f"file {path} has weights or biases that are no finite numbers: its training diverged")
     return network, quantised

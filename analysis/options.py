@@ -69,6 +69,24 @@ def check_data_dir(folder: Path | None, dataset: str) -> list[str]:
     return [f"data-dir does not matter: {dataset} comes with the package"] if folder is not None and embedded else []
 
 
+def check_fit(network: str, dataset: str) -> None:
+    """Raises UsageError where a network cannot read a data set's images: they are too small for its layers."""
+    from supermask.datasets import DATASETS
+    from supermask.networks import NETWORKS, shapes_of
+
+    def fits(name: str) -> bool:
+        try:
+            shapes_of(NETWORKS[network], DATASETS[name].image_shape)
+        except ValueError:
+            return False
+        return True
+
+    if not fits(dataset):
+        shape = "×".join(map(str, DATASETS[dataset].image_shape))
+        allowed = ", ".join(name for name in DATASETS if fits(name))
+        raise UsageError(f"dataset {dataset} has images of {shape}, too small for {network}; allowed: {allowed}")
+
+
 def said(options: argparse.Namespace, used: frozenset[str], figure: "Figure") -> str:
     """The options that name a figure's experiment, as on a command line: no folders, and none that does not matter."""
     words = [] if options.protocol == "quick" else ["--protocol", options.protocol]

@@ -13,6 +13,7 @@ from analysis.cluster.connection import connected
 from analysis.cluster.source import Source
 from analysis.errors import UsageError
 from analysis.figure import Figure, collapsed, diverged, write
+from analysis.files import check_folder
 from analysis.frame import SCREEN, Look
 from analysis.interrupts import Stop
 from analysis.kinds.plan import Workload, ids_needed, lengths, missing_results, workload
@@ -77,9 +78,12 @@ def reproduce(request: Request, dry_run: bool) -> int:
     console = Screen()
     studies = request.studies
     study = reduce(Study.__or__, studies.values())
+    experiment = request.experiment(console.is_terminal)
+    _check_rewinding(experiment, study)
+    if not dry_run:
+        for folder in ["figures"] * (request.shard is None) + ["compressed"] * bool(study.compressed):
+            check_folder("results", request.results / folder)
     with Store(request.results, for_reading=dry_run) as store:
-        experiment = request.experiment(console.is_terminal)
-        _check_rewinding(experiment, study)
         job = Job.of(experiment, study, request.shard)
         load = workload(experiment, job.study, store, job.wanted)
         console.print(_announcement(experiment, study, load, request))

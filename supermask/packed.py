@@ -107,7 +107,10 @@ def unpack(content: bytes) -> tuple[MaskedNetwork, Params]:
     """
     header, blocks = ENVELOPE.open(content)
     _check_header(header)
-    shapes = _shapes(header)
+    try:
+        shapes = _shapes(header)
+    except ValueError as error:
+        raise PackedError(f"the file's network {header['network']} does not fit {header['dataset']}: {error}") from None
     layers = sorted(shapes)
     entries = header["layers"]
     if len(entries) != len(layers) or sum(length for _, length in entries) != len(blocks):

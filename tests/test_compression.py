@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tracemalloc
 from dataclasses import replace
 
 import jax
@@ -234,6 +235,19 @@ def forged(content: bytes, change) -> bytes:
     return body + hashlib.sha256(body).digest()
 
 
+def add_fillers(entry, count: int) -> None:
+    """Fillers that bridge nothing: gaps of 0."""
+    entry[0][0] += count
+    entry[1][0] += count
+
+
+def values_into_fillers(entry) -> None:
+    """The most frequent value's weights as fillers, whatever their gaps."""
+    value = max(range(1, len(entry[1])), key=entry[1].__getitem__)
+    entry[1][0] += entry[1][value]
+    entry[1][value] = 0
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -245,6 +259,12 @@ def forged(content: bytes, change) -> bytes:
         (lambda header: header["layers"][0][0].__setitem__(0, 2**30), "symbols"),
         (lambda header: header["layers"][0].__setitem__(2, 10**9), "are left"),
         (lambda header: header["layers"][0][0].reverse(), "inconsistent"),
+        (lambda header: header.update(image_shape=[256, 256, 256]), "does not fit its image_shape: .*32,768 values"),
+        (lambda header: header.update(network="conv2", image_shape=[100, 100, 3]), "allowed: 8,388,608"),
+        (lambda header: header.update(network="lenet5"), "network does not fit its image_shape: x has shape"),
+        (lambda header: add_fillers(header["layers"][0], 60), "inconsistent: indices reach weight"),
+        (lambda header: values_into_fillers(header["layers"][0]), r"inconsistent: \d+ fillers, \d+ of a filler's gap"),
+        (lambda header: add_fillers(header["layers"][0], 10**8), "symbols; allowed"),
     ],
 )
 def test_forged_headers_are_refused_before_anything_is_allocated(content, change, message):
@@ -355,3 +375,26 @@ def test_dense_sparse_dense_prunes_in_between_and_the_control_does_not(trainer):
     assert pruned_run.last.evaluated_at.tolist() == [200, 300], "batches go on from phase to phase"
     with pytest.raises(ValueError, match="sparsity is 1"):
         DSDRun(1)
+
+
+def test_a_small_file_takes_little_memory_whatever_it_says(content):
+    """What is taken is bounded by the named network, which a header cannot make large."""
+    for change in (
+        lambda header: header.update(image_shape=[256, 256, 256]),
+        lambda header: header.update(network="conv2", image_shape=[256, 128, 1]),
+        lambda header: add_fillers(header["layers"][0], 10**8),
+        lambda header: [add_fillers(entry, 10**7) for entry in header["layers"]],
+    ):
+        file = forged(content, change)
+        tracemalloc.start()
+        try:
+            with pytest.raises(CompressedError):
+                decompress(file)
+            assert tracemalloc.get_traced_memory()[1] < 20_000_000
+        finally:
+            tracemalloc.stop()
+
+
+def test_a_network_that_is_too_large_to_be_read_is_not_written(quantised):
+    with pytest.raises(ValueError, match="allowed: up to 32,768 values an image"):
+        compress("fc", (256, 256, 1), quantised, INDEX_BITS)

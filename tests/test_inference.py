@@ -82,6 +82,9 @@ def files(tmp_path_factory):
     for name in ("fc", "lenet5"):
         network = compressed_draw(NETWORKS[name], (28, 28, 1))
         (folder / name).write_bytes(compress(name, (28, 28, 1), network, dict.fromkeys(network.codes, 5))[0])
+    network = compressed_draw(NETWORKS["fc"], (28, 28, 1))
+    diverged = network._replace(biases={layer: np.full_like(bias, np.nan) for layer, bias in network.biases.items()})
+    (folder / "nan").write_bytes(compress("fc", (28, 28, 1), diverged, dict.fromkeys(network.codes, 5))[0])
     content = (folder / "fc").read_bytes()
     (folder / "cut").write_bytes(content[: len(content) // 2])
     return folder
@@ -110,6 +113,7 @@ def test_the_command_times_every_engine_on_the_same_images(files, capsys):
     [
         (["missing"], "cannot be read", 2),
         (["cut"], "cut", 1),
+        (["nan"], "has weights or biases that are no finite numbers: its training diverged", 2),
         (["lenet5"], "is of lenet5, with convolutions; allowed: networks of dense layers", 2),
         (["fc", "--dataset", "digits"], "with 64 pixels an image", 2),
         (["fc", "--dataset", "mnist5"], r"did you mean mnist5k?", 2),

@@ -106,6 +106,7 @@ def forged(content: bytes, version: int = packed.ENVELOPE.version, blocks: bytes
         ({"network": ["fc"]}, r"network is \['fc'\]; known here"),
         ({"network": "conv6"}, "its layers are not those of its network"),
         ({"dataset": "cifar10"}, "the file is inconsistent"),
+        ({"network": "lenet5", "dataset": "digits"}, "network lenet5 does not fit digits: x has shape"),
         ({"dataset": ...}, "dataset is None; known here"),
         ({"weights": "trained"}, "weights is 'trained'"),
         ({"seed": -1}, "seed is -1"),

@@ -12,20 +12,26 @@ Format 2 has codebooks of 2^bits values, or of one less, where a code is needed 
 still read, had 2^bits values always.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
 
 from supermask.compression import coding
 from supermask.compression.coding import CodingError, Symbols
 from supermask.compression.quantisation import MOST_BITS, Quantised
 from supermask.envelope import Envelope
-from supermask.networks import NETWORKS, initialise
+from supermask.networks import NETWORKS, kernels_of, shapes_of
 
 _BLOCKS = 4
+
+MOST_VALUES = 1 << 15
+"""Of an image: ten times CIFAR-10's."""
+
+MOST_WEIGHTS = 1 << 23
+"""Of a network: twice Conv2's on CIFAR-10. A small file can decode to that many: this bounds what reading takes."""
 
 
 class CompressedError(ValueError):
@@ -59,7 +65,8 @@ def compress(
 ) -> tuple[bytes, Sizes]:
     """The file's content, and what each stage takes.
 
-    Raises ValueError where the network's name is unknown or the kernels are not of its shapes.
+    Raises ValueError where the network's name is unknown, the kernels are not of its shapes, or there are more weights
+    than `MOST_WEIGHTS`.
     """
     shapes = _shapes(network, image_shape)
     if {layer: codes.shape for layer, codes in quantised.codes.items()} != {n: k for n, (k, _) in shapes.items()}:
@@ -89,19 +96,23 @@ def compress(
 def decompress(content: bytes) -> tuple[str, Quantised]:
     """The network's name, and the network; `quantisation.expand` gives its parameters.
 
+    Nothing is allocated before the header's counts are found to fit the named network.
+
     Raises CompressedError for a file that is truncated, altered, foreign, of another version or inconsistent.
     """
     header, rest = ENVELOPE.open(content)
     _check(header)
-    shapes = _shapes(header["network"], tuple(header["image_shape"]))
+    try:
+        shapes = _shapes(header["network"], tuple(header["image_shape"]))
+    except ValueError as error:
+        raise CompressedError(f"the file's network does not fit its image_shape: {error}") from None
     if len(header["layers"]) != len(shapes):
         raise CompressedError(f"the file has {len(header['layers'])} layers; its network has {len(shapes)}")
     quantised = Quantised({}, {}, {}, {})
     for layer, entry in zip(sorted(shapes), header["layers"], strict=True):
         gap_counts, value_counts, gap_bytes, value_bytes = entry
         shape, features = shapes[layer]
-        if sum(gap_counts) != sum(value_counts) or sum(gap_counts) > int(np.prod(shape)):
-            raise CompressedError(f"the file's layer {layer} has {sum(gap_counts)} symbols; allowed: {np.prod(shape)}")
+        _check_counts(layer, gap_counts, value_counts, math.prod(shape))
         lengths = (gap_bytes, value_bytes, 4 * (len(value_counts) - 1), 4 * features)
         if sum(lengths) > len(rest):
             raise CompressedError(f"the file's layer {layer} takes {sum(lengths)} bytes; {len(rest)} are left")
@@ -124,11 +135,29 @@ def decompress(content: bytes) -> tuple[str, Quantised]:
 
 
 def _shapes(network: str, image_shape: tuple[int, int, int]) -> dict[str, tuple[tuple[int, ...], int]]:
-    """Each kernel's shape and number of biases; nothing is drawn."""
+    """Each kernel's shape and number of biases; nothing is drawn. Raises ValueError where there is too much of them."""
     if network not in NETWORKS:
         raise ValueError(f"network is {network!r}; allowed: {', '.join(NETWORKS)}")
-    params = jax.eval_shape(lambda: initialise(NETWORKS[network], jax.random.key(0, impl="threefry2x32"), image_shape))
+    if math.prod(image_shape) > MOST_VALUES:
+        raise ValueError(f"image_shape is {image_shape}; allowed: up to {MOST_VALUES:,} values an image")
+    params = shapes_of(NETWORKS[network], image_shape)
+    weights = sum(kernel.size for kernel in kernels_of(params).values())
+    if weights > MOST_WEIGHTS:
+        raise ValueError(f"{network} for images of {image_shape} has {weights:,} weights; allowed: {MOST_WEIGHTS:,}")
     return {layer: (tuple(leaves["kernel"].shape), leaves["bias"].shape[0]) for layer, leaves in params.items()}
+
+
+def _check_counts(layer: str, gap_counts: list[int], value_counts: list[int], size: int) -> None:
+    """Raises CompressedError where a layer's symbols, by how often each occurs, do not fit a layer of that size."""
+    symbols, reach = sum(gap_counts), sum((gap + 1) * count for gap, count in enumerate(gap_counts))
+    if symbols != sum(value_counts) or symbols > size:
+        raise CompressedError(f"the file's layer {layer} has {symbols} symbols; allowed: {size}")
+    if reach > size:
+        raise CompressedError(f"the file's layer {layer} is inconsistent: indices reach weight {reach - 1} of {size}")
+    if value_counts[0] > gap_counts[-1]:
+        raise CompressedError(
+            f"the file's layer {layer} is inconsistent: {value_counts[0]} fillers, {gap_counts[-1]} of a filler's gap"
+        )
 
 
 def _check(header: Any) -> None:

@@ -13,10 +13,20 @@ ENVIRONMENT = "SUPERMASK_DATA"
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for data sets, such as ~/.cache/supermask/data. It may not exist yet."""
+    """The user's cache folder for data sets, such as ~/.cache/supermask/data. It may not exist yet.
+
+    Raises:
+        DataError: the user has no home folder.
+    """
     import pooch
 
-    return Path(pooch.os_cache("supermask")) / "data"
+    try:
+        folder = Path(pooch.os_cache("supermask"))
+    except RuntimeError:
+        folder = Path("~")
+    if folder.parts[0] == "~":  # what some versions of platformdirs say of a user without a home
+        raise DataError("there is no home folder to keep data in; set HOME, or XDG_CACHE_HOME to a folder")
+    return folder / "data"
 
 
 def obtain(
