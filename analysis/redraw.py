@@ -1,13 +1,15 @@
 """Pictures again from their tables alone: no results folder is needed, and nothing is trained."""
 
 import html
+import io
 import re
 from collections.abc import Iterable
+from csv import Error, reader
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.errors import UsageError
-from analysis.files import write_whole
+from analysis.files import read_text, write_whole
 from analysis.frame import SCREEN, Look
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ MARK = " · supermask "
 """What every caption has in it."""
 
 _DESCRIPTION = re.compile(r"<dc:description>([^<]*)</dc:description>")
+_COMMA = re.compile(r"[+-]?[\d.]*\d,\d+(e[+-]?\d+)?", re.IGNORECASE)
 _TEXT = re.compile(r"<text[^>]*>([^<]*)</text>")
 
 
@@ -77,16 +80,31 @@ def redraw(tables: Iterable[Path], catalogue: "Catalogue", look: Look = SCREEN) 
 
     changed: dict[Path, bool] = {}
     for csv, figure, words in jobs:
+        text = read_text(csv)
+        _check_decimals(csv, text)
         try:
-            images = render(figure, csv.read_text(encoding="utf-8"), words, csv.stem, look)
-        except OSError as error:
-            raise UsageError(f"file {csv} cannot be read: {error.strerror}") from None
+            images = render(figure, text, words, csv.stem, look)
         except UsageError:
             raise
-        except (KeyError, ValueError) as error:  # a column is missing, or it is no table
-            raise UsageError(f"file {csv} is no table of the figure {figure.name}: {error}") from None
+        except (KeyError, ValueError, TypeError, IndexError) as error:  # a column or row is missing, or it is no table
+            why = " ".join(str(error).split())
+            raise UsageError(f"file {csv} is no table of the figure {figure.name}: {why}") from None
         for ending, content in images.items():
             path = csv.with_suffix(ending)
             changed[path] = not path.exists() or path.read_bytes() != content
             write_whole(path, content)
     return changed
+
+
+def _check_decimals(csv: Path, text: str) -> None:
+    """Raises UsageError for numbers with decimal commas, as spreadsheets of some countries write them.
+
+    They would be read as words, and some pictures drawn with them as such.
+    """
+    try:
+        cells = [cell for row in reader(io.StringIO(text)) for cell in row]
+    except Error as error:  # a field without end, or null characters
+        raise UsageError(f"file {csv} is no table: {error}") from None
+    for cell in cells:
+        if _COMMA.fullmatch(cell.strip()):
+            raise UsageError(f"file {csv} has {cell!r}: a number with a decimal comma; allowed: decimal points")

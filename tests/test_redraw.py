@@ -1,5 +1,6 @@
 """A picture is its table and its caption: the gallery's come out again to the byte, and bad input changes nothing."""
 
+import io
 import re
 import shutil
 from pathlib import Path
@@ -44,6 +45,29 @@ def test_each_table_of_the_gallery_redraws_its_picture_exactly(name, tmp_path, c
         assert words(after) == words(before)
     assert csv.read_bytes() == (GALLERY / csv.name).read_bytes()
     assert csv.with_suffix(".png").stat().st_size > 10_000
+
+
+def test_a_table_from_a_spreadsheet_is_read_or_refused_never_drawn_otherwise(tmp_path, capsys):
+    csv = copied(ONE, tmp_path)
+    picture, content = csv.with_suffix(".svg").read_bytes(), csv.read_bytes()
+    csv.write_bytes(b"\xef\xbb\xbf" + content)
+    assert run_command(["redraw", str(csv)], CATALOGUE) == OK
+    assert "\ufeff" not in csv.with_suffix(".svg").read_text()
+    csv.with_suffix(".svg").write_bytes(picture)
+    table = pd.read_csv(io.BytesIO(content))
+    for decimal, separator, name in ((",", ",", "test_accuracy"), (",", ";", "test_accuracy"), (".", ";", "dataset")):
+        table.to_csv(csv, index=False, decimal=decimal, sep=separator)
+        assert run_command(["redraw", str(csv)], CATALOGUE) == MISUSED
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert "decimal comma" in said or "is no table of the figure" in said, name
+        assert csv.with_suffix(".svg").read_bytes() == picture
+    csv.write_bytes(content + b'"' + b"x" * 200_000)
+    assert run_command(["redraw", str(csv)], CATALOGUE) == MISUSED
+    assert "is no table: field larger" in capsys.readouterr().err
+    csv.write_bytes(content.decode().encode("utf-16"))
+    assert run_command(["redraw", str(csv)], CATALOGUE) == MISUSED
+    assert "is not UTF-8" in capsys.readouterr().err
 
 
 def test_a_changed_table_is_drawn_anew_with_the_same_caption(tmp_path, capsys):

@@ -95,7 +95,7 @@ def test_a_file_where_a_folder_should_be_is_said_before_anything_is_trained(plac
     figure = "deep-compression" if place == "compressed" else "criteria-plane"
     assert run_command(["reproduce", figure, "--dataset", "digits", "--seeds", "1"], CATALOGUE) == MISUSED
     said = capsys.readouterr()
-    assert f"{results if place == 'results' else results / place} is not a folder" in said.err
+    assert f"results{'' if place == 'results' else f'/{place}'} is not a folder" in said.err
     assert said.err.count("\n") == 1
     assert said.out == ""
 
