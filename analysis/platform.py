@@ -14,8 +14,8 @@ def set_up_jax(devices: int | None = None) -> None:
 
     Settings that touch a number get the values of `supermask.settings`. Where JAX has computed something before, as in
     a notebook, its devices are taken as they are. On an accelerator the number of CPU devices does not matter.
-    Raises UsageError for fewer than one device, more than there are cores, or another number than JAX has already; and where JAX
-    finds no device.
+    Raises UsageError for fewer than one device, more than there are cores, or another number than JAX has already; and
+    where JAX finds no device.
     """
     if devices is not None:
         at_least("devices", devices, 1)
