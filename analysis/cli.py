@@ -42,14 +42,14 @@ def _status(arguments: Sequence[str], catalogue: Catalogue, output: Output | Non
     except KeyboardInterrupt as error:
         return say_interrupted(error)
     except Exception as error:
+        if words := backend_fault(error):
+            return _failed(words, MISUSED)
         from supermask.datasets import DataError  # costs a tenth of a second: not for help's sake
         from supermask.members import MemberError
 
-        if isinstance(error, DataError | MemberError):
-            return _failed(error, FAILED)
-        if words := backend_fault(error):
-            return _failed(words, MISUSED)
-        raise
+        if not isinstance(error, DataError | MemberError):
+            raise
+        return _failed(error, FAILED)
     return status
 
 

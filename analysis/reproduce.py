@@ -81,7 +81,7 @@ def reproduce(request: Request, dry_run: bool) -> int:
     experiment = request.experiment(console.is_terminal)
     _check_rewinding(experiment, study)
     if not dry_run:
-        for folder in ["figures"] * (request.shard is None) + ["compressed"] * bool(study.compressed):
+        for folder in [""] + ["figures"] * (request.shard is None) + ["compressed"] * bool(study.compressed):
             check_folder("results", request.results / folder)
     with Store(request.results, for_reading=dry_run) as store:
         job = Job.of(experiment, study, request.shard)

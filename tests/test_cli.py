@@ -98,7 +98,10 @@ def test_every_entry_loads_the_figure_of_its_name():
         (["report", "--output", "/nowhere/report.html"], "output '/nowhere/report.html' cannot be written"),
         (["reproduce", "--plugin", "none.py"], "plugin none.py cannot be read"),
         (["reproduce", "--devices", "4096"], "devices is 4096; allowed: 1 to"),
-        (["reproduce", "--results", "/dev/null/results"], "results folder /dev/null/results cannot be written to"),
+        (
+            ["reproduce", "--results", "/dev/null/results"],
+            "results '/dev/null/results' cannot be written to: /dev/null is not a folder",
+        ),
         (["bench", "resnet"], "work 'resnet' is unknown"),
         (["bench", "--pairs", "0"], "pairs is 0; allowed: 1 or more"),
         (["bench", "--steps", "0"], "steps is 0; allowed: 1 or more"),
