@@ -26,6 +26,7 @@ from analysis.store import Only, Store
 from analysis.studies import Experiment, Study
 from analysis.units import Shard, deal, seeds_of, together
 from supermask import datasets
+from supermask.compression.runs import CompressionRun
 from supermask.lottery import Treatment
 
 
@@ -81,7 +82,7 @@ def reproduce(request: Request, dry_run: bool) -> int:
     experiment = request.experiment(console.is_terminal)
     _check_rewinding(experiment, study)
     if not dry_run:
-        for folder in [""] + ["figures"] * (request.shard is None) + ["compressed"] * bool(study.compressed):
+        for folder in [""] + ["figures"] * (request.shard is None) + ["compressed"] * bool(study.of(CompressionRun)):
             check_folder("results", request.results / folder)
     with Store(request.results, for_reading=dry_run) as store:
         job = Job.of(experiment, study, request.shard)
