@@ -210,6 +210,19 @@ def finish(picture: "Picture", frame: Frame, title: str, note: str = "", legend:
             drawn.set_loc("center right")
         else:
             drawn.set_bbox_to_anchor((0.5, caption_height / full))
+    _settle(picture)
+
+
+def _settle(picture: "Picture") -> None:
+    """Lays the panels out for good, in places of six digits.
+
+    The solver's last bits depend on where objects lie in memory, and the names of an SVG's parts on these bits.
+    """
+    picture.draw_without_rendering()
+    places = [[round(float(each), 6) for each in axes.get_position(original=True).bounds] for axes in picture.axes]
+    picture.set_layout_engine("none")
+    for axes, (left, bottom, width, height) in zip(picture.axes, places, strict=True):
+        axes.set_position((left, bottom, width, height))
 
 
 def wrapped(text: str, width: float, scale: float = 1.0) -> str:

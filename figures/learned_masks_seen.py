@@ -102,7 +102,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     if labels:
         where = "bottom" if frame.narrow else "right"
         picture.colorbar(image, ax=panels[:-1], shrink=0.7, location=where, label="weights kept of an input pixel's, %")
-    _overlaps(panels[-1], table[table["kind"] != "pixel"], 90 if frame.narrow else 0)
+    _overlaps(panels[-1], table[table["kind"] != "pixel"], 90 if frame.width is not None else 0)
     title = "Learned masks: where they look, and how alike they are"
     finish(picture, frame, title, "Markers: means over seeds.", panels[-1])
     return picture
