@@ -228,7 +228,17 @@ def test_an_interrupted_job_goes_on_to_the_same_bits(straight, tmp_path, how):
 
 
 def test_ctrl_c_twice_stops_now_and_nothing_stored_is_lost(straight, tmp_path):
-    arguments = [*COMMAND, "reproduce", "mask-criteria", *SMALL, "--epochs", "400", "--results", str(tmp_path)]
+    arguments = [
+        *COMMAND,
+        "reproduce",
+        "mask-criteria",
+        *SMALL[:2],
+        "--epochs",
+        "400",
+        *SMALL[4:],
+        "--results",
+        str(tmp_path),
+    ]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while count(tmp_path) < 2 and time.monotonic() < deadline:
