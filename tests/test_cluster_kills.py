@@ -294,3 +294,21 @@ def children(pid: int) -> list[psutil.Process]:
         with suppress(psutil.Error):  # it has just ended
             found += [each] if "spawn_main" in " ".join(each.cmdline()) else []
     return found
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_as_it_starts_is_started_again(monkeypatch):
+    """Dask counts it as there, and starts no other."""
+    monkeypatch.setattr(watch, "NOTICE_SECONDS", 0.5)
+    said: list[str] = []
+    with connected(Source("local", workers=2)) as connection:
+        eye, killed = connection.watch(said.append), set()
+        deadline = time.monotonic() + 200
+        while len(eye.once(0) or ()) < 2:
+            if len(killed) < 4:
+                for pid in set(workers()) - killed:
+                    os.kill(pid, signal.SIGKILL)
+                    killed.add(pid)
+            assert time.monotonic() < deadline, said
+            time.sleep(0.1)
+    assert len(killed) == 4

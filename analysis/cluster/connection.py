@@ -4,7 +4,7 @@ import logging
 import shlex
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
@@ -37,9 +37,9 @@ class Connection:
         return Watch(lambda: look(self.client), say, self.revive, self._expected, self.source.wait)
 
     def revive(self) -> None:
-        """Start workers in the place of those that are gone for good."""
+        """Begin to start workers in the place of those that are gone for good."""
         if self.source.kind == "local":
-            self.cluster.scale(self._expected)
+            self.cluster.loop.add_callback(_renew, self.cluster, self._expected)
         elif self.source.kind == "slurm":
             self.cluster.scale(self._expected or 1)
 
@@ -88,10 +88,21 @@ def connected(source: Source, timeout: float = 30.0) -> Iterator[Connection]:
                 cluster.close()
 
 
+async def _renew(cluster: Any, workers: int) -> None:
+    """Starts what a local cluster lacks. Dask keeps a nanny whose worker was killed as it started, and waits for it."""
+    there = {worker.name for worker in cluster.scheduler.workers.values()}
+    for name, nanny in list(cluster.workers.items()):
+        if name not in there and (nanny.process is None or not nanny.process.is_alive()):
+            del cluster.workers[name]
+            with suppress(Exception):  # it may be closed, or have failed: it is to go
+                await nanny.close()
+    cluster.scale(workers)
+
+
 @contextmanager
 def _quiet(level: object) -> Iterator[None]:
     """Silences Dask's log, unless the user set a level for it: what matters is told by the watch."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "asyncio")]
+    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
     before = [logger.level for logger in loggers]
     for logger in loggers if level is None else ():
         logger.setLevel(logging.CRITICAL)
