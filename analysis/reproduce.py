@@ -105,7 +105,6 @@ def reproduce(request: Request, dry_run: bool) -> int:
             now = workload(experiment, job.study, store, job.wanted)
             console.print(
                 f"stopped; stored in {request.results}: {now}. The same command goes on from there.",
-                highlight=False,
             )
             raise
         if failures:
@@ -181,7 +180,6 @@ def _print_what_to_merge(console: Screen, request: Request) -> None:
         f"shard {request.shard} is stored in {request.results}. When all {count} are, merge their folders into one\n"
         "  supermask results --results ONE --merge OTHER\n"
         "and call the same command there, without --shard: it draws the figures.",
-        highlight=False,
         soft_wrap=True,
     )
 

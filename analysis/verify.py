@@ -27,8 +27,10 @@ from analysis.database import (
     trouble,
 )
 from analysis.errors import StoreError, UsageError
+from analysis.files import replacing, write_whole
 from analysis.recovery import recover
 from analysis.store import Store, StoredResult, insert_record
+from analysis.terminal import say
 from supermask.reading import read_regular
 
 LATEST_FORMAT = 99
@@ -106,27 +108,27 @@ def verify(folder: Path) -> Verified:
 def report_damage(folder: Path) -> bool:
     """Checks a results folder and prints what was found. Whether anything was damaged."""
     found = verify(folder)
-    print(f"{found.results} records and {found.arrays} files of arrays checked in {folder}")
+    say(f"{found.results} records and {found.arrays} files of arrays checked in {folder}")
     for damage in found.damages:
-        print(f"damaged: {damage.what}: {damage.how}; moved to {damage.moved_to}")
+        say(f"damaged: {damage.what}: {damage.how}; moved to {damage.moved_to}")
     _list("arrays without a record, read by nothing", found.orphans)
     _list("left over, harmless", found.leftovers)
     for path in found.checkpoints:
         status = path.stat()
         days = (time.time() - status.st_mtime) / 86400
-        print(
+        say(
             f"checkpoint of a training under way, {status.st_size / 1e6:.1f} MB, saved {days:.1f} days ago: {path} "
             "(it goes when that training is stored; delete it if nobody is to go on with it)"
         )
-    print("the next run trains again what is missing now" if found.damages else "nothing is damaged")
+    say("the next run trains again what is missing now" if found.damages else "nothing is damaged")
     return bool(found.damages)
 
 
 def _list(what: str, paths: Sequence[Path]) -> None:
     for path in paths[:SHOWN]:
-        print(f"{what}: {path}")
+        say(f"{what}: {path}")
     if more := len(paths) - SHOWN if len(paths) > SHOWN else 0:
-        print(f"{what}: {more} more files, {len(paths)} in all")
+        say(f"{what}: {more} more files, {len(paths)} in all")
 
 
 def _damage(store: Store, record: Record) -> tuple[str, str] | None:
@@ -184,17 +186,16 @@ def _fault(path: Path) -> str | None:
 def _rebuilt(path: Path, how: str) -> Damage:
     """Puts a new database of the intact records in place of one that is damaged, which is set aside."""
     found = recover(read_regular(path) if path.exists() else b"")
-    new = path.with_name("results.part")
-    new.unlink(missing_ok=True)
-    with closing(connect(new)) as database:
-        database.execute("BEGIN")
-        create_tables(database)
-        for record in found.records:
-            insert_record(database, StoredResult.of(_with_provenance(record)), record.arrays_sha256)
-        database.execute("COMMIT")
-    moved = _set_aside(path.parent, path)
-    _set_aside(path.parent, path.with_name(path.name + "-journal"))
-    new.replace(path)
+    path = path.resolve()  # SQLite's journal lies beside the file, not beside a link to it
+    with replacing(path) as new:
+        with closing(connect(new)) as database:
+            database.execute("BEGIN")
+            create_tables(database)
+            for record in found.records:
+                insert_record(database, StoredResult.of(_with_provenance(record)), record.arrays_sha256)
+            database.execute("COMMIT")
+        moved = _set_aside(path.parent, path)
+        _set_aside(path.parent, path.with_name(path.name + "-journal"))
     how += f"; {len(found.records)} records of it were intact and are kept"
     how += f"; {found.lost} could not be read" if found.lost else ""
     if found.unchecked:
@@ -221,7 +222,7 @@ def _write_aside(folder: Path, name: str, records: Sequence[Record]) -> Path:
     """Writes down what records read as, for whoever wants to look."""
     path = _free(folder, name, ".json")
     rows = [{column: str(value) for column, value in record._asdict().items()} for record in records]
-    path.write_text(json.dumps(rows[0] if name == "record" else rows, indent=1))
+    write_whole(path, json.dumps(rows[0] if name == "record" else rows, indent=1).encode())
     return path
 
 

@@ -16,8 +16,7 @@ from pathlib import Path
 
 _NEW = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)|/dev/(stdout|stderr)")
-_SYSTEM = (Path("/dev"), Path("/proc"))
-"""What lies there stands for something else, such as standard output, and is never replaced."""
+"""Names of this process's own descriptors, such as standard output: what they stand for is never replaced."""
 
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:
@@ -43,7 +42,7 @@ def replacing(path: Path) -> Iterator[Path]:
         OSError: the file cannot be written; there is a folder, a disk or a socket of that name; nobody reads the pipe.
     """
     now = _existing(path)
-    into = now is not None and (not stat.S_ISREG(now.st_mode) or any(map(path.absolute().is_relative_to, _SYSTEM)))
+    into = now is not None and (not stat.S_ISREG(now.st_mode) or _DESCRIPTOR.fullmatch(str(path)) is not None)
     target = Path(os.path.realpath(path))
     folder = Path(tempfile.gettempdir()) if into else target.parent
     part = folder / f".supermask-{secrets.token_hex(8)}.part"

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -121,12 +122,21 @@ def test_a_folder_is_checked_up_to_where_it_begins(tmp_path):
         (["reproduce", "--cluster", "none.toml"], MISUSED),
         (["figures", "--dataset", "digits"], 0),
         (["explore", "--seeds", "1"], MISUSED),
+        (["explore", "--dataset", "mnist", "--data-dir", "nowhere"], FAILED),
         (["explore", "--export", "a/b/c"], MISUSED),
         (["report", "--output", "a/b/c.html"], MISUSED),
     ],
 )
 def test_misuse_leaves_no_folder(arguments, status, tmp_path, capsys, without_jax):
     assert run_command(arguments, CATALOGUE) == status
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_port_that_is_taken_is_said_before_anything_is_trained(tmp_path, capsys, without_jax):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert run_command(["explore", "--dataset", "digits", "--port", port], CATALOGUE) == MISUSED
+    assert f"port {port} cannot be used" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

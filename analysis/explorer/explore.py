@@ -11,7 +11,7 @@ from analysis.explorer.bundle import PRUNING, make_bundle, seed_run
 from analysis.explorer.server import SiteServer
 from analysis.explorer.site import check_target, site_files, write_site
 from analysis.interrupts import Stop
-from analysis.kinds.plan import ids_needed, workload
+from analysis.kinds.plan import ids_needed, missing_results, workload
 from analysis.kinds.rounds import Unpruned
 from analysis.progress import JobProgress
 from analysis.protocols import Changes, Protocol, protocol
@@ -67,8 +67,12 @@ def explore(request: Request) -> int:
     at_least("seeds", request.seeds, FEWEST_SEEDS)
     if request.export is not None:
         check_target(request.export)
-    with Store(request.results) as store:
+    else:
+        SiteServer({"index.html": b""}, request.port).server_close()  # says now if the port cannot be had
+    with Store(request.results, for_reading=True) as store:
         choice = choose(request, store, console)
+        lacking = bool(missing_results(choice.experiment, choice.study, store))
+    with Store(request.results, for_reading=not lacking) as store:
         _train(choice, store, request.results, console)
         results = Results(choice.experiment, choice.study, store, ())
         runs = [seed_run(results, seed) for seed in choice.experiment.seeds]
@@ -128,7 +132,6 @@ def _train(choice: Choice, store: Store, folder: Path, console: Screen) -> None:
     console.print(
         f"{trainings.needed - trainings.stored} trainings are not in {folder} yet; training them first: "
         f"{_named(choice.experiment)}. They are stored, and figures share them.",
-        highlight=False,
     )
     try:
         with JobProgress(load, console) as progress, Stop() as stop:
@@ -136,7 +139,6 @@ def _train(choice: Choice, store: Store, folder: Path, console: Screen) -> None:
     except KeyboardInterrupt:
         console.print(
             f"stopped; what was finished is stored in {folder}. The same command goes on from there.",
-            highlight=False,
             soft_wrap=True,
         )
         raise
