@@ -8,6 +8,7 @@ standard library and this toolkit count by name; their versions are part of a re
 
 import dis
 import hashlib
+import site
 import sys
 import sysconfig
 from collections.abc import Mapping
@@ -212,4 +213,5 @@ def _is_own(module: str | None) -> bool:
 
 @cache
 def _installed() -> tuple[Path, ...]:
-    return tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    folders = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return tuple(Path(folder) for folder in (*folders, *site.getsitepackages(), site.getusersitepackages()))
