@@ -12,13 +12,22 @@ import site
 import sys
 import sysconfig
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
-from functools import cache, partial
+from functools import cache, cached_property, partial, partialmethod
+from inspect import isdatadescriptor
 from pathlib import Path, PurePath
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+)
 from typing import Any
 
 import jax
@@ -27,6 +36,9 @@ import numpy as np
 
 NUMBERS = (bool, int, float, complex, np.generic, Fraction, Decimal)
 PLAIN = (*NUMBERS, type(None), str, bytes, type(Ellipsis), range, slice, np.dtype, PurePath)
+CONTAINERS = (*PLAIN, Mapping, tuple, list, set, frozenset)
+BOUND = (BuiltinFunctionType, MethodWrapperType)
+ENUM_ATTRIBUTES = {name for name in vars(Enum("Empty", [])) if name.startswith("_")}
 TOOLKIT = ("supermask", "analysis", "figures")
 
 
@@ -56,7 +68,7 @@ class _Walk:
         self.digest.update("\0".join(map(str, words)).encode() + b"\n")
 
     def add(self, value: Any, where: str) -> None:
-        if isinstance(value, PLAIN):
+        if isinstance(value, PLAIN) and not _is_own(type(value).__module__):
             self.say(type(value).__name__, repr(value))
             return
         if id(value) in self._seen:
@@ -68,7 +80,11 @@ class _Walk:
             self._array(np.asarray(jax.random.key_data(value) if is_key else value), where)
         elif isinstance(value, CodeType):
             self._code(value, where)
-        elif isinstance(value, Mapping):
+        elif isinstance(value, Enum):
+            self._parts(value, where, "name", "value", "__class__")
+        elif isinstance(value, CONTAINERS) and _is_own(type(value).__module__):
+            self._subclass(value, where)
+        elif isinstance(value, Mapping) and type(value).__module__ != "weakref":
             self.say(type(value).__name__, len(value))
             for key in value:
                 self.add(key, where)
@@ -85,14 +101,14 @@ class _Walk:
             self._parts(value, where, "func", "args", "keywords")
         elif isinstance(value, MethodType):
             self._parts(value, where, "__func__", "__self__")
-        elif not _is_own(getattr(value, "__module__", None)) and hasattr(value, "__name__"):
+        elif _is_installed(value):
             self.say("installed", getattr(value, "__module__", None), getattr(value, "__qualname__", value.__name__))
         elif isinstance(value, FunctionType):
             self._function(value, where)
         elif isinstance(value, type):
             self._class(value, where)
-        elif isinstance(value, Enum):
-            self._parts(value, where, "name", "value", "__class__")
+        elif isinstance(value, BOUND):
+            self._parts(value, where, "__name__", "__self__")
         elif hasattr(value, "__wrapped__"):  # jax.jit, functools.cache
             self._parts(value, where, "__wrapped__")
         else:
@@ -117,34 +133,66 @@ class _Walk:
 
     def _function(self, function: FunctionType, where: str) -> None:
         self.say("function", function.__name__)
-        if not _is_own(function.__globals__.get("__name__")) and hasattr(function, "__wrapped__"):
-            self.say("wrapped by", function.__globals__.get("__name__"), function.__code__.co_name)
-            self.add(function.__wrapped__, where)
+        home = function.__globals__.get("__name__")
+        if home is not None and not _is_own(home):
+            self.say("wrapped by", home, function.__code__.co_name)
+            self.add(getattr(function, "__wrapped__", None), where)
+            for name, content in _closure(function).items():  # what the wrapper was given, such as argnums of jax.grad
+                self._as_far_as_known(content, name)
             return
         self.add(function.__code__, where)
         self.add(function.__defaults__, f"{where}'s defaults")
         self.add(function.__kwdefaults__, f"{where}'s defaults")
-        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-            try:
-                content = cell.cell_contents
-            except ValueError:  # not assigned yet
-                continue
+        if vars(function):
+            self.add(dict(sorted(vars(function).items())), f"{where}'s attributes")
+        for name, content in _closure(function).items():
             self.add(content, name)
+            self._read_from(content, function.__code__, name)
         for name in sorted(_globals_of(function.__code__)):
             if name in function.__globals__:
                 self.say("global", name)
                 self.add(function.__globals__[name], name)
+                self._read_from(function.__globals__[name], function.__code__, name)
+
+    def _as_far_as_known(self, value: Any, where: str) -> None:
+        """What an installed wrapper holds: the content where it can be told, else its type."""
+        try:
+            self.add(value, where)
+        except UndigestedError:
+            self.say("some", type(value).__qualname__)
+
+    def _read_from(self, module: Any, code: CodeType, where: str) -> None:
+        """What the code reads from a module of the user's own, as it is now: it may have been set since the import."""
+        if isinstance(module, ModuleType) and _is_own(module.__name__):
+            for name in sorted(_names_of(code) & vars(module).keys()):
+                self.say("attribute", name)
+                self.add(vars(module)[name], f"{where}.{name}")
+                self._read_from(vars(module)[name], code, f"{where}.{name}")
 
     def _class(self, own: type, where: str) -> None:
         self.say("class", own.__qualname__, *(base.__qualname__ for base in own.__mro__))
+        if type(own) is not type:
+            self.add(type(own), f"{where}'s metaclass")
         for base in own.__mro__:
             if _is_own(base.__module__):
                 for name, value in sorted(vars(base).items()):
-                    if not name.startswith("__") or callable(value):
-                        inner = value.__func__ if isinstance(value, staticmethod | classmethod) else value
-                        inner = inner.fget if isinstance(inner, property) else inner
-                        if isinstance(inner, (FunctionType, type, np.ndarray, tuple, list, dict, *PLAIN)):
-                            self.add(inner, f"{where}.{name}")
+                    self._member(name, value, where)
+
+    def _member(self, name: str, value: Any, where: str) -> None:
+        """A method or attribute of a class. What Python adds by itself to classes and to enumerations is left out."""
+        if isinstance(value, property):
+            self._parts(value, f"{where}.{name}", "fget", "fset")
+        elif isinstance(value, staticmethod | classmethod):
+            self.add(value.__func__, f"{where}.{name}")
+        elif isinstance(value, cached_property | partialmethod):
+            self.add(value.func, f"{where}.{name}")
+            self.add([getattr(value, given, None) for given in ("args", "keywords")], f"{where}.{name}")
+        elif isinstance(value, FunctionType) or not (
+            name.startswith(("__", "_abc_"))
+            or name in ENUM_ATTRIBUTES
+            or (isdatadescriptor(value) and not _is_own(type(value).__module__))
+        ):
+            self.add(value, f"{where}.{name}")
 
     def _module(self, module: ModuleType) -> None:
         """A module of the user's own by its text, and that of those that it imports."""
@@ -152,6 +200,18 @@ class _Walk:
         if _is_own(module.__name__):
             for own in own_modules(module):
                 self.digest.update(file_digest(own).encode())
+
+    def _subclass(self, value: Any, where: str) -> None:
+        """An object of the user's own kind of number or container: what it contains, its class and its attributes."""
+        base = next(base for base in type(value).__mro__ if not _is_own(base.__module__))
+        self.add(type(value), type(value).__qualname__)
+        if isinstance(value, Mapping):
+            self.add(list(value.items()), where)
+        elif isinstance(value, tuple | list | set | frozenset):
+            self.add(list(value) if isinstance(value, tuple | list) else frozenset(value), where)
+        else:
+            self.say(base.__qualname__, vars(base)["__repr__"](value))
+        self.add(dict(sorted(getattr(value, "__dict__", {}).items())), where)
 
     def _instance(self, value: Any, where: str) -> None:
         """An object of a class of the user's own, by its class and its attributes."""
@@ -161,6 +221,42 @@ class _Walk:
         names = [each.name for each in fields(kind)] if is_dataclass(kind) else sorted(vars(value))
         self.add(kind, kind.__qualname__)
         self.add({name: getattr(value, name) for name in names}, where)
+
+
+def _closure(function: FunctionType) -> dict[str, Any]:
+    """The variables of outer functions that a function reads, those that have a value by now."""
+    found = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):  # not assigned yet
+            found[name] = cell.cell_contents
+    return found
+
+
+def _names_of(code: CodeType) -> set[str]:
+    """All names and attributes in the code, and in functions written inside of it."""
+    return set(code.co_names).union(*(_names_of(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
+
+
+def _is_installed(value: Any) -> bool:
+    """Whether it is something of an installed package that its module and name stand for."""
+    module, name = getattr(value, "__module__", None), getattr(value, "__name__", None)
+    if name is None or _is_own(module):
+        return False
+    if isinstance(value, BOUND):
+        return isinstance(value.__self__, ModuleType | type | type(None))
+    if isinstance(value, FunctionType):
+        return (module not in (None, "builtins") and not value.__closure__) or _found(module, value) is value
+    if isinstance(value, np.ufunc):
+        return not name.endswith("(vectorized)")  # those are made by np.frompyfunc, of a function that cannot be read
+    return isinstance(value, type) or not hasattr(value, "__dict__") or _found(module, value) is value
+
+
+def _found(module: str | None, value: Any) -> Any:
+    """What the module has under the value's name."""
+    found = sys.modules.get(module or "")
+    for name in getattr(value, "__qualname__", value.__name__).split("."):
+        found = getattr(found, name, None)
+    return found
 
 
 def own_modules(module: ModuleType) -> list[ModuleType]:

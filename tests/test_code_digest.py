@@ -5,7 +5,9 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass, replace
-from functools import partial, wraps
+from functools import cached_property, partial, singledispatch, wraps
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -323,3 +325,102 @@ def test_scores_that_are_not_numbers_are_refused_unless_the_weights_are_not():
 def test_a_member_can_be_replaced_with_its_identity():
     own = criterion("x", name="own")(doubled)
     assert replace(own, formula="y").source == own.source
+
+
+def holding(value):
+    """A criterion that reads the value."""
+    return lambda w_final: w_final * value
+
+
+def product(x, y):
+    return x**2 * y
+
+
+def dispatching(scale):
+    @singledispatch
+    def scaled(x):
+        return x
+
+    scaled.register(int, lambda x: scale * x)
+    return scaled
+
+
+class Kind(type):
+    scale = 1
+
+
+def class_with(**attributes):
+    return type("Own", (), {"__module__": __name__, **attributes})
+
+
+def with_attributes(value, **attributes):
+    vars(value).update(attributes)
+    return value
+
+
+class OwnDict(dict):
+    pass
+
+
+class OwnFloat(float):
+    pass
+
+
+def own_module(scale):
+    module = ModuleType("scales_of_ones_own")
+    module.__file__ = __file__
+    vars(module)["scale"] = scale
+    return lambda w_final: w_final * module.scale
+
+
+def typed_in(text):
+    names: dict[str, Any] = {}
+    exec(text, names)  # noqa: S102
+    return names["typed"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (jax.grad(product, argnums=0), jax.grad(product, argnums=1)),
+        (jax.vmap(product, in_axes=0), jax.vmap(product, in_axes=1)),
+        (dispatching(2), dispatching(3)),
+        (class_with(scale=jnp.ones(2)), class_with(scale=jnp.zeros(2))),
+        (class_with(allowed={1, 2}), class_with(allowed={1, 3})),
+        (class_with(score=partial(power, exponent=1.0)), class_with(score=partial(power, exponent=2.0))),
+        (class_with(score=cached_property(doubled)), class_with(score=cached_property(tripled))),
+        (class_with(score=property(None, doubled)), class_with(score=property(None, tripled))),
+        (Kind("Own", (), {}), type("Own", (), {})),
+        (with_attributes(factory(1), scale=2), with_attributes(factory(1), scale=3)),
+        (with_attributes(OwnDict(a=1), scale=2), with_attributes(OwnDict(a=1), scale=3)),
+        (OwnDict(a=1), OwnDict(a=2)),
+        (with_attributes(OwnFloat(1), scale=2), with_attributes(OwnFloat(1), scale=3)),
+        (OwnFloat(1), OwnFloat(2)),
+        ((2).__add__, (3).__add__),
+        (np.array([1, 2]).dot, np.array([1, 3]).dot),
+        (NamedTuple("Own", [("a", int)])(1), NamedTuple("Own", [("a", int)])(2)),
+        (typed_in("def typed(w_final): return 2 * w_final"), typed_in("def typed(w_final): return 3 * w_final")),
+    ],
+)
+def test_what_a_wrapper_a_class_or_a_method_holds_is_part_of_the_digest(one, other):
+    assert code_digest(holding(one)) == code_digest(holding(one))
+    assert code_digest(holding(one)) != code_digest(holding(other))
+
+
+def test_what_is_read_from_a_module_of_ones_own_counts_as_it_is_now():
+    assert code_digest(own_module(2)) == code_digest(own_module(2)) != code_digest(own_module(3))
+
+
+@pytest.mark.parametrize("held", [np.vectorize(doubled), np.frompyfunc(doubled, 1, 1)])
+def test_a_numpy_wrapper_whose_function_cannot_be_told_is_refused(held):
+    with pytest.raises(UndigestedError, match=r"value is a numpy\."):
+        code_digest(holding(held))
+
+
+@pytest.mark.parametrize(
+    "function", [jnp.sort, jax.nn.relu, jax.nn.gelu, np.sqrt, abs, jnp.float32, jax.grad(jnp.sum), jax.vmap(jnp.sin)]
+)
+def test_installed_functions_have_a_digest_that_use_does_not_change(function):
+    before = code_digest(holding(function))
+    function(jnp.ones(2))
+    assert code_digest(holding(function)) == before
