@@ -1,0 +1,119 @@
+"""Every kind of result keeps the promises of `analysis.kinds.base`, and the names of all figures' results stay."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.kinds import BY_NAME, KINDS, kind_of
+from analysis.kinds.plan import complete, ids_needed, results_of, uses_of
+from analysis.kinds.rounds import Unpruned
+from analysis.kinds.untrained import Untrained
+from analysis.pricing import forward_flops
+from analysis.protocols import PROTOCOLS, Changes, protocol
+from analysis.studies import Experiment, Study
+from analysis.tables import COLUMNS
+from analysis.units import units
+from figures.catalogue import CATALOGUE
+from supermask.compression.dsd import DSDRun
+from supermask.compression.runs import CompressionRun
+from supermask.datasets import Split
+from supermask.learned_masks import LearnedMask
+from supermask.lottery import Treatment
+from supermask.networks import NETWORKS, kernels_of, shapes_of
+from supermask.neural_graphs.runs import GraphRun
+from supermask.shared_weights import SharedRun
+from supermask.sparse_training.runs import SparseRun
+
+RUNS = (
+    *(Unpruned(), Treatment("movement", kept="constant"), Untrained("random", "signed_constant")),
+    *(LearnedMask(rescaled=True), SparseRun("set", 0.1), SparseRun(density=0.1, structure="set")),
+    *(DSDRun(0.3), CompressionRun(bits=2), GraphRun("static"), GraphRun("continuous", "uniform")),
+    *(SharedRun(GraphRun("static"), signs=True), SharedRun(SparseRun("set", 0.1))),
+)
+FIELDS = ("epochs", "rounds", "rates", "mask_epochs", "sparse_epochs", "graph_epochs")
+GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text(encoding="utf-8"))
+"""Number and digest of the ids of each figure's results, by 'network protocol figure'."""
+
+
+@pytest.fixture(scope="module")
+def experiment(digits):
+    return Experiment(protocol("quick", changes=Changes(dataset="digits", seeds=2, rounds=2)), digits)
+
+
+def test_every_kind_is_tried_here():
+    assert {kind_of(run) for run in RUNS} == set(KINDS)
+    assert len(BY_NAME) == len(KINDS)
+
+
+@pytest.mark.parametrize("run", RUNS, ids=str)
+def test_a_kind_keeps_its_promises(run, experiment):
+    kind, shape = kind_of(run), experiment.data.image_shape
+    params = shapes_of(NETWORKS["fc"], shape)
+    forward = forward_flops(kernels_of(params), shape)
+    named = results_of(experiment, run, 1)
+    assert named
+    assert results_of(experiment, run, 1) is named, "described and named once"
+    assert len({each.id for each in named}) == len(named)
+    assert {each.id for each in named}.isdisjoint(each.id for each in results_of(experiment, run, 0))
+    for description, _ in named:
+        assert description["kind"] == kind.name
+        assert json.loads(json.dumps(description)) == description
+        assert kind.work(experiment, description) > 0
+        assert kind.flops(experiment, description, forward) > 0
+        assert kind.size(experiment, description, params) > 0
+        assert set(kind.columns(description)) <= set(COLUMNS)
+    assert uses_of(Study((run,))) <= set(FIELDS)
+    own = kind.length(experiment.protocol, (run,))
+    assert own or kind.sources(run), "a caption says how long it is, or that of its source does"
+
+
+@pytest.mark.parametrize("run", RUNS, ids=str)
+def test_what_a_run_starts_from_is_made_before_it(run, experiment):
+    runs = complete(Study((run,))).runs
+    assert runs[-1] == run
+    for source in kind_of(run).sources(run):
+        assert runs.index(source) < len(runs) - 1
+        assert KINDS.index(kind_of(source)) <= KINDS.index(kind_of(run))
+    made: set[str] = set()
+    for unit in units(experiment, Study((run,))):
+        assert made.issuperset(unit.needs)
+        made.update(unit.ids)
+    assert made == ids_needed(experiment, Study((run,)))
+
+
+def stand_in(digits, name, shape, sizes):
+    """A data set of that size and shape without its content, which names of results know by its digest alone."""
+
+    def split(size: int) -> Split:
+        return Split(np.broadcast_to(np.uint8(0), (size, *shape)), np.broadcast_to(digits.test.labels[0], (size,)))
+
+    parts = dict(zip(("train", "validation", "test"), map(split, sizes), strict=True))
+    return replace(digits, name=name, digest=f"digest of {name}", **parts)
+
+
+@pytest.fixture(scope="module")
+def stand_ins(digits):
+    return {
+        "mnist5k": stand_in(digits, "mnist5k", (28, 28, 1), (3500, 500, 1000)),
+        "mnist": stand_in(digits, "mnist", (28, 28, 1), (55_000, 5_000, 10_000)),
+        "cifar10": stand_in(digits, "cifar10", (32, 32, 3), (45_000, 5_000, 10_000)),
+    }
+
+
+@pytest.mark.parametrize("network", ["fc", "conv2", "lenet5"])
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_the_names_of_every_figures_results_stay(network, name, stand_ins):
+    """A digest changes only where results have: then those, and no others, are to be made again."""
+    own = protocol(name, network)
+    experiment = Experiment(own, stand_ins[own.dataset])
+    for title, entry in CATALOGUE.items():
+        if entry.only and network not in entry.only:
+            continue
+        figure = entry.load()
+        ids = sorted(ids_needed(experiment, figure.study(figure.names)))
+        digest = hashlib.sha256(" ".join(ids).encode()).hexdigest()[:16]
+        assert f"{len(ids)} {digest}" == GOLDEN[f"{network} {name} {title}"], title
