@@ -95,6 +95,11 @@ def _find(store: Store, run: str) -> StoredResult:
     found = [result for result in learned if result.id.startswith(run)]
     if len(found) == 1:
         return found[0]
+    if not learned:
+        raise UsageError(
+            f"run {run!r} is no learned mask of {store.folder}, which has none; "
+            "supermask reproduce learned-supermasks makes some"
+        )
     known = "\n".join(f"  {each.id[:12]}  {_brief(each)}" for each in learned[:40])
     what = "stands for several learned masks" if found else "is no learned mask"
     raise UsageError(f"run {run!r} {what} of {store.folder}; allowed: best, or the beginning of an id:\n{known}")

@@ -122,6 +122,8 @@ def write_report(experiment: Experiment, subjects: Sequence[Subject], store: Sto
 
 def check_report(path: Path) -> None:
     """Raises UsageError where the page or the Markdown beside it cannot be written, or would replace another's file."""
+    if not path.name:  # '.' and '/', whose suffix cannot be changed
+        raise UsageError(f"output {str(path)!r} cannot be written: it is a folder")
     beside = path.with_suffix(".md")
     if path.name.casefold() == beside.name.casefold():
         raise UsageError(

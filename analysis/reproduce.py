@@ -240,7 +240,7 @@ def list_figures(request: Request, known: Mapping[str, tuple[str, tuple[str, ...
 def _announcement(experiment: Experiment, study: Study, load: Workload, request: Request) -> str:
     protocol = experiment.protocol
     shard = "" if request.shard is None else f"shard {request.shard}: "
-    words = ", ".join([f"{protocol.seeds} seeds", *lengths(experiment, study)])
+    words = ", ".join([f"{protocol.seeds} seed{'s' * (protocol.seeds != 1)}", *lengths(experiment, study)])
     return (
         f"{shard}{protocol.network} on {experiment.data.name} ({experiment.data.source}), "
         f"protocol {label(experiment, study)}: {words}\n"

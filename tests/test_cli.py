@@ -273,3 +273,10 @@ def test_one_device_or_two_give_the_same_results(straight, tmp_path):
     assert len(both) == 46
     assert (both["arrays_sha256"] == both["arrays_sha256_two"]).all()
     assert (both["metrics"] == both["metrics_two"]).all()
+
+
+@pytest.mark.parametrize(("seeds", "words"), [("1", ": 1 seed, "), ("2", ": 2 seeds, ")])
+def test_one_seed_is_no_seeds(seeds, words, tmp_path, capsys):
+    asked = ["reproduce", "criteria-plane", "--dataset", "digits", "--seeds", seeds, "--dry-run"]
+    assert run_command([*asked, "--results", str(tmp_path)], CATALOGUE) == 0
+    assert words in " ".join(capsys.readouterr().out.split())

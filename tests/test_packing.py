@@ -163,3 +163,10 @@ def test_reading_a_file_imports_nothing_that_could_run_it(tmp_path, folder):
     )
     ended = subprocess.run([sys.executable, "-c", program, str(file)], capture_output=True, text=True, check=True)
     assert json.loads(ended.stdout) in (0, 1)
+
+
+def test_a_folder_without_learned_masks_is_told_apart_from_a_wrong_name(tmp_path, capsys):
+    with Store(tmp_path / "empty"):
+        pass
+    assert command("pack", "best", tmp_path / "new", "--results", tmp_path / "empty") == 2
+    assert "empty, which has none; supermask reproduce learned-supermasks makes some" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import base64
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -184,3 +185,9 @@ def test_a_report_replaces_a_report(reported, tmp_path):
     older = "# supermask: fc on mnist5k\n\nFC on MNIST · protocol quick: 3 epochs a round\n"
     (tmp_path / "report.md").write_text(older)
     check_report(tmp_path / "report.html")
+
+
+@pytest.mark.parametrize("folder", [".", "/", ".."])
+def test_a_folder_is_no_page(folder):
+    with pytest.raises(UsageError, match=r"output '[./]+' cannot be written: it is a folder"):
+        check_report(Path(folder))
