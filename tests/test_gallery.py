@@ -31,7 +31,7 @@ VERDICTS: dict[str, tuple[int, int, int]] = {
     "mask-1-actions-fc-mnist-short": (6, 0, 0),
     "mask-agreement-fc-mnist-short": (2, 0, 0),
     "mask-criteria-conv2-cifar10-short": (3, 0, 0),
-    "mask-criteria-fc-mnist-short": (7, 0, 0),
+    "mask-criteria-fc-mnist-short": (8, 0, 0),
     "neural-graphs-fc-cifar10-short": (0, 2, 1),
     "neural-graphs-fc-mnist-short": (0, 2, 1),
     "sign-criteria-fc-mnist-short": (2, 0, 0),
