@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from analysis.errors import FileError, StoreError, UsageError, reason
 from supermask import writing
+from supermask.reading import open_regular
 
 _HEAD = 4096
 
@@ -49,7 +51,7 @@ def read_at_most(path: Path, most: int, what: str = "network of ours") -> bytes:
     Raises UsageError where it cannot be read or is no regular file (reading a pipe might never end), StoreError where
     it has more bytes than `most`; `what` is then what it is not.
     """
-    with reading(path) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
+    with reading(path) as file:
         content = file.read(most + 1)
     if len(content) > most:
         raise StoreError(f"{path} is no {what}: it has more than {most:,} bytes")
@@ -57,22 +59,17 @@ def read_at_most(path: Path, most: int, what: str = "network of ours") -> bytes:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[int]:
-    """A descriptor of a regular file to read from; nothing is waited for. Raises UsageError where it cannot be read."""
+def reading(path: Path) -> Iterator[BinaryIO]:
+    """A regular file, open for reading; nothing is waited for. Raises UsageError where it cannot be read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        file = open_regular(path)
     except (OSError, ValueError) as error:
         raise UsageError(f"file {path} cannot be read: {reason(error)}") from None
     try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-            raise UsageError(f"file {path} cannot be read: it is {what}")
-        yield descriptor
+        with file:
+            yield file
     except OSError as error:
         raise FileError(f"file {path} cannot be read: {reason(error)}") from None
-    finally:
-        os.close(descriptor)
 
 
 def read_text(path: Path, most: int = 1 << 24, what: str = "text of ours") -> str:
@@ -133,8 +130,8 @@ def check_folder(argument: str, path: Path) -> None:
 
 def check_replaced(argument: str, path: Path, kind: Kind) -> None:
     """Raises UsageError for a regular file that is neither empty nor of the kind that is to take its place."""
-    with reading(path) as descriptor:
-        head = os.read(descriptor, _HEAD)
+    with reading(path) as file:
+        head = file.read(_HEAD)
     if head and not kind.fits(head):
         raise UsageError(f"{argument} {str(path)!r} is there and is not {kind.words}: it is not replaced; name another")
 

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from analysis.errors import UsageError
+from analysis.errors import UsageError, reason
 from supermask.actions import Action
 from supermask.code_digest import file_digest, own_modules
 from supermask.criteria import Criterion
 from supermask.members import Member, MemberError
 from supermask.plugins import KeptAction, PrunedAction, check_use, collected, use
+from supermask.reading import read_regular
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,9 @@ def load_plugin(path: Path) -> Plugin:
         UsageError: where it cannot be read, raises an error itself, defines nothing, or takes a name that is taken.
     """
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"plugin {path} cannot be read: {error.strerror}") from None
+        content = read_regular(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"plugin {path} cannot be read: {reason(error)}") from None
     with collected() as made:
         module = _run(path)
     found = list({id(member): member for value in vars(module).values() for member in _members_in(value)}.values())

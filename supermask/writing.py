@@ -4,6 +4,7 @@ A new file under a name that nobody can guess is made beside the old one, forced
 reader sees the old file or the new one, several writers never touch each other's, and a full disk leaves nothing.
 """
 
+import errno
 import os
 import re
 import secrets
@@ -95,7 +96,12 @@ def _copy_into(part: Path, path: Path) -> None:
     if own:
         descriptor = os.dup(int(own[1] or {"stdout": 1, "stderr": 2}[own[2]]))
     else:
-        descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+        try:
+            descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            raise OSError(errno.ENXIO, "nobody reads it", str(path)) from None
         os.set_blocking(descriptor, True)
     with part.open("rb") as source, os.fdopen(descriptor, "wb") as target:
         shutil.copyfileobj(source, target)

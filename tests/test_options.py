@@ -192,6 +192,7 @@ def commands() -> list[tuple[str, str]]:
         text = page.read_text(encoding="utf-8").replace("\\\n", " ")
         for line in re.findall(r"^(?: {4}|\$ ?)?(?:\$ )?(supermask [a-z][a-z-]*[^\n`#|>]*)", text, re.M):
             found.append((page.name, line))
+        text = re.sub(r"`[^`]*`", lambda quoted: " ".join(quoted[0].split()), text)
         found += [(page.name, line) for line in re.findall(r"`(supermask [a-z][a-z-]* [^`\n]*--[^`\n]*)`", text)]
     return [(page, line) for page, line in dict.fromkeys(found) if not re.search(r"…|\.\.\.|\b[A-Z]{3,}\b|&&", line)]
 
