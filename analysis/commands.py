@@ -195,9 +195,10 @@ def results(options: argparse.Namespace, catalogue: Catalogue) -> int:
         from analysis.verify import report_damage
 
         return FAILED if report_damage(options.results) else OK
-    from analysis.files import PARQUET, check_output, replacing
+    from analysis.files import PARQUET, check_output
+    from analysis.merging import merge
     from analysis.store import Store
-    from analysis.tables import TIDY_CSV, merge, tidy_table
+    from analysis.tables import TIDY_CSV, write_tables
 
     if options.csv is not None:
         check_output("csv", options.csv, TIDY_CSV)
@@ -207,18 +208,13 @@ def results(options: argparse.Namespace, catalogue: Catalogue) -> int:
         if options.merge is not None:
             new, known = merge(store, options.merge)
             say(f"{new} results taken over from {options.merge}, {known} were here already")
-        table = tidy_table(store, options.where)
-    if options.csv is not None:
-        with replacing(options.csv) as part:
-            table.to_csv(part, index=False)
-    if options.parquet is not None:
-        with replacing(options.parquet) as part:
-            try:
-                table.to_parquet(part, index=False)
-            except ImportError:
-                raise UsageError("parquet needs the package pyarrow: pip install pyarrow") from None
-    counts = table.drop_duplicates("id").groupby(["kind", "dataset", "network"]).size()
-    say(counts.rename("results").reset_index().to_string(index=False) if len(counts) else "no results")
+        counts = write_tables(store, options.where, options.csv, options.parquet)
+    rows = [("kind", "dataset", "network", "results"), *((*key, str(count)) for key, count in sorted(counts.items()))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows if counts else ():
+        say(" ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+    if not counts:
+        say("no results")
     return OK
 
 

@@ -10,7 +10,9 @@ import math
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from os import W_OK, access
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,29 +69,46 @@ class Record(NamedTuple):
     made_with: Any
     made_with_sha256: Any
 
-    @property
-    def is_intact(self) -> bool:
-        """Whether it is what was stored: its digest's, its id its description's, and all of it readable.
+    def parts(self) -> tuple[dict[str, Any], dict[str, float | None]] | None:
+        """Description and metrics, where the record is what was stored; None where it is not.
 
-        A record without a digest is that of a version that wrote none.
+        It is where its digest is its own, its id that of its description, and all of it can be read. A record without a
+        digest is that of a version that wrote none.
         """
         if self.sha256 is not None and digest_of(*self[:7]) != self.sha256:
-            return False
+            return None
         try:
             description, metrics = json.loads(self.description), json.loads(self.metrics)
-            return isinstance(metrics, dict) and identity(description) == self.id and math.isfinite(self.seconds)
+            right = isinstance(metrics, dict) and identity(description) == self.id and math.isfinite(self.seconds)
         except (TypeError, ValueError, RecursionError):
-            return False
+            return None
+        return (description, metrics) if right else None
+
+    def origin(self) -> Mapping[str, Any] | None:
+        """What it was made with, where that is what was stored, too; None where it is not."""
+        return _origin(self.made_with, self.made_with_sha256)
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether it is what was stored, what it was made with apart."""
+        return self.parts() is not None
 
     @property
     def has_its_provenance(self) -> bool:
         """Whether what it was made with is what was stored, too."""
-        if self.made_with_sha256 is not None and digest_of(self.made_with) != self.made_with_sha256:
-            return False
-        try:
-            return isinstance(json.loads(self.made_with), dict)
-        except (TypeError, ValueError, RecursionError):
-            return False
+        return self.origin() is not None
+
+
+@lru_cache(maxsize=256)
+def _origin(made_with: Any, sha256: Any) -> Mapping[str, Any] | None:
+    """Read once: many records were made with the same."""
+    if sha256 is not None and digest_of(made_with) != sha256:
+        return None
+    try:
+        found = json.loads(made_with)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -68,15 +69,18 @@ class StoredResult:
     made_with: Mapping[str, Any]
 
     @classmethod
-    def of(cls, record: Record) -> "StoredResult":
-        """What a record holds, where it is intact."""
-        own = (record.id, json.loads(record.description), record.metrics, record.arrays_sha256)
-        return cls(*own, record.seconds, record.stored_at, json.loads(record.made_with))
+    def of(cls, record: Record) -> "StoredResult | None":
+        """What a record holds; None where it is not what was stored."""
+        parts, made_with = record.parts(), record.origin()
+        if parts is None or made_with is None:
+            return None
+        own = (record.id, parts[0], record.metrics, record.arrays_sha256, record.seconds, record.stored_at)
+        return cls(*own, made_with)
 
-    @property
+    @cached_property
     def metrics(self) -> dict[str, float]:
         """Numbers by name; NaN where a training diverged."""
-        return _metrics(self.metrics_text)
+        return {name: math.nan if value is None else value for name, value in json.loads(self.metrics_text).items()}
 
 
 class Storage(Protocol):
@@ -142,11 +146,11 @@ class Store:
 
     def metrics(self, id_: str) -> dict[str, float]:
         """A result's metrics. Raises StoreError where it is not stored, or not what was stored."""
-        return self._result(id_).metrics
+        return self.result(id_).metrics
 
     def arrays(self, id_: str) -> dict[str, np.ndarray]:
         """A result's arrays. Raises StoreError where they are missing or not what was stored."""
-        expected = self._result(id_).arrays_sha256
+        expected = self.result(id_).arrays_sha256
         if expected is None:
             raise StoreError(f"result {id_} has no arrays in {self.folder}")
         content = self.arrays_content(id_, expected)
@@ -187,18 +191,19 @@ class Store:
             [result.arrays for result in results],
         )
 
-    def adopt(self, result: StoredResult, arrays: Mapping[str, np.ndarray] | None) -> None:
-        """Takes over a result of another folder as it is, provenance and time included."""
-        digest = None if arrays is None else hashlib.sha256(_content(arrays)).hexdigest()
-        if digest != result.arrays_sha256:
-            raise StoreError(
-                f"result {result.id} was copied with another content: {digest}, not {result.arrays_sha256}"
-            )
-        self._insert([result], [arrays])
+    def adopt(self, results: Sequence[tuple[StoredResult, Mapping[str, np.ndarray] | None]]) -> None:
+        """Takes over results of another folder, with their arrays, as they are: provenance and time included."""
+        for result, arrays in results:
+            digest = None if arrays is None else hashlib.sha256(_content(arrays)).hexdigest()
+            if digest != result.arrays_sha256:
+                raise StoreError(
+                    f"result {result.id} was copied with another content: {digest}, not {result.arrays_sha256}"
+                )
+        self._insert([result for result, _ in results], [arrays for _, arrays in results])
 
     def everything(self) -> Iterator[StoredResult]:
         """All results, in the order of their ids. Raises StoreError at one that is not what was stored."""
-        return map(self._checked, self.records())
+        return map(self.checked, self.records())
 
     def records(self) -> Iterator[Record]:
         """All records as they lie there, damaged or not, in the order of their ids; read as they are asked for."""
@@ -208,6 +213,33 @@ class Store:
                 yield from map(Record._make, some)
         except sqlite3.DatabaseError as error:
             raise StoreError(trouble(self.folder / NAME, error, SECONDS_TO_WRITE)) from None
+
+    def records_of(self, ids: Sequence[str]) -> list[Record]:
+        """The records of those ids, 500 at most, in their order. Raises StoreError where one is not stored."""
+        marks = ", ".join("?" * len(ids))
+        found = {row[0]: Record(*row) for row in self._read(f"{RECORDS} WHERE r.id IN ({marks})", ids)}
+        if missing := [id_ for id_ in ids if id_ not in found]:
+            raise StoreError(f"result {missing[0]} is not in {self.folder}")
+        return [found[id_] for id_ in ids]
+
+    def ids(self, query: str = "", values: Sequence[str] = ()) -> list[str]:
+        """Ids of results; `query` is SQL on the table of results that says which, and in what order."""
+        return [id_ for (id_,) in self._read(f"SELECT id FROM results {query}", values)]  # noqa: S608
+
+    def result(self, id_: str) -> StoredResult:
+        """A result. Raises StoreError where it is not stored, or not what was stored."""
+        return self.checked(self.records_of([id_])[0])
+
+    def get(self, id_: str) -> StoredResult | None:
+        """A result, or None where it is not stored."""
+        return self.result(id_) if self.known([id_]) else None
+
+    def checked(self, record: Record) -> StoredResult:
+        """What a record holds. Raises StoreError where it is not what was stored."""
+        result = StoredResult.of(record)
+        if result is None:
+            raise StoreError(f"record {record.id} in {self.folder} is damaged: not what was stored; {REMEDY}")
+        return result
 
     def remove(self, id_: str) -> None:
         """Forgets a record, so that it will be trained again. For `analysis.verify` alone."""
@@ -224,17 +256,6 @@ class Store:
     def arrays_path(self, id_: str) -> Path:
         """Where a result's arrays lie, if it has any."""
         return self.folder / "arrays" / id_[:2] / f"{id_}.safetensors"
-
-    def _result(self, id_: str) -> StoredResult:
-        rows = self._read(f"{RECORDS} WHERE r.id = ?", (id_,))
-        if not rows:
-            raise StoreError(f"result {id_} is not in {self.folder}")
-        return self._checked(Record(*rows[0]))
-
-    def _checked(self, record: Record) -> StoredResult:
-        if not (record.is_intact and record.has_its_provenance):
-            raise StoreError(f"record {record.id} in {self.folder} is damaged: not what was stored; {REMEDY}")
-        return StoredResult.of(record)
 
     def _insert(self, results: Sequence[StoredResult], arrays: Sequence[Mapping[str, np.ndarray] | None]) -> None:
         """Results and their arrays, in one transaction; arrays are written under its lock, for new results alone."""
@@ -304,10 +325,6 @@ def insert_record(database: sqlite3.Connection, result: StoredResult, arrays_sha
 
 def _content(arrays: Mapping[str, np.ndarray]) -> bytes:
     return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-
-
-def _metrics(text: str) -> dict[str, float]:
-    return {name: math.nan if value is None else value for name, value in json.loads(text).items()}
 
 
 def _json(value: Mapping[str, Any]) -> str:

@@ -5,7 +5,9 @@ to FOLDER/damaged/, and its record with it: the next run finds it missing. Nothi
 """
 
 import json
+import os
 import re
+import shutil
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -29,6 +31,7 @@ from analysis.database import (
 from analysis.errors import StoreError, UsageError
 from analysis.files import replacing, write_whole
 from analysis.recovery import recover
+from analysis.schema import fault_of, unknown_part
 from analysis.store import Store, StoredResult, insert_record
 from analysis.terminal import say
 from supermask.reading import read_regular
@@ -57,6 +60,7 @@ class Verified:
         harm; nothing reads them.
     leftovers: files beside them that are no arrays, left by a kill.
     checkpoints: of trainings under way; each goes when its training's results are stored.
+    unknown: records that a later version may have written, and what of them this one does not know. Left as they are.
     """
 
     results: int
@@ -65,6 +69,7 @@ class Verified:
     orphans: tuple[Path, ...]
     leftovers: tuple[Path, ...]
     checkpoints: tuple[Path, ...]
+    unknown: tuple[str, ...]
 
 
 def verify(folder: Path) -> Verified:
@@ -79,12 +84,14 @@ def verify(folder: Path) -> Verified:
     damages = [_rebuilt(path, how)] if (how := _fault(path)) else []
     with Store(folder) as store:
         results = arrays = 0
-        found = []
+        found, unknown = [], []
         for record in store.records():
             results += 1
             arrays += record.arrays_sha256 is not None
             if fault := _damage(store, record):
                 found.append((record, fault))
+            elif (result := StoredResult.of(record)) and (part := unknown_part(result.description)):
+                unknown.append(f"record {record.id}: {part}")
         damages += [_removed(store, record, *fault) for record, fault in found]
         left = all(record.is_intact and record.has_its_provenance for record in store.records())
     if not left:
@@ -102,6 +109,7 @@ def verify(folder: Path) -> Verified:
         tuple(each for each in unnamed if each.suffix == ".safetensors"),
         tuple(each for each in unnamed if each.suffix != ".safetensors"),
         tuple(checkpoints),
+        tuple(unknown),
     )
 
 
@@ -113,6 +121,8 @@ def report_damage(folder: Path) -> bool:
         say(f"damaged: {damage.what}: {damage.how}; moved to {damage.moved_to}")
     _list("arrays without a record, read by nothing", found.orphans)
     _list("left over, harmless", found.leftovers)
+    for words in found.unknown:
+        say(f"unknown to this version of supermask, left as it is: {words}")
     for path in found.checkpoints:
         status = path.stat()
         days = (time.time() - status.st_mtime) / 86400
@@ -135,6 +145,8 @@ def _damage(store: Store, record: Record) -> tuple[str, str] | None:
     """What of a record or its arrays is damaged, and how; None where nothing is."""
     if not record.is_intact:
         return f"record {record.id}", "it is not what was stored"
+    if (result := StoredResult.of(record)) and (fault := fault_of(result)):
+        return f"record {record.id}", f"it is no result: {fault}"
     if record.arrays_sha256 is not None:
         try:
             store.arrays_content(record.id, record.arrays_sha256)
@@ -192,9 +204,10 @@ def _rebuilt(path: Path, how: str) -> Damage:
             database.execute("BEGIN")
             create_tables(database)
             for record in found.records:
-                insert_record(database, StoredResult.of(_with_provenance(record)), record.arrays_sha256)
+                if result := StoredResult.of(_with_provenance(record)):
+                    insert_record(database, result, record.arrays_sha256)
             database.execute("COMMIT")
-        moved = _set_aside(path.parent, path)
+        moved = _keep_aside(path.parent, path)  # a kill in between leaves what is damaged where it is
         _set_aside(path.parent, path.with_name(path.name + "-journal"))
     how += f"; {len(found.records)} records of it were intact and are kept"
     how += f"; {found.lost} could not be read" if found.lost else ""
@@ -208,7 +221,7 @@ def _with_provenance(record: Record) -> Record:
     """The record; where only what it was made with is damaged, with a note of that: its numbers are what they were."""
     if record.has_its_provenance:
         return record
-    return record._replace(made_with=json.dumps({"damaged": digest_of(record.made_with)}))
+    return record._replace(made_with=json.dumps({"damaged": digest_of(record.made_with)}), made_with_sha256=None)
 
 
 def _set_aside(folder: Path, path: Path) -> Path | None:
@@ -216,6 +229,18 @@ def _set_aside(folder: Path, path: Path) -> Path | None:
     if not path.exists():
         return None
     return path.replace(_free(folder, path.stem, path.suffix))
+
+
+def _keep_aside(folder: Path, path: Path) -> Path | None:
+    """Gives a file a second name in the folder of what is damaged. None where there is no such file."""
+    if not path.exists():
+        return None
+    kept = _free(folder, path.stem, path.suffix)
+    try:
+        os.link(path, kept)
+    except OSError:  # a file system without such links
+        shutil.copy2(path, kept)
+    return kept
 
 
 def _write_aside(folder: Path, name: str, records: Sequence[Record]) -> Path:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_faults import MADE_WITH, fill, holds
+from test_faults import MADE_WITH, description_of, fill, holds
 
 from analysis.errors import StoreError
 from analysis.identity import identity
@@ -30,7 +30,7 @@ def result(number: int) -> Result:
     """Records of different lengths: some lie on one page, others have overflow pages."""
     words = "ü×" * (1, 40, 80, 150, 400, 2000)[number * 7 % 11 % 6]
     seconds = float(number % 4) if number % 2 else number / 7  # SQLite stores whole numbers in another way
-    return Result({"number": number, "words": words}, {"test_accuracy": number / 7, "n": number}, None, seconds)
+    return Result(description_of(number) | {"words": words}, {"test_accuracy": number / 7, "n": number}, None, seconds)
 
 
 NUMBERS = range(220)
@@ -163,6 +163,29 @@ def test_how_many_could_not_be_read_is_said(filled, content, tmp_path):
     )
     assert intact + lost == len(NUMBERS)
     assert 0 < lost < 60
+
+
+def test_verifying_that_is_killed_in_the_middle_loses_nothing(content, tmp_path, monkeypatch):
+    """The new file takes the place of the old one in a single step, and what is damaged has been kept by then."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "results.sqlite").write_bytes(content[:-PAGE])
+
+    class KilledError(Exception):
+        pass
+
+    def killed(*arguments) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KilledError):
+            verify(folder)
+    assert (folder / "results.sqlite").read_bytes() == content[:-PAGE]
+    verify(folder)
+    with Store(folder) as store:
+        assert len(list(store.everything())) >= len(NUMBERS) - 8
+    assert {path.read_bytes() for path in (folder / "damaged").glob("results*.sqlite")} == {content[:-PAGE]}
 
 
 def attack(content: bytes, chance: np.random.Generator) -> bytes:

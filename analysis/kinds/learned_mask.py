@@ -1,7 +1,6 @@
 """Masks learned by gradient descent on untrained weights (Zhou et al. 2019, section 5.2, and others)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -77,7 +76,7 @@ class LearnedMasks(Kind[LearnedMask]):
 
     def columns(self, description: Description) -> dict[str, Any]:
         """The mask's choices, defaults written out; None for those without a meaning for it."""
-        mask = asdict(LearnedMask()) | description["mask"]
+        mask = vars(LearnedMask()) | description["mask"]
         scored = mask["method"] == "edge_popup"
         # Until revision 4 the gradient took the factor of rescaling for constant.
         through = mask["through_factor"] and description["revision"] >= REVISIONS["rescaled mask"]

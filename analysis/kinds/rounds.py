@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,7 @@ class Rounds(Kind[Treatment | Unpruned]):
     def columns(self, description: Description) -> dict[str, Any]:
         """The treatment, defaults written out."""
         if "treatment" in description:
-            return asdict(Treatment()) | description["treatment"]
+            return vars(Treatment()) | description["treatment"]
         return dict.fromkeys(("criterion", "kept", "pruned"), UNPRUNED)
 
     def uses(self, run: Treatment | Unpruned) -> frozenset[str]:

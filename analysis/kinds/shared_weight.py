@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Hashable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import jax
@@ -72,7 +71,7 @@ class SharedWeights(Kind[SharedRun]):
         own = {"signs": description["shared"]["signs"]}
         if "graph" in description:
             return own | GRAPHS.columns(description)
-        return own | asdict(SparseRun()) | description["sparse"]
+        return own | vars(SparseRun()) | description["sparse"]
 
     def uses(self, run: SharedRun) -> frozenset[str]:
         """Nothing but what its source depends on."""

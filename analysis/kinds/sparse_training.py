@@ -90,7 +90,7 @@ class SparseTrainings(Kind[SparseRun]):
 
     def columns(self, description: Description) -> dict[str, Any]:
         """The run, defaults written out."""
-        return asdict(SparseRun()) | description["sparse"]
+        return vars(SparseRun()) | description["sparse"]
 
     def uses(self, run: SparseRun) -> frozenset[str]:
         """Its own length."""

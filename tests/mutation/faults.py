@@ -81,8 +81,8 @@ FAULTS = (
     Fault(
         "records that are never checked",
         "analysis.store",
-        "if not (record.is_intact and record.has_its_provenance):",
-        "if False:",
+        "parts, made_with = record.parts(), record.origin()",
+        "parts, made_with = (json.loads(record.description), {}), json.loads(record.made_with)",
     ),
     Fault(
         "one-shot masks from the round's own weights",

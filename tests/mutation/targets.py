@@ -32,6 +32,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "analysis.claims": ("test_claims.py",),
     "analysis.database": ("test_opening.py",),
     "analysis.recovery": ("test_recovery.py",),
+    "analysis.schema": ("test_tidy_table.py",),
+    "analysis.conditions": ("test_tidy_table.py",),
     "analysis.store": ("test_store.py",),
     "analysis.verify": ("test_store.py", "test_faults.py"),
 }

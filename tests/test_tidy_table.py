@@ -1,0 +1,318 @@
+"""The tidy table on records made for it: every kind, conditions, types, files, growth, and what was forged."""
+
+import json
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tracemalloc
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis.cli import run_command
+from analysis.commands import FAILED, OK
+from analysis.conditions import Condition, parse
+from analysis.errors import StoreError, UsageError
+from analysis.identity import identity
+from analysis.kinds import KINDS
+from analysis.kinds.plan import results_of
+from analysis.kinds.rounds import Unpruned
+from analysis.kinds.untrained import Untrained
+from analysis.merging import merge
+from analysis.protocols import Changes, protocol
+from analysis.schema import fault_of_description
+from analysis.store import Result, Store, StoredResult, insert_record
+from analysis.studies import Experiment
+from analysis.tables import COLUMNS, TYPES, tidy_table, write_tables
+from analysis.verify import report_damage, verify
+from figures.catalogue import CATALOGUE
+from supermask.compression.dsd import DSDRun
+from supermask.compression.runs import CompressionRun
+from supermask.learned_masks import LearnedMask
+from supermask.lottery import Treatment
+from supermask.neural_graphs.runs import GraphRun
+from supermask.shared_weights import SharedRun
+from supermask.sparse_training.runs import SparseRun
+
+DOCS = Path(__file__).parent.parent / "docs" / "results.md"
+MADE_WITH = {"supermask": "test", "commit": None, "devices": 2}
+
+RUNS = (
+    *(Unpruned(), Treatment(), Treatment("movement", "constant", "init", rewind_step=3), Untrained("large_final")),
+    *(LearnedMask(rescaled=True), LearnedMask(method="edge_popup", kept=0.3), SparseRun("rigl", 0.1)),
+    *(SparseRun("static", 0.1, structure="rigl", start="fresh"), DSDRun(0.3), CompressionRun()),
+    *(GraphRun("static"), SharedRun(SparseRun("static", 0.1)), SharedRun(GraphRun("static"))),
+)
+
+
+@pytest.fixture(scope="module")
+def descriptions(digits):
+    """Descriptions of every kind, of two seeds."""
+    experiment = Experiment(protocol("quick", changes=Changes(dataset="digits", rounds=2)), digits)
+    return [each.description for run in RUNS for seed in (0, 1) for each in results_of(experiment, run, seed)]
+
+
+@pytest.fixture(scope="module")
+def folder(descriptions, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("every kind") / "results"
+    with Store(folder) as store:
+        store.add(
+            [Result(each, {"test_accuracy": 0.5, "test_loss": float("nan")}, None, 1.5) for each in descriptions],
+            MADE_WITH,
+        )
+    return folder
+
+
+def test_every_kind_is_there_and_passes_the_schema(folder, descriptions):
+    assert {each["kind"] for each in descriptions} == {kind.name for kind in KINDS}
+    for each in descriptions:
+        assert fault_of_description(json.loads(json.dumps(each))) is None
+    assert not verify(folder).damages
+    with Store(folder, for_reading=True) as store:
+        table = tidy_table(store)
+    assert Counter(table["kind"]) == Counter(each["kind"] for each in descriptions for _ in range(2))
+
+
+@pytest.mark.parametrize("choice", [Treatment(), LearnedMask(), SparseRun()])
+def test_every_choice_has_a_column(choice):
+    assert set(asdict(choice)) <= {*COLUMNS}
+
+
+def test_defaults_are_written_out(folder):
+    with Store(folder, for_reading=True) as store:
+        table = tidy_table(store, ["kind=training", "metric=test_accuracy"])
+    assert set(table["criterion"]) == {"unpruned", "large_final", "movement"}
+    own = table[table["criterion"] == "large_final"].iloc[0]
+    assert {name: own[name] for name in asdict(Treatment())} == asdict(Treatment())
+
+
+def test_whole_numbers_stay_whole_where_others_have_none(folder):
+    with Store(folder, for_reading=True) as store:
+        table = tidy_table(store)
+    assert table["round"].isna().any()
+    assert {str(table[name].dtype) for name, kind in TYPES.items() if kind == "whole"} == {"Int64"}
+    assert set(table["round"].dropna()) == {0, 1, 2}
+    assert str(table["rescaled"].dtype) == "boolean"
+
+
+@pytest.mark.parametrize(
+    ("where", "number"),
+    [
+        (["kind=training", "round=1", "metric=test_accuracy"], 4),
+        (["kind=training", "round=1.0", "metric=test_accuracy"], 4),
+        (["round=", "metric=test_accuracy", "kind=learned_mask"], 4),
+        (["round=", "kind=training"], 0),
+        (["seed=1", "kind=dsd", "metric=test_accuracy"], 1),
+        (["rescaled=TRUE", "metric=test_loss"], 2),
+        (["start=0", "kind=learned_mask", "metric=test_loss"], 4),
+        (["start=fresh", "metric=test_loss"], 2),
+        (["value=0.50", "kind=dsd"], 2),
+        (["value=nan", "kind=dsd"], 2),
+        (["rate_dense=0.59040000000000001", "round=2", "seed=0", "metric=test_loss", "kind=training"], 2),
+        (["kind=nothing"], 0),
+        (["commit=", "kind=dsd"], 4),
+    ],
+)
+def test_conditions_find_numbers_as_numbers(folder, where, number):
+    with Store(folder, for_reading=True) as store:
+        assert len(tidy_table(store, where)) == number
+        assert sum(write_tables(store, where).values()) <= number
+
+
+@pytest.mark.parametrize("where", ["round=one", "round=0.5", "learning_rate=fast", "rescaled=2"])
+def test_a_value_that_the_column_cannot_have_is_misuse(folder, where):
+    with Store(folder, for_reading=True) as store, pytest.raises(UsageError, match=f"where has '{where}'; "):
+        tidy_table(store, [where])
+
+
+@given(st.floats(1e-9, 1e9), st.integers(-3, 3))
+def test_a_number_is_found_by_what_it_prints_as(number, ulps):
+    """0.1 + 0.2 is found by 0.3, and 0.003 finds what arithmetic made of it."""
+    cell = number
+    for _ in range(abs(ulps)):
+        cell *= 1 + (1 if ulps > 0 else -1) * 2.0**-52
+    assert Condition("learning_rate", "number", f"{cell:.15g}").matches(cell)
+    assert parse(["learning_rate=0.003"], TYPES)[0].matches(0.0029999999999999996)
+    assert not Condition("learning_rate", "number", f"{cell * 1.0001!r}").matches(cell)
+
+
+def test_narrowing_in_sql_leaves_nothing_out(folder):
+    with Store(folder, for_reading=True) as store:
+        everything = tidy_table(store)
+        for column in ("id", "kind", "dataset", "network"):
+            for value in set(everything[column]):
+                own = tidy_table(store, [f"{column}={value}"])
+                pd.testing.assert_frame_equal(own, everything[everything[column] == value].reset_index(drop=True))
+
+
+def test_files_hold_the_table(folder, tmp_path):
+    with Store(folder, for_reading=True) as store:
+        table = tidy_table(store)
+        counts = write_tables(store, (), tmp_path / "all.csv")
+    assert sum(counts.values()) == table["id"].nunique()
+    texts = [name for name, kind in TYPES.items() if kind in ("text", "mixed")]
+    read = pd.read_csv(tmp_path / "all.csv", dtype=dict.fromkeys(texts, str))
+    for name in COLUMNS:
+        cells = ["" if pd.isna(cell) else cell for cell in table[name]]
+        expected = [str(cell) if name in texts else cell for cell in cells]
+        assert ["" if pd.isna(cell) else cell for cell in read[name]] == expected, name
+
+
+def test_parquet_holds_the_table(folder, tmp_path):
+    pytest.importorskip("pyarrow")
+    with Store(folder, for_reading=True) as store:
+        table = tidy_table(store)
+        write_tables(store, (), None, tmp_path / "all.parquet")
+    read = pd.read_parquet(tmp_path / "all.parquet")
+    assert tuple(read.columns) == COLUMNS
+    for name in ("round", "seed", "value", "learning_rate", "criterion", "rescaled"):
+        own = read[name].astype(table[name].dtype)
+        assert (own.isna() == table[name].isna()).all()
+        assert own.dropna().equals(table[name].dropna())
+
+
+def test_the_documented_columns_are_the_tables():
+    rows = re.search(r"\| columns \| meaning \|\n(.*?)\n\n", DOCS.read_text(encoding="utf-8"), re.S)
+    documented = [name for row in rows[1].splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert sorted(documented) == sorted(COLUMNS)
+
+
+def test_the_documented_examples_run_and_find_the_papers_criterion(folder, tmp_path, monkeypatch, capsys):
+    docs = DOCS.read_text(encoding="utf-8")
+    (sql,), (python,) = re.findall(r"```sql\n(.*?)```", docs, re.S), re.findall(r"```python\n(.*?)```", docs, re.S)
+    connection = sqlite3.connect(folder / "results.sqlite")
+    found = {(criterion, round_): value for criterion, round_, value in connection.execute(sql)}
+    connection.close()
+    assert found == {(name, round_): 0.5 for name in ("large_final", "movement") for round_ in (1, 2)}
+    shutil.copytree(folder, tmp_path / "results")
+    monkeypatch.chdir(tmp_path)
+    command = re.search(r"^    supermask (results .* --csv .*)$", docs, re.M)[1].split()
+    assert run_command(command, CATALOGUE) == OK
+    names: dict[str, object] = {}
+    exec(python, names)  # noqa: S102
+    assert names["means"].to_dict() == {(name, 1): 0.5 for name in ("large_final", "movement")}
+    assert capsys.readouterr().out.split() == ["kind", "dataset", "network", "results", "training", "digits", "fc", "4"]
+
+
+FORGED = {
+    "no kind": lambda d: {name: value for name, value in d.items() if name != "kind"},
+    "no seed": lambda d: {name: value for name, value in d.items() if name != "seed"},
+    "a list": lambda d: [d],
+    "a lone surrogate": lambda d: d | {"dataset": "\ud800"},
+    "an escape code": lambda d: d | {"network": "\x1b[31mfc"},
+    "a list for a name": lambda d: d | {"network": ["fc"]},
+    "text for a number": lambda d: d | {"round": "1"},
+    "a truth for a number": lambda d: d | {"seed": True},
+    "a huge number": lambda d: d | {"seed": 1 << 70},
+    "no treatment": lambda d: d | {"round": 3, "treatment": None},
+    "a list for a treatment": lambda d: d | {"treatment": ["movement"]},
+    "a number for a criterion": lambda d: d | {"treatment": {"criterion": 7}},
+    "a deep nest": lambda d: d | {"choices": json.loads("[" * 30 + "]" * 30)},
+    "rates of text": lambda d: d | {"rates": {"dense": "0.5"}},
+}
+OTHERS = {
+    "metrics of text": {"metrics": '{"test_accuracy": "high"}'},
+    "metrics of lists": {"metrics": '{"test_accuracy": [0.5]}'},
+    "a list in provenance": {"made_with": {"jax": ["0.4"]}},
+    "devices in words": {"made_with": {"devices": "two"}},
+    "no time": {"stored_at": "yesterday"},
+    "negative seconds": {"seconds": -1.0},
+}
+
+
+def forge(folder: Path, description: object, **others: object) -> None:
+    """Writes a record that agrees with its digest and its id, as the toolkit would if it checked nothing."""
+    metrics = str(others.get("metrics", '{"test_accuracy": 0.5}'))
+    time, seconds = str(others.get("stored_at", "2026-01-02T03:04:05+00:00")), float(others.get("seconds", 1.0))
+    with Store(folder) as store, store._transaction() as database:
+        own = StoredResult(
+            identity(description), description, metrics, None, seconds, time, others.get("made_with", MADE_WITH)
+        )
+        insert_record(database, own, None)
+
+
+@pytest.mark.parametrize("name", [*FORGED, *OTHERS])
+def test_what_was_forged_is_not_taken_over_and_is_set_aside(descriptions, tmp_path, name):
+    honest = next(each for each in descriptions if each.get("treatment"))
+    forge(tmp_path / "forged", FORGED.get(name, dict)(honest), **OTHERS.get(name, {}))
+    with Store(tmp_path / "mine") as store:
+        with pytest.raises(StoreError, match=r"is no result: .*; nothing was taken over"):
+            merge(store, tmp_path / "forged")
+        assert not list(store.everything())
+    assert run_command(["results", "--results", str(tmp_path / "forged")], CATALOGUE) in (OK, FAILED), "no traceback"
+    (damage,) = verify(tmp_path / "forged").damages
+    assert "it is no result" in damage.how
+    damage.how.encode("ascii")
+    assert damage.moved_to.exists()
+    with Store(tmp_path / "mine") as store:
+        assert merge(store, tmp_path / "forged") == (0, 0)
+
+
+@pytest.mark.parametrize("part", ["kind 'later'", "treatment.speed"])
+def test_what_a_later_version_wrote_is_left_where_it_is(descriptions, tmp_path, part, capsys):
+    honest = next(each for each in descriptions if each.get("treatment"))
+    later = honest | ({"kind": "later"} if "kind" in part else {"treatment": {"speed": 3}})
+    forge(tmp_path / "later", later)
+    assert not report_damage(tmp_path / "later")
+    assert (
+        f"unknown to this version of supermask, left as it is: record {identity(later)}: {part}"
+        in capsys.readouterr().out
+    )
+    with Store(tmp_path / "later", for_reading=True) as store:
+        assert tidy_table(store)["seed"].tolist() == [0]
+    with (
+        Store(tmp_path / "mine") as store,
+        pytest.raises(StoreError, match=re.escape(f"has {part}, which this version")),
+    ):
+        merge(store, tmp_path / "later")
+
+
+GROWTH = """
+import resource, sys, time
+from pathlib import Path
+from analysis.store import Store
+from analysis.tables import write_tables
+began = time.process_time()
+with Store(Path(sys.argv[1]), for_reading=True) as store:
+    assert sum(write_tables(store, (), Path(sys.argv[2])).values()) == int(sys.argv[3])
+print(time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def grown(descriptions, folder: Path, number: int) -> None:
+    honest = next(each for each in descriptions if each.get("treatment"))
+    metrics = {f"metric_{each}": 0.1 * each for each in range(10)}
+    with Store(folder) as store:
+        for some in (range(at, min(at + 5000, number)) for at in range(0, number, 5000)):
+            store.add([Result(honest | {"seed": seed}, metrics, None, 1.0) for seed in some], MADE_WITH)
+
+
+@pytest.mark.long
+def test_two_hundred_thousand_results_take_little_memory_and_time(descriptions, tmp_path):
+    number = 200_000
+    grown(descriptions, tmp_path / "results", number)
+    command = [sys.executable, "-c", GROWTH, str(tmp_path / "results"), str(tmp_path / "all.csv"), str(number)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    seconds, megabytes = map(float, output.split())
+    print(f"{number} results: {seconds:.1f} s, {megabytes:.0f} MB")
+    assert megabytes < 500
+    assert seconds < 30, "15 on an idle core of 2020 or later"
+
+
+def test_memory_does_not_grow_with_the_number_of_results(descriptions, tmp_path):
+    used = []
+    for number in (3000, 9000):
+        grown(descriptions, tmp_path / str(number), number)
+        with Store(tmp_path / str(number), for_reading=True) as store:
+            tracemalloc.start()
+            write_tables(store, (), tmp_path / "all.csv")
+            used.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert used[1] < 2 * used[0], "three times as many: ids alone are held"
