@@ -12,11 +12,12 @@ from analysis import pricing, runner
 from analysis.errors import UsageError
 from analysis.kinds.plan import ids_needed
 from analysis.kinds.untrained import Untrained
+from analysis.merging import merge
 from analysis.pricing import Price, Speed, forward_flops, price
 from analysis.protocols import Changes, protocol
 from analysis.store import Only, Store
 from analysis.studies import Experiment, Study
-from analysis.tables import merge, tidy_table
+from analysis.tables import tidy_table
 from analysis.units import Shard, deal, parse_shard, seeds_of, together, units
 from figures.catalogue import CATALOGUE
 from supermask.compression.dsd import DSDRun
