@@ -129,6 +129,7 @@ class Listener:
         self._thread = threading.Thread(target=self._listen, args=(self._listening,), daemon=True)
         self._thread.start()
         self._hook_before, sys.unraisablehook = sys.unraisablehook, self._dropped
+        self._print_before, sys.excepthook = sys.excepthook, self._printed
         self._wakeup_before = signal.set_wakeup_fd(self._writing.fileno(), warn_on_full_buffer=False)
         self._before: dict[int, Any] = {number: signal.signal(number, self._obey) for number in _SIGNALS}
         _installed.append(self)
@@ -140,6 +141,7 @@ class Listener:
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._wakeup_before)
         sys.unraisablehook = self._hook_before
+        sys.excepthook = self._print_before
         self._writing.close()
         self._thread.join()
         self._listening.close()
@@ -161,10 +163,20 @@ class Listener:
     def _dropped(self, unraisable: "sys.UnraisableHookArgs") -> None:
         """Takes errors that Python cannot raise where they happened, in callbacks and finalizers."""
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
-            with suppress(OSError):
-                self._writing.send(bytes([_AGAIN]))
+            self._ask_again()
         else:
             self._hook_before(unraisable)
+
+    def _printed(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        """Takes errors that are printed and then dropped, as C extensions do whose import of another one failed."""
+        if issubclass(kind, KeyboardInterrupt):
+            self._ask_again()
+        else:
+            self._print_before(kind, error, trace)
+
+    def _ask_again(self) -> None:
+        with suppress(OSError):
+            self._writing.send(bytes([_AGAIN]))
 
     def _listen(self, listening: socket.socket) -> None:
         """Runs in a thread of its own: a byte for every signal, as soon as it comes."""

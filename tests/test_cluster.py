@@ -34,6 +34,7 @@ from analysis.work import Done
 from analysis.workbench import KEPT, Workbench
 from figures.catalogue import CATALOGUE
 from supermask.compression.dsd import DSDRun
+from supermask.criteria import CRITERIA, Criterion
 from supermask.datasets import Split, dataset_digest
 from supermask.learned_masks import LearnedMask
 from supermask.lottery import Treatment
@@ -79,11 +80,20 @@ def connection(compiled_once):
 SMALL = Study((Treatment("random"), CONSTANT, Untrained("random")))
 
 
+@pytest.fixture
+def broken(monkeypatch):
+    """A treatment by a criterion that fails in this process, and that workers do not know at all."""
+
+    def fails(w_final):
+        raise KeyError("broken")
+
+    monkeypatch.setitem(CRITERIA, "broken", Criterion("broken", fails, "none", source="a test's"))
+    return Treatment("broken")
+
+
 @pytest.mark.slow
-def test_workers_give_the_same_bits_whatever_dies_on_the_way(connection, experiment, tmp_path):
+def test_workers_give_the_same_bits_whatever_dies_on_the_way(connection, experiment, broken, tmp_path):
     """A worker is killed in the middle; one run fails wherever it is tried; all else is as in one process."""
-    broken = Treatment()
-    object.__setattr__(broken, "criterion", "known_to_nobody")
     study = SMALL | Study((broken,))
     setting = Setting(experiment.protocol, experiment.data.digest, pinned=True)
     seen: list[Done] = []
@@ -102,7 +112,7 @@ def test_workers_give_the_same_bits_whatever_dies_on_the_way(connection, experim
     assert killed
     assert sum(failure.results for failure in failures) == 2 * 3, "three rounds of each seed"
     for failure in failures:
-        assert "known_to_nobody" in failure.what
+        assert "broken" in failure.what
         assert "KeyError" in failure.why
     assert TRIES == 3
     with Store(tmp_path / "straight") as store:
@@ -261,7 +271,7 @@ def test_what_is_lost_with_a_worker_is_sent_again_and_is_not_the_tasks_fault(one
 
 @pytest.mark.slow
 def test_a_task_that_takes_its_workers_down_is_tried_three_times_and_then_each_run_alone(one_seed, tmp_path):
-    study = Study(SMALL.treatments[:1])
+    study = Study((Treatment("random"),))
     with Store(tmp_path / "twice") as store:
         assert not seen_through(Clumsy(tmp_path, one_seed, ["begun"] * (TRIES - 1)), one_seed, study, store)
     with Store(tmp_path / "for ever") as store:
@@ -272,15 +282,13 @@ def test_a_task_that_takes_its_workers_down_is_tried_three_times_and_then_each_r
 
 
 @pytest.mark.slow
-def test_a_run_that_cannot_be_done_does_not_cost_those_of_its_task_their_results(one_seed, tmp_path):
-    broken = Treatment()
-    object.__setattr__(broken, "criterion", "known_to_nobody")
+def test_a_run_that_cannot_be_done_does_not_cost_those_of_its_task_their_results(one_seed, broken, tmp_path):
     study = SMALL | Study((broken,))
     assert max(len(task.study.of(Treatment)) for task in cut(one_seed, study, ids_of(one_seed, study), 1, 100)) == 3
     with Store(tmp_path / "one fails") as store, Store(tmp_path / "straight") as straight:
         (failure,) = seen_through(Clumsy(tmp_path, one_seed), one_seed, study, store)
         runner.run(one_seed, SMALL, straight)
-    assert (failure.results, failure.why) == (3, "KeyError: 'known_to_nobody'")
+    assert (failure.results, failure.why) == (3, "KeyError: 'broken'")
     assert rows(tmp_path / "one fails") == rows(tmp_path / "straight")
 
 

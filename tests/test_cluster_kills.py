@@ -23,13 +23,14 @@ from analysis.cluster.connection import connected
 from analysis.cluster.source import Source, parse_source
 from analysis.cluster.worker import Setting
 from analysis.interrupts import INTERRUPTED, Stop
+from analysis.kinds.untrained import Untrained
 from analysis.protocols import Changes, protocol
 from analysis.store import Store
-from analysis.studies import Experiment, Study, Untrained
+from analysis.studies import Experiment, Study
 from analysis.verify import verify
 from supermask.lottery import Treatment
 
-STUDY = Study((Treatment(), Treatment("random"), Treatment("large_init", kept="constant")), (Untrained("random"),))
+STUDY = Study((Treatment(), Treatment("random"), Treatment("large_init", kept="constant"), Untrained("random")))
 SILENCE = 150.0
 """Seconds without a result that count as a hang."""
 

@@ -143,6 +143,13 @@ def in_an_import():
     except KeyboardInterrupt:
         raise ImportError("initialization failed")
 
+def where_it_is_printed_and_dropped():
+    try:
+        interrupt()
+    except KeyboardInterrupt:
+        # as PyErr_Print() does, in numpy's import_array()
+        sys.excepthook(*sys.exc_info())
+
 def where_everything_is_caught():
     try:
         interrupt()
@@ -164,6 +171,7 @@ sys.exit(guarded(command, obedience={obedience}))
         ("in_a_callback_of_the_garbage_collection", 30.0),
         ("in_a_finalizer", 30.0),
         ("in_an_import", 30.0),
+        ("where_it_is_printed_and_dropped", 30.0),
         ("where_everything_is_caught", 0.3),
     ],
 )
