@@ -94,7 +94,7 @@ def test_nested_parameters_are_refused_wherever_they_come_in(nested_params, digi
         lambda: SparseTrainer(Nested(), digits, CONFIG, placement, METHODS["set"], optax.sgd(0.1)),
         lambda: learned_masks.start_logits(MaskJob(nested_params, LearnedMask(), 0)),
         *(
-            lambda make=entry.make: make(optax.sgd(0.1), Horizon(4, 1), None).init(KEY, nested_params, {"block": 1})
+            lambda make=entry.make: make(optax.sgd(0.1), Horizon(900, 100), None).init(KEY, nested_params, {"block": 1})
             for entry in METHODS.values()
         ),
     ]

@@ -141,12 +141,12 @@ def test_the_modules_random_words_are_jaxs(tmp_path):
     program = tmp_path / "words.mjs"
     program.write_text(
         f"import {{ deriveKey, foldIn, randomBits, threefry }} from 'file://{PAGE}/core/random.js';\n"
-        "const key = foldIn(deriveKey(4294967291, 2), 7);\n"
+        "const key = foldIn(deriveKey(2147483643, 2), 7);\n"
         "const own = [0, 1, 2, 3, 4].map((at) => threefry(key, 0, at)).map(([a, b]) => (a ^ b) >>> 0);\n"
         "console.log(JSON.stringify([[...randomBits(key, 100)], own]));"
     )
     said = json.loads(subprocess.run([node(), str(program)], capture_output=True, text=True, check=True).stdout)
-    key = jax.random.fold_in(derive_key(4294967291, Purpose.KEPT_VALUES), 7)
+    key = jax.random.fold_in(derive_key(2147483643, Purpose.KEPT_VALUES), 7)
     assert said[0] == np.asarray(jax.random.bits(key, (100,))).tolist()
     assert said[1] == said[0][:5]
 
