@@ -149,7 +149,7 @@ def test_a_study_does_not_depend_on_the_environment(tmp_path):
         small = ["--dataset", "digits", "--epochs", "1", "--rounds", str(rounds), "--seeds", "1"]
         names = ["mask-1-actions", "--results", str(tmp_path / folder)]
         python(COMMAND.format(["supermask", "reproduce", *names, *small]), **environment)
-        (path,) = (tmp_path / folder / "figures").glob("*.csv")
+        (path,) = (tmp_path / folder / "figures").glob(f"*-rounds-{rounds}-*.csv")
         return pd.read_csv(path)
 
     without = study("without", 2)
