@@ -16,6 +16,7 @@ from analysis.figure import Figure, collapsed, diverged, write
 from analysis.files import check_folder
 from analysis.frame import SCREEN, Look
 from analysis.interrupts import Stop
+from analysis.kinds.base import count
 from analysis.kinds.plan import Workload, ids_needed, lengths, missing_results, workload
 from analysis.pricing import MACHINES, Price, Speed, measure, price
 from analysis.progress import JobProgress, duration
@@ -240,7 +241,7 @@ def list_figures(request: Request, known: Mapping[str, tuple[str, tuple[str, ...
 def _announcement(experiment: Experiment, study: Study, load: Workload, request: Request) -> str:
     protocol = experiment.protocol
     shard = "" if request.shard is None else f"shard {request.shard}: "
-    words = ", ".join([f"{protocol.seeds} seed{'s' * (protocol.seeds != 1)}", *lengths(experiment, study)])
+    words = ", ".join([count(protocol.seeds, "seed"), *lengths(experiment, study)])
     return (
         f"{shard}{protocol.network} on {experiment.data.name} ({experiment.data.source}), "
         f"protocol {label(experiment, study)}: {words}\n"

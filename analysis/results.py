@@ -36,11 +36,10 @@ class Results:
     def trainings(self) -> pd.DataFrame:
         """One row a training: the treatment's fields, seed, round, and metrics; round 0 once a seed, as 'unpruned'."""
         nothing = dict.fromkeys((choice.name for choice in fields(Treatment)), UNPRUNED)
-        treatments = [run for run in self.study.runs if isinstance(run, Treatment)]
         rows = []
         for seed in self.experiment.seeds:
             rows.append(nothing | {"seed": seed, "round": 0} | self.metrics(Unpruned(), seed))
-            for treatment in treatments:
+            for treatment in self.study.of(Treatment):
                 for round_, named in enumerate(results_of(self.experiment, treatment, seed), start=1):
                     rows.append(asdict(treatment) | {"seed": seed, "round": round_} | self.store.metrics(named.id))
         return self.labelled(pd.DataFrame(rows))
@@ -49,8 +48,7 @@ class Results:
         """One row an untrained network: criterion, weights, seed, round (the level of sparsity), and metrics."""
         rows = [
             asdict(run) | {"seed": seed, "round": level} | self.store.metrics(named.id)
-            for run in self.study.runs
-            if isinstance(run, Untrained)
+            for run in self.study.of(Untrained)
             for seed in self.experiment.seeds
             for level, named in enumerate(results_of(self.experiment, run, seed))
         ]
@@ -60,8 +58,7 @@ class Results:
         """One row a sparse training: the run's fields, seed, and metrics."""
         rows = [
             asdict(run) | {"seed": seed} | self.metrics(run, seed)
-            for run in self.study.runs
-            if isinstance(run, SparseRun)
+            for run in self.study.of(SparseRun)
             for seed in self.experiment.seeds
         ]
         return self.labelled(pd.DataFrame(rows))

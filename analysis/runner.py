@@ -37,7 +37,7 @@ def run(
     folder = bench.checkpoints = bench.checkpoints or FolderCheckpoints(store.folder / FOLDER)
     checkpoints: Checkpoints = folder if stop is None else stop.checkpoints(folder)
     watch = watch if stop is None else stop.watcher(watch)
-    networks = max(sum(isinstance(each, Treatment) for each in study.runs), 1) * len(experiment.seeds)
+    networks = max(len(study.of(Treatment)), 1) * len(experiment.seeds)
     context = Context(experiment, Settling(store, folder), watch, checkpoints, bench, networks)
     for kind, runs in by_kind(complete(study)):
         kind.make(context, runs)

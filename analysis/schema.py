@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from analysis.kinds import BY_NAME
 from analysis.store import StoredResult
 
 DEPTH = 8
@@ -74,17 +75,6 @@ _PARTS: Mapping[str, Mapping[str, Check]] = {
 """Parts of descriptions, and the fields of them that are read."""
 _MAPPINGS: Mapping[str, Check] = {"rates": NUMBER, "plugins": TEXT, "rules": WHOLE}
 """Parts whose values are all alike."""
-_REQUIRED: Mapping[str, tuple[str, ...]] = {
-    "training": ("round",),
-    "untrained": ("criterion", "level"),
-    "learned_mask": ("mask",),
-    "sparse_training": ("sparse",),
-    "dsd": ("dsd.sparsity",),
-    "compression": ("compression.bits",),
-    "neural_graph": ("graph",),
-    "shared_weight": ("shared.signs",),
-}
-"""What a description of a kind cannot do without."""
 
 
 def unknown_part(description: object) -> str | None:
@@ -92,7 +82,7 @@ def unknown_part(description: object) -> str | None:
     if not isinstance(description, dict):
         return None
     kind = description.get("kind")
-    if isinstance(kind, str) and kind.isidentifier() and kind not in _REQUIRED:
+    if isinstance(kind, str) and kind.isidentifier() and kind not in BY_NAME:
         return f"kind {kind!r}"
     for name in ("treatment", "mask", "sparse"):
         part = description.get(name)
@@ -136,7 +126,8 @@ def fault_of_description(description: object) -> str | None:
     compression = description.get("compression")
     if isinstance(compression, dict) and (fault := _flat("compression.bits", compression.get("bits", {}), _is_whole)):
         return fault
-    required = _REQUIRED.get(description["kind"], ())
+    kind = BY_NAME.get(description["kind"])
+    required = kind.required if kind else ()
     if description.get("round"):
         required = (*required, "treatment")
     missing = [name for name in required if not _has(description, name)]

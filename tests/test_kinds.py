@@ -14,6 +14,7 @@ from analysis.kinds.rounds import Unpruned
 from analysis.kinds.untrained import Untrained
 from analysis.pricing import forward_flops
 from analysis.protocols import PROTOCOLS, Changes, protocol
+from analysis.schema import fault_of_description, unknown_part
 from analysis.studies import Experiment, Study
 from analysis.tables import COLUMNS
 from analysis.units import units
@@ -62,6 +63,8 @@ def test_a_kind_keeps_its_promises(run, experiment):
     for description, _ in named:
         assert description["kind"] == kind.name
         assert json.loads(json.dumps(description)) == description
+        assert unknown_part(description) is None
+        assert fault_of_description(description) is None
         assert kind.work(experiment, description) > 0
         assert kind.flops(experiment, description, forward) > 0
         assert kind.size(experiment, description, params) > 0

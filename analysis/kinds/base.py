@@ -90,6 +90,9 @@ class Kind(ABC, Generic[Run]):
     run_types: tuple[type, ...]
     """The types of its runs."""
 
+    required: ClassVar[tuple[str, ...]]
+    """What its descriptions cannot do without, as 'part' or 'part.field': a record that lacks it is none of ours."""
+
     chained: ClassVar[bool] = False
     """Whether each result of a run starts from the one before."""
 
@@ -129,7 +132,6 @@ class Kind(ABC, Generic[Run]):
         jobs: Sequence[tuple[Run, int]],
         slots: int,
         make: Callable[[Sequence[tuple[Run, int]]], Iterable[Made]],
-        work: float = 0.0,
     ) -> None:
         """Makes runs of one result each, as many at once as there are slots, and stores each population when done."""
         for some in batched(jobs, slots):
@@ -140,7 +142,7 @@ class Kind(ABC, Generic[Run]):
                 Result(self.results(context.experiment, *job)[0].description, metrics, arrays, seconds)
                 for job, (metrics, arrays) in zip(some, made, strict=True)
             ]
-            context.keep(self.name, results, work * len(some))
+            context.keep(self.name, results)
 
     @abstractmethod
     def uses(self, run: Run) -> frozenset[str]:

@@ -36,6 +36,7 @@ class Compression(Kind[CompressionRun]):
 
     name, plural = "compression", "compressed networks"
     run_types = (CompressionRun,)
+    required = ("compression.bits",)
 
     def describe(self, experiment: Experiment, run: CompressionRun, seed: int) -> Sequence[Description]:
         """What it was trained like, and how it is coded."""

@@ -24,6 +24,7 @@ class DenseSparseDense(Kind[DSDRun]):
 
     name, plural = "dsd", "dense-sparse-dense trainings"
     run_types = (DSDRun,)
+    required = ("dsd.sparsity",)
 
     def describe(self, experiment: Experiment, run: DSDRun, seed: int) -> Sequence[Description]:
         """The sparsity of the middle phase, and the last phase's rate over the others'."""

@@ -34,6 +34,7 @@ class LearnedMasks(Kind[LearnedMask]):
 
     name, plural = "learned_mask", "learned masks"
     run_types = (LearnedMask,)
+    required = ("mask",)
 
     def describe(self, experiment: Experiment, run: LearnedMask, seed: int) -> Sequence[Description]:
         """The mask's choices, defaults left out."""

@@ -30,6 +30,7 @@ class NeuralGraphs(Kind[GraphRun]):
 
     name, plural = "neural_graph", "neural graphs"
     run_types = (GraphRun,)
+    required = ("graph",)
 
     def describe(self, experiment: Experiment, run: GraphRun, seed: int) -> Sequence[Description]:
         """The graph's size and setting, and its wiring."""

@@ -34,6 +34,7 @@ class Rounds(Kind[Treatment | Unpruned]):
 
     name, plural = "training", "trainings"
     run_types = (Unpruned, Treatment)
+    required = ("round",)
     chained = True
 
     def describe(self, experiment: Experiment, run: Treatment | Unpruned, seed: int) -> Sequence[Description]:

@@ -28,6 +28,7 @@ class SharedWeights(Kind[SharedRun]):
 
     name, plural = "shared_weight", "curves over one shared weight"
     run_types = (SharedRun,)
+    required = ("shared.signs",)
 
     def describe(self, experiment: Experiment, run: SharedRun, seed: int) -> Sequence[Description]:
         """That of the network it is of, and the values."""

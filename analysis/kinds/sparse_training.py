@@ -33,6 +33,7 @@ class SparseTrainings(Kind[SparseRun]):
 
     name, plural = "sparse_training", "sparse trainings"
     run_types = (SparseRun,)
+    required = ("sparse",)
 
     def describe(self, experiment: Experiment, run: SparseRun, seed: int) -> Sequence[Description]:
         """The run, and its method's choices in full: another choice, another result.

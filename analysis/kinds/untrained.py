@@ -37,6 +37,7 @@ class UntrainedMasks(Kind[Untrained]):
 
     name, plural = "untrained", "masks on untrained networks"
     run_types = (Untrained,)
+    required = ("criterion", "level")
 
     def describe(self, experiment: Experiment, run: Untrained, seed: int) -> Sequence[Description]:
         """Levels 0 (nothing pruned) to the protocol's last round."""
