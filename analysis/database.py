@@ -10,7 +10,8 @@ import math
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from os import W_OK, access
@@ -169,21 +170,32 @@ def open_for_writing(folder: Path) -> sqlite3.Connection:
     check_locks(folder)
     try:
         database = connect(path)
-        database.execute("PRAGMA synchronous = FULL")
-        # Asked under the write lock, so that two processes cannot both find the folder new.
-        database.execute("BEGIN IMMEDIATE")
-        _check(state := State.of(database), path)
-        if state.is_new:
-            create_tables(database)
-        else:
-            if state.application != APPLICATION_ID:
-                database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            _adopt_older_records(database)
-        database.execute("COMMIT")
-        database.execute(f"PRAGMA busy_timeout = {SECONDS_TO_WRITE * 1000}")
+        with _closed_on_error(database):
+            database.execute("PRAGMA synchronous = FULL")
+            # Asked under the write lock, so that two processes cannot both find the folder new.
+            database.execute("BEGIN IMMEDIATE")
+            _check(state := State.of(database), path)
+            if state.is_new:
+                create_tables(database)
+            else:
+                if state.application != APPLICATION_ID:
+                    database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                _adopt_older_records(database)
+            database.execute("COMMIT")
+            database.execute(f"PRAGMA busy_timeout = {SECONDS_TO_WRITE * 1000}")
     except sqlite3.Error as error:
         raise StoreError(trouble(path, error, SECONDS_TO_OPEN)) from None
     return database
+
+
+@contextmanager
+def _closed_on_error(database: sqlite3.Connection) -> Iterator[None]:
+    """Closes it where what follows fails: else it would stay locked for as long as the error is kept."""
+    try:
+        yield
+    except BaseException:
+        database.close()
+        raise
 
 
 def open_for_reading(folder: Path) -> sqlite3.Connection:
@@ -199,9 +211,10 @@ def open_for_reading(folder: Path) -> sqlite3.Connection:
             create_tables(database)
         else:
             database = _connect_to_read(path)
-            _check(state := State.of(database), path)
-            if "digests" not in state.tables:  # of a version that wrote none
-                database.execute(_DIGESTS.replace("CREATE TABLE", "CREATE TEMP TABLE"))
+            with _closed_on_error(database):
+                _check(state := State.of(database), path)
+                if "digests" not in state.tables:  # of a version that wrote none
+                    database.execute(_DIGESTS.replace("CREATE TABLE", "CREATE TEMP TABLE"))
         database.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:
         raise StoreError(trouble(path, error, SECONDS_TO_OPEN)) from None
@@ -217,10 +230,30 @@ def is_there(path: Path) -> bool:
         raise UsageError(f"{path} cannot be read: {reason}") from None
 
 
+class Connection(sqlite3.Connection):
+    """SQLite's errors quote the names of a damaged schema, which may be no text: that is damage like any other."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """Runs a statement. Raises sqlite3.DatabaseError where the error's own words cannot be read, too."""
+        try:
+            return super().execute(sql, parameters)
+        except UnicodeDecodeError:
+            raise sqlite3.DatabaseError("its schema is damaged: a name in it is no text") from None
+
+    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
+        """Runs a statement for each of several parameters. Raises as `execute` does."""
+        try:
+            return super().executemany(sql, parameters)
+        except UnicodeDecodeError:
+            raise sqlite3.DatabaseError("its schema is damaged: a name in it is no text") from None
+
+
 def connect(path: Path, options: str = "") -> sqlite3.Connection:
     """A connection that reads any text, damaged or not. `options` are those of SQLite's addresses, such as mode=ro."""
     name = f"{path.absolute().as_uri()}?{options}" if options else path
-    database = sqlite3.connect(name, timeout=SECONDS_TO_OPEN, isolation_level=None, uri=bool(options))
+    database = sqlite3.connect(
+        name, timeout=SECONDS_TO_OPEN, isolation_level=None, uri=bool(options), factory=Connection
+    )
     database.text_factory = lambda content: content.decode(errors="surrogateescape")
     return database
 

@@ -246,3 +246,25 @@ def test_a_store_is_written_to_while_it_is_read(copy):
         extra = result(77)
         writer.add([extra], MADE_WITH)
         np.testing.assert_array_equal(reader.arrays(identity(extra.description))["w"], extra.arrays["w"])
+
+
+def test_a_schema_that_is_no_text_any_more_is_damage(copy):
+    """SQLite's error then quotes what cannot be decoded, wherever in the schema that is; the records are all there."""
+    path = copy / "results.sqlite"
+    content = path.read_bytes()
+    first, last = content.index(b"CREATE TABLE"), content.index(b"CREATE TABLE") + 1500
+    said: list[str] = []
+    for place in range(first, min(last, 4096), 3):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x80]) + content[place + 1 :])
+        for for_reading in (True, False):
+            try:
+                with Store(copy, for_reading=for_reading) as store:
+                    assert store.known(IDS) <= set(IDS)
+            except StoreError as error:
+                said.append(str(error))
+    assert sum("a name in it is no text" in words for words in said) > 10
+    assert not [words for words in said if "in use" in words], "what could not be opened is closed"
+    place = content.index(b"CREATE TABLE results") + len(b"CREATE TABLE r")
+    path.write_bytes(content[:place] + b"\xc5" + content[place + 1 :])
+    assert verify(copy).damages
+    holds(copy)
