@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from analysis.figure import Figure
+    from analysis.drawing.figure import Figure
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import sys
 
-from analysis.interrupts import guarded
+from analysis.running.interrupts import guarded
 
 
 def main() -> None:
@@ -11,8 +11,8 @@ def main() -> None:
 
 
 def _command() -> int:
-    from analysis.cli import run_command
-    from analysis.terminal import set_up_streams
+    from analysis.command.cli import run_command
+    from analysis.system.terminal import set_up_streams
     from figures.catalogue import CATALOGUE
 
     set_up_streams()

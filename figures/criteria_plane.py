@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from analysis.errors import UsageError
-from analysis.figure import Figure
-from analysis.frame import Frame, finish, panels_of
+from analysis.drawing.figure import Figure
+from analysis.drawing.frame import Frame, finish, panels_of
+from analysis.drawing.results import Results
 from analysis.kinds.rounds import Unpruned
-from analysis.results import Results
-from analysis.studies import Study
+from analysis.studies.experiment import Study
+from analysis.system.errors import UsageError
 from supermask.criteria import CRITERIA as REGISTRY
 from supermask.criteria import EIGHT, SIGN_AWARE, LayerFacts
 
@@ -110,7 +110,7 @@ def _region(
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """A panel a criterion: the region shaded, kept weights in colour, pruned ones in grey."""
-    from analysis import plots
+    from analysis.drawing import plots
 
     names = plots.ordered(table["criterion"])
     picture, panels = panels_of(
@@ -134,7 +134,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 def _panel(axes: "Axes", table: pd.DataFrame) -> None:
     from matplotlib.colors import LogNorm, to_rgba
 
-    from analysis import plots
+    from analysis.drawing import plots
 
     x, y = (np.unique(table[column]) for column in ("w_initial", "w_final"))
     shape = (len(x), len(y))
@@ -153,7 +153,7 @@ def _panel(axes: "Axes", table: pd.DataFrame) -> None:
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """Weights kept of each criterion, in percent of the layer, and how many of them have not changed their sign."""
-    from analysis import plots
+    from analysis.drawing import plots
 
     rows = {}
     for name in plots.ordered(table["criterion"]):

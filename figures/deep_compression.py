@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.claims import Claim
-from analysis.figure import Figure
-from analysis.frame import Frame, finish
-from analysis.results import Results
-from analysis.studies import Study
+from analysis.drawing.claims import Claim
+from analysis.drawing.figure import Figure
+from analysis.drawing.frame import Frame, finish
+from analysis.drawing.results import Results
+from analysis.studies.experiment import Study
 from supermask.compression.pruning import PUBLISHED, Published
 from supermask.compression.runs import CompressionRun
 
@@ -103,7 +103,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """The table of stages, then errors against sizes."""
-    from analysis import plots
+    from analysis.drawing import plots
 
     picture, (left, right) = plots.new_picture(2, frame)
     _stages(left, table, frame)

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.claims import Claim
-from analysis.figure import Figure
-from analysis.frame import DOTS, Frame, finish
-from analysis.results import Results
-from analysis.studies import Study
+from analysis.drawing.claims import Claim
+from analysis.drawing.figure import Figure
+from analysis.drawing.frame import DOTS, Frame, finish
+from analysis.drawing.results import Results
+from analysis.studies.experiment import Study
 from supermask.compression.dsd import DSDRun
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Accuracy at the end of each phase: a line a sparsity, a dot a seed."""
-    from analysis import plots
+    from analysis.drawing import plots
 
     picture, (axes,) = plots.new_picture(1, frame, width=6.5)
     colours = (plots.BLACK, plots.BLUE, plots.GREEN, plots.RED)

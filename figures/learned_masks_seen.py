@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from analysis.claims import Claim
-from analysis.figure import Figure
-from analysis.frame import Frame, finish, panels_of
+from analysis.drawing.claims import Claim
+from analysis.drawing.figure import Figure
+from analysis.drawing.frame import Frame, finish, panels_of
+from analysis.drawing.results import Results
 from analysis.kinds.rounds import Unpruned
-from analysis.results import Results
-from analysis.studies import Study
+from analysis.studies.experiment import Study
 from figures.learned_supermasks import LEARNED
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Masks, agreement, full_masks, keep_best_of_layers, weights_remaining
@@ -109,7 +109,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
 
 def _overlaps(axes: "Axes", table: pd.DataFrame, turn: int) -> None:
-    from analysis import plots
+    from analysis.drawing import plots
 
     looks = {
         "large_final": (plots.BLUE, "o", "with large_final's mask"),

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.errors import UsageError
-from analysis.figure import Figure
-from analysis.frame import BANDS, Frame, finish
+from analysis.drawing.figure import Figure
+from analysis.drawing.frame import BANDS, Frame, finish
+from analysis.drawing.results import Results
 from analysis.kinds.rounds import Unpruned
 from analysis.kinds.untrained import Untrained
-from analysis.results import Results
-from analysis.studies import Study
+from analysis.studies.experiment import Study
+from analysis.system.errors import UsageError
 from supermask.learned_masks import LearnedMask
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Accuracy against weights remaining on the left and its top in the middle; accuracy against step on the right."""
-    from analysis import plots
+    from analysis.drawing import plots
 
     picture, (whole, top, curves) = plots.new_picture(3, frame, width=3.8, height=3.9)
     learned, heuristic = (table[table["part"] == part] for part in ("learned", "heuristic"))
@@ -116,7 +116,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
 def _learned_line(axes: "Axes", own: pd.DataFrame, label: str) -> None:
     """Means over seeds from start to start, bars from least to greatest; hollow markers for the rounded masks."""
-    from analysis import plots
+    from analysis.drawing import plots
 
     style = plots.style_of(label)
     for prefix, fill in (("", style.colour), ("rounded_", "white")):
@@ -139,7 +139,7 @@ def _learned_line(axes: "Axes", own: pd.DataFrame, label: str) -> None:
 
 
 def _curves(axes: "Axes", rows: pd.DataFrame) -> None:
-    from analysis import plots
+    from analysis.drawing import plots
 
     for label, own in rows.groupby("label", sort=False):
         style = plots.style_of(str(label))

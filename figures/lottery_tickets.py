@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.claims import Claim
-from analysis.frame import BANDS, Frame, finish
-from analysis.treatment_figure import treatment_figure
+from analysis.drawing.claims import Claim
+from analysis.drawing.frame import BANDS, Frame, finish
+from analysis.drawing.treatment_figure import treatment_figure
 from supermask.lottery import Treatment
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ CLAIMS = (
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Accuracy on the left, its top in the middle, the early-stopping step on the right."""
-    from analysis import plots
+    from analysis.drawing import plots
 
     picture, (whole, top, stop) = plots.new_picture(3, frame, width=3.6)
     for axes in (whole, top):

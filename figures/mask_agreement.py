@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.claims import Claim
-from analysis.figure import Figure
-from analysis.frame import BANDS, Frame, finish
-from analysis.results import Results
-from analysis.studies import Study
+from analysis.drawing.claims import Claim
+from analysis.drawing.figure import Figure
+from analysis.drawing.frame import BANDS, Frame, finish
+from analysis.drawing.results import Results
+from analysis.studies.experiment import Study
 from supermask.lottery import Treatment
 from supermask.masks import Masks, agreement, weights_remaining
 
@@ -105,7 +105,7 @@ def _overlap(first: Masks, second: Masks) -> tuple[float, float]:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """A matrix of criteria at the level nearest to 20% on the left; overlap against weights remaining on the right."""
-    from analysis import plots
+    from analysis.drawing import plots
 
     picture, (matrix, lines) = plots.new_picture(2, frame, width=4.6, height=4.2)
     level = shown_level(table)
@@ -136,7 +136,7 @@ def shown_level(table: pd.DataFrame) -> int:
 
 
 def _matrix(axes: "Axes", rows: pd.DataFrame) -> None:
-    from analysis import plots
+    from analysis.drawing import plots
 
     names = plots.ordered([*rows["first"], *rows["second"]])
     values = np.full((len(names), len(names)), np.nan)

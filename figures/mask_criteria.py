@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.claims import Claim
-from analysis.figure import Figure
-from analysis.frame import Frame
-from analysis.results import Results
-from analysis.studies import Study
+from analysis.drawing.claims import Claim
+from analysis.drawing.figure import Figure
+from analysis.drawing.frame import Frame
+from analysis.drawing.results import Results
+from analysis.studies.experiment import Study
 from supermask.criteria import EIGHT
 from supermask.lottery import Treatment
 
@@ -60,7 +60,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """All of the range on the left; on the right its top, where the good criteria part."""
-    from analysis import plots
+    from analysis.drawing import plots
 
     title = "Mask criteria: test accuracy after training the pruned network, by weights remaining"
     return plots.whole_and_top(table, frame, title, by="criterion", starred=STARRED)
@@ -68,7 +68,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """Mean test accuracy in percent at a few levels of weights remaining."""
-    from analysis import plots
+    from analysis.drawing import plots
 
     return plots.accuracy_summary(table)
 

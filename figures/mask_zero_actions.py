@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.claims import Claim
-from analysis.frame import Frame
-from analysis.treatment_figure import treatment_figure
+from analysis.drawing.claims import Claim
+from analysis.drawing.frame import Frame
+from analysis.drawing.treatment_figure import treatment_figure
 from supermask.lottery import Treatment
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ CLAIMS = (
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """All treatments; the differences are small, so the right panel carries the weight."""
-    from analysis import plots
+    from analysis.drawing import plots
 
     return plots.whole_and_top(table, frame, "What pruned weights are frozen at")
 

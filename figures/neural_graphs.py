@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.claims import Claim
-from analysis.figure import Figure
-from analysis.frame import DOTS, Frame, finish
-from analysis.results import Results
-from analysis.studies import Study
+from analysis.drawing.claims import Claim
+from analysis.drawing.figure import Figure
+from analysis.drawing.frame import DOTS, Frame, finish
+from analysis.drawing.results import Results
+from analysis.studies.experiment import Study
 from supermask.neural_graphs.graph import SETTINGS
 from supermask.neural_graphs.runs import DISCOVERED, WIRINGS, GraphRun
 
@@ -73,7 +73,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """A panel a setting: a line at each wiring's mean, a dot a seed."""
-    from analysis import plots
+    from analysis.drawing import plots
 
     settings = list(dict.fromkeys(table["setting"]))
     wide_enough = max(3.4, 6.5 / len(settings))  # for title and caption

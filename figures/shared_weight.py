@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.claims import Claim
-from analysis.figure import Figure
-from analysis.frame import BANDS, Frame, finish
-from analysis.results import Results
-from analysis.studies import Study
+from analysis.drawing.claims import Claim
+from analysis.drawing.figure import Figure
+from analysis.drawing.frame import BANDS, Frame, finish
+from analysis.drawing.results import Results
+from analysis.studies.experiment import Study
 from supermask.neural_graphs.graph import SETTINGS
 from supermask.neural_graphs.runs import GraphRun
 from supermask.shared_weights import VALUES, SharedRun
@@ -94,7 +94,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Accuracy over the shared value, a panel without and one with signs; dashed lines are random wirings and masks."""
-    from analysis import plots
+    from analysis.drawing import plots
 
     colours = {"FC": plots.BLACK, "static": plots.BLUE, "discrete": plots.RED, "continuous": plots.GREEN}
     picture, panels = plots.new_picture(2, frame)

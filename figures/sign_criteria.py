@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.claims import Claim
-from analysis.figure import Figure
-from analysis.frame import Frame
+from analysis.drawing.claims import Claim
+from analysis.drawing.figure import Figure
+from analysis.drawing.frame import Frame
 from figures import mask_criteria
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ CLAIMS = (*_claims("large_final"), *_claims("magnitude_increase"))
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """All of the range on the left, its top on the right."""
-    from analysis import plots
+    from analysis.drawing import plots
 
     return plots.whole_and_top(table, frame, "Criteria that look at the sign, trained iteratively", by="criterion")
 

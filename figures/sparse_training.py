@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.claims import Claim
-from analysis.figure import Figure
-from analysis.frame import Frame
+from analysis.drawing.claims import Claim
+from analysis.drawing.figure import Figure
+from analysis.drawing.frame import Frame
+from analysis.drawing.results import Results
 from analysis.kinds.rounds import UNPRUNED
-from analysis.results import Results
-from analysis.studies import Study
+from analysis.studies.experiment import Study
 from supermask.sparse_training.runs import SMALL_DENSE, SMALL_SHAPES, SparseRun
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """The whole range, and its top."""
-    from analysis import plots
+    from analysis.drawing import plots
 
     title = "Sparse training: solid and dashed train sparse; dotted are structures and sizes without the way there"
     return plots.whole_and_top(table, frame, title, by="line")
@@ -138,7 +138,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """Mean test accuracy in percent at every density."""
-    from analysis import plots
+    from analysis.drawing import plots
 
     return plots.accuracy_summary(table, by="line")
 

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.claims import Claim
-from analysis.figure import Figure
-from analysis.frame import BANDS, Frame, finish
-from analysis.results import Results
-from analysis.studies import Study
+from analysis.drawing.claims import Claim
+from analysis.drawing.figure import Figure
+from analysis.drawing.frame import BANDS, Frame, finish
+from analysis.drawing.results import Results
+from analysis.studies.experiment import Study
 from figures.sparse_training import run_of
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Shares of the layers for the methods that move them, then exchanges of all."""
-    from analysis import plots
+    from analysis.drawing import plots
 
     names = [name for name in dict.fromkeys(table["method"]) if name in MOVING]
     picture, panels = plots.new_picture(len(names) + 1, frame, width=3.6)

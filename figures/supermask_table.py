@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.claims import Claim
-from analysis.figure import Figure
-from analysis.frame import WHISKERS, Frame, finish
+from analysis.drawing.claims import Claim
+from analysis.drawing.figure import Figure
+from analysis.drawing.frame import WHISKERS, Frame, finish
+from analysis.drawing.results import Results
 from analysis.kinds.rounds import Unpruned
 from analysis.kinds.untrained import Untrained
-from analysis.results import Results
-from analysis.studies import Study
+from analysis.studies.experiment import Study
 from figures.learned_supermasks import LEARNED
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def best_levels(untrained: pd.DataFrame) -> tuple[dict[int, Row], float]:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Bars, ours beside the paper's, with the numbers on them; whiskers from least to greatest over seeds."""
-    from analysis import plots
+    from analysis.drawing import plots
 
     picture, (axes,) = plots.new_picture(1, frame, width=8.5, height=3.8)
     groups = (100 * table.set_index("column")["test_accuracy"]).groupby(level=0, sort=False)

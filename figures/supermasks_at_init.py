@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.claims import Claim
-from analysis.figure import Figure
-from analysis.frame import BANDS, Frame, finish
+from analysis.drawing.claims import Claim
+from analysis.drawing.figure import Figure
+from analysis.drawing.frame import BANDS, Frame, finish
+from analysis.drawing.results import Results
 from analysis.kinds.untrained import Untrained
-from analysis.results import Results
-from analysis.studies import Study
+from analysis.studies.experiment import Study
 from figures import mask_criteria
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Each mask at its best level as bars, then all levels: a panel for each kind of weights."""
-    from analysis import plots
+    from analysis.drawing import plots
 
     picture, (bars, *lines) = plots.new_picture(1 + len(TITLES), frame, width=3.6)
     top = min(20.0 * math.ceil((100 * table["test_accuracy"].max() + 5) / 20), 100.0)
@@ -108,7 +108,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
 
 def _bars(axes: "Axes", table: pd.DataFrame, top: float, turn: int) -> None:
-    from analysis import plots
+    from analysis.drawing import plots
 
     own = table[table["weights"] == "initial"]
     unmasked = own[own["round"] == 0].groupby("seed")["test_accuracy"].first()
@@ -154,7 +154,7 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     The paper's table gives 'the maximum over fractions kept, the mean over runs', which can be read either way: the
     maximum of the means, or the mean of the maxima.
     """
-    from analysis import plots
+    from analysis.drawing import plots
 
     rows: dict[str, dict[str, float]] = {}
     for criterion in plots.ordered(table["criterion"]):

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.claims import Claim
-from analysis.figure import Figure
-from analysis.frame import BANDS, Frame, finish, panels_of
-from analysis.results import Results
-from analysis.studies import Study
+from analysis.drawing.claims import Claim
+from analysis.drawing.figure import Figure
+from analysis.drawing.frame import BANDS, Frame, finish, panels_of
+from analysis.drawing.results import Results
+from analysis.studies.experiment import Study
 from supermask.lottery import Treatment
 from supermask.masks import full_masks, weights_remaining
 from supermask.networks import kernels_of
@@ -151,7 +151,7 @@ def _cloud(axes: "Axes", cells: pd.DataFrame) -> None:
 
 
 def _by_group(axes: "Axes", rows: pd.DataFrame, value: str, scale: float, label: str) -> None:
-    from analysis import plots
+    from analysis.drawing import plots
 
     styles = {"kept": plots.Style(plots.BLUE, "o"), "pruned": plots.Style(plots.RED, "s", "--")}
     for group, style in styles.items():
@@ -162,7 +162,7 @@ def _by_group(axes: "Axes", rows: pd.DataFrame, value: str, scale: float, label:
 
 
 def _flips(axes: "Axes", rows: pd.DataFrame, layers: Sequence[str]) -> None:
-    from analysis import plots
+    from analysis.drawing import plots
 
     looks = zip((plots.BLUE, plots.ORANGE, plots.GREEN, plots.RED, plots.PURPLE, plots.SKY), "os^DvP", strict=True)
     palette = [plots.Style(colour, marker) for colour, marker in looks]

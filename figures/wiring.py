@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.figure import Figure
-from analysis.frame import Frame, finish, panels_of
+from analysis.drawing.figure import Figure
+from analysis.drawing.frame import Frame, finish, panels_of
+from analysis.drawing.results import Results
 from analysis.kinds.neural_graph import MOMENTS, decode_wiring, graph_of
-from analysis.results import Results
-from analysis.studies import Study
+from analysis.studies.experiment import Study
 from supermask.neural_graphs.graph import SETTINGS
 from supermask.neural_graphs.runs import GraphRun
 
@@ -63,7 +63,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """A row of panels a setting, a panel a moment: edges from the nodes of a row to the nodes of a column."""
-    from analysis import plots
+    from analysis.drawing import plots
 
     settings = list(dict.fromkeys(table["setting"]))
     count, columns = len(settings) * len(MOMENTS), len(MOMENTS)

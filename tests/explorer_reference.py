@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from analysis.explorer.bundle import IMAGES, LEVELS, SeedRun
-from analysis.protocols import PAPER
+from analysis.studies.protocols import PAPER
 from supermask import masks
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, ActionFacts
 from supermask.criteria import CRITERIA, OTHER_READINGS, score_layers_jit

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from analysis.bench import comparisons
-from analysis.bench.comparisons import Comparison
-from analysis.bench.peers import Peers
-from analysis.bench.run import WORK, Row
-from analysis.errors import UsageError
+from analysis.command.bench import comparisons
+from analysis.command.bench.comparisons import Comparison
+from analysis.command.bench.peers import Peers
+from analysis.command.bench.run import WORK, Row
+from analysis.system.errors import UsageError
 from supermask.networks import NETWORKS, initialise, logits, parameter_count
 
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="needs PyTorch: pip install 'supermask[bench]'")
@@ -87,7 +87,7 @@ def test_peers_do_the_work(name, tmp_path):
 def test_the_peers_network_is_ours():
     import torch
 
-    from analysis.bench.torch_peer import network
+    from analysis.command.bench.torch_peer import network
 
     params = initialise(NETWORKS["fc"], jax.random.key(0), (28, 28, 1))
     peer = network({"image": (28, 28, 1), "conv_pairs": [], "hidden": [300, 100]})

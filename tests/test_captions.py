@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import runner
-from analysis.captions import LONGEST, caption, changes, label, stem, title_of
+from analysis.drawing.captions import LONGEST, caption, changes, label, stem, title_of
 from analysis.kinds.rounds import Unpruned
 from analysis.kinds.untrained import Untrained
-from analysis.protocols import Changes, protocol
-from analysis.store import Store
-from analysis.studies import Experiment, Study
+from analysis.running import runner
+from analysis.store.store import Store
+from analysis.studies.experiment import Experiment, Study
+from analysis.studies.protocols import Changes, protocol
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
 from supermask.datasets import DATASETS, DataError, Dataset, Split, check_content, dataset_digest

@@ -9,11 +9,11 @@ import numpy as np
 import optax
 import pytest
 
-from analysis import runner
-from analysis.checkpoints import FolderCheckpoints, Settling
-from analysis.protocols import Changes, protocol
-from analysis.store import Store
-from analysis.studies import Experiment, Study
+from analysis.running import runner
+from analysis.store.checkpoints import FolderCheckpoints, Settling
+from analysis.store.store import Store
+from analysis.studies.experiment import Experiment, Study
+from analysis.studies.protocols import Changes, protocol
 from supermask import learned_masks, training
 from supermask.learned_masks import LearnedMask, MaskJob, MaskTrainer
 from supermask.lottery import Treatment, initial_params

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.claims import (
+from analysis.drawing.claims import (
     Claim,
     Judgement,
     Pairs,

@@ -12,9 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.cli import run_command
-from analysis.commands import MISUSED
-from analysis.interrupts import INTERRUPTED
+from analysis.command.cli import run_command
+from analysis.command.commands import MISUSED
+from analysis.running.interrupts import INTERRUPTED
 from figures.catalogue import CATALOGUE
 
 COMMAND = [sys.executable, "-c", "from figures.command import main; main()"]
@@ -112,7 +112,7 @@ def test_every_entry_loads_the_figure_of_its_name():
 )
 def test_a_mistake_is_one_line_that_says_what_is_allowed(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("analysis.platform.set_up_jax", set_up_nothing)
+    monkeypatch.setattr("analysis.system.platform.set_up_jax", set_up_nothing)
     assert run_command(arguments, CATALOGUE) == MISUSED
     said = capsys.readouterr()
     assert said.err.startswith("supermask: error: ")
@@ -124,7 +124,7 @@ def test_a_mistake_is_one_line_that_says_what_is_allowed(arguments, message, cap
 
 def set_up_nothing(devices: int | None = None) -> None:
     """The checks of the real one, without what may be set only once in a process."""
-    from analysis.errors import UsageError, at_least
+    from analysis.system.errors import UsageError, at_least
 
     if devices is not None:
         at_least("devices", devices, 1)

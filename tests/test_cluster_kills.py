@@ -16,18 +16,18 @@ import pytest
 from test_cli import count
 from test_cluster import ids_of, rows
 
-from analysis import runner
-from analysis.cluster import orders, watch
-from analysis.cluster.client import run_on
-from analysis.cluster.connection import connected
-from analysis.cluster.source import Source, parse_source
-from analysis.cluster.worker import Setting
-from analysis.interrupts import INTERRUPTED, Stop
+from analysis.command.verify import verify
 from analysis.kinds.untrained import Untrained
-from analysis.protocols import Changes, protocol
-from analysis.store import Store
-from analysis.studies import Experiment, Study
-from analysis.verify import verify
+from analysis.running import runner
+from analysis.running.cluster import orders, watch
+from analysis.running.cluster.client import run_on
+from analysis.running.cluster.connection import connected
+from analysis.running.cluster.source import Source, parse_source
+from analysis.running.cluster.worker import Setting
+from analysis.running.interrupts import INTERRUPTED, Stop
+from analysis.store.store import Store
+from analysis.studies.experiment import Experiment, Study
+from analysis.studies.protocols import Changes, protocol
 from supermask.lottery import Treatment
 
 STUDY = Study((Treatment(), Treatment("random"), Treatment("large_init", kept="constant"), Untrained("random")))

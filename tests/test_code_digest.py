@@ -16,8 +16,8 @@ import pytest
 
 from analysis.kinds.plan import results_of
 from analysis.kinds.untrained import Untrained
-from analysis.protocols import Changes, protocol
-from analysis.studies import Experiment
+from analysis.studies.experiment import Experiment
+from analysis.studies.protocols import Changes, protocol
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
 from supermask.code_digest import UndigestedError, code_digest
 from supermask.criteria import CRITERIA, Criterion, LayerFacts

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.conformance import CHECKS
+from analysis.command.conformance import CHECKS
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
 from supermask.criteria import CRITERIA
 

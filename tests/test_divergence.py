@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import runner
-from analysis.figure import diverged, write
+from analysis.drawing.figure import diverged, write
+from analysis.drawing.results import Results
+from analysis.drawing.tables import tidy_table
 from analysis.kinds.plan import results_of
 from analysis.kinds.rounds import Unpruned
-from analysis.protocols import Changes, protocol
-from analysis.results import Results
-from analysis.store import Store
-from analysis.studies import Experiment
-from analysis.tables import tidy_table
+from analysis.running import runner
+from analysis.store.store import Store
+from analysis.studies.experiment import Experiment
+from analysis.studies.protocols import Changes, protocol
 from figures.catalogue import CATALOGUE
 from supermask.lottery import Treatment
 

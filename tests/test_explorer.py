@@ -19,18 +19,18 @@ from explorer_reference import KEPT, PRUNED, SHOWN, Reference, digests, read_oth
 from explorer_site import PAGE, ROOT, answers, node, serving, train_runs
 from rich.console import Console
 
-from analysis.cli import run_command
-from analysis.commands import MISUSED
-from analysis.errors import UsageError
+from analysis.command.cli import run_command
+from analysis.command.commands import MISUSED
 from analysis.explorer import bundle as bundles
 from analysis.explorer.bundle import FORMAT, LEVELS, make_bundle
 from analysis.explorer.explore import Request, choose
 from analysis.explorer.site import POLICY, site_files, write_site
 from analysis.kinds.plan import results_needed
 from analysis.kinds.rounds import Unpruned
-from analysis.protocols import Changes, protocol
-from analysis.store import Result, Store
-from analysis.studies import Experiment, Study
+from analysis.store.store import Result, Store
+from analysis.studies.experiment import Experiment, Study
+from analysis.studies.protocols import Changes, protocol
+from analysis.system.errors import UsageError
 from figures.catalogue import CATALOGUE
 from supermask.criteria import CRITERIA
 from supermask.keys import Purpose, derive_key
@@ -281,7 +281,7 @@ def test_an_export_goes_into_its_own_folder_alone(bundle, tmp_path):
 )
 def test_a_mistake_is_one_line_and_nothing_is_trained(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("analysis.platform.set_up_jax", lambda devices=None: None)
+    monkeypatch.setattr("analysis.system.platform.set_up_jax", lambda devices=None: None)
     assert run_command(["explore", *arguments], CATALOGUE) == MISUSED
     said = capsys.readouterr()
     assert said.err.startswith("supermask: error: ")

@@ -18,8 +18,8 @@ from explorer_site import serving, train_runs
 
 from analysis.explorer.bundle import LEVELS, make_bundle
 from analysis.explorer.site import site_files, write_site
-from analysis.protocols import Changes, protocol
-from analysis.studies import Experiment
+from analysis.studies.experiment import Experiment
+from analysis.studies.protocols import Changes, protocol
 from supermask import datasets
 from supermask.networks import NETWORKS, logits
 from supermask.packed import unpack

@@ -10,15 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import plots, runner
-from analysis.captions import caption
-from analysis.figure import write
-from analysis.frame import Frame
+from analysis.drawing import plots
+from analysis.drawing.captions import caption
+from analysis.drawing.figure import write
+from analysis.drawing.frame import Frame
+from analysis.drawing.results import Results
 from analysis.kinds.rounds import UNPRUNED
-from analysis.protocols import Changes, protocol
-from analysis.results import Results
-from analysis.store import Store
-from analysis.studies import Experiment, Study
+from analysis.running import runner
+from analysis.store.store import Store
+from analysis.studies.experiment import Experiment, Study
+from analysis.studies.protocols import Changes, protocol
 from figures import criteria_plane, deep_compression, mask_criteria, supermask_table, supermasks_at_init
 from figures.catalogue import CATALOGUE
 from supermask.criteria import CRITERIA

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.cli import run_command
-from analysis.cluster.source import parse_source
-from analysis.commands import FAILED, MISUSED, OK
-from analysis.errors import UsageError
-from analysis.protocols import Changes, parse_rates, protocol
-from analysis.units import parse_shard
+from analysis.command.cli import run_command
+from analysis.command.commands import FAILED, MISUSED, OK
+from analysis.running.cluster.source import parse_source
+from analysis.running.units import parse_shard
+from analysis.studies.protocols import Changes, parse_rates, protocol
+from analysis.system.errors import UsageError
 from figures.catalogue import CATALOGUE
 from supermask import datasets
 from supermask.compression.file import CompressedError, decompress
@@ -61,12 +61,12 @@ def harmless():
     """The command in an empty folder, without what would train, serve or write elsewhere."""
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         patch.chdir(folder)
-        patch.setattr("analysis.platform.set_up_jax", lambda devices=None: None)
-        patch.setattr("analysis.reproduce.reproduce", lambda request, dry_run: OK)
-        patch.setattr("analysis.reproduce.report", lambda *arguments: OK)
-        patch.setattr("analysis.reproduce.list_figures", lambda *arguments: OK)
+        patch.setattr("analysis.system.platform.set_up_jax", lambda devices=None: None)
+        patch.setattr("analysis.command.reproduce.reproduce", lambda request, dry_run: OK)
+        patch.setattr("analysis.command.reproduce.report", lambda *arguments: OK)
+        patch.setattr("analysis.command.reproduce.list_figures", lambda *arguments: OK)
         patch.setattr("analysis.explorer.explore.explore", lambda request: OK)
-        patch.setattr("analysis.bench.run.bench", lambda *arguments: OK)
+        patch.setattr("analysis.command.bench.run.bench", lambda *arguments: OK)
         yield Path(folder)
 
 

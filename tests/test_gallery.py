@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.claims import Verdict, judge_all
-from analysis.redraw import figure_name
+from analysis.drawing.claims import Verdict, judge_all
+from analysis.drawing.redraw import figure_name
 from figures.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[1]

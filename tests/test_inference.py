@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.cli import run_command
-from analysis.inferring import one_core
+from analysis.command.cli import run_command
+from analysis.command.inferring import one_core
 from figures.catalogue import CATALOGUE
 from supermask.compression.file import compress
 from supermask.compression.inference import ENGINES, Runner

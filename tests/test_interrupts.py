@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.checkpoints import FolderCheckpoints
-from analysis.interrupts import INTERRUPTED, TERMINATED, Interrupted, Stop, status_of
-from analysis.work import Done
+from analysis.running.interrupts import INTERRUPTED, TERMINATED, Interrupted, Stop, status_of
+from analysis.store.checkpoints import FolderCheckpoints
+from analysis.studies.work import Done
 
 
 def test_the_first_signal_lets_results_be_stored_and_then_stops(capfd):
@@ -91,7 +91,7 @@ def test_signals_are_again_what_they_were_afterwards():
 
 DEAF = """
 import hashlib
-from analysis.interrupts import Stop
+from analysis.running.interrupts import Stop
 with Stop(obedience=0.5):
     print("deaf", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 1 << 30)
@@ -115,7 +115,7 @@ def test_a_second_signal_ends_even_a_program_that_cannot_hear():
 
 LOST = """
 import gc, os, signal, sys, time
-from analysis.interrupts import guarded
+from analysis.running.interrupts import guarded
 
 def interrupt():
     os.kill(os.getpid(), signal.{signal})
@@ -187,7 +187,7 @@ def test_an_interrupt_is_not_lost(where, obedience, name, status):
 
 DONE = """
 import atexit, os, signal, sys
-from analysis.interrupts import guarded
+from analysis.running.interrupts import guarded
 
 class Last:
     def __del__(self, kill=os.kill, own=os.getpid(), number=signal.SIGTERM):

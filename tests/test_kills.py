@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from test_cli import count, stored
 
-from analysis.verify import verify
+from analysis.command.verify import verify
 
 STUDY = [
     *("reproduce", "mask-criteria", "--dataset", "digits", "--criteria", "large_final", "random", "magnitude_increase"),
@@ -20,14 +20,16 @@ STUDY = [
 
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["analysis.cli", "analysis.reproduce", "analysis.plots", "figures.mask_criteria"])
+PROCESSES.set_forkserver_preload(
+    ["analysis.command.cli", "analysis.command.reproduce", "analysis.drawing.plots", "figures.mask_criteria"]
+)
 """Processes begin with the imports done, which take longer than the study; all else is done anew."""
 
 
 def study(folder: Path, cache: Path) -> None:
     """One call of the command, as a process of its own."""
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache)
-    from analysis.cli import run_command
+    from analysis.command.cli import run_command
     from figures.catalogue import CATALOGUE
 
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.drawing.tables import COLUMNS
 from analysis.kinds import BY_NAME, KINDS, kind_of
 from analysis.kinds.plan import complete, ids_needed, results_of, uses_of
 from analysis.kinds.rounds import Unpruned
+from analysis.kinds.schema import fault_of_description, unknown_part
 from analysis.kinds.untrained import Untrained
-from analysis.pricing import forward_flops
-from analysis.protocols import PROTOCOLS, Changes, protocol
-from analysis.schema import fault_of_description, unknown_part
-from analysis.studies import Experiment, Study
-from analysis.tables import COLUMNS
-from analysis.units import units
+from analysis.running.pricing import forward_flops
+from analysis.running.units import units
+from analysis.studies.experiment import Experiment, Study
+from analysis.studies.protocols import PROTOCOLS, Changes, protocol
 from figures.catalogue import CATALOGUE
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun

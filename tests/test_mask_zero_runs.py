@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis import runner
 from analysis.kinds.plan import results_of
-from analysis.protocols import Changes, protocol
-from analysis.store import Store
-from analysis.studies import Experiment, Study
+from analysis.running import runner
+from analysis.store.store import Store
+from analysis.studies.experiment import Experiment, Study
+from analysis.studies.protocols import Changes, protocol
 from supermask.lottery import Treatment
 
 BOTH = Treatment(kept="rewind_or_zero", pruned="zero_if_shrunk")

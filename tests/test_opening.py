@@ -14,13 +14,13 @@ import pytest
 from safetensors.numpy import save
 from test_faults import IDS, MADE_WITH, fill, holds, mounted, result
 
-from analysis import database
-from analysis.cli import run_command
-from analysis.commands import FAILED, MISUSED, OK
-from analysis.errors import StoreError, UsageError
-from analysis.identity import identity
-from analysis.store import Store
-from analysis.verify import verify
+from analysis.command.cli import run_command
+from analysis.command.commands import FAILED, MISUSED, OK
+from analysis.command.verify import verify
+from analysis.store import database
+from analysis.store.identity import identity
+from analysis.store.store import Store
+from analysis.system.errors import StoreError, UsageError
 from figures.catalogue import CATALOGUE
 
 

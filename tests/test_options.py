@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from analysis.arguments import parser_of
-from analysis.captions import caption, label
-from analysis.cli import run_command
-from analysis.commands import MISUSED, OK
-from analysis.errors import UsageError
+from analysis.command.arguments import parser_of
+from analysis.command.cli import run_command
+from analysis.command.commands import MISUSED, OK
+from analysis.command.options import check_used, said, used_by
+from analysis.drawing.captions import caption, label
 from analysis.kinds.plan import ids_needed, uses_of
-from analysis.options import check_used, said, used_by
-from analysis.protocols import Changes, protocol
-from analysis.studies import Experiment, Study
+from analysis.studies.experiment import Experiment, Study
+from analysis.studies.protocols import Changes, protocol
+from analysis.system.errors import UsageError
 from figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
 
@@ -31,7 +31,7 @@ def experiment(digits):
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("analysis.platform.set_up_jax", lambda devices=None: None)
+    monkeypatch.setattr("analysis.system.platform.set_up_jax", lambda devices=None: None)
 
 
 def changed(experiment: Experiment, name: str) -> Experiment:

@@ -7,10 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from analysis.cli import run_command
-from analysis.commands import FAILED, MISUSED
-from analysis.errors import FileError, StoreError, UsageError
-from analysis.files import SAFETENSORS, Kind, check_output, make_folder, read_at_most, read_text, replacing, write_whole
+from analysis.command.cli import run_command
+from analysis.command.commands import FAILED, MISUSED
+from analysis.system.errors import FileError, StoreError, UsageError
+from analysis.system.files import (
+    SAFETENSORS,
+    Kind,
+    check_output,
+    make_folder,
+    read_at_most,
+    read_text,
+    replacing,
+    write_whole,
+)
 from figures.catalogue import CATALOGUE
 
 TABLE = Kind.starting("a table", b"id,kind,")
@@ -211,9 +220,9 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
 def folder(tmp_path_factory) -> Path:
     """A results folder of the tables' smallest content."""
     from analysis.kinds.plan import results_of
-    from analysis.protocols import protocol
-    from analysis.store import Result, Store
-    from analysis.studies import Experiment
+    from analysis.store.store import Result, Store
+    from analysis.studies.experiment import Experiment
+    from analysis.studies.protocols import protocol
     from supermask.datasets import load
     from supermask.learned_masks import LearnedMask
 
@@ -236,7 +245,7 @@ OUTPUTS = [
 
 @pytest.mark.parametrize("arguments", OUTPUTS)
 def test_no_command_writes_over_the_results_a_folder_or_into_nowhere(arguments, folder, capsys, monkeypatch):
-    monkeypatch.setattr("analysis.platform.set_up_jax", lambda devices=None: None)
+    monkeypatch.setattr("analysis.system.platform.set_up_jax", lambda devices=None: None)
     database = folder / "results.sqlite"
     before = database.read_bytes()
     for path, words in (

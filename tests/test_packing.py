@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from analysis import runner
-from analysis.cli import run_command
+from analysis.command.cli import run_command
+from analysis.drawing.results import Results
 from analysis.kinds.plan import results_of, workload
-from analysis.protocols import Changes, protocol
-from analysis.results import Results
-from analysis.store import Store
-from analysis.studies import Experiment, Study
+from analysis.running import runner
+from analysis.store.store import Store
+from analysis.studies.experiment import Experiment, Study
+from analysis.studies.protocols import Changes, protocol
 from figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
 from supermask.networks import NETWORKS, logits

@@ -18,13 +18,13 @@ from matplotlib.colors import to_rgb
 from matplotlib.transforms import Bbox
 from PIL import Image
 
-from analysis import plots
-from analysis.cli import run_command
-from analysis.commands import MISUSED, OK
-from analysis.errors import UsageError
-from analysis.figure import render
-from analysis.frame import WIDTHS, Frame, Look, look, parse_width, read_style, settings, wrapped
-from analysis.redraw import figure_name
+from analysis.command.cli import run_command
+from analysis.command.commands import MISUSED, OK
+from analysis.drawing import plots
+from analysis.drawing.figure import render
+from analysis.drawing.frame import WIDTHS, Frame, Look, look, parse_width, read_style, settings, wrapped
+from analysis.drawing.redraw import figure_name
+from analysis.system.errors import UsageError
 from figures.catalogue import CATALOGUE
 
 GALLERY = Path(__file__).parents[1] / "figures" / "gallery"

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import pandas as pd
 import pytest
 
-from analysis.cli import run_command
-from analysis.commands import FAILED, MISUSED, OK
-from analysis.errors import UsageError
-from analysis.plugins import load_plugin
+from analysis.command.cli import run_command
+from analysis.command.commands import FAILED, MISUSED, OK
+from analysis.studies.plugins import load_plugin
+from analysis.system.errors import UsageError
 from figures.catalogue import CATALOGUE
 from supermask.criteria import LayerFacts, score_layers_jit
 

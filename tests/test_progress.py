@@ -6,8 +6,8 @@ import re
 from rich.console import Console
 
 from analysis.kinds.plan import Count, Workload
-from analysis.progress import MINUTES_OF_SPEED, JobProgress
-from analysis.work import Done
+from analysis.running.progress import MINUTES_OF_SPEED, JobProgress
+from analysis.studies.work import Done
 
 
 def lines_of(words, needed: int, seconds: float = 20.0) -> list[str]:

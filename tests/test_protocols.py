@@ -6,14 +6,14 @@ from dataclasses import fields, replace
 
 import pytest
 
-from analysis.errors import UsageError, choose
-from analysis.identity import identity
 from analysis.kinds.plan import complete, ids_needed, results_needed, results_of
 from analysis.kinds.rounds import Unpruned
 from analysis.kinds.untrained import Untrained
-from analysis.protocols import PAPER, PROTOCOLS, Changes, differences, parse_rates, protocol
-from analysis.studies import Experiment, Study
-from analysis.units import units
+from analysis.running.units import units
+from analysis.store.identity import identity
+from analysis.studies.experiment import Experiment, Study
+from analysis.studies.protocols import PAPER, PROTOCOLS, Changes, differences, parse_rates, protocol
+from analysis.system.errors import UsageError, choose
 from supermask.actions import KEPT_ACTIONS, Action
 from supermask.compression.dsd import DSDRun
 from supermask.criteria import CRITERIA, RENAMED

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_faults import MADE_WITH, description_of, fill, holds
 
-from analysis.errors import StoreError
-from analysis.identity import identity
-from analysis.recovery import recover
-from analysis.store import Result, Store
-from analysis.verify import verify
+from analysis.command.verify import verify
+from analysis.store.identity import identity
+from analysis.store.recovery import recover
+from analysis.store.store import Result, Store
+from analysis.system.errors import StoreError
 
 PAGE = 4096
 FINITE = st.floats(allow_nan=False, allow_infinity=False)

@@ -12,8 +12,8 @@ matplotlib.use("Agg")
 import pandas as pd
 import pytest
 
-from analysis.cli import run_command
-from analysis.commands import FAILED, MISUSED, OK
+from analysis.command.cli import run_command
+from analysis.command.commands import FAILED, MISUSED, OK
 from figures.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[1]

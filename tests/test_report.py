@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from analysis import runner
-from analysis.errors import UsageError
-from analysis.protocols import Changes, protocol
-from analysis.report import METHOD, Subject, check_report, markdown_text, write_report
-from analysis.store import Store
-from analysis.studies import Experiment
+from analysis.drawing.report import METHOD, Subject, check_report, markdown_text, write_report
+from analysis.running import runner
+from analysis.store.store import Store
+from analysis.studies.experiment import Experiment
+from analysis.studies.protocols import Changes, protocol
+from analysis.system.errors import UsageError
 from figures.catalogue import CATALOGUE
 
 RATES = {"dense": 0.8, "output": 0.5}

@@ -35,8 +35,8 @@ FORBIDDEN_ATTRIBUTES = {
     "mktemp": "a name that another may take first",
     "_create_unverified_context": "https without certificates",
 }
-RUNS_A_USERS_FILE = Path("analysis/plugins.py")
-NEEDS_DASK = Path("analysis/cluster")
+RUNS_A_USERS_FILE = Path("analysis/studies/plugins.py")
+NEEDS_DASK = Path("analysis/running/cluster")
 
 
 def nodes(path: Path) -> Iterator[ast.AST]:
@@ -99,7 +99,7 @@ def test_an_offence_would_be_found(tmp_path, text):
 def test_a_users_code_is_run_in_one_place():
     runs = {path.relative_to(ROOT) for path in MODULES if "exec_module" in path.read_text()}
     assert runs == {RUNS_A_USERS_FILE}
-    assert "it is run" in (ROOT / "analysis" / "arguments.py").read_text(), "--plugin says so in its help"
+    assert "it is run" in (ROOT / "analysis" / "command" / "arguments.py").read_text(), "--plugin says so in its help"
 
 
 def test_dask_which_pickles_between_its_own_processes_is_asked_for_by_clusters_alone():

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import runner
-from analysis.cli import run_command
-from analysis.commands import MISUSED
-from analysis.platform import set_up_jax
-from analysis.studies import Study
+from analysis.command.cli import run_command
+from analysis.command.commands import MISUSED
+from analysis.running import runner
+from analysis.studies.experiment import Study
+from analysis.system.platform import set_up_jax
 from figures.catalogue import CATALOGUE
 from supermask.keys import Purpose, derive_key
 from supermask.networks import FeedForward, initialise

@@ -7,18 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import plots, runner
-from analysis.errors import UsageError
-from analysis.figure import collapsed, write
+from analysis.drawing import plots
+from analysis.drawing.figure import collapsed, write
+from analysis.drawing.results import Results
+from analysis.drawing.tables import tidy_table
 from analysis.kinds import sparse_training
 from analysis.kinds.plan import results_of, workload
 from analysis.kinds.sparse_training import decode_params, decode_structure, network_of
-from analysis.protocols import Changes, protocol
-from analysis.provenance import provenance
-from analysis.results import Results
-from analysis.store import Result, Store
-from analysis.studies import Experiment, Study
-from analysis.tables import tidy_table
+from analysis.running import runner
+from analysis.store.provenance import provenance
+from analysis.store.store import Result, Store
+from analysis.studies.experiment import Experiment, Study
+from analysis.studies.protocols import Changes, protocol
+from analysis.system.errors import UsageError
 from figures import sparse_training as sparse_figure
 from supermask.compression.dsd import DSDRun
 from supermask.compression.file import decompress

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from analysis.cli import run_command
-from analysis.commands import FAILED, MISUSED
-from analysis.errors import UsageError
-from analysis.files import check_folder
-from analysis.platform import _cache, backend_fault
+from analysis.command.cli import run_command
+from analysis.command.commands import FAILED, MISUSED
+from analysis.system.errors import UsageError
+from analysis.system.files import check_folder
+from analysis.system.platform import _cache, backend_fault
 from figures.catalogue import CATALOGUE
 from supermask.datasets import DataError, cache_folder
 
@@ -29,7 +29,7 @@ def run(*arguments: str, folder: Path, **environment: str) -> subprocess.Complet
 @pytest.fixture
 def without_jax(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("analysis.platform.set_up_jax", lambda devices=None: None)
+    monkeypatch.setattr("analysis.system.platform.set_up_jax", lambda devices=None: None)
 
 
 @pytest.mark.parametrize(

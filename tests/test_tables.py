@@ -7,18 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import runner
-from analysis.cli import run_command
-from analysis.commands import FAILED, MISUSED, OK
-from analysis.errors import StoreError, UsageError
-from analysis.identity import identity
+from analysis.command.cli import run_command
+from analysis.command.commands import FAILED, MISUSED, OK
+from analysis.command.merging import merge
+from analysis.drawing.tables import COLUMNS, tidy_table
 from analysis.kinds.plan import results_of
 from analysis.kinds.untrained import Untrained
-from analysis.merging import merge
-from analysis.protocols import Changes, protocol
-from analysis.store import Result, Store
-from analysis.studies import Experiment, Study
-from analysis.tables import COLUMNS, tidy_table
+from analysis.running import runner
+from analysis.store.identity import identity
+from analysis.store.store import Result, Store
+from analysis.studies.experiment import Experiment, Study
+from analysis.studies.protocols import Changes, protocol
+from analysis.system.errors import StoreError, UsageError
 from figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
 from supermask.lottery import Treatment

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.cli import run_command
-from analysis.commands import FAILED, MISUSED, OK
-from analysis.screen import Screen, dealt, fitted, print_table
-from analysis.terminal import Output, is_terminal, lasting_output, plain, set_up_streams
+from analysis.command.cli import run_command
+from analysis.command.commands import FAILED, MISUSED, OK
+from analysis.running.pricing import Speed
+from analysis.system.screen import Screen, dealt, fitted, print_table
+from analysis.system.terminal import Output, is_terminal, lasting_output, plain, set_up_streams
 from figures.catalogue import CATALOGUE
 
 COMMAND = [sys.executable, "-c", "from figures.command import main; main()"]
@@ -88,9 +89,10 @@ def test_a_folders_name_is_shown_as_it_is(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     arguments = ["reproduce", "criteria-plane", "--dataset", "digits", "--dry-run", "--results", name]
-    monkeypatch.setattr("analysis.platform.set_up_jax", lambda devices=None: None)
+    monkeypatch.setattr("analysis.system.platform.set_up_jax", lambda devices=None: None)
     monkeypatch.setattr(
-        "analysis.reproduce.measure", lambda experiment: __import__("analysis.pricing").pricing.Speed(1, 1)
+        "analysis.command.reproduce.measure",
+        lambda experiment: Speed(1, 1),
     )
     assert run_command(arguments, CATALOGUE) == OK
     assert f"stored in {name}: 0 of 3 trainings" in capsys.readouterr().out

@@ -16,22 +16,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.cli import run_command
-from analysis.commands import FAILED, OK
-from analysis.conditions import Condition, parse
-from analysis.errors import StoreError, UsageError
-from analysis.identity import identity
+from analysis.command.cli import run_command
+from analysis.command.commands import FAILED, OK
+from analysis.command.merging import merge
+from analysis.command.verify import report_damage, verify
+from analysis.drawing.conditions import Condition, parse
+from analysis.drawing.tables import COLUMNS, TYPES, tidy_table, write_tables
 from analysis.kinds import KINDS
 from analysis.kinds.plan import results_of
 from analysis.kinds.rounds import Unpruned
+from analysis.kinds.schema import fault_of_description
 from analysis.kinds.untrained import Untrained
-from analysis.merging import merge
-from analysis.protocols import Changes, protocol
-from analysis.schema import fault_of_description
-from analysis.store import Result, Store, StoredResult, insert_record
-from analysis.studies import Experiment
-from analysis.tables import COLUMNS, TYPES, tidy_table, write_tables
-from analysis.verify import report_damage, verify
+from analysis.store.identity import identity
+from analysis.store.store import Result, Store, StoredResult, insert_record
+from analysis.studies.experiment import Experiment
+from analysis.studies.protocols import Changes, protocol
+from analysis.system.errors import StoreError, UsageError
 from figures.catalogue import CATALOGUE
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
@@ -277,8 +277,8 @@ def test_what_a_later_version_wrote_is_left_where_it_is(descriptions, tmp_path, 
 GROWTH = """
 import resource, sys, time
 from pathlib import Path
-from analysis.store import Store
-from analysis.tables import write_tables
+from analysis.store.store import Store
+from analysis.drawing.tables import write_tables
 began = time.process_time()
 with Store(Path(sys.argv[1]), for_reading=True) as store:
     assert sum(write_tables(store, (), Path(sys.argv[2])).values()) == int(sys.argv[3])

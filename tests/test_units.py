@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import pricing, runner
-from analysis.errors import UsageError
+from analysis.command.merging import merge
+from analysis.drawing.tables import tidy_table
 from analysis.kinds.plan import ids_needed
 from analysis.kinds.untrained import Untrained
-from analysis.merging import merge
-from analysis.pricing import Price, Speed, forward_flops, price
-from analysis.protocols import Changes, protocol
-from analysis.store import Only, Store
-from analysis.studies import Experiment, Study
-from analysis.tables import tidy_table
-from analysis.units import Shard, deal, parse_shard, seeds_of, together, units
+from analysis.running import pricing, runner
+from analysis.running.pricing import Price, Speed, forward_flops, price
+from analysis.running.units import Shard, deal, parse_shard, seeds_of, together, units
+from analysis.store.store import Only, Store
+from analysis.studies.experiment import Experiment, Study
+from analysis.studies.protocols import Changes, protocol
+from analysis.system.errors import UsageError
 from figures.catalogue import CATALOGUE
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun

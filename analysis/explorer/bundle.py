@@ -22,14 +22,14 @@ import numpy as np
 from jaxtyping import UInt8
 
 import supermask
-from analysis.captions import title_of
-from analysis.errors import UsageError
+from analysis.drawing.captions import title_of
+from analysis.drawing.results import Results
 from analysis.kinds.plan import results_of
 from analysis.kinds.rounds import Unpruned
-from analysis.protocols import PAPER, TITLES
-from analysis.provenance import provenance
-from analysis.results import Results
-from analysis.studies import Experiment
+from analysis.store.provenance import provenance
+from analysis.studies.experiment import Experiment
+from analysis.studies.protocols import PAPER, TITLES
+from analysis.system.errors import UsageError
 from supermask.actions import constant_same_sign
 from supermask.criteria import CRITERIA, score_layers_jit
 from supermask.datasets import Split

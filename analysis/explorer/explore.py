@@ -5,20 +5,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from analysis import runner
-from analysis.errors import at_least
+from analysis.drawing.results import Results
 from analysis.explorer.bundle import PRUNING, make_bundle, seed_run
 from analysis.explorer.server import SiteServer
 from analysis.explorer.site import check_target, site_files, write_site
-from analysis.interrupts import Stop
 from analysis.kinds.plan import ids_needed, missing_results, workload
 from analysis.kinds.rounds import Unpruned
-from analysis.progress import JobProgress
-from analysis.protocols import Changes, Protocol, protocol
-from analysis.results import Results
-from analysis.screen import Screen
-from analysis.store import Store
-from analysis.studies import Experiment, Study
+from analysis.running import runner
+from analysis.running.interrupts import Stop
+from analysis.running.progress import JobProgress
+from analysis.store.store import Store
+from analysis.studies.experiment import Experiment, Study
+from analysis.studies.protocols import Changes, Protocol, protocol
+from analysis.system.errors import at_least
+from analysis.system.screen import Screen
 from supermask import datasets
 from supermask.datasets import DataError
 from supermask.networks import NETWORKS

@@ -6,7 +6,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from analysis.errors import FileError, UsageError, in_a_folder, reason
+from analysis.system.errors import FileError, UsageError, in_a_folder, reason
 from supermask.writing import write_whole
 
 BUNDLE = "bundle"

@@ -14,13 +14,13 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from analysis.identity import Description, identity
-from analysis.protocols import Protocol
-from analysis.provenance import provenance
-from analysis.store import Result, Storage
-from analysis.studies import Experiment
-from analysis.work import Done, Watcher, steps_teller
-from analysis.workbench import Workbench
+from analysis.store.identity import Description, identity
+from analysis.store.provenance import provenance
+from analysis.store.store import Result, Storage
+from analysis.studies.experiment import Experiment
+from analysis.studies.protocols import Protocol
+from analysis.studies.work import Done, Watcher, steps_teller
+from analysis.studies.workbench import Workbench
 from supermask.intervals import Checkpoints, OnProgress
 from supermask.networks import NETWORKS, Network, Params, parameter_count
 from supermask.population import Placement, batched, place

@@ -8,15 +8,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from analysis.errors import choose
-from analysis.files import make_folder, write_whole
-from analysis.identity import Description
 from analysis.kinds import sparse_training
 from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Arrays, Context, Kind, Made
 from analysis.kinds.sparse_training import SPARSE, decode_params
-from analysis.protocols import Protocol
-from analysis.store import Storage
-from analysis.studies import Experiment
+from analysis.store.identity import Description
+from analysis.store.store import Storage
+from analysis.studies.experiment import Experiment
+from analysis.studies.protocols import Protocol
+from analysis.system.errors import choose
+from analysis.system.files import make_folder, write_whole
 from supermask.compression.coding import entropy_bits, frequencies, to_symbols
 from supermask.compression.file import Sizes, compress, decompress
 from supermask.compression.pruning import RECIPES, Recipe

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from analysis.kinds import BY_NAME, KINDS, kind_of
 from analysis.kinds.base import Kind, Named
-from analysis.store import Store
-from analysis.studies import Experiment, Study
+from analysis.store.store import Store
+from analysis.studies.experiment import Experiment, Study
 
 
 def complete(study: Study) -> Study:

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from analysis.identity import Description
 from analysis.kinds.base import Context, Kind, count
 from analysis.kinds.rounds import Unpruned, round_zero, trainer_of
-from analysis.protocols import Protocol
-from analysis.rules import rules_of_criterion
-from analysis.store import Result
-from analysis.studies import Experiment, plugins_of, rates_of
+from analysis.store.identity import Description
+from analysis.store.store import Result
+from analysis.studies.experiment import Experiment, plugins_of, rates_of
+from analysis.studies.protocols import Protocol
+from analysis.studies.rules import rules_of_criterion
 from supermask.criteria import CRITERIA, Criterion
 from supermask.evaluation import Scores
 from supermask.keys import Purpose, derive_key

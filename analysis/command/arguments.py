@@ -1,0 +1,347 @@
+"""The command line's arguments: every command's options, with help and examples.
+
+No option may be abbreviated or given twice, and a path's `~` is the user's home. Nothing heavy is imported here: help
+comes at once.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from analysis.command import commands
+from analysis.drawing.catalogue import Catalogue
+from analysis.system.errors import UsageError
+
+EXAMPLES = """\
+examples:
+  supermask reproduce                                  every figure, quick protocol, embedded digits: six minutes
+  supermask reproduce mask-criteria --dry-run          what that would train, and how long it would take here
+  supermask reproduce mask-criteria --protocol short --data-dir ~/data
+                                                       full MNIST, 24 rounds, five seeds: half an hour on two cores
+  supermask reproduce supermasks-at-init --criteria large_final random snip
+                                                       other criteria than the figure's own
+  supermask reproduce mask-1-actions --network conv2 --show rewind constant "constant, same sign"
+                                                       some lines of a figure, on another network
+  supermask reproduce --cluster local                  on Dask, a worker a core; or slurm.toml, or tcp://10.0.0.1:8786
+  supermask reproduce --protocol paper --shard 3/8     the third of eight parts, for a job array
+  supermask report                                     which of the paper's claims hold, in one page
+  supermask explore                                    a page on which to bend the masks oneself
+An interrupted command goes on where it was when it is called again.
+"""
+
+GOES_ON = "nobody reads standard output any more; going on without it: results are stored"
+"""Said by what takes long when its pipe is closed."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises UsageError in place of ending the process; takes each option once."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
+        self.register("action", None, _Once)
+        self.set_defaults(given=frozenset(), goes_on="")
+
+    def error(self, message: str) -> "None":  # type: ignore[override]
+        """Raises UsageError."""
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+class _Once(argparse.Action):
+    """Stores an option's value, and notes in `given` that it was given: a default and the same value differ by that."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        given: frozenset[str] = namespace.given
+        if option_string is not None:
+            if self.dest in given:
+                raise argparse.ArgumentError(self, "given twice; allowed: once")
+            namespace.given = given | {self.dest}
+        setattr(namespace, self.dest, values)
+
+
+def path(text: str) -> Path:
+    """A path from the command line: `~` is the user's home wherever the shell leaves it, as in --results=~/r."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; allowed: a path")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+
+
+def parser_of(catalogue: Catalogue) -> Parser:
+    """The parser of the whole command line."""
+    from supermask import __version__
+
+    parser = Parser(
+        prog="supermask",
+        description="Reproduces the experiments of 'Deconstructing Lottery Tickets' (Zhou et al. 2019).",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"supermask {__version__}")
+    parsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_reproduce(parsers, catalogue)
+    _add_report(parsers, catalogue)
+    _add_explore(parsers)
+    _add_results(parsers)
+    _add_packing(parsers)
+    _add_infer(parsers)
+    figures = parsers.add_parser(
+        "figures",
+        help="list the figures: what they need and what of it is stored",
+        description="Lists the figures with what of the papers they are, their networks, and how many results they "
+        "need and are stored for the experiment that the options name.",
+    )
+    _add_experiment(figures)
+    figures.set_defaults(command=commands.list_figures)
+    redraw = parsers.add_parser(
+        "redraw",
+        help="draw pictures again from their CSV alone",
+        description="Draws the pictures beside each CSV again, from that table alone: no results are needed and "
+        "nothing is trained. The caption, which says where numbers come from, is that of the picture that was there.",
+        epilog="examples:\n  supermask redraw figures/gallery/*.csv\n"
+        "  supermask redraw mask-criteria-….csv --format pdf --width column --no-title",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    redraw.add_argument("files", nargs="+", type=path, metavar="CSV", help="a figure's table, its picture beside it")
+    _add_look(redraw)
+    redraw.set_defaults(command=commands.redraw)
+    check = parsers.add_parser(
+        "check-plugin",
+        help="check criteria and actions of your own",
+        description="Runs the file and checks what criteria and actions promise. Example: docs/criteria-and-actions.md",
+    )
+    check.add_argument("file", type=path, metavar="FILE", help="the Python file that --plugin would take")
+    check.set_defaults(command=commands.check_plugin)
+    bench = parsers.add_parser(
+        "bench",
+        help="measure how fast this machine is, beside PyTorch",
+        description="Measures this toolkit, in turn with PyTorch at the same work where that is installed: pip install "
+        "'supermask[bench]'. Wants a machine that does nothing else. Example: supermask bench fc late-rounds --pairs 7",
+    )
+    bench.add_argument(
+        "work",
+        nargs="*",
+        metavar="WORK",
+        help="fc, conv2, conv4, conv6 (training), masks (learning them), figure-10 or late-rounds (default: all)",
+    )
+    bench.add_argument("--pairs", type=int, default=5, metavar="N", help="turns to take the median of (default: 5)")
+    bench.add_argument("--steps", type=int, metavar="N", help="steps a training (default: 16 to 2750, by the work)")
+    bench.add_argument("--json", type=path, metavar="FILE", help="write everything measured to this file as well")
+    _add_devices(bench)
+    bench.set_defaults(command=commands.bench)
+    return parser
+
+
+def _add_reproduce(parsers: "argparse._SubParsersAction[Parser]", catalogue: Catalogue) -> None:
+    reproduce = parsers.add_parser(
+        "reproduce",
+        help="train what figures need, draw them, and print what they show",
+        description="Trains what the figures need and is not stored yet, stores it as it goes, and draws the figures.",
+        epilog=f"figures:\n{_listing(catalogue)}\n\n{EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_experiment(reproduce)
+    reproduce.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be trained, what it costs, and how long it takes here and on more machines; train nothing",
+    )
+    reproduce.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="train the I-th of N parts of it and draw nothing: for job arrays, see docs/scaling.md",
+    )
+    reproduce.add_argument(
+        "--cluster",
+        metavar="WHERE",
+        help="train on Dask workers: local, a scheduler's address, or a file, see docs/scaling.md",
+    )
+    _add_look(reproduce)
+    _add_devices(reproduce)
+    reproduce.set_defaults(command=commands.reproduce, goes_on=GOES_ON)
+
+
+def _add_report(parsers: "argparse._SubParsersAction[Parser]", catalogue: Catalogue) -> None:
+    report = parsers.add_parser(
+        "report",
+        help="judge the figures' claims on what is stored, in one HTML page and in Markdown",
+        description="Draws the figures again from what is stored, judges their claims, and writes one self-contained "
+        "page (and the same in Markdown beside it). Trains nothing; name the experiment as for reproduce.",
+        epilog=f"figures:\n{_listing(catalogue)}\n\nexample:\n  supermask report --protocol short --output report.html",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_experiment(report)
+    report.add_argument("--output", type=path, metavar="FILE", help="the page (default: RESULTS/report.html)")
+    report.set_defaults(command=commands.report)
+
+
+def _add_explore(parsers: "argparse._SubParsersAction[Parser]") -> None:
+    explore = parsers.add_parser(
+        "explore",
+        help="a page on which to bend a mask and see what the network reads",
+        description="Opens a page in the browser on which a mask of FC is chosen, dragged or painted, and the "
+        "untrained network's accuracy is seen at once. It shows the best that is stored; with nothing stored, it first "
+        "trains FC on embedded digits (under a minute). See docs/explorer.md.",
+        epilog="examples:\n"
+        "  supermask explore                                    open the page\n"
+        "  supermask explore --export site                      write it as a site for any file server\n"
+        "  supermask explore --protocol short --data-dir ~/data --export site\n"
+        "                                                       full MNIST, with its rounds of pruning\n"
+        "  supermask explore --protocol paper --without-rounds --data-dir ~/data\n"
+        "                                                       the paper's 55 epochs, but for the rounds",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = explore.add_argument
+    add("--export", type=path, metavar="DIR", help="write page and bundle as a site to this folder; serve nothing")
+    add("--protocol", metavar="NAME", help="quick, short or paper (default: the best that is stored, else quick)")
+    add("--dataset", metavar="NAME", help="digits, mnist5k, mnist or fashion-mnist (default: the protocol's)")
+    add("--seeds", type=int, metavar="N", help="seeds 0 to N-1, 2 or more (default: 2)")
+    add("--rounds", type=int, metavar="N", help="rounds of pruning (default: the protocol's)")
+    add("--epochs", type=float, metavar="N", help="epochs a round (default: the protocol's)")
+    add("--without-rounds", action="store_true", help="round 0 alone: no rounds of iterative pruning on the page")
+    add("--data-dir", type=path, metavar="DIR", help="where full data sets are (default: $SUPERMASK_DATA, the cache)")
+    add("--port", type=int, default=0, metavar="N", help="port on 127.0.0.1 (default: a free one)")
+    add("--no-browser", action="store_true", help="print the address; open no browser")
+    _add_results_folder(explore)
+    _add_devices(explore)
+    explore.set_defaults(command=commands.explore, goes_on=GOES_ON)
+
+
+def _add_results(parsers: "argparse._SubParsersAction[Parser]") -> None:
+    results = parsers.add_parser(
+        "results",
+        help="the tidy table of everything stored; merging and checking of results folders",
+        description="Writes everything stored as one tidy table, a row a (result, metric): see docs/results.md.",
+        epilog="examples:\n"
+        "  supermask results --csv all.csv --where criterion=large_final --where metric=test_accuracy\n"
+        "  supermask results --merge ../other/results\n"
+        "  supermask results --verify                           what is damaged is set aside, to be trained again",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_results_folder(results)
+    results.add_argument("--csv", type=path, metavar="FILE", help="write the table as CSV")
+    results.add_argument("--parquet", type=path, metavar="FILE", help="write the table as Parquet (needs pyarrow)")
+    results.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE", help="only rows that match")
+    results.add_argument("--merge", type=path, metavar="OTHER", help="take over another folder's results first")
+    results.add_argument("--verify", action="store_true", help="check every record and file; set aside what is damaged")
+    results.set_defaults(command=commands.results)
+
+
+def _add_packing(parsers: "argparse._SubParsersAction[Parser]") -> None:
+    pack = parsers.add_parser(
+        "pack",
+        help="store a learned supermask as one small file: its mask and its seed",
+        description="Packs a learned mask: an untrained network is its seed and its mask, so that is all the file has.",
+        epilog="examples:\n  supermask pack best digits.mask\n  supermask pack 3f9c --sample 0 digits.mask",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    pack.add_argument(
+        "run", metavar="RUN", help="a learned mask's id or its beginning, or best: see docs/supermasks.md"
+    )
+    pack.add_argument("file", type=path, metavar="FILE", help="the file to write")
+    pack.add_argument(
+        "--sample", type=int, metavar="N", help="one of the ten drawn masks, 0 to 9, in place of the rounded one"
+    )
+    _add_results_folder(pack)
+    pack.set_defaults(command=commands.pack)
+    unpack = parsers.add_parser(
+        "unpack",
+        help="rebuild a packed network, bit for bit",
+        description="Rebuilds the network of a packed file and writes its parameters as safetensors.",
+        epilog="example:\n  supermask unpack digits.mask digits.safetensors",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    unpack.add_argument("file", type=path, metavar="FILE", help="the packed file")
+    unpack.add_argument("output", type=path, metavar="OUTPUT", help="the safetensors file to write")
+    unpack.set_defaults(command=commands.unpack)
+    evaluate = parsers.add_parser(
+        "evaluate",
+        help="the accuracy of a packed network",
+        description="Rebuilds the network of a packed file and prints its accuracy on validation and test images.",
+        epilog="example:\n  supermask evaluate digits.mask",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    evaluate.add_argument("file", type=path, metavar="FILE", help="the packed file")
+    _add_data_dir(evaluate)
+    evaluate.set_defaults(command=commands.evaluate)
+
+
+def _add_infer(parsers: "argparse._SubParsersAction[Parser]") -> None:
+    infer = parsers.add_parser(
+        "infer",
+        help="time a compressed network on single images, as it is and as a dense one",
+        description="Reads images one at a time, on one core, straight from the compressed form: time, multiplications "
+        "and bytes of weights, beside the dense network's. For networks of dense layers, which the figure "
+        "deep-compression leaves as RESULTS/compressed/ID.deep. Wants a machine that does nothing else.",
+        epilog="examples:\n  supermask infer results/compressed/3f9c….deep\n"
+        "  supermask infer small.deep --dataset mnist --images 200 --csv times.csv",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    infer.add_argument("file", type=path, metavar="FILE", help="the compressed network")
+    infer.add_argument("--dataset", default="mnist5k", metavar="NAME", help="whose test images (default: mnist5k)")
+    infer.add_argument("--images", type=int, default=50, metavar="N", help="how many of them (default: 50)")
+    infer.add_argument("--repeats", type=int, default=200, metavar="N", help="runs an image (default: 200)")
+    infer.add_argument("--csv", type=path, metavar="FILE", help="write what was measured for each image to this file")
+    _add_data_dir(infer)
+    infer.set_defaults(command=commands.infer)
+
+
+def _listing(catalogue: Catalogue) -> str:
+    width = max(map(len, catalogue))
+    lines = [f"  {name:{width}}  {entry.paper}: {entry.title}" for name, entry in catalogue.items()]
+    own = [name for names in commands.own_members().values() for name in names]
+    return "\n".join(lines + (["", f"from the plugin: {', '.join(own)}"] if own else []))
+
+
+def _add_experiment(parser: argparse.ArgumentParser) -> None:
+    """The options that name an experiment and its figures."""
+    add = parser.add_argument
+    add("figures", nargs="*", metavar="FIGURE", help="figures (default: all)")
+    add("--protocol", default="quick", metavar="NAME", help="quick (default), short or paper: see docs/protocols.md")
+    add("--network", default="fc", metavar="NAME", help="fc (default), conv2, conv4, conv6 or lenet5")
+    add("--seeds", type=int, metavar="N", help="seeds 0 to N-1 (default: the protocol's)")
+    add("--rounds", type=int, metavar="N", help="rounds of pruning (default: the protocol's)")
+    add("--epochs", type=float, metavar="N", help="epochs a round (default: the protocol's)")
+    add("--mask-epochs", type=float, metavar="N", help="epochs that masks are learned for (default: the protocol's)")
+    add("--sparse-epochs", type=float, metavar="N", help="epochs of sparse training (default: the protocol's)")
+    add("--graph-epochs", type=float, metavar="N", help="epochs of neural graphs (default: the protocol's)")
+    add("--rates", metavar="KIND=F,...", help="fractions pruned a round, such as dense=0.2,output=0.1")
+    add(
+        "--criteria", nargs="+", metavar="NAME", help="mask criteria of figures that compare them (default: each's own)"
+    )
+    add("--show", nargs="+", metavar="NAME", help="only these lines of the other figures, by their labels")
+    add("--dataset", metavar="NAME", help="digits, mnist5k, mnist, fashion-mnist or cifar10 (default: the protocol's)")
+    _add_data_dir(parser)
+    add("--plugin", type=path, metavar="FILE", help="Python file with criteria or actions of your own; it is run")
+    _add_results_folder(parser)
+
+
+def _add_look(parser: argparse.ArgumentParser) -> None:
+    """The options that say how pictures look."""
+    add = parser.add_argument
+    add("--format", metavar="F,...", help="formats of the pictures, of svg, png and pdf (default: svg,png)")
+    add("--width", metavar="W", help="their width: column, page, or inches (default: as wide as their panels like)")
+    add("--no-title", action="store_true", help="no title above the panels, for papers whose text has one")
+    add("--style", type=path, metavar="FILE", help="a Matplotlib style file, on top of the toolkit's own settings")
+
+
+def _add_data_dir(parser: argparse.ArgumentParser) -> None:
+    where = "where full data sets are (default: $SUPERMASK_DATA, then the cache)"
+    parser.add_argument("--data-dir", type=path, metavar="DIR", help=where)
+
+
+def _add_results_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--results", type=path, default=Path("results"), metavar="DIR", help="results folder (default: ./results)"
+    )
+
+
+def _add_devices(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--devices", type=int, metavar="N", help="CPU devices to use (default: one a core)")

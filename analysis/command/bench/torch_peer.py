@@ -1,0 +1,152 @@
+"""The PyTorch side of the comparisons: a program of its own, which reads work from stdin, a line of JSON each.
+
+    {"do": "prepare", "work": {...}}     makes it ready and runs a little of it; the answer is {"ready": true}
+    {"do": "run"}                        runs it; the answer is {"seconds": ...}
+
+Three ways to write it. 'eager': the loop of every tutorial, plain Adam. 'best': fused Adam, gradients masked all at
+once, images in channels_last, and a process with one thread on every core, each with a network of its own. 'bfloat16':
+the same under autocast. Run by `analysis.command.bench.peers`; nothing here needs JAX.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+Run = Callable[[], None]
+
+
+def network(work: dict[str, Any]) -> nn.Sequential:
+    """The papers' networks: pairs of 3×3 convolutions, each pooled, then dense layers."""
+    height, width, channels = work["image"]
+    layers: list[nn.Module] = []
+    for features in work["conv_pairs"]:
+        for _ in range(2):
+            layers += [nn.Conv2d(channels, features, 3, padding=1), nn.ReLU()]
+            channels = features
+        layers.append(nn.MaxPool2d(2))
+        height, width = height // 2, width // 2
+    layers.append(nn.Flatten())
+    sizes = [height * width * channels, *work["hidden"], 10]
+    for index, (inputs, outputs) in enumerate(pairwise(sizes)):
+        layers += [nn.ReLU()] * (index > 0) + [nn.Linear(inputs, outputs)]
+    return nn.Sequential(*layers)
+
+
+def training(work: dict[str, Any]) -> Run:
+    """Adam on masked networks, one after another: `steps` batches of each set of masks, or of all-ones masks."""
+    eager = work["mode"] == "eager"
+    model = network(work)
+    random = np.random.default_rng(0)
+    height, width, channels = work["image"]
+    images = torch.from_numpy(random.random((work["examples"], channels, height, width), np.float32))
+    labels = torch.from_numpy(random.integers(0, 10, work["examples"]))
+    order = torch.from_numpy(random.integers(0, work["examples"], (work["steps"], work["batch"])))
+    if work["conv_pairs"] and not eager:
+        model, images = model.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
+    weights = [parameter for parameter in model.parameters() if parameter.dim() > 1]
+    autocast = torch.autocast("cpu", torch.bfloat16) if work["mode"] == "bfloat16" else nullcontext()
+
+    def train(masks: list[torch.Tensor]) -> None:
+        with torch.no_grad():
+            for weight, mask in zip(weights, masks, strict=True):
+                weight.mul_(mask)
+        optimiser = torch.optim.Adam(model.parameters(), lr=1.2e-3, fused=not eager)
+        for batch in order:
+            with autocast:
+                loss = functional.cross_entropy(model(images[batch]), labels[batch])
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            gradients = [weight.grad for weight in weights]
+            if eager:
+                for gradient, mask in zip(gradients, masks, strict=True):
+                    gradient.mul_(mask)
+            else:
+                torch._foreach_mul_(gradients, masks)
+            optimiser.step()
+
+    sets = [[torch.ones_like(weight) for weight in weights]]
+    if work.get("masks"):
+        with np.load(Path(work["masks"])) as file:
+            mine = range(work["share"], work["networks"], work["of"])
+            sets = [
+                [torch.from_numpy(file[f"{i}.{layer}"].T.astype(np.float32)) for layer in work["layers"]] for i in mine
+            ]
+
+    def run() -> None:
+        for masks in sets:
+            train(masks)
+
+    return run
+
+
+def masks_and_evaluation(work: dict[str, Any]) -> Run:
+    """From each criterion's scores: rank a layer once, cut every level's mask from it, evaluate the masked weights."""
+    model = network(work)
+    weights = [parameter for parameter in model.parameters() if parameter.dim() > 1]
+    with np.load(Path(work["test"])) as file:
+        scaled = (file["images"].reshape(len(file["images"]), -1) / file["maximum"]).astype(np.float32)
+        images, labels = torch.from_numpy(scaled), torch.from_numpy(file["labels"].astype(np.int64))
+    with np.load(Path(work["scores"])) as file:
+        criteria = range(work["criteria"])
+        scores = [[torch.from_numpy(file[f"{c}.{layer}"].T.copy()) for layer in work["layers"]] for c in criteria]
+    initial = [weight.detach().clone() for weight in weights]
+    levels = [[counts[layer] for layer in work["layers"]] for counts in work["levels"]]
+
+    def accuracy() -> float:
+        right = 0
+        for start in range(0, len(images), 1000):
+            outputs = model(images[start : start + 1000])
+            right += int((outputs.argmax(1) == labels[start : start + 1000]).sum())
+        return right / len(images)
+
+    def run() -> None:
+        for of_layers in scores[work["share"] :: work["of"]]:
+            ranks = []
+            for score in of_layers:
+                rank = torch.empty(score.numel(), dtype=torch.int64)
+                rank[score.ravel().argsort(descending=True)] = torch.arange(score.numel())
+                ranks.append(rank.view_as(score))
+            for counts in levels:
+                for weight, start, rank, count in zip(weights, initial, ranks, counts, strict=True):
+                    torch.mul(start, rank < count, out=weight)
+                accuracy()
+
+    without_gradients: Run = torch.no_grad()(run)
+    return without_gradients
+
+
+WORK: dict[str, Callable[[dict[str, Any]], Run]] = {"training": training, "masks": masks_and_evaluation}
+
+
+def main() -> None:
+    """Answers lines until there are no more."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, required=True)
+    torch.set_num_threads(parser.parse_args().threads)
+    run: Run = lambda: None  # noqa: E731
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request["do"] == "prepare":
+            run = WORK[request["work"]["kind"]](request["work"])
+            run()
+            answer: dict[str, Any] = {"ready": True}
+        else:
+            started = time.perf_counter()
+            run()
+            answer = {"seconds": time.perf_counter() - started}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The command: arguments to work, errors to one line and an exit status.
+
+Nothing heavy is imported before it is needed: help and mistakes come at once.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from analysis.command.arguments import Parser, parser_of, path
+from analysis.command.commands import FAILED, MISUSED
+from analysis.drawing.catalogue import Catalogue
+from analysis.running.interrupts import say_interrupted
+from analysis.system.errors import FileError, StoreError, UsageError, reason
+from analysis.system.platform import backend_fault
+from analysis.system.terminal import Output, complain, lasting_output
+from supermask.settings import pinned_numbers
+
+
+def run_command(arguments: Sequence[str], catalogue: Catalogue) -> int:
+    """Runs one command and returns its exit status: 0 done, 1 failed, 2 misused, 130 or 143 interrupted."""
+    with lasting_output() as output:
+        status = _status(arguments, catalogue, output)
+    if output is not None and output.lost is not None and not isinstance(output.lost, BrokenPipeError):
+        return status or FAILED
+    return status
+
+
+def _status(arguments: Sequence[str], catalogue: Catalogue, output: Output | None) -> int:
+    """Runs one command; says in one line what went wrong."""
+    try:
+        with pinned_numbers():
+            _register_plugin(arguments)
+            options = parser_of(catalogue).parse_args(arguments)
+            if output is not None:
+                output.word = options.goes_on
+            status: int = options.command(options, catalogue)
+    except UsageError as error:
+        return _failed(error, MISUSED)
+    except (StoreError, FileError) as error:
+        return _failed(error, FAILED)
+    except OSError as error:
+        return _failed(f"{error.filename}: {reason(error)}" if error.filename else reason(error), FAILED)
+    except KeyboardInterrupt as error:
+        return say_interrupted(error)
+    except Exception as error:
+        if words := backend_fault(error):
+            return _failed(words, MISUSED)
+        from supermask.datasets import DataError  # costs a tenth of a second: not for help's sake
+        from supermask.members import MemberError
+
+        if not isinstance(error, DataError | MemberError):
+            raise
+        return _failed(error, FAILED)
+    return status
+
+
+def _failed(words: object, status: int) -> int:
+    complain(f"error: {words}")
+    return status
+
+
+def _register_plugin(arguments: Sequence[str]) -> None:
+    """Loads the file after --plugin, if there is one, before anything else: help then lists what it defines."""
+    if not any(argument.split("=")[0] == "--plugin" for argument in arguments):
+        return
+    parser = Parser(prog="supermask", add_help=False)
+    parser.add_argument("--plugin", type=path)
+    file: Path | None = parser.parse_known_args(arguments)[0].plugin
+    if file is None:  # after --, where it is no option
+        return
+    from analysis.studies.plugins import load_plugin, register
+
+    register(load_plugin(file))

@@ -1,0 +1,269 @@
+"""What each command does, from its parsed arguments to its exit status.
+
+All raise UsageError for an argument that is not allowed, before anything long begins. Nothing heavy is imported before
+it is needed.
+"""
+
+import argparse
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from analysis.drawing.catalogue import Catalogue
+from analysis.system.errors import UsageError, choose
+from analysis.system.terminal import say
+
+if TYPE_CHECKING:
+    from analysis.command.reproduce import Request
+    from analysis.drawing.frame import Look
+
+OK, FAILED, MISUSED = 0, 1, 2
+
+
+def list_figures(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Lists figures, what they need, and what of it is stored."""
+    request = _request(options, catalogue)
+    from analysis.command.reproduce import list_figures
+
+    return list_figures(request, {name: (catalogue[name].paper, catalogue[name].networks) for name in request.figures})
+
+
+def check_plugin(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Checks what a user's file defines as the toolkit's own members are checked; 1 where a check fails."""
+    from analysis.command.conformance import CHECKS
+    from analysis.studies.plugins import load_plugin
+
+    failures = 0
+    for member in load_plugin(options.file).members():
+        for check in CHECKS:
+            try:
+                check(member)
+            except Exception as error:  # whatever a user's function raises is what this command is there to tell
+                failures += 1
+                words = " ".join(str(error).split()) or type(error).__name__
+                say(f"{member.name}: {check.__name__.replace('_', ' ')}: failed: {words}")
+            else:
+                say(f"{member.name}: {check.__name__.replace('_', ' ')}: passed")
+    return FAILED if failures else OK
+
+
+def bench(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Measures this machine, beside PyTorch where that is installed."""
+    from analysis.system.platform import set_up_jax
+
+    set_up_jax(options.devices)
+    from analysis.command.bench.run import bench
+
+    bench(options.work, options.pairs, options.steps, options.json)
+    return OK
+
+
+def pack(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Packs a learned mask into a file."""
+    from analysis.command.packing import pack_result
+
+    pack_result(options.results, options.run, options.file, options.sample)
+    return OK
+
+
+def unpack(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Rebuilds a packed network and writes its parameters."""
+    from analysis.command.packing import unpack_file
+
+    unpack_file(options.file, options.output)
+    return OK
+
+
+def evaluate(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Prints the accuracy of a packed network."""
+    from analysis.command.packing import evaluate_file
+
+    evaluate_file(options.file, options.data_dir)
+    return OK
+
+
+def infer(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Times a compressed network on single images."""
+    from analysis.command.inferring import infer
+
+    infer(options.file, options.dataset, options.data_dir, options.images, options.repeats, options.csv)
+    return OK
+
+
+def reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Trains what figures lack and draws them."""
+    from analysis.running.cluster.source import parse_source
+    from analysis.running.units import parse_shard
+
+    shard = None if options.shard is None else parse_shard(options.shard)
+    cluster = None if options.cluster is None else parse_source(options.cluster)
+    if cluster is not None and options.devices is not None:
+        raise UsageError("devices is given with --cluster; the cluster's file says how many a worker uses")
+    look = _look(options)
+    request = replace(_request(options, catalogue), shard=shard, cluster=cluster, plugin=options.plugin, look=look)
+    from analysis.command.reproduce import reproduce
+    from analysis.system.platform import set_up_jax
+
+    set_up_jax(options.devices)
+    return reproduce(request, options.dry_run)
+
+
+def report(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Judges the claims of figures on what is stored."""
+    request = _request(options, catalogue)
+    from analysis.command.options import said, used_by
+    from analysis.command.reproduce import report
+
+    papers = {name: catalogue[name].paper for name in request.figures}
+    words = {
+        name: said(options, used_by(figure, request.studies[name], request.own), figure)
+        for name, figure in request.figures.items()
+    }
+    return report(request, papers, options.output or options.results / "report.html", words)
+
+
+def explore(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Opens or exports the page to explore masks on."""
+    from analysis.studies.protocols import PROTOCOLS, Changes, protocol
+    from supermask.datasets import DATASETS
+
+    if options.protocol is not None:
+        choose("protocol", options.protocol, PROTOCOLS)
+    if options.dataset is not None:
+        choose("dataset", options.dataset, (name for name, info in DATASETS.items() if info.image_shape[2] == 1))
+    if options.without_rounds and options.rounds is not None:
+        raise UsageError("rounds is given with --without-rounds; allowed: one of them")
+    for name, is_given in (("port", "port" in options.given), ("no-browser", options.no_browser)):
+        if is_given and options.export is not None:
+            raise UsageError(f"{name} is given with --export, which serves nothing; allowed: one of them")
+    if not 0 <= options.port <= 65535:
+        raise UsageError(f"port is {options.port}; allowed: 0 to 65535")
+    changes = Changes(options.dataset, options.seeds, options.rounds, options.epochs)
+    protocol(options.protocol or "quick", "fc", changes)  # says what is wrong before anything heavy is loaded
+    from analysis.explorer.explore import Request, explore
+    from analysis.system.platform import set_up_jax
+
+    set_up_jax(options.devices)
+    return explore(
+        Request(
+            protocol=options.protocol,
+            changes=changes,
+            with_rounds=not options.without_rounds,
+            data_dir=options.data_dir,
+            results=options.results,
+            export=options.export,
+            port=options.port,
+            browser=not options.no_browser,
+        )
+    )
+
+
+def results(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Prints, writes, merges or verifies stored results; 1 where something is damaged."""
+    if not (options.results / "results.sqlite").exists() and options.merge is None and not options.verify:
+        raise UsageError(f"results {str(options.results)!r} is not a results folder; `supermask reproduce` makes one")
+    if options.verify:
+        if options.merge or options.csv or options.parquet or options.where:
+            raise UsageError("verify is given with other options; it stands alone")
+        from analysis.command.verify import report_damage
+
+        return FAILED if report_damage(options.results) else OK
+    from analysis.command.merging import merge
+    from analysis.drawing.tables import TIDY_CSV, write_tables
+    from analysis.store.store import Store
+    from analysis.system.files import PARQUET, check_output
+
+    if options.csv is not None:
+        check_output("csv", options.csv, TIDY_CSV)
+    if options.parquet is not None:
+        check_output("parquet", options.parquet, PARQUET)
+    with Store(options.results, for_reading=options.merge is None) as store:
+        if options.merge is not None:
+            new, known = merge(store, options.merge)
+            say(f"{new} results taken over from {options.merge}, {known} were here already")
+        counts = write_tables(store, options.where, options.csv, options.parquet)
+    rows = [("kind", "dataset", "network", "results"), *((*key, str(count)) for key, count in sorted(counts.items()))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows if counts else ():
+        say(" ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+    if not counts:
+        say("no results")
+    return OK
+
+
+def redraw(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Draws pictures again from their tables."""
+    from analysis.drawing.redraw import redraw
+
+    for path, changed in redraw(options.files, catalogue, _look(options)).items():
+        say(f"{path}: {'drawn anew' if changed else 'the same as before'}")
+    return OK
+
+
+def _look(options: argparse.Namespace) -> "Look":
+    """How pictures are to look, checked."""
+    from analysis.drawing.frame import look
+
+    return look(options.format, options.width, not options.no_title, options.style)
+
+
+def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
+    """What was asked for, checked."""
+    names = [choose("figure", name, catalogue) for name in options.figures]
+    for name in names:
+        if (only := catalogue[name].only) and options.network not in only:
+            raise UsageError(f"figure {name} is made for {' and '.join(only)} alone; network is {options.network!r}")
+    names = names or [name for name, entry in catalogue.items() if not entry.only or options.network in entry.only]
+    from analysis.command.options import check_data_dir, check_fit, check_shown, check_used, used_by
+    from analysis.command.reproduce import Request
+    from analysis.studies.protocols import Changes, parse_rates, protocol
+    from supermask.criteria import CRITERIA, RENAMED
+    from supermask.datasets import DATASETS
+
+    for name in options.criteria or ():
+        choose("criterion", name, CRITERIA, RENAMED)
+    if options.dataset is not None:
+        choose("dataset", options.dataset, DATASETS)
+    rates = None if options.rates is None else parse_rates(options.rates)
+    changes = Changes(
+        options.dataset,
+        options.seeds,
+        options.rounds,
+        options.epochs,
+        rates,
+        options.mask_epochs,
+        options.sparse_epochs,
+        options.graph_epochs,
+    )
+    figures = {name: catalogue[name].load() for name in names}
+    labels = [label for figure in figures.values() if figure.compares != "criterion" for label in figure.names]
+    for name in options.show or () if labels else ():
+        choose("show", name, dict.fromkeys(labels))
+    chosen = protocol(options.protocol, options.network, changes)
+    check_fit(chosen.network, chosen.dataset)
+    request = Request(
+        figures=figures,
+        protocol=chosen,
+        criteria=tuple(options.criteria or ()),
+        shown=tuple(options.show or ()),
+        own=own_members(),
+        data_dir=options.data_dir,
+        results=options.results,
+    )
+    used = {name: used_by(figures[name], study, request.own) for name, study in request.studies.items()}
+    notes = check_used(options.given, used) + check_shown(request.shown, figures)
+    return replace(request, notes=(*notes, *check_data_dir(options.data_dir, chosen.dataset)))
+
+
+def own_members() -> dict[str, tuple[str, ...]]:
+    """A user's own criteria, mask-1 and mask-0 actions, by kind; none unless a plugin was loaded."""
+    if "analysis.studies.plugins" not in sys.modules:
+        return {}
+    from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
+    from supermask.criteria import CRITERIA
+
+    return {
+        "criterion": tuple(name for name, member in CRITERIA.items() if member.source),
+        "kept": tuple(name for name, member in KEPT_ACTIONS.items() if member.source),
+        "pruned": tuple(name for name, member in PRUNED_ACTIONS.items() if member.source),
+    }

@@ -1,0 +1,73 @@
+"""Merges results folders: takes over what is new, recognises what is not, refuses conflicts and what is no result."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from analysis.kinds.schema import fault_of, unknown_part
+from analysis.store.database import NAME, is_there
+from analysis.store.store import Store, StoredResult
+from analysis.system.errors import StoreError
+
+TOGETHER = 100
+"""Results that are taken over in one transaction."""
+
+
+def merge(store: Store, other: Path) -> tuple[int, int]:
+    """Takes over every result of another folder that this one lacks. Returns how many were new, and how many known.
+
+    The same result with the same numbers in both is a duplicate. Raises StoreError, before anything is copied, where
+    the numbers differ: with both provenances, for the user to decide; where the other folder is none, or damaged; and
+    where it has a record that is no result of this version's kinds.
+    """
+    if not is_there(other / NAME):
+        raise StoreError(f"{other} is not a results folder: it has no {NAME}")
+    with Store(other, for_reading=True) as source:
+        new, known = [], 0
+        for theirs in _checked(source):
+            if ours := store.get(theirs.id):
+                known += 1
+                if not _same(theirs, ours):
+                    raise StoreError(_conflict(ours, theirs, store.folder, other))
+            else:
+                new.append(theirs.id)
+        for some in (new[at : at + TOGETHER] for at in range(0, len(new), TOGETHER)):
+            results = [source.result(id_) for id_ in some]
+            store.adopt([(each, source.arrays(each.id) if each.arrays_sha256 else None) for each in results])
+    return len(new), known
+
+
+def _checked(source: Store) -> Iterator[StoredResult]:
+    """All results of a folder. Raises StoreError at one that is damaged, or that no version wrote."""
+    for record in source.records():
+        result = source.checked(record)
+        if unknown := unknown_part(result.description):
+            raise StoreError(
+                f"record {record.id} in {source.folder} has {unknown}, which this version of supermask does not know; "
+                "nothing was taken over: merge with the version that made it"
+            )
+        if fault := fault_of(result):
+            raise StoreError(
+                f"record {record.id} in {source.folder} is no result: {fault}; nothing was taken over; "
+                f"`supermask results --results {source.folder} --verify` sets it aside"
+            )
+        yield result
+
+
+def _same(first: StoredResult, second: StoredResult) -> bool:
+    return first.metrics_text == second.metrics_text and first.arrays_sha256 == second.arrays_sha256
+
+
+def _conflict(ours: StoredResult, theirs: StoredResult, here: Path, there: Path) -> str:
+    differing = [
+        f"{name}: {value!r} here, {theirs.made_with.get(name)!r} there"
+        for name, value in ours.made_with.items()
+        if theirs.made_with.get(name) != value
+    ]
+    return (
+        f"result {ours.id} differs between {here} and {there}: {_brief(ours.metrics)} here, "
+        f"{_brief(theirs.metrics)} there; made with {'; '.join(differing) or 'the same versions'}"
+    )
+
+
+def _brief(metrics: Mapping[str, float]) -> str:
+    return f"test accuracy {metrics.get('test_accuracy', float('nan')):.4f}"

@@ -1,0 +1,108 @@
+"""Options against what the chosen figures use: one that nothing depends on is refused, one that some figures do not
+depend on is said. No option is ignored in silence.
+"""
+
+import argparse
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analysis.system.errors import UsageError
+
+if TYPE_CHECKING:
+    from analysis.drawing.figure import Figure
+    from analysis.studies.experiment import Study
+
+OF_STUDIES = ("rounds", "epochs", "mask_epochs", "sparse_epochs", "graph_epochs", "rates")
+"""Options that change a protocol and matter to some studies only; all depend on seeds and data set."""
+
+OF_FIGURES = ("criteria", "show", "plugin")
+"""Options that change what some figures show."""
+
+
+def used_by(figure: "Figure", study: "Study", own: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
+    """Those of the options above that a figure depends on; `own` are a plugin's members by kind."""
+    shows = {"criteria"} if figure.compares == "criterion" else {"show"} if figure.names else set()
+    plugin = {"plugin"} if own.get(figure.compares) else set()
+    from analysis.kinds.plan import uses_of
+
+    return uses_of(study) | shows | plugin
+
+
+def check_used(given: frozenset[str], used: Mapping[str, frozenset[str]]) -> list[str]:
+    """A line on every option given that some figures do not depend on. `used`: the options that each depends on.
+
+    Raises UsageError for an option that none of them depends on.
+    """
+    notes = []
+    for option in (*OF_STUDIES, *OF_FIGURES):
+        if option not in given:
+            continue
+        without = [name for name, options in used.items() if option not in options]
+        if len(without) == len(used):
+            allowed = [_name(o) for o in (*OF_STUDIES, *OF_FIGURES[:2]) if any(o in own for own in used.values())]
+            raise UsageError(
+                f"{_name(option)} is given, but {' and '.join(used)} would not change by it; "
+                f"allowed: {', '.join(allowed)}"
+            )
+        if without:
+            notes.append(f"{_name(option)} does not matter to {', '.join(without)}")
+    return notes
+
+
+def check_shown(shown: tuple[str, ...], figures: Mapping[str, "Figure"]) -> list[str]:
+    """A line on the figures of which --show names nothing: they show all that they have."""
+    whole = [
+        name
+        for name, figure in figures.items()
+        if shown and figure.compares != "criterion" and not set(shown) & set(figure.names)
+    ]
+    return [f"show names nothing of {', '.join(whole)}: all lines are shown"] if whole else []
+
+
+def check_data_dir(folder: Path | None, dataset: str) -> list[str]:
+    """A line where a data set comes with the package, so that the folder given for data is not looked into."""
+    from supermask.datasets import DATASETS
+
+    embedded = DATASETS[dataset].embedded
+    return [f"data-dir does not matter: {dataset} comes with the package"] if folder is not None and embedded else []
+
+
+def check_fit(network: str, dataset: str) -> None:
+    """Raises UsageError where a network cannot read a data set's images: they are too small for its layers."""
+    from supermask.datasets import DATASETS
+    from supermask.networks import NETWORKS, shapes_of
+
+    def fits(name: str) -> bool:
+        try:
+            shapes_of(NETWORKS[network], DATASETS[name].image_shape)
+        except ValueError:
+            return False
+        return True
+
+    if not fits(dataset):
+        shape = "×".join(map(str, DATASETS[dataset].image_shape))
+        allowed = ", ".join(name for name in DATASETS if fits(name))
+        raise UsageError(f"dataset {dataset} has images of {shape}, too small for {network}; allowed: {allowed}")
+
+
+def said(options: argparse.Namespace, used: frozenset[str], figure: "Figure") -> str:
+    """The options that name a figure's experiment, as on a command line: no folders, and none that does not matter."""
+    words = [] if options.protocol == "quick" else ["--protocol", options.protocol]
+    words += [] if options.network == "fc" else ["--network", options.network]
+    for name in ("seeds", *OF_STUDIES, "dataset"):
+        value = getattr(options, name)
+        if value is not None and (name in used or name not in OF_STUDIES):
+            words += [f"--{_name(name)}", f"{value:g}" if isinstance(value, float) else str(value)]
+    if options.criteria and "criteria" in used:
+        words += ["--criteria", *map(shlex.quote, options.criteria)]
+    if shown := [name for name in options.show or () if "show" in used and name in figure.names]:
+        words += ["--show", *map(shlex.quote, shown)]
+    if options.plugin and "plugin" in used:
+        words += ["--plugin", shlex.quote(options.plugin.name)]
+    return " ".join(words)
+
+
+def _name(option: str) -> str:
+    return option.replace("_", "-")

@@ -1,0 +1,152 @@
+"""The commands `pack`, `unpack` and `evaluate`: a learned supermask as one small file, and back."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from safetensors.numpy import save
+
+from analysis.kinds.learned_mask import decode_logits
+from analysis.store.store import Store, StoredResult
+from analysis.system.errors import StoreError, UsageError
+from analysis.system.files import SAFETENSORS, Kind, check_output, read_at_most, write_whole
+from analysis.system.terminal import say
+from supermask import datasets
+from supermask.keys import Purpose, derive_key
+from supermask.learned_masks import EVALUATION_SAMPLES, LearnedMask, draw_masks, kept_by_layer, rounded_masks
+from supermask.masks import weights_remaining
+from supermask.networks import NETWORKS, Params, parameter_count
+from supermask.packed import ENVELOPE, MaskedNetwork, PackedError, pack, sizes_of, unpack
+from supermask.population import place
+from supermask.training import Trainer, TrainingConfig
+
+MAXIMUM_FILE = 1 << 22
+"""Bytes; the largest network here takes an eighth of that."""
+
+PACKED = Kind.starting("a packed network", ENVELOPE.magic)
+
+
+def pack_result(results: Path, run: str, path: Path, sample: int | None) -> None:
+    """Packs the mask of a stored result into a file and prints its sizes.
+
+    `run` is a result's id or its beginning, or 'best', the highest validation accuracy; `sample` picks one of the drawn
+    masks that the result was judged by, in place of the rounded one.
+    Raises UsageError where there is no such result, where it has no drawn masks, where the file cannot be written or is
+    not a packed network; FileError where writing it fails.
+    """
+    if not (results / "results.sqlite").exists():
+        raise UsageError(f"results {str(results)!r} is not a results folder; `supermask reproduce` makes one")
+    if sample is not None and not 0 <= sample < EVALUATION_SAMPLES:
+        raise UsageError(f"sample is {sample}; allowed: 0 to {EVALUATION_SAMPLES - 1}")
+    check_output("file", path, PACKED)
+    with Store(results, for_reading=True) as store:
+        result = _find(store, run)
+        network = _masked_network(result, store.arrays(result.id), sample)
+    content = pack(network)
+    write_whole(path, content)
+    sizes = sizes_of(network, content)
+    say(f"{path}: {_words(network)}")
+    say(
+        f"{sizes.packed:,} bytes; the mask holds {sizes.information:,.0f} bytes of information (row by row), "
+        f"one bit a weight is {sizes.bits:,}, float32 weights are {sizes.float32:,}: "
+        f"{sizes.float32 / sizes.packed:.0f} times smaller"
+    )
+
+
+def unpack_file(path: Path, output: Path) -> None:
+    """Rebuilds the network of a file and writes its parameters as safetensors.
+
+    Raises UsageError where a file cannot be read or written, StoreError where it is damaged or cannot be rebuilt here.
+    """
+    check_output("output", output, SAFETENSORS)
+    network, params = _read(path)
+    arrays = {
+        f"{layer}.{name}": np.ascontiguousarray(leaf, np.float32)
+        for layer, leaves in params.items()
+        for name, leaf in leaves.items()
+    }
+    write_whole(
+        output, save(arrays, {"network": network.network, "dataset": network.dataset, "seed": str(network.seed)})
+    )
+    say(f"{output}: {_words(network)}")
+
+
+def evaluate_file(path: Path, data_dir: Path | None) -> None:
+    """Prints the accuracy of a file's network on validation and test images.
+
+    Raises UsageError where the file cannot be read, StoreError where it is damaged, DataError where there are no data.
+    """
+    network, params = _read(path)
+    data = datasets.load(network.dataset, data_dir=data_dir, progress=False)
+    module = NETWORKS[network.network]
+    placement = place(parameter_count(module, data.image_shape), networks=1)
+    trainer = Trainer(module, data, TrainingConfig(0, 1.0), placement)
+    say(f"{path}: {_words(network)}")
+    for name, split in (("validation", data.validation), ("test", data.test)):
+        (scores,) = trainer.evaluate([jax.tree.map(np.asarray, params)], split)
+        say(f"{name} accuracy {100 * float(scores.accuracy):.2f}% on {len(split):,} images, loss {scores.loss:.4f}")
+
+
+def _find(store: Store, run: str) -> StoredResult:
+    learned = [result for result in store.everything() if result.description["kind"] == "learned_mask"]
+    if run == "best" and learned:
+        return max(learned, key=lambda result: result.metrics["validation_accuracy"])
+    found = [result for result in learned if result.id.startswith(run)]
+    if len(found) == 1:
+        return found[0]
+    if not learned:
+        raise UsageError(
+            f"run {run!r} is no learned mask of {store.folder}, which has none; "
+            "supermask reproduce learned-supermasks makes some"
+        )
+    known = "\n".join(f"  {each.id[:12]}  {_brief(each)}" for each in learned[:40])
+    what = "stands for several learned masks" if found else "is no learned mask"
+    raise UsageError(f"run {run!r} {what} of {store.folder}; allowed: best, or the beginning of an id:\n{known}")
+
+
+def _brief(result: StoredResult) -> str:
+    own = result.description
+    mask = ", ".join(f"{name} {value}" for name, value in own["mask"].items()) or "initial weights"
+    accuracy = 100 * result.metrics["test_accuracy"]
+    return f"{own['network']} on {own['dataset']}, seed {own['seed']}, {own['steps']:,} steps, {mask}: {accuracy:.1f}%"
+
+
+def _masked_network(result: StoredResult, arrays: dict[str, np.ndarray], sample: int | None) -> MaskedNetwork:
+    description = result.description
+    learned = LearnedMask(**description["mask"])
+    logits = decode_logits(arrays)
+    if sample is not None and learned.method != "bernoulli":
+        raise UsageError(
+            f"sample is {sample}, but masks learned by {learned.method} are not drawn; allowed: none, or a result of "
+            "the method bernoulli"
+        )
+    if sample is None:
+        masks: Any = rounded_masks(learned.method, logits, kept_by_layer(learned, logits))
+    else:
+        key = derive_key(description["seed"], Purpose.MASK_EVALUATION)
+        masks = draw_masks(jax.random.fold_in(key, sample), logits)
+    return MaskedNetwork(
+        description["network"],
+        description["dataset"],
+        description["seed"],
+        learned.weights,
+        learned.rescaled,
+        {layer: np.asarray(mask) for layer, mask in masks.items()},
+    )
+
+
+def _words(network: MaskedNetwork) -> str:
+    rescaled = ", rescaled" if network.rescaled else ""
+    return (
+        f"{network.network} for {network.dataset}, seed {network.seed}, {network.weights.replace('_', ' ')} weights"
+        f"{rescaled}, {100 * weights_remaining(network.masks):.1f}% of them kept"
+    )
+
+
+def _read(path: Path) -> tuple[MaskedNetwork, Params]:
+    content = read_at_most(path, MAXIMUM_FILE)
+    try:
+        return unpack(content)
+    except PackedError as error:
+        raise StoreError(f"{path}: {error}") from None

@@ -1,0 +1,274 @@
+"""The main job: from a request to trained results, pictures and a summary in the terminal."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import reduce
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.drawing.captions import label
+from analysis.drawing.figure import Figure, collapsed, diverged, write
+from analysis.drawing.frame import SCREEN, Look
+from analysis.drawing.results import Results
+from analysis.kinds.base import count
+from analysis.kinds.plan import Workload, ids_needed, lengths, missing_results, workload
+from analysis.running import runner
+from analysis.running.cluster.connection import connected
+from analysis.running.cluster.source import Source
+from analysis.running.interrupts import Stop
+from analysis.running.pricing import MACHINES, Price, Speed, measure, price
+from analysis.running.progress import JobProgress, duration
+from analysis.running.units import Shard, deal, seeds_of, together
+from analysis.store.store import Only, Store
+from analysis.studies.experiment import Experiment, Study
+from analysis.studies.protocols import Protocol
+from analysis.system.errors import UsageError
+from analysis.system.files import check_folder
+from analysis.system.screen import Screen, print_table
+from supermask import datasets
+from supermask.compression.runs import CompressionRun
+from supermask.lottery import Treatment
+
+
+@dataclass(frozen=True)
+class Request:
+    """Figures of an experiment, checked.
+
+    `criteria` take the place of a figure's own where there are any; `shown` picks among what the other figures show,
+    each of which keeps all where none of it is named; `own` are a user's criteria and actions, which every figure of
+    their kind shows as well; `notes` are lines on options that do not matter to some figures.
+    """
+
+    figures: Mapping[str, Figure]
+    protocol: Protocol
+    criteria: tuple[str, ...]
+    shown: tuple[str, ...]
+    own: Mapping[str, tuple[str, ...]]
+    data_dir: Path | None
+    results: Path
+    shard: Shard | None = None
+    cluster: Source | None = None
+    plugin: Path | None = None
+    notes: tuple[str, ...] = ()
+    look: Look = SCREEN
+
+    @property
+    def studies(self) -> dict[str, Study]:
+        """What each figure needs."""
+        return {name: figure.study(self.names(figure)) for name, figure in self.figures.items()}
+
+    def names(self, figure: Figure) -> tuple[str, ...]:
+        """What a figure is to show."""
+        if figure.compares == "criterion":
+            chosen = self.criteria or figure.names
+        else:
+            chosen = tuple(name for name in figure.names if name in self.shown) or figure.names
+        return tuple(dict.fromkeys((*chosen, *self.own.get(figure.compares, ()))))
+
+    def experiment(self, progress: bool) -> Experiment:
+        """The protocol on its data, which is loaded for it. Raises DataError."""
+        data = datasets.load(self.protocol.dataset, data_dir=self.data_dir, progress=progress)
+        return Experiment(self.protocol, data)
+
+
+def reproduce(request: Request, dry_run: bool) -> int:
+    """Trains what is missing, draws the figures and prints their summaries. Returns the exit status.
+
+    Raises UsageError, StoreError or DataError before anything is trained.
+    """
+    console = Screen()
+    studies = request.studies
+    study = reduce(Study.__or__, studies.values())
+    experiment = request.experiment(console.is_terminal)
+    _check_rewinding(experiment, study)
+    if not dry_run:
+        for folder in [""] + ["figures"] * (request.shard is None) + ["compressed"] * bool(study.of(CompressionRun)):
+            check_folder("results", request.results / folder)
+    with Store(request.results, for_reading=dry_run) as store:
+        job = Job.of(experiment, study, request.shard)
+        load = workload(experiment, job.study, store, job.wanted)
+        console.print(_announcement(experiment, study, load, request))
+        if dry_run:
+            missing = job.wanted - store.known(job.wanted)
+            speed = measure(experiment) if missing else Speed(0.0, 0.0)
+            _print_price(console, price(experiment, job.study, missing), speed)
+            return 0
+        failures: list[str] = []
+        try:
+            with JobProgress(load, console) as progress:
+                if request.cluster is None:
+                    with Stop() as stop:
+                        runner.run(job.experiment, job.study, Only(store, job.wanted), progress.watch, stop)
+                elif load.work:
+                    failures = _run_on_cluster(request, request.cluster, job, store, progress)
+        except KeyboardInterrupt:
+            now = workload(experiment, job.study, store, job.wanted)
+            console.print(
+                f"stopped; stored in {request.results}: {now}. The same command goes on from there.",
+            )
+            raise
+        if failures:
+            for failure in failures:
+                console.print(f"failed: {failure}", soft_wrap=True)
+            console.print("all else is stored; the same command tries again what is missing")
+            return 1
+        if request.shard is not None:
+            _print_what_to_merge(console, request)
+            return 0
+        for name, figure in request.figures.items():
+            table = figure.tabulate(Results(experiment, studies[name], store, request.names(figure)))
+            paths = write(figure, request.names(figure), table, experiment, request.results / "figures", request.look)
+            _print_summary(console, figure, figure.summarise(table), paths)
+            if number := diverged(table):
+                console.print(f"{number} of these {len(table)} diverged: their loss is not a number")
+            if number := collapsed(table, experiment.data.classes):
+                words = f"{number} of these {len(table)} collapsed: their loss is never below that of a guess"
+                console.print(words)
+    return 0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done: of a study and its seeds, the results that are wanted."""
+
+    experiment: Experiment
+    study: Study
+    wanted: frozenset[str]
+
+    @classmethod
+    def of(cls, experiment: Experiment, study: Study, shard: Shard | None) -> "Job":
+        """All of the study, or a shard of it."""
+        if shard is None:
+            return cls(experiment, study, ids_needed(experiment, study))
+        dealt = deal(experiment, study, shard)
+        wanted = frozenset(id_ for unit in dealt for id_ in unit.ids)
+        return cls(replace(experiment, chosen=seeds_of(dealt)), together(dealt), wanted)
+
+
+def _run_on_cluster(request: Request, source: Source, job: Job, store: Store, progress: JobProgress) -> list[str]:
+    """Runs the job on a cluster; returns what failed, in words."""
+    with connected(source) as connection:
+        from analysis.running.cluster.client import run_on
+        from analysis.running.cluster.worker import Setting
+
+        setting = Setting(
+            job.experiment.protocol,
+            job.experiment.data.digest,
+            request.data_dir and request.data_dir.absolute(),
+            source.devices,
+            source.kind == "local",
+            None if request.plugin is None else (request.plugin.name, request.plugin.read_bytes()),
+        )
+        work = connection.client, setting, job.experiment, job.study, store, job.wanted
+        with Stop() as stop:
+            failures = run_on(*work, progress.watch, stop, connection.watch(progress.say))
+    return list(map(str, failures))
+
+
+def _check_rewinding(experiment: Experiment, study: Study) -> None:
+    steps, latest = experiment.training.steps, max((each.rewind_step for each in study.of(Treatment)), default=0)
+    if latest > steps:
+        raise UsageError(
+            f"epochs is {experiment.protocol.epochs:g}, which is {steps} steps of {experiment.data.name}; a treatment "
+            f"rewinds to step {latest}: allowed: as many epochs as that takes, or --show for other lines"
+        )
+
+
+def _print_what_to_merge(console: Screen, request: Request) -> None:
+    count = 0 if request.shard is None else request.shard.count
+    console.print(
+        f"shard {request.shard} is stored in {request.results}. When all {count} are, merge their folders into one\n"
+        "  supermask results --results ONE --merge OTHER\n"
+        "and call the same command there, without --shard: it draws the figures.",
+        soft_wrap=True,
+    )
+
+
+def report(request: Request, papers: Mapping[str, str], output: Path, options: Mapping[str, str]) -> int:
+    """Writes the report on what is stored and prints the verdicts. Returns the exit status.
+
+    `options` are those that name each figure's experiment, as on a command line.
+
+    Raises UsageError where the page cannot be written, or where nothing that it needs is stored.
+    """
+    from analysis.drawing.report import Subject, check_report, write_report
+
+    console = Screen()
+    check_report(output)
+    with Store(request.results, for_reading=True) as store:
+        experiment = request.experiment(console.is_terminal)
+        subjects = [
+            Subject(figure, papers[name], request.names(figure), f"supermask reproduce {name} {options[name]}".strip())
+            for name, figure in request.figures.items()
+        ]
+        sections = write_report(experiment, subjects, store, output)
+    rows = [(row["verdict"], row["seeds"], row["sentence"]) for section in sections for row in section.claims]
+    for section in sections:
+        if section.missing:
+            console.print(f"{section.name}: {section.missing} results are not stored; run {section.command}")
+    print_table(console, "Claims", ("verdict", "seeds", "claim"), rows, numbers=False)
+    _print_notes(console, request)
+    console.print(f"{output}  {output.with_suffix('.md')}", soft_wrap=True)
+    return 0
+
+
+def _print_notes(console: Screen, request: Request) -> None:
+    for note in request.notes:
+        console.print(f"note: {note}")
+
+
+def list_figures(request: Request, known: Mapping[str, tuple[str, tuple[str, ...]]]) -> int:
+    """Prints each figure's origin, networks, and results needed and stored. `known`: (paper, networks) by name."""
+    console = Screen()
+    experiment = request.experiment(console.is_terminal)
+    needed = {name: len(ids_needed(experiment, study)) for name, study in request.studies.items()}
+    with Store(request.results, for_reading=True) as store:
+        missing = {name: missing_results(experiment, s, store) for name, s in request.studies.items()}
+        stored = {name: "all" if not n else str(needed[name] - n) for name, n in missing.items()}
+    columns = ("figure", "what it is", "title", "networks", "results", "stored")
+    rows = [
+        (name, known[name][0], figure.title, ", ".join(known[name][1]), str(needed[name]), stored[name])
+        for name, figure in request.figures.items()
+    ]
+    words = label(experiment, reduce(Study.__or__, request.studies.values()))
+    console.print(f"for {request.protocol.network} on {request.protocol.dataset}, protocol {words}:")
+    print_table(console, "", columns, rows, numbers=False, lines=False)
+    _print_notes(console, request)
+    return 0
+
+
+def _announcement(experiment: Experiment, study: Study, load: Workload, request: Request) -> str:
+    protocol = experiment.protocol
+    shard = "" if request.shard is None else f"shard {request.shard}: "
+    words = ", ".join([count(protocol.seeds, "seed"), *lengths(experiment, study)])
+    return (
+        f"{shard}{protocol.network} on {experiment.data.name} ({experiment.data.source}), "
+        f"protocol {label(experiment, study)}: {words}\n"
+        f"stored in {request.results}: {load}" + "".join(f"\nnote: {note}" for note in request.notes)
+    )
+
+
+def _print_price(console: Screen, own: Price, speed: Speed) -> None:
+    """What is missing, counted, and how long it takes on one machine like this, or on several."""
+    amounts = (
+        f"{own.results:,} results, {own.steps:,.0f} network-steps, {own.flops:.2g} floating-point operations, "
+        f"{own.stored / 1e6:,.0f} MB to be stored"
+    )
+    console.print(amounts)
+    least = own.longest * speed.alone
+    for machines in MACHINES:
+        where = "this machine" if machines == 1 else f"{machines:,} such machines"
+        console.print(f"about {duration(own.seconds(speed, machines))} on {where}")
+        if own.seconds(speed, machines) <= least:
+            console.print("which is what the longest run takes: its rounds follow one another")
+            break
+
+
+def _print_summary(console: Screen, figure: Figure, summary: pd.DataFrame, paths: list[Path]) -> None:
+    columns = (str(summary.index.name), *map(str, summary.columns))
+    rows = [
+        (str(name), *(f"{value:.1f}" if value == value else "–" for value in row)) for name, row in summary.iterrows()
+    ]
+    print_table(console, figure.title, columns, rows)
+    console.print("  ".join(str(path) for path in paths), soft_wrap=True)

@@ -1,0 +1,258 @@
+"""Checks a results folder and sets aside what is damaged, so that it is trained again.
+
+Every record is held to its digest and its id, every file of arrays to the record that names it. What does not hold goes
+to FOLDER/damaged/, and its record with it: the next run finds it missing. Nothing is thrown away.
+"""
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.kinds.schema import fault_of, unknown_part
+from analysis.store.checkpoints import FOLDER
+from analysis.store.database import (
+    NAME,
+    SECONDS_TO_OPEN,
+    Record,
+    State,
+    arrays_in,
+    connect,
+    create_tables,
+    digest_of,
+    is_there,
+    trouble,
+)
+from analysis.store.recovery import recover
+from analysis.store.store import Store, StoredResult, insert_record
+from analysis.system.errors import StoreError, UsageError
+from analysis.system.files import replacing, write_whole
+from analysis.system.terminal import say
+from supermask.reading import read_regular
+
+LATEST_FORMAT = 99
+"""Beyond any format that there will be: a higher number in a file is damage, a lower one a later version's."""
+
+SHOWN = 10
+"""Files of a kind that are listed by name; the rest are counted."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What is damaged, in what way, and where it lies now."""
+
+    what: str
+    how: str
+    moved_to: Path
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was looked at and what was found.
+
+    orphans: files of arrays that no record names: of a run that was cut off, or of a record that was lost. They do no
+        harm; nothing reads them.
+    leftovers: files beside them that are no arrays, left by a kill.
+    checkpoints: of trainings under way; each goes when its training's results are stored.
+    unknown: records that a later version may have written, and what of them this one does not know. Left as they are.
+    """
+
+    results: int
+    arrays: int
+    damages: tuple[Damage, ...]
+    orphans: tuple[Path, ...]
+    leftovers: tuple[Path, ...]
+    checkpoints: tuple[Path, ...]
+    unknown: tuple[str, ...]
+
+
+def verify(folder: Path) -> Verified:
+    """Checks everything in a results folder and sets aside what is damaged.
+
+    Raises UsageError where the folder is none or cannot be written to; StoreError where it is another program's, in
+    use, or of a later version.
+    """
+    path = folder / NAME
+    if not is_there(path) and not arrays_in(folder):
+        raise UsageError(f"results {str(folder)!r} is not a results folder: it has no {NAME}")
+    damages = [_rebuilt(path, how)] if (how := _fault(path)) else []
+    with Store(folder) as store:
+        results = arrays = 0
+        found, unknown = [], []
+        for record in store.records():
+            results += 1
+            arrays += record.arrays_sha256 is not None
+            if fault := _damage(store, record):
+                found.append((record, fault))
+            elif (result := StoredResult.of(record)) and (part := unknown_part(result.description)):
+                unknown.append(f"record {record.id}: {part}")
+        damages += [_removed(store, record, *fault) for record, fault in found]
+        left = all(record.is_intact and record.has_its_provenance for record in store.records())
+    if not left:
+        damages.append(
+            _rebuilt(path, "a damaged record is not found by what it reads as, or its provenance is damaged")
+        )
+    with Store(folder) as store:
+        named = {store.arrays_path(record.id) for record in store.records() if record.arrays_sha256}
+    unnamed = sorted(each for each in (folder / "arrays").rglob("*") if each.is_file() and each not in named)
+    checkpoints = sorted(each for each in (folder / FOLDER).glob("*") if each.is_file())
+    return Verified(
+        results,
+        arrays,
+        tuple(damages),
+        tuple(each for each in unnamed if each.suffix == ".safetensors"),
+        tuple(each for each in unnamed if each.suffix != ".safetensors"),
+        tuple(checkpoints),
+        tuple(unknown),
+    )
+
+
+def report_damage(folder: Path) -> bool:
+    """Checks a results folder and prints what was found. Whether anything was damaged."""
+    found = verify(folder)
+    say(f"{found.results} records and {found.arrays} files of arrays checked in {folder}")
+    for damage in found.damages:
+        say(f"damaged: {damage.what}: {damage.how}; moved to {damage.moved_to}")
+    _list("arrays without a record, read by nothing", found.orphans)
+    _list("left over, harmless", found.leftovers)
+    for words in found.unknown:
+        say(f"unknown to this version of supermask, left as it is: {words}")
+    for path in found.checkpoints:
+        status = path.stat()
+        days = (time.time() - status.st_mtime) / 86400
+        say(
+            f"checkpoint of a training under way, {status.st_size / 1e6:.1f} MB, saved {days:.1f} days ago: {path} "
+            "(it goes when that training is stored; delete it if nobody is to go on with it)"
+        )
+    say("the next run trains again what is missing now" if found.damages else "nothing is damaged")
+    return bool(found.damages)
+
+
+def _list(what: str, paths: Sequence[Path]) -> None:
+    for path in paths[:SHOWN]:
+        say(f"{what}: {path}")
+    if more := len(paths) - SHOWN if len(paths) > SHOWN else 0:
+        say(f"{what}: {more} more files, {len(paths)} in all")
+
+
+def _damage(store: Store, record: Record) -> tuple[str, str] | None:
+    """What of a record or its arrays is damaged, and how; None where nothing is."""
+    if not record.is_intact:
+        return f"record {record.id}", "it is not what was stored"
+    if (result := StoredResult.of(record)) and (fault := fault_of(result)):
+        return f"record {record.id}", f"it is no result: {fault}"
+    if record.arrays_sha256 is not None:
+        try:
+            store.arrays_content(record.id, record.arrays_sha256)
+        except StoreError as error:
+            return f"arrays of {record.id}", str(error).split(";")[0]
+    return None
+
+
+def _removed(store: Store, record: Record, what: str, how: str) -> Damage:
+    """Sets aside a damaged record's arrays, or what it reads as, and forgets it."""
+    moved = None
+    if isinstance(record.id, str) and re.fullmatch("[0-9a-f]{32}", record.id):  # no other path is made of damaged text
+        moved = _set_aside(store.folder, store.arrays_path(record.id))
+        store.remove(record.id)
+    return Damage(what, how, moved or _write_aside(store.folder, "record", [record]))
+
+
+def _fault(path: Path) -> str | None:
+    """What is wrong with the database as such; None where nothing is.
+
+    Raises StoreError where it is a later version's, another program's, or in use.
+    """
+    number = arrays_in(path.parent)
+    if not path.exists():
+        return f"it is missing, and {number} files of arrays have lost their records"
+    try:
+        with closing(connect(path)) as database:
+            found = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            state = State.of(database)
+            if found == "ok" and state.is_foreign:
+                raise StoreError(f"{path} is a database of another program, not a results file; it is left as it is")
+            if found != "ok":
+                return str(found)
+            if state.is_new:
+                return f"it is empty, and {number} files of arrays have lost their records" if number else None
+            if state.has_our_columns and 1 < state.version <= LATEST_FORMAT:
+                raise StoreError(f"{path} has format {state.version}; this version of supermask reads 1")
+            if fault := state.fault():
+                return fault
+            for _ in database.execute("SELECT * FROM results, provenance p WHERE p.id = provenance"):
+                pass
+    except sqlite3.DatabaseError as error:
+        if (words := trouble(path, error, SECONDS_TO_OPEN)).startswith(f"{path} is in use"):
+            raise StoreError(words) from None
+        return str(error)
+    return None
+
+
+def _rebuilt(path: Path, how: str) -> Damage:
+    """Puts a new database of the intact records in place of one that is damaged, which is set aside."""
+    found = recover(read_regular(path) if path.exists() else b"")
+    path = path.resolve()  # SQLite's journal lies beside the file, not beside a link to it
+    with replacing(path) as new:
+        with closing(connect(new)) as database:
+            database.execute("BEGIN")
+            create_tables(database)
+            for record in found.records:
+                if result := StoredResult.of(_with_provenance(record)):
+                    insert_record(database, result, record.arrays_sha256)
+            database.execute("COMMIT")
+        moved = _keep_aside(path.parent, path)  # a kill in between leaves what is damaged where it is
+        _set_aside(path.parent, path.with_name(path.name + "-journal"))
+    how += f"; {len(found.records)} records of it were intact and are kept"
+    how += f"; {found.lost} could not be read" if found.lost else ""
+    if found.unchecked:
+        where = _write_aside(path.parent, "unchecked", found.unchecked)
+        how += f"; {len(found.unchecked)} could be read but no longer checked: they are in {where}"
+    return Damage(path.name, how, moved or path)
+
+
+def _with_provenance(record: Record) -> Record:
+    """The record; where only what it was made with is damaged, with a note of that: its numbers are what they were."""
+    if record.has_its_provenance:
+        return record
+    return record._replace(made_with=json.dumps({"damaged": digest_of(record.made_with)}), made_with_sha256=None)
+
+
+def _set_aside(folder: Path, path: Path) -> Path | None:
+    """Moves a file to the folder of what is damaged, under a name that is free. None where there is no such file."""
+    if not path.exists():
+        return None
+    return path.replace(_free(folder, path.stem, path.suffix))
+
+
+def _keep_aside(folder: Path, path: Path) -> Path | None:
+    """Gives a file a second name in the folder of what is damaged. None where there is no such file."""
+    if not path.exists():
+        return None
+    kept = _free(folder, path.stem, path.suffix)
+    try:
+        os.link(path, kept)
+    except OSError:  # a file system without such links
+        shutil.copy2(path, kept)
+    return kept
+
+
+def _write_aside(folder: Path, name: str, records: Sequence[Record]) -> Path:
+    """Writes down what records read as, for whoever wants to look."""
+    path = _free(folder, name, ".json")
+    rows = [{column: str(value) for column, value in record._asdict().items()} for record in records]
+    write_whole(path, json.dumps(rows[0] if name == "record" else rows, indent=1).encode())
+    return path
+
+
+def _free(folder: Path, stem: str, ending: str) -> Path:
+    damaged = folder / "damaged"
+    damaged.mkdir(exist_ok=True)
+    names = (damaged / f"{stem}{f'-{number}' if number else ''}{ending}" for number in range(1 << 30))
+    return next(path for path in names if not path.exists())

@@ -1,0 +1,1 @@
+"""Results as tables, pictures, captions, statistical tests, claims with verdicts, and the report."""

@@ -1,0 +1,126 @@
+"""What pictures, tables and file names say of where numbers come from: computed from what was used.
+
+The data set speaks for itself, not the protocol's name of one. What was changed of a protocol is found by comparing it
+with the protocol of that name, field by field, however it was made; and only what matters for a study is named: a field
+matters where the study's results would be others without the change.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import supermask
+from analysis.kinds.base import count
+from analysis.kinds.plan import ids_needed, lengths
+from analysis.store.provenance import provenance
+from analysis.studies.experiment import Experiment, Study
+from analysis.studies.protocols import TITLES, differences
+from analysis.system.errors import UsageError
+from supermask.datasets import DATASETS, Dataset
+from supermask.neural_graphs.runs import GraphRun
+from supermask.sparse_training.runs import SparseRun
+
+LONGEST = 60
+"""A part of a file's name with more bytes is given by its digest."""
+
+_SHOWN_ANYWAY = ("dataset", "epochs", "rounds", "seeds", "mask-epochs", "sparse-epochs", "graph-epochs")
+"""Fields whose values are elsewhere in a caption."""
+
+
+def title_of(data: Dataset) -> str:
+    """A data set's name for people: the published one's title where it is that, its own name where it is the user's."""
+    published = DATASETS.get(data.name)
+    if published is None:
+        return data.name
+    return published.title if data.title == published.title else f"a data set of one's own named {data.name}"
+
+
+def changes(experiment: Experiment, study: Study) -> dict[str, Any]:
+    """What differs from the protocol of that name and matters for the study: the values that were used, by field."""
+    used = ids_needed(experiment, study)
+    found = {
+        change.name: change.value
+        for change in differences(experiment.protocol)
+        if change.name != "dataset" and _named(replace(experiment, protocol=change.undone), study) != used
+    }
+    named = experiment.protocol.named
+    if named is not None and experiment.data.name != named.dataset:
+        found = {"dataset": experiment.data.name} | found
+    return found
+
+
+def _named(experiment: Experiment, study: Study) -> frozenset[str] | None:
+    """The ids of a study's results; None where it cannot be run so."""
+    try:
+        return ids_needed(experiment, study)
+    except UsageError:
+        return None
+
+
+def label(experiment: Experiment, study: Study) -> str:
+    """The protocol's name, with what was changed of it that matters for the study."""
+    name, names = experiment.protocol.name, ", ".join(changes(experiment, study))
+    return f"{name} (changed: {names})" if names else name
+
+
+def caption(experiment: Experiment, study: Study) -> str:
+    """What every picture says of itself: data set, protocol, seeds, version, and how long what it shows was trained."""
+    protocol = experiment.protocol
+    commit = provenance()["commit"]
+    version = f"supermask {supermask.__version__}" + (f" ({commit[:7]})" if commit else "")
+    network = TITLES.get(protocol.network, protocol.network)
+    if study.of(GraphRun) and not study.of(SparseRun):
+        graph = protocol.graph
+        network = f"Neural graphs of {graph.nodes} nodes and {graph.edges:,} edges"
+    said = [
+        name if name in _SHOWN_ANYWAY else f"{name} {_value(value)}"
+        for name, value in changes(experiment, study).items()
+    ]
+    changed = f" (changed: {', '.join(said)})" if said else ""
+    return (
+        f"{network} on {title_of(experiment.data)} · protocol {protocol.name}{changed}: "
+        f"{' · '.join(lengths(experiment, study))} · {count(protocol.seeds, 'seed')} · {version}"
+    )
+
+
+def stem(
+    figure: str, shown_by_default: Sequence[str], experiment: Experiment, study: Study, names: Sequence[str]
+) -> str:
+    """A figure's file name without its ending; another for every other choice of what it shows and how it was trained.
+
+    FIGURE-NETWORK-DATASET-PROTOCOL; then what was changed of the protocol, then what is shown, where that is not all.
+    """
+    protocol = experiment.protocol
+    parts = [figure, protocol.network, _short(experiment.data.name, "data", experiment.data.name), protocol.name]
+    changed = {name: value for name, value in changes(experiment, study).items() if name != "dataset"}
+    if changed:
+        words = "-".join(f"{name}-{_value(value)}" for name, value in changed.items())
+        parts.append(_short(words, "changed", {name: _value(value) for name, value in changed.items()}))
+    own = [name for name in names if name not in shown_by_default]
+    if set(shown_by_default) <= set(names):
+        parts += [_short(f"with-{'+'.join(sorted(own))}", f"with-{len(own)}", sorted(own))] if own else []
+    else:
+        chosen = [name for name in shown_by_default if name in names] + sorted(own)
+        parts.append(_short("+".join(chosen), f"{len(chosen)}-lines", chosen))
+    return "-".join(_slug(part) for part in parts)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{name} {_value(each)}" for name, each in value.items())
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _short(words: str, kind: str, content: Any) -> str:
+    """The words, or, where they are long, their kind and a digest of what they say."""
+    if len(words.encode()) <= LONGEST:
+        return words
+    return f"{kind}-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]}"
+
+
+def _slug(text: str) -> str:
+    """The text with nothing in it that a file's name should not have."""
+    return re.sub(r"[^\w.+-]+", "-", text).strip("-.")

@@ -1,0 +1,90 @@
+"""Conditions on a table's rows, such as criterion=large_final or learning_rate=0.003. Numbers compare as numbers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from analysis.system.errors import UsageError, choose
+
+Type = Literal["text", "whole", "number", "truth", "mixed"]
+DIGITS = 12
+"""Significant digits to which numbers are compared: 0.003 is what 0.0029999999999999996 is called."""
+
+_TRUTHS = {"true": True, "false": False}
+_WORDS = {"whole": "a whole number", "number": "a number", "truth": "true or false"}
+_PATHS = {"kind": "$.kind", "dataset": "$.dataset", "network": "$.network"}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """That a column has a value. An empty value stands for cells that are empty."""
+
+    column: str
+    type: Type
+    text: str
+
+    def matches(self, cell: Any) -> bool:
+        """Whether a cell has the value."""
+        if cell is None or not self.text:
+            return cell is None and not self.text
+        if self.type == "truth":
+            return bool(cell is _TRUTHS[self.text.lower()])
+        if self.type == "text" or isinstance(cell, str):
+            return str(cell) == self.text
+        number = _number(self.text)
+        return number is not None and _rounded(cell) == _rounded(number)
+
+
+def parse(where: Sequence[str], types: Mapping[str, Type]) -> tuple[Condition, ...]:
+    """Conditions on columns of these types.
+
+    Raises UsageError where one does not read like column=value, names another column, or has a value that is none of
+    the column's.
+    """
+    conditions = []
+    for each in where:
+        column, equals, text = each.partition("=")
+        if not equals:
+            raise UsageError(f"where has {each!r}; it should read like criterion=large_final")
+        kind = types[choose("where", column, types)]
+        if text and not _fits(text, kind):
+            raise UsageError(f"where has {each!r}; {column} is {_WORDS[kind]}, or empty")
+        conditions.append(Condition(column, kind, text))
+    return tuple(conditions)
+
+
+def narrowing(conditions: Sequence[Condition]) -> tuple[str, tuple[str, ...]]:
+    """SQL on the table `results` that holds for whatever matches, and its values: the rest need not be read."""
+    queries, values = ["1"], []
+    for each in conditions:
+        if each.column == "id":
+            queries.append("id = ?")
+            values.append(each.text)
+        elif each.column in _PATHS and each.text:
+            queries.append(f"json_extract(description, '{_PATHS[each.column]}') = ?")
+            values.append(each.text)
+    return " AND ".join(queries), tuple(values)
+
+
+def _fits(text: str, kind: Type) -> bool:
+    """Whether a column of that type can have a value that reads so."""
+    number = _number(text)
+    match kind:
+        case "whole":
+            return number is not None and number.is_integer()
+        case "number":
+            return number is not None
+        case "truth":
+            return text.lower() in _TRUTHS
+    return True
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _rounded(number: float) -> str:
+    return f"{number:.{DIGITS}g}"

@@ -1,0 +1,110 @@
+"""Pictures again from their tables alone: no results folder is needed, and nothing is trained."""
+
+import html
+import io
+import re
+from collections.abc import Iterable
+from csv import Error, reader
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analysis.drawing.frame import SCREEN, Look
+from analysis.system.errors import UsageError
+from analysis.system.files import read_text, write_whole
+
+if TYPE_CHECKING:
+    from analysis.drawing.catalogue import Catalogue
+
+MARK = " · supermask "
+"""What every caption has in it."""
+
+_DESCRIPTION = re.compile(r"<dc:description>([^<]*)</dc:description>")
+_COMMA = re.compile(r"[+-]?[\d.]*\d,\d+(e[+-]?\d+)?", re.IGNORECASE)
+_TEXT = re.compile(r"<text[^>]*>([^<]*)</text>")
+
+
+def figure_name(csv: Path, names: Iterable[str]) -> str:
+    """The figure that a table is of, by the beginning of its file's name, which is how `write` names it.
+
+    Raises UsageError where that is no figure.
+    """
+    allowed = list(names)
+    fitting = [name for name in allowed if csv.name.startswith(f"{name}-")]
+    if csv.suffix != ".csv" or not fitting:
+        raise UsageError(
+            f"file {str(csv)!r} is no figure's table; allowed: FIGURE-….csv, FIGURE one of {', '.join(allowed)}"
+        )
+    return max(fitting, key=len)
+
+
+def caption_beside(csv: Path) -> str:
+    """The caption of the picture beside a table: where its numbers come from, which the table does not say.
+
+    It is in the metadata of the SVG or the PNG; of older SVGs, in their text. Raises UsageError where there is no such
+    picture.
+    """
+    svg, png = csv.with_suffix(".svg"), csv.with_suffix(".png")
+    if not svg.exists() and png.exists():
+        return _caption_of_png(png, csv)
+    try:
+        text = svg.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UsageError(f"{svg}, whose caption {csv.name} is redrawn with, cannot be read: {error.strerror}") from None
+    found = _DESCRIPTION.findall(text) or _TEXT.findall(text)
+    captions = [html.unescape(words) for words in found if MARK in words]
+    if len(captions) != 1:
+        raise UsageError(f"{svg}, whose caption {csv.name} is redrawn with, is no picture that this toolkit drew")
+    return captions[0]
+
+
+def _caption_of_png(png: Path, csv: Path) -> str:
+    from PIL import Image
+
+    try:
+        with Image.open(png) as image:
+            words = str(image.info.get("Description", ""))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UsageError(f"{png}, whose caption {csv.name} is redrawn with, cannot be read: {error}") from None
+    if MARK not in words:
+        raise UsageError(f"{png}, whose caption {csv.name} is redrawn with, is no picture that this toolkit drew")
+    return words
+
+
+def redraw(tables: Iterable[Path], catalogue: "Catalogue", look: Look = SCREEN) -> dict[Path, bool]:
+    """Draws the pictures beside each table again. Returns of each whether it is another than before.
+
+    Raises UsageError where a file is not a figure's table with its picture. A picture is replaced by a whole one only.
+    """
+    jobs = [(csv, catalogue[figure_name(csv, catalogue)].load(), caption_beside(csv)) for csv in tables]
+    from analysis.drawing.figure import render
+
+    changed: dict[Path, bool] = {}
+    for csv, figure, words in jobs:
+        text = read_text(csv)
+        _check_decimals(csv, text)
+        try:
+            images = render(figure, text, words, csv.stem, look)
+        except UsageError:
+            raise
+        except (KeyError, ValueError, TypeError, IndexError) as error:  # a column or row is missing, or it is no table
+            why = " ".join(str(error).split())
+            raise UsageError(f"file {csv} is no table of the figure {figure.name}: {why}") from None
+        for ending, content in images.items():
+            path = csv.with_suffix(ending)
+            changed[path] = not path.exists() or path.read_bytes() != content
+            write_whole(path, content)
+    return changed
+
+
+def _check_decimals(csv: Path, text: str) -> None:
+    """Raises UsageError for numbers with decimal commas, as spreadsheets of some countries write them.
+
+    They would be read as words, and some pictures drawn with them as such.
+    """
+    try:
+        cells = [cell for row in reader(io.StringIO(text)) for cell in row]
+    except Error as error:  # a field without end, or null characters
+        raise UsageError(f"file {csv} is no table: {error}") from None
+    for cell in cells:
+        if _COMMA.fullmatch(cell.strip()):
+            raise UsageError(f"file {csv} has {cell!r}: a number with a decimal comma; allowed: decimal points")

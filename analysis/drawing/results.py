@@ -1,0 +1,99 @@
+"""A study's stored results as tables: what figures are drawn from."""
+
+from collections.abc import Hashable
+from dataclasses import asdict, dataclass, field, fields
+
+import numpy as np
+import pandas as pd
+
+from analysis.drawing.captions import label
+from analysis.kinds.learned_mask import rounded
+from analysis.kinds.plan import results_of
+from analysis.kinds.rounds import UNPRUNED, Unpruned, decode_round, round_zero
+from analysis.kinds.untrained import Untrained
+from analysis.store.store import Store
+from analysis.studies.experiment import Experiment, Study
+from supermask.learned_masks import LearnedMask
+from supermask.lottery import Treatment
+from supermask.masks import Masks
+from supermask.networks import Kernels, Params, kernels_of
+from supermask.sparse_training.runs import SparseRun
+
+
+@dataclass(frozen=True)
+class Results:
+    """Read access to one experiment's results of one study, all of which must be stored.
+
+    `names` are what the figure was asked to show.
+    """
+
+    experiment: Experiment
+    study: Study
+    store: Store
+    names: tuple[str, ...]
+    _round_zero: dict[int, tuple[Params, Params]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def trainings(self) -> pd.DataFrame:
+        """One row a training: the treatment's fields, seed, round, and metrics; round 0 once a seed, as 'unpruned'."""
+        nothing = dict.fromkeys((choice.name for choice in fields(Treatment)), UNPRUNED)
+        rows = []
+        for seed in self.experiment.seeds:
+            rows.append(nothing | {"seed": seed, "round": 0} | self.metrics(Unpruned(), seed))
+            for treatment in self.study.of(Treatment):
+                for round_, named in enumerate(results_of(self.experiment, treatment, seed), start=1):
+                    rows.append(asdict(treatment) | {"seed": seed, "round": round_} | self.store.metrics(named.id))
+        return self.labelled(pd.DataFrame(rows))
+
+    def untrained(self) -> pd.DataFrame:
+        """One row an untrained network: criterion, weights, seed, round (the level of sparsity), and metrics."""
+        rows = [
+            asdict(run) | {"seed": seed, "round": level} | self.store.metrics(named.id)
+            for run in self.study.of(Untrained)
+            for seed in self.experiment.seeds
+            for level, named in enumerate(results_of(self.experiment, run, seed))
+        ]
+        return self.labelled(pd.DataFrame(rows))
+
+    def sparse_trainings(self) -> pd.DataFrame:
+        """One row a sparse training: the run's fields, seed, and metrics."""
+        rows = [
+            asdict(run) | {"seed": seed} | self.metrics(run, seed)
+            for run in self.study.of(SparseRun)
+            for seed in self.experiment.seeds
+        ]
+        return self.labelled(pd.DataFrame(rows))
+
+    def metrics(self, run: Hashable, seed: int) -> dict[str, float]:
+        """Metrics of a run of one result; of the first where it makes several."""
+        return self.store.metrics(results_of(self.experiment, run, seed)[0].id)
+
+    def arrays(self, run: Hashable, seed: int) -> dict[str, np.ndarray]:
+        """Arrays of a run of one result, as its kind's module writes them."""
+        return self.store.arrays(results_of(self.experiment, run, seed)[0].id)
+
+    def learned_mask(self, learned: LearnedMask, seed: int) -> Masks:
+        """The rounded mask of learned logits."""
+        return rounded(learned, self.arrays(learned, seed))
+
+    def unpruned_weights(self, seed: int) -> tuple[Params, Params]:
+        """Initial and final parameters of round 0, read once: every later round is decoded against them."""
+        if seed not in self._round_zero:
+            self._round_zero[seed] = round_zero(self.experiment, self.store, seed)
+        return self._round_zero[seed]
+
+    def end_of_round(self, treatment: Treatment, seed: int, round_: int) -> tuple[Masks, Kernels]:
+        """Masks of a later round, and kernels at its end."""
+        named = results_of(self.experiment, treatment, seed)[round_ - 1]
+        masks, final, _ = decode_round(self.store.arrays(named.id), kernels_of(self.unpruned_weights(seed)[0]))
+        return masks, final
+
+    def labelled(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The table with what it was made from in its first columns."""
+        labels = {
+            "dataset": self.experiment.data.name,
+            "network": self.experiment.protocol.network,
+            "protocol": label(self.experiment, self.study),
+        }
+        for position, (name, words) in enumerate(labels.items()):
+            table.insert(position, name, words)
+        return table

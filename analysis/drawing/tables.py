@@ -1,0 +1,256 @@
+"""The tidy table of everything stored: one row a (result, metric), with description and provenance in columns.
+
+It is read, filtered and written result by result, so that it takes no more memory for a hundred thousand than for ten.
+See docs/results.md.
+"""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from importlib.util import find_spec
+from itertools import islice
+from operator import contains as _holds
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis.drawing.conditions import Condition, Type, narrowing, parse
+from analysis.kinds import BY_NAME
+from analysis.kinds.schema import fault_of, unknown_part
+from analysis.store.database import REMEDY
+from analysis.store.store import Store, StoredResult
+from analysis.studies.rules import REGISTRIES, present_names
+from analysis.system.errors import StoreError, UsageError
+from analysis.system.files import Kind, replacing
+
+COLUMNS = (
+    *("id", "kind", "dataset", "data_digest", "network", "optimiser", "learning_rate", "batch_size", "steps"),
+    *("evaluate_every", "criterion", "kept", "pruned", "schedule", "ranking", "rewind_step", "weights"),
+    *("rescaled", "through_factor", "method", "start", "kept_fraction", "density", "distribution", "structure"),
+    *("shape", "sparsity", "bits"),
+    *("setting", "wiring", "nodes", "edges", "signs"),
+    *("rate_conv", "rate_dense", "rate_output", "plugins", "seed", "round", "metric", "value"),
+    *("seconds", "stored_at", "supermask", "commit", "python", "jax", "jaxlib", "flax", "optax", "numpy"),
+    *("backend", "device", "devices", "machine", "revision"),
+)
+_WHOLE = (
+    "batch_size",
+    "steps",
+    "evaluate_every",
+    "rewind_step",
+    "nodes",
+    "edges",
+    "seed",
+    "round",
+    "devices",
+    "revision",
+)
+_NUMBERS = (
+    *("learning_rate", "kept_fraction", "density", "sparsity", "rate_conv", "rate_dense", "rate_output"),
+    *("value", "seconds"),
+)
+TYPES: dict[str, Type] = {
+    **dict.fromkeys(COLUMNS, "text"),
+    **dict.fromkeys(_WHOLE, "whole"),
+    **dict.fromkeys(_NUMBERS, "number"),
+    **dict.fromkeys(("rescaled", "through_factor", "signs"), "truth"),
+    "start": "mixed",
+}
+"""What a column holds. `start` is a number of learned masks, and a name of sparse trainings."""
+
+_TYPES: dict[Type, set[type]] = {
+    "text": {str},
+    "whole": {int},
+    "number": {int, float},
+    "truth": {bool},
+    "mixed": {str, int, float},
+}
+_PYTHON_TYPES = [_TYPES[TYPES[name]] | {type(None)} for name in COLUMNS if name not in ("metric", "value")]
+
+TIDY_CSV = Kind.starting("a table of results", b"id,kind,")
+_DESCRIBED = (
+    *("kind", "dataset", "data_digest", "network", "optimiser", "learning_rate", "batch_size", "steps"),
+    *("evaluate_every", "criterion", "seed", "round", "revision"),
+)
+_MADE_WITH = COLUMNS[COLUMNS.index("supermask") : COLUMNS.index("revision")]
+
+TOGETHER = 2000
+"""Results that are held in memory at once."""
+
+_ORDER = (
+    *("'$.kind'", "'$.dataset'", "'$.network'", "'$.criterion', '$.treatment.criterion'", "'$.treatment.kept'"),
+    *("'$.treatment.pruned'", "'$.weights'", "'$.seed'", "'$.round', '$.level'"),
+)
+_AT = COLUMNS.index("metric")
+
+
+class Tabulated(NamedTuple):
+    """A result's cells, in COLUMNS without metric and value, and its metrics."""
+
+    cells: tuple[Any, ...]
+    metrics: list[tuple[str, float]]
+
+
+def tidy_table(store: Store, where: Sequence[str] = ()) -> pd.DataFrame:
+    """Everything stored, in COLUMNS; `where` keeps rows that match all of 'column=value'.
+
+    Whole numbers and truth values are of pandas' types that may be missing. Raises UsageError where a condition is not
+    like that, names another column, or has a value that the column cannot have.
+    """
+    rows = [
+        (*each.cells[:_AT], metric, value, *each.cells[_AT:])
+        for each in _tabulated(store, parse(where, TYPES))
+        for metric, value in each.metrics
+    ]
+    table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    dtypes = {"whole": "Int64", "number": "float64", "truth": "boolean"}
+    return table.astype({name: dtypes[kind] for name, kind in TYPES.items() if kind in dtypes})
+
+
+def write_tables(
+    store: Store, where: Sequence[str] = (), csv_file: Path | None = None, parquet_file: Path | None = None
+) -> Counter[tuple[str, str, str]]:
+    """Writes the table as CSV or Parquet, as it is read. Returns how many results it has by kind, data set and network.
+
+    Raises UsageError as `tidy_table` does, and where Parquet is asked for without pyarrow.
+    """
+    conditions = parse(where, TYPES)
+    if parquet_file is not None and find_spec("pyarrow") is None:
+        raise UsageError("parquet needs the package pyarrow: pip install pyarrow")
+    counts: Counter[tuple[str, str, str]] = Counter()
+    kind, dataset, network = (COLUMNS.index(name) for name in ("kind", "dataset", "network"))
+    with ExitStack() as stack:
+        writers: list[Callable[[Sequence[Tabulated]], None]] = []
+        if csv_file is not None:
+            file = stack.enter_context(stack.enter_context(replacing(csv_file)).open("w", encoding="utf-8", newline=""))
+            writers.append(_csv_writer(file))
+        if parquet_file is not None:
+            writers.append(_parquet_writer(stack.enter_context(replacing(parquet_file)), stack))
+        results = _tabulated(store, conditions)
+        while some := list(islice(results, TOGETHER)):
+            for write in writers:
+                write(some)
+            counts.update((each.cells[kind], each.cells[dataset], each.cells[network]) for each in some)
+    return counts
+
+
+def _csv_writer(file: io.TextIOBase) -> Callable[[Sequence[Tabulated]], None]:
+    """Writes results into a CSV file: what is the same in all rows of a result is put into words once."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="")
+
+    def line(cells: Iterable[Any]) -> str:
+        text.seek(0)
+        text.truncate()
+        writer.writerow(cells)
+        return text.getvalue()
+
+    def write(results: Sequence[Tabulated]) -> None:
+        for each in results:
+            before, after = line(each.cells[:_AT]), line(each.cells[_AT:])
+            file.writelines(
+                f"{before},{metric},{'' if value != value else repr(value)},{after}\n" for metric, value in each.metrics
+            )
+
+    file.write(line(COLUMNS) + "\n")
+    return write
+
+
+def _parquet_writer(path: Path, stack: ExitStack) -> Callable[[Sequence[Tabulated]], None]:
+    """Writes results into a Parquet file, a group of rows at a time."""
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
+
+    types = {"whole": pa.int64(), "number": pa.float64(), "truth": pa.bool_()}
+    fields = [(name, types.get(TYPES[name], pa.string())) for name in COLUMNS]
+    names = [name for name in COLUMNS if name not in ("metric", "value")]
+    writer = stack.enter_context(ParquetWriter(path, pa.schema(fields)))
+
+    def write(results: Sequence[Tabulated]) -> None:
+        rows = pa.array(np.repeat(np.arange(len(results)), [len(each.metrics) for each in results]))
+        metrics = [metric for each in results for metric in each.metrics]
+        columns = {"metric": pa.array([name for name, _ in metrics], pa.string())}
+        columns["value"] = pa.array([value for _, value in metrics], pa.float64())
+        for name, cells in zip(names, zip(*(each.cells for each in results), strict=True), strict=True):
+            kind = types.get(TYPES[name])
+            own = cells if kind else [None if cell is None else str(cell) for cell in cells]
+            columns[name] = pa.array(own, kind or pa.string()).take(rows)
+        writer.write_table(pa.table([columns[name] for name in COLUMNS], schema=pa.schema(fields)))
+
+    return write
+
+
+def _tabulated(store: Store, conditions: Sequence[Condition]) -> Iterator[Tabulated]:
+    """Results that match, in order, with those of their metrics that match."""
+    of_result = [each for each in conditions if each.column not in ("metric", "value")]
+    of_metric = [each for each in conditions if each.column == "metric"]
+    of_value = [each for each in conditions if each.column == "value"]
+    places = {each: _place(each.column) for each in of_result}
+    for result in _in_order(store, conditions):
+        try:
+            cells = _cells(result)
+            fits = _fits(cells)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            fits = False
+        if not fits:
+            fault = fault_of(result) or "its columns are of other types"
+            raise StoreError(f"record {result.id} in {store.folder} is no result: {fault}; {REMEDY}")
+        if not all(each.matches(cells[places[each]]) for each in of_result):
+            continue
+        metrics = sorted(result.metrics.items())
+        if of_metric or of_value:
+            metrics = [
+                (metric, value)
+                for metric, value in metrics
+                if all(each.matches(metric) for each in of_metric) and all(each.matches(value) for each in of_value)
+            ]
+        if metrics or not (of_metric or of_value):
+            yield Tabulated(cells, metrics)
+
+
+def _fits(cells: tuple[Any, ...]) -> bool:
+    """Whether cells are of their columns' types, and their text can be printed: not so of records that were forged."""
+    texts = "".join([cell for cell in cells if type(cell) is str])
+    return texts.isprintable() and all(map(_holds, _PYTHON_TYPES, map(type, cells)))
+
+
+def _place(column: str) -> int:
+    """Where a column is among a result's cells."""
+    place = COLUMNS.index(column)
+    return place if place < _AT else place - 2
+
+
+def _in_order(store: Store, conditions: Sequence[Condition]) -> Iterator[StoredResult]:
+    """Results in the order of the table; SQLite leaves out what it can tell not to match."""
+    query, values = narrowing(conditions)
+    order = ", ".join(
+        f"coalesce(json_extract(description, {paths.replace(', ', '), json_extract(description, ')}), '')"
+        for paths in _ORDER
+    )
+    ids = store.ids(f"WHERE {query} ORDER BY {order}, id", values)
+    for some in (ids[at : at + 500] for at in range(0, len(ids), 500)):
+        for record in store.records_of(some):
+            yield store.checked(record)
+
+
+def _cells(result: StoredResult) -> tuple[Any, ...]:
+    description = result.description
+    columns: dict[str, Any] = {
+        "id": result.id,
+        "seconds": result.seconds,
+        "stored_at": result.stored_at,
+        **{name: result.made_with.get(name) for name in _MADE_WITH},
+        **{name: description.get(name) for name in _DESCRIBED},
+        **{f"rate_{kind}": rate for kind, rate in description.get("rates", {}).items()},
+        "plugins": " ".join(sorted(description.get("plugins", {}))),
+        "weights": description.get("weights", "trained"),
+    }
+    if not unknown_part(description):  # what a later version wrote has its own columns there
+        columns |= BY_NAME[description["kind"]].columns(description)
+    chosen = {name: columns[name] for name in REGISTRIES if isinstance(columns.get(name), str)}
+    columns |= present_names(chosen, description.get("rules", {}))
+    return tuple(columns.get(name) for name in COLUMNS if name not in ("metric", "value"))

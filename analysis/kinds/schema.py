@@ -1,0 +1,187 @@
+"""What a record may hold: its description by its kind, its metrics, what it was made with.
+
+A digest says that a record is what somebody stored, not that it is one of ours. Records that come from elsewhere are
+held to this before they are taken over, and all by `results --verify`, so that what reads them need not.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from analysis.kinds import BY_NAME
+from analysis.store.store import StoredResult
+
+DEPTH = 8
+"""How deep a description may be nested; a compressed network's, of the deepest kind, is four deep."""
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable()  # which lone surrogates and escape codes are not
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
+
+
+def _is_number(value: object) -> bool:
+    return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _is_truth(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_metric(value: object) -> bool:
+    return value is None or _is_number(value)
+
+
+def _is_scalar(value: object) -> bool:
+    return value is None or _is_text(value) or _is_number(value) or _is_truth(value)
+
+
+Check = tuple[Callable[[object], bool], str]
+TEXT: Check = (_is_text, "printable text")
+WHOLE: Check = (_is_whole, "a whole number")
+NUMBER: Check = (_is_number, "a finite number")
+TRUTH: Check = (_is_truth, "true or false")
+
+_ALWAYS = {"kind": TEXT, "dataset": TEXT, "network": TEXT, "seed": WHOLE}
+_WHERE_GIVEN = {
+    **dict.fromkeys(("revision", "batch_size", "steps", "evaluate_every", "round", "level", "samples"), WHOLE),
+    **dict.fromkeys(("data_digest", "optimiser", "criterion", "weights"), TEXT),
+    "learning_rate": NUMBER,
+}
+_PARTS: Mapping[str, Mapping[str, Check]] = {
+    "treatment": {
+        **dict.fromkeys(("criterion", "kept", "pruned", "schedule", "ranking"), TEXT),
+        "rewind_step": WHOLE,
+    },
+    "mask": {
+        "weights": TEXT,
+        "method": TEXT,
+        "rescaled": TRUTH,
+        "through_factor": TRUTH,
+        "start": NUMBER,
+        "kept": NUMBER,
+    },
+    "sparse": {**dict.fromkeys(("method", "distribution", "structure", "start", "shape"), TEXT), "density": NUMBER},
+    "dsd": {"sparsity": NUMBER},
+    "graph": {"setting": TEXT, "wiring": TEXT, "nodes": WHOLE, "edges": WHOLE},
+    "shared": {"signs": TRUTH, "of": TEXT},
+}
+"""Parts of descriptions, and the fields of them that are read."""
+_MAPPINGS: Mapping[str, Check] = {"rates": NUMBER, "plugins": TEXT, "rules": WHOLE}
+"""Parts whose values are all alike."""
+
+
+def unknown_part(description: object) -> str | None:
+    """What of a description this version does not know, but a later one may: a kind, or a choice; None for nothing."""
+    if not isinstance(description, dict):
+        return None
+    kind = description.get("kind")
+    if isinstance(kind, str) and kind.isidentifier() and kind not in BY_NAME:
+        return f"kind {kind!r}"
+    for name in ("treatment", "mask", "sparse"):
+        part = description.get(name)
+        for field in part if isinstance(part, dict) else ():
+            if field.isidentifier() and field not in _PARTS[name]:
+                return f"{name}.{field}"
+    return None
+
+
+def fault_of(result: StoredResult) -> str | None:
+    """What a record, intact as to its digest, holds that no result of ours does; None where nothing is wrong."""
+    try:
+        datetime.fromisoformat(result.stored_at)
+    except (TypeError, ValueError):
+        return f"stored_at is {_shown(result.stored_at)}; it should be a time"
+    return (
+        fault_of_description(result.description)
+        or _flat("metrics", json.loads(result.metrics_text), _is_metric)
+        or _flat("made_with", result.made_with, _is_scalar)
+        or _fields("made_with.", result.made_with, {"devices": WHOLE})
+        or _number_of("seconds", result.seconds)
+        or _digest("arrays_sha256", result.arrays_sha256)
+    )
+
+
+def fault_of_description(description: object) -> str | None:
+    """What is wrong with a description; None where nothing is. Fields that nothing reads may hold any plain value."""
+    if not isinstance(description, dict):
+        return f"its description is a {type(description).__name__}, not an object"
+    if fault := _not_plain(description, DEPTH):
+        return fault
+    fields = _ALWAYS | {name: check for name, check in _WHERE_GIVEN.items() if name in description}
+    if fault := _fields("", description, fields, required=True):
+        return fault
+    for name, part in _PARTS.items():
+        if name in description and (fault := _fields(f"{name}.", description[name], part)):
+            return fault
+    for name, check in _MAPPINGS.items():
+        if name in description and (fault := _flat(name, description[name], check[0])):
+            return fault
+    compression = description.get("compression")
+    if isinstance(compression, dict) and (fault := _flat("compression.bits", compression.get("bits", {}), _is_whole)):
+        return fault
+    kind = BY_NAME.get(description["kind"])
+    required = kind.required if kind else ()
+    if description.get("round"):
+        required = (*required, "treatment")
+    missing = [name for name in required if not _has(description, name)]
+    return f"it has no {missing[0]}, which a description of kind {description['kind']} has" if missing else None
+
+
+def _has(description: Mapping[str, Any], name: str) -> bool:
+    first, _, rest = name.partition(".")
+    value = description.get(first)
+    return value is not None and (not rest or (isinstance(value, dict) and value.get(rest) is not None))
+
+
+def _fields(where: str, part: object, checks: Mapping[str, Check], *, required: bool = False) -> str | None:
+    if not isinstance(part, dict):
+        return f"{where.rstrip('.')} is a {type(part).__name__}, not an object"
+    for name, (fits, words) in checks.items():
+        if name not in part:
+            if required:
+                return f"it has no {where}{name}"
+        elif not fits(part[name]):
+            return f"{where}{name} is {_shown(part[name])}; it should be {words}"
+    return None
+
+
+def _flat(where: str, part: object, fits: Callable[[object], bool]) -> str | None:
+    if not isinstance(part, dict):
+        return f"{where} is a {type(part).__name__}, not an object"
+    for name, value in part.items():
+        if not _is_text(name) or not fits(value):
+            return f"{where} has {_shown(name)}: {_shown(value)}"
+    return None
+
+
+def _not_plain(value: object, depth: int) -> str | None:
+    """What in a value is neither printable text, a finite number, true, false, null, nor made of such."""
+    if not isinstance(value, dict | list):
+        return None if _is_scalar(value) else f"its description has {_shown(value)}"
+    if not depth:
+        return f"its description is more than {DEPTH} deep"
+    for part in [*value.keys(), *value.values()] if isinstance(value, dict) else value:
+        if not (isinstance(part, str) and part.isprintable()) and (fault := _not_plain(part, depth - 1)):
+            return fault
+    return None
+
+
+def _number_of(name: str, value: object) -> str | None:
+    fits = isinstance(value, float) and math.isfinite(value) and value >= 0
+    return None if fits else f"{name} is {_shown(value)}; it should be a number, 0 or more"
+
+
+def _digest(name: str, value: object) -> str | None:
+    fits = value is None or (isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value))
+    return None if fits else f"{name} is {_shown(value)}; it should be 64 hex digits"
+
+
+def _shown(value: object) -> str:
+    return ascii(value)[:60]

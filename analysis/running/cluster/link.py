@@ -1,0 +1,102 @@
+"""The client's side of a Dask cluster: prepares workers, sends them tasks, and hears what they tell."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from distributed import Client, Future
+
+from analysis.running.cluster.worker import (
+    NAME,
+    Arrays,
+    Capacity,
+    Outcome,
+    Setting,
+    Task,
+    Word,
+    Workshop,
+    capacity,
+    receive,
+    work,
+)
+from supermask.datasets import Dataset
+
+
+class End(NamedTuple):
+    """A task has ended, under that key: with an outcome, or else with an error."""
+
+    key: str
+    outcome: Outcome | None
+    error: BaseException | None
+
+
+class Link:
+    """A client that knows what this is about: `setting`. What workers tell and tasks end with goes to `hear`.
+
+    `hear` is called in threads of Dask's and of the link's own.
+    """
+
+    def __init__(self, client: Client, setting: Setting, hear: Callable[[Word | End], None]) -> None:
+        self._client, self._setting = client, setting
+        self._run, self._sent = f"{NAME}-{time.time_ns():x}", 0
+        self._hear = hear
+
+    @property
+    def running(self) -> bool:
+        """Whether the scheduler is connected."""
+        return self._client.status == "running"
+
+    def prepare(self, idempotent: bool = False) -> None:
+        """Tell all workers, also those that come later, what this is about.
+
+        With `idempotent`, a scheduler that has told them is left alone. Raises OSError where a worker dies meanwhile,
+        and whatever a worker's import or set-up raises.
+        """
+        plugin = Workshop(self._setting)
+        plugin.idempotent = idempotent
+        self._client.register_plugin(plugin, name=NAME)
+        self._client.subscribe_topic(NAME, lambda event: self._hear(Word(*event[1])))
+
+    def capacities(self) -> dict[str, Capacity]:
+        """Ask every worker what it can do. Raises OSError where one dies, NotPreparedError where one is new."""
+        found: dict[str, Capacity] = self._client.run(capacity)
+        return found
+
+    def send(self, task: Task, given: Mapping[str, Arrays], worker: str | None) -> Future[Any]:
+        """Send a task with what it starts from, if need be to the worker that has its weights."""
+        self._sent += 1
+        key = f"{self._run}-{self._sent}"
+        # A worker is asked for by name where it has the weights; another may take the work if that one is gone or busy.
+        where: dict[str, Any] = {"workers": [worker], "allow_other_workers": True} if worker else {}
+        # What is sent goes along with its task. Scattered, it would be lost with one worker, and Dask's scheduler may
+        # then queue it, as if it could be computed, and stop hearing this client once it is scattered again.
+        future = self._client.submit(work, task, given, key, key=key, pure=False, **where)
+        future.add_done_callback(self._fetch_aside)
+        return future
+
+    def drop(self, future: Future[Any]) -> None:
+        """Take a task back, if the scheduler is there to hear it."""
+        if self.running:
+            with suppress(OSError):
+                future.cancel()
+
+    def _fetch_aside(self, future: Future[Any]) -> None:
+        """Fetches an outcome in a thread: where it was lost with its worker, Dask waits until it is computed anew."""
+        threading.Thread(target=self._fetch, args=(future,), daemon=True).start()
+
+    def _fetch(self, future: Future[Any]) -> None:
+        try:
+            self._hear(End(str(future.key), future.result(), None))
+        except BaseException as error:  # what the task raised, and asyncio's CancelledError, which is no Exception
+            self._hear(End(str(future.key), None, error))
+
+    def bring(self, data: Dataset, worker: str) -> bool:
+        """Give a worker the data set unless it has it by now; whether it can use it. Raises OSError if it is gone."""
+        return any(self._client.run(receive, each, workers=[worker])[worker] for each in (None, data))
+
+    def close(self) -> None:
+        """Hear no more."""
+        if self.running:
+            self._client.unsubscribe_topic(NAME)

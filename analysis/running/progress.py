@@ -1,0 +1,104 @@
+"""One progress display for a whole job: a live line in a terminal; in a log or notebook a line now and then."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from analysis.kinds import BY_NAME
+from analysis.kinds.plan import Workload
+from analysis.studies.work import Done
+
+SECONDS_BETWEEN_LINES = 60.0
+MINUTES_OF_SPEED = 10
+SECONDS_TO_FIRST_LINE = 10.0
+"""Where there is no terminal. Each further line comes half as much later than the one before, up to a minute."""
+
+
+class Speed:
+    """Work a second, of the last minutes.
+
+    It counts from the first word on: that comes after compiling, and may tell of steps taken up from a checkpoint.
+    """
+
+    def __init__(self) -> None:
+        self._marks: deque[tuple[float, float]] = deque(maxlen=MINUTES_OF_SPEED)
+
+    def mark(self, now: float, work: float) -> None:
+        """Notes all work done so far, once a minute."""
+        if not self._marks or now - self._marks[-1][0] >= SECONDS_BETWEEN_LINES:
+            self._marks.append((now, work))
+
+    def over(self, now: float, work: float) -> float | None:
+        """The speed now that so much work is done; None as long as there is nothing to go by."""
+        if not self._marks or now <= self._marks[0][0] or work <= self._marks[0][1]:
+            return None
+        then, done = self._marks[0]
+        return (work - done) / (now - then)
+
+
+class JobProgress:
+    """Counts what the runner says is done. A context manager; `watch` is the runner's watcher."""
+
+    def __init__(self, load: Workload, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._load, self._console, self._clock = load, console, clock
+        self._done = {kind: count.stored for kind, count in load.counts.items()}
+        self._work = 0.0
+        self._wait, self._told = SECONDS_TO_FIRST_LINE, clock()
+        self._speed = Speed()
+        self._display = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("gone,"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=console,
+            refresh_per_second=2,
+            disable=not console.is_terminal,
+        )
+        self._task = self._display.add_task("compiling", total=load.work)
+
+    def __enter__(self) -> "JobProgress":
+        self._display.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._display.stop()
+
+    def watch(self, done: Done) -> None:
+        """Takes in what is done since the last word."""
+        if done.results:
+            self._done[done.kind] += done.results
+        self._work += done.work
+        now = self._clock()
+        self._speed.mark(now, self._work)
+        speed = self._speed.over(now, self._work)
+        self._display.update(self._task, advance=done.work, description=self._words(speed))
+        if self._display.disable and now - self._told >= self._wait:
+            self._wait, self._told = min(1.5 * self._wait, SECONDS_BETWEEN_LINES), now
+            left = "" if speed is None else f", about {duration((self._load.work - self._work) / speed)} left"
+            self._console.print(f"{self._words(speed)}{left}")
+
+    def say(self, words: str) -> None:
+        """Prints a line above the display."""
+        self._console.print(words, highlight=False, markup=False, soft_wrap=True)
+
+    def _words(self, speed: float | None) -> str:
+        words = [
+            f"{self._done[kind]}/{count.needed} {BY_NAME[kind].plural}" for kind, count in self._load.counts.items()
+        ]
+        return ", ".join([*words, *([] if speed is None else [f"{speed:,.0f} network-steps/s"])])
+
+
+def duration(seconds: float) -> str:
+    """Seconds as '3 min 05 s', or '2 h 10 min'."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"

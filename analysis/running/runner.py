@@ -1,0 +1,43 @@
+"""Making whatever a study needs and the store does not have.
+
+What is interrupted is taken up again by calling it again.
+"""
+
+from analysis.kinds.base import Context
+from analysis.kinds.plan import by_kind, complete
+from analysis.running.interrupts import Stop
+from analysis.store.checkpoints import FOLDER, FolderCheckpoints, Settling
+from analysis.store.store import Storage
+from analysis.studies.experiment import Experiment, Study
+from analysis.studies.work import Watcher
+from analysis.studies.workbench import Workbench
+from supermask.datasets import check_content
+from supermask.intervals import Checkpoints
+from supermask.lottery import Treatment
+from supermask.settings import check_numbers
+
+
+def run(
+    experiment: Experiment,
+    study: Study,
+    store: Storage,
+    watch: Watcher = lambda done: None,
+    stop: Stop | None = None,
+    bench: Workbench | None = None,
+) -> None:
+    """Trains and evaluates everything of the study that the store lacks, kind by kind, storing as it goes.
+
+    Trainings that take long leave checkpoints in the store's folder; each goes when its results are stored. Raises
+    KeyboardInterrupt where `stop` asks for it, DataError where the data set's digest is not that of its content, and
+    ValueError under settings of JAX or Flax that change numbers, which are no part of a result's name.
+    """
+    check_numbers()
+    check_content(experiment.data)
+    bench = bench or Workbench()
+    folder = bench.checkpoints = bench.checkpoints or FolderCheckpoints(store.folder / FOLDER)
+    checkpoints: Checkpoints = folder if stop is None else stop.checkpoints(folder)
+    watch = watch if stop is None else stop.watcher(watch)
+    networks = max(len(study.of(Treatment)), 1) * len(experiment.seeds)
+    context = Context(experiment, Settling(store, folder), watch, checkpoints, bench, networks)
+    for kind, runs in by_kind(complete(study)):
+        kind.make(context, runs)

@@ -1,0 +1,121 @@
+"""What to run: an experiment is a network, its data and a protocol; a study is the set of runs that a figure needs.
+
+What a run is, is told by its kind: see `analysis.kinds`.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from fractions import Fraction
+from typing import Any, TypeVar
+
+from analysis.store.identity import REVISIONS, Description
+from analysis.studies.protocols import Protocol
+from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, Action
+from supermask.counts import exact_fraction
+from supermask.criteria import CRITERIA, Criterion
+from supermask.datasets import Dataset
+from supermask.intervals import TrainingConfig, steps_of
+from supermask.networks import NETWORKS
+
+Run = TypeVar("Run")
+
+
+@dataclass(frozen=True)
+class Study:
+    """The runs that a figure needs, each once, in order; what they start from is needed as well and not named."""
+
+    runs: tuple[Hashable, ...] = ()
+
+    def of(self, run_type: type[Run]) -> tuple[Run, ...]:
+        """Its runs of a type."""
+        return tuple(run for run in self.runs if isinstance(run, run_type))
+
+    def __or__(self, other: "Study") -> "Study":
+        """Both studies, with what they share once."""
+        return Study(tuple(dict.fromkeys(self.runs + other.runs)))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A protocol and the data it runs on: what all results of one job have in common.
+
+    `chosen` are the seeds that it is about, where not all of the protocol's. `described` holds the results that were
+    described so far, so that each is described and named once: see `analysis.kinds.base.Kind.results`.
+    """
+
+    protocol: Protocol
+    data: Dataset
+    chosen: tuple[int, ...] | None = None
+    described: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def seeds(self) -> Sequence[int]:
+        """0 to n - 1, or the chosen ones."""
+        return range(self.protocol.seeds) if self.chosen is None else self.chosen
+
+    @property
+    def training(self) -> TrainingConfig:
+        """How each network of the rounds is trained; epochs become steps of this data set."""
+        protocol = self.protocol
+        return TrainingConfig(
+            steps=steps_of(protocol.epochs, len(self.data.train), protocol.batch_size),
+            learning_rate=protocol.learning_rate,
+            batch_size=protocol.batch_size,
+            evaluate_every=protocol.evaluate_every,
+        )
+
+    def describe(
+        self, kind: str, seed: int, training: TrainingConfig | None = None, optimiser: str = "adam"
+    ) -> Description:
+        """What the description of every result begins with; `training` is that of the rounds unless given."""
+        training = training or self.training
+        return {
+            "revision": REVISIONS.get(kind, 1),
+            "kind": kind,
+            "dataset": self.data.name,
+            "data_digest": self.data.digest,
+            "network": self.protocol.network,
+            "optimiser": optimiser,
+            "learning_rate": training.learning_rate,
+            "batch_size": training.batch_size,
+            "steps": training.steps,
+            "evaluate_every": training.evaluate_every,
+            "seed": seed,
+        }
+
+
+def without_defaults(choice: Any) -> dict[str, Any]:
+    """The fields of a frozen dataclass that differ from their defaults.
+
+    Defaults are left out of descriptions, so that a new kind of choice leaves old results their names.
+    """
+    return {f.name: getattr(choice, f.name) for f in fields(choice) if getattr(choice, f.name) != f.default}
+
+
+def plugins_of(criterion: str, kept: str = "rewind", pruned: str = "zero") -> dict[str, dict[str, str]]:
+    """What a user's own criteria and actions are known by: the digest of a file or of code, or a version.
+
+    Raises ValueError where a registry has a member under another name than its own, whose results would be mistaken.
+    """
+    members: tuple[Criterion | Action, ...] = CRITERIA[criterion], KEPT_ACTIONS[kept], PRUNED_ACTIONS[pruned]
+    for name, member in zip((criterion, kept, pruned), members, strict=True):
+        if member.name != name:
+            raise ValueError(f"{member.kind} {member.name!r} is registered as {name!r}; allowed: under its own name")
+    sources = {(member.name, member.source) for member in members if member.source}
+    if len({name for name, _ in sources}) < len(sources):
+        raise ValueError(f"{criterion}, {kept} and {pruned} share a name; allowed: a name of its own for each")
+    return {"plugins": dict(sorted(sources))} if sources else {}
+
+
+def rates_of(experiment: Experiment) -> Description:
+    """The pruning rates of the layer kinds that the network has, as descriptions have them."""
+    rates = experiment.protocol.rates
+    convolutional = {"conv": rates.conv} if NETWORKS[experiment.protocol.network].convolutional else {}
+    own = convolutional | {"dense": rates.dense, "output": rates.output}
+    return {"rates": own} | counts_of(own)
+
+
+def counts_of(rates: Mapping[str, float]) -> dict[str, str]:
+    """Mark results that once had other counts: rates were read as fractions of denominators up to 46,340."""
+    changed = any(exact_fraction(rate) != Fraction(rate).limit_denominator(46_340) for rate in rates.values())
+    return {"counts": "exact"} if changed else {}

@@ -1,0 +1,155 @@
+"""Loading a user's own criteria and actions. This runs the user's file: the one way in which the toolkit runs code."""
+
+import functools
+import hashlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from analysis.system.errors import UsageError, reason
+from supermask.actions import Action
+from supermask.code_digest import file_digest, own_modules
+from supermask.criteria import Criterion
+from supermask.members import Member, MemberError
+from supermask.plugins import KeptAction, PrunedAction, check_use, collected, use
+from supermask.reading import read_regular
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """What a file defines."""
+
+    path: Path
+    criteria: tuple[Criterion, ...]
+    kept_actions: tuple[KeptAction, ...]
+    pruned_actions: tuple[PrunedAction, ...]
+
+    def members(self) -> Iterator[Criterion | KeptAction | PrunedAction]:
+        """Everything it defines."""
+        yield from self.criteria
+        yield from self.kept_actions
+        yield from self.pruned_actions
+
+
+def load_plugin(path: Path) -> Plugin:
+    """Run the file and collect what it decorated, lists and dicts included; nothing is registered yet.
+
+    Raises:
+        UsageError: where it cannot be read, raises an error itself, defines nothing, or takes a name that is taken.
+    """
+    try:
+        content = read_regular(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"plugin {path} cannot be read: {reason(error)}") from None
+    with collected() as made:
+        module = _run(path)
+    found = list({id(member): member for value in vars(module).values() for member in _members_in(value)}.values())
+    for member in made:
+        if sum(other.name == member.name for other in made) > 1:
+            raise UsageError(f"plugin {path} defines {member.name!r} twice; give each a name of its own (name=...)")
+    if not found:
+        raise UsageError(f"plugin {path} defines nothing; {_advice(module)}")
+    source = _source(content, module, path)
+    try:
+        named = [replace(m, source=source, function=_named(path, m)) for m in found]
+        check_use(*named)
+    except MemberError as error:
+        raise UsageError(f"plugin {path}: {error}") from None
+    return Plugin(
+        path,
+        tuple(m for m in named if isinstance(m, Criterion)),
+        tuple(m for m in named if isinstance(m, KeptAction)),
+        tuple(m for m in named if isinstance(m, PrunedAction)),
+    )
+
+
+def register(plugin: Plugin) -> None:
+    """Enters what the plugin defines into the registries of this process, once, before anything is run."""
+    use(*plugin.members())
+
+
+def _run(path: Path) -> ModuleType:
+    """The module that the file is, run; known to Python by name meanwhile and after, as dataclasses in it need."""
+    spec = importlib.util.spec_from_file_location(f"supermask_plugin_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"plugin {path} is not a Python file: its name should end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except MemberError as error:
+        raise UsageError(f"plugin {path}: {error}") from None
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"plugin {path} raised {type(error).__name__}: {error}") from error
+    return module
+
+
+def _members_in(value: Any) -> Iterator[Criterion | KeptAction | PrunedAction]:
+    """What a value of a module, or a list or dict in it, decorates; not what it imported from the toolkit."""
+    if isinstance(value, Member):
+        if isinstance(value, Criterion | KeptAction | PrunedAction) and not value.is_built_in:
+            yield value
+    elif isinstance(value, list | tuple | set | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            if isinstance(each, Member):
+                yield from _members_in(each)
+
+
+def _advice(module: ModuleType) -> str:
+    """What a file without members may lack: a decorator, by the functions that look as if they should have one."""
+    facts = {*Criterion.facts, *Action.facts}
+    plain = [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, FunctionType)
+        and value.__module__ == module.__name__
+        and facts & set(value.__code__.co_varnames[: value.__code__.co_argcount + value.__code__.co_kwonlyargcount])
+    ]
+    if plain:
+        return f'{", ".join(plain)} is not decorated: @criterion("formula"), @kept_action or @pruned_action'
+    if any(isinstance(value, Action) for value in vars(module).values()):
+        return "an Action is made by kept_action or pruned_action of supermask.plugins"
+    return "decorate a function with supermask.plugins.criterion, or keep what a factory returns in a variable"
+
+
+def _source(content: bytes, module: ModuleType, path: Path) -> str:
+    """The digest of the file; of it and the user's own modules that it imports, where there are any."""
+    own = hashlib.sha256(content).hexdigest()
+    others = [other for other in own_modules(module) if other is not module]
+    if not others:
+        return own
+    try:
+        digests = [f"{other.__name__} {file_digest(other)}" for other in others]
+    except ValueError as error:
+        raise UsageError(f"plugin {path}: {error}") from None
+    return hashlib.sha256("\n".join([own, *digests]).encode()).hexdigest()
+
+
+def _named(path: Path, member: Criterion | Action) -> Callable[..., Any]:
+    """The member's function; what it raises, or returns in a shape that cannot be used, is told by file and name."""
+
+    @functools.wraps(member.function)
+    def called(**facts: Any) -> Any:
+        try:
+            values = member.function(**facts)
+        except (Exception, SystemExit) as error:
+            line = traceback.extract_tb(error.__traceback__)[-1]
+            where = f" in line {line.lineno}" if Path(line.filename) == path else ""
+            raise UsageError(
+                f"plugin {path}: {member.name} raised {type(error).__name__}{where}: {' '.join(str(error).split())}"
+            ) from error
+        expected = next(np.shape(value) for name, value in facts.items() if name != "key")
+        if np.shape(values) != expected:
+            raise UsageError(
+                f"plugin {path}: {member.name} returned values of shape {np.shape(values)}; the layer has {expected}"
+            )
+        return values
+
+    return called

@@ -1,0 +1,162 @@
+"""Files that a user names: read up to a size, checked before long work, written whole or not at all.
+
+Every error of the operating system becomes one line with the path: `UsageError` where another path would help,
+`FileError` where the system failed (a full disk).
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from analysis.system.errors import FileError, StoreError, UsageError, reason
+from supermask import writing
+from supermask.reading import open_regular
+
+_HEAD = 4096
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file that a command writes.
+
+    words: what it is: 'a safetensors file'.
+    fits: whether a file that begins with these bytes (4,096 at most) is of the kind.
+    """
+
+    words: str
+    fits: Callable[[bytes], bool]
+
+    @classmethod
+    def starting(cls, words: str, *beginnings: bytes) -> "Kind":
+        """The kind of files that begin with one of these."""
+        return cls(words, lambda head: head.startswith(beginnings))
+
+
+def is_safetensors(head: bytes) -> bool:
+    """Whether a file begins as safetensors do: the length of a header, and a JSON object."""
+    return len(head) > 9 and 2 <= int.from_bytes(head[:8], "little") <= 100_000_000 and head[8:9] == b"{"
+
+
+SAFETENSORS = Kind("a safetensors file", is_safetensors)
+PARQUET = Kind.starting("a Parquet file", b"PAR1")
+
+
+def read_at_most(path: Path, most: int, what: str = "network of ours") -> bytes:
+    """All of a regular file.
+
+    Raises UsageError where it cannot be read or is no regular file (reading a pipe might never end), StoreError where
+    it has more bytes than `most`; `what` is then what it is not.
+    """
+    with reading(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise StoreError(f"{path} is no {what}: it has more than {most:,} bytes")
+    return content
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[BinaryIO]:
+    """A regular file, open for reading; nothing is waited for. Raises UsageError where it cannot be read."""
+    try:
+        file = open_regular(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"file {path} cannot be read: {reason(error)}") from None
+    try:
+        with file:
+            yield file
+    except OSError as error:
+        raise FileError(f"file {path} cannot be read: {reason(error)}") from None
+
+
+def read_text(path: Path, most: int = 1 << 24, what: str = "text of ours") -> str:
+    """The text of a regular file: UTF-8 whatever the locale, with or without a byte-order mark.
+
+    Raises UsageError where it cannot be read or is no UTF-8, StoreError where it has more bytes than `most`.
+    """
+    try:
+        return read_at_most(path, most, what).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"file {path} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}") from None
+
+
+def check_output(argument: str, path: Path, kind: Kind) -> None:
+    """Raises UsageError where a file could not be written, or would replace one that is not of its kind.
+
+    Called before anything long begins. Nothing is written or changed.
+    """
+    named = f"{argument} {str(path)!r} cannot be written"
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        found = None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{named}: {_not_a_folder(path) or reason(error)}") from None
+    if found is None or stat.S_ISREG(found.st_mode):
+        if words := _not_a_folder(path):
+            raise UsageError(f"{named}: {words}")
+        if not os.access(folder := Path(os.path.realpath(path)).parent, os.W_OK | os.X_OK):
+            raise UsageError(f"{named}: nothing can be written in {folder}")
+    if found is None:
+        return
+    if stat.S_ISDIR(found.st_mode):
+        raise UsageError(f"{named}: it is a folder")
+    if not os.access(path, os.W_OK):
+        raise UsageError(f"{named}: it may not be written to")
+    if stat.S_ISREG(found.st_mode):
+        check_replaced(argument, path, kind)
+
+
+def _not_a_folder(path: Path) -> str:
+    """What is wrong with where a file should lie, if it is no folder."""
+    return "" if path.parent.is_dir() else f"{path.parent} is not a folder"
+
+
+def check_folder(argument: str, path: Path) -> None:
+    """Raises UsageError where files could not be written in a folder, or it could not be made. Nothing is changed."""
+    named = f"{argument} {str(path)!r} cannot be written to"
+    try:
+        nearest = next(each for each in (path, *path.absolute().parents) if each.is_dir() or os.path.lexists(each))
+        if not nearest.is_dir():
+            raise UsageError(f"{named}: {nearest} is not a folder")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise UsageError(f"{named}: nothing can be written in {nearest}")
+    except OSError as error:
+        raise UsageError(f"{named}: {reason(error)}") from None
+
+
+def check_replaced(argument: str, path: Path, kind: Kind) -> None:
+    """Raises UsageError for a regular file that is neither empty nor of the kind that is to take its place."""
+    with reading(path) as file:
+        head = file.read(_HEAD)
+    if head and not kind.fits(head):
+        raise UsageError(f"{argument} {str(path)!r} is there and is not {kind.words}: it is not replaced; name another")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replaces a file only by a complete one. Raises FileError where it cannot be written."""
+    with replacing(path) as part, part.open("wb") as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new file that takes the place of `path` at the end: `supermask.writing.replacing`. Raises FileError."""
+    if "\0" in str(path):  # of which the system says ValueError
+        raise UsageError(f"file {str(path)!r} cannot be written: a name has no null characters")
+    try:
+        with writing.replacing(path) as part:
+            yield part
+    except OSError as error:
+        raise FileError(f"file {path} cannot be written: {reason(error)}") from None
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder, and those it lies in, unless it is there. Raises FileError where that cannot be done."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise FileError(f"folder {path} cannot be made: {reason(error)}") from None

@@ -1,0 +1,50 @@
+"""Whether a folder's file system locks files: without locks two processes would damage what they both write to."""
+
+import errno
+import struct
+import sys
+from pathlib import Path
+
+from analysis.system.errors import UsageError
+
+_BUSY = {errno.EAGAIN, errno.EACCES}
+
+
+def check_locks(folder: Path) -> None:
+    """Raises UsageError where locks are refused, or granted to everyone, in that folder.
+
+    Asked of a file beside the results, since SQLite's own would tell only when it is too late.
+    """
+    if sys.platform == "win32":  # its file systems lock
+        return
+    path = folder / ".locks"
+    try:
+        with path.open("ab") as first, path.open("ab") as second:
+            granted = _lock(first.fileno()) and _lock(second.fileno())
+    except OSError as error:
+        raise UsageError(f"{_REFUSAL.format(folder)}: {error.strerror}") from None
+    if granted:
+        raise UsageError(f"{_REFUSAL.format(folder)}: one lock was granted twice")
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether the file's first byte could be locked for this descriptor alone; False where someone else has it.
+
+    Locks of open files, where there are any: those of processes are granted again to who has them already.
+    """
+    import fcntl
+
+    try:
+        if hasattr(fcntl, "F_OFD_SETLK"):
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 1, 0))
+        else:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1)
+            return False  # nothing more can be asked here
+    except OSError as error:
+        if error.errno in _BUSY:
+            return False
+        raise
+    return True
+
+
+_REFUSAL = "results folder {} is on a file system that does not lock files: choose one on a local disk"

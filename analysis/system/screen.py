@@ -1,0 +1,102 @@
+"""Rich's console as the commands use it: no markup, no codes where there is no terminal, tables that fit."""
+
+import os
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from rich.console import Console, JustifyMethod
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from analysis.system.terminal import is_terminal, plain
+
+PADDING = 3
+"""What a column takes beside its cells: a space on both sides, and a line."""
+
+
+class Screen(Console):
+    """Shows texts as they are: [brackets] stay, control characters are spelled.
+
+    Colours and a live line come on a terminal only, whatever FORCE_COLOR says; no styles where NO_COLOR is set.
+    """
+
+    def __init__(self) -> None:
+        shown = is_terminal()
+        super().__init__(
+            color_system=None if not shown or os.environ.get("NO_COLOR") else "auto",
+            force_terminal=shown,
+            force_interactive=shown,
+            force_jupyter=False,
+            markup=False,
+            emoji=False,
+            highlight=False,
+        )
+
+    def render_str(  # noqa: D102 - the base's
+        self, text: str, *, style: str | Style = "", justify: JustifyMethod | None = None, **_: object
+    ) -> Text:
+        return super().render_str(plain(text), style=style, justify=justify, markup=False, emoji=False, highlight=False)
+
+
+def print_table(
+    screen: Console,
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    numbers: bool = True,
+    lines: bool = True,
+) -> None:
+    """Prints a table, in several below one another where the columns do not fit; each has the first column.
+
+    Cells and headers wrap between words. numbers: whether all columns but the first are aligned to the right. lines:
+    whether there are lines around it.
+    """
+    every = list(zip(columns, *rows, strict=True))
+    least = [max(_longest_word(text) for text in column) for column in every]
+    most = [max(_longest_line(text) for text in column) for column in every]
+    for number, chosen in enumerate(dealt(least, screen.width - 1)):
+        widths = fitted([least[at] for at in chosen], [most[at] for at in chosen], screen.width - 1)
+        table = Table(title=None if number else title or None, title_justify="left", pad_edge=lines)
+        if not lines:
+            table.box = None
+        for at, width in zip(chosen, widths, strict=True):
+            right = numbers and at > 0
+            table.add_column(plain(columns[at]), width=width, justify="right" if right else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(plain(row[at]) for at in chosen))
+        screen.print(table)
+
+
+def dealt(least: Sequence[int], width: int) -> list[list[int]]:
+    """Columns' places dealt to tables of at most that width; `least` is what each needs. Each table has the first."""
+    tables: list[list[int]] = [[0]]
+    for at in range(1, len(least)):
+        taken = sum(least[each] + PADDING for each in tables[-1])
+        if taken + least[at] + PADDING > width and len(tables[-1]) > 1:
+            tables.append([0])
+        tables[-1].append(at)
+    return tables
+
+
+def fitted(least: Sequence[int], most: Sequence[int], width: int) -> list[int]:
+    """Widths between the least and the most that columns take, in all as much of the width as there is."""
+    widths = list(least)
+    left = width - PADDING * len(widths) - sum(widths)
+    while left > 0 and any(own < wanted for own, wanted in zip(widths, most, strict=True)):
+        gaps = [wanted - own for own, wanted in zip(widths, most, strict=True)]
+        widths[gaps.index(max(gaps))] += 1
+        left -= 1
+    while left < 0 and max(widths) > 1:  # the terminal is narrower than a word
+        widths[widths.index(max(widths))] -= 1
+        left += 1
+    return widths
+
+
+def _longest_word(text: str) -> int:
+    return max((cell_len(word) for word in text.split()), default=0)
+
+
+def _longest_line(text: str) -> int:
+    return max((cell_len(line) for line in text.splitlines()), default=0)

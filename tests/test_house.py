@@ -1,0 +1,82 @@
+"""The rooms of the house: arrows between them run one way, and none is too full (docs/architecture.md)."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("supermask", "analysis", "figures")
+ROOMS = ("system", "store", "studies", "kinds", "running", "drawing", "explorer", "command")
+"""Those of `analysis/`, from the ground up: a room imports from those before it alone."""
+TO_BE_CUT = {"supermask.learned_masks": 456, "supermask.lottery": 436, "supermask.training": 381}
+LINES = 350
+"""What a module may have: more is no longer held in the head."""
+
+
+def modules() -> dict[str, Path]:
+    """Every module's file, by its dotted name."""
+    found = {}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imported(name: str) -> set[str]:
+    """The modules of this house that a module imports, anywhere: inside functions and for types alone as well."""
+    path = MODULES[name]
+    package = name if path.stem == "__init__" else name.rpartition(".")[0]
+    found: set[str] = set()
+    nodes: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while nodes:
+        node = nodes.pop()
+        nodes += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")
+            start = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
+            source = ".".join(filter(None, (start, node.module)))
+            members = {f"{source}.{alias.name}" for alias in node.names}
+            found |= members if members <= MODULES.keys() else members | {source}
+    return (found & MODULES.keys()) - {name}
+
+
+def test_every_room_is_named_here_and_there_are_few():
+    entries = {path.name for path in (ROOT / "analysis").iterdir()} - {"__pycache__"}
+    assert entries == {"__init__.py", "py.typed", *ROOMS}
+    assert len(entries) <= 10
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_from_those_below_it_alone(room):
+    allowed = ROOMS[: ROOMS.index(room) + 1]
+    for name in MODULES:
+        if name.startswith(f"analysis.{room}."):
+            rooms = {other.split(".")[1] for other in imported(name) if other.startswith("analysis.")}
+            assert rooms <= set(allowed), f"{name} imports from {sorted(rooms - set(allowed))}"
+
+
+@pytest.mark.parametrize(("package", "foreign"), [("supermask", {"analysis", "figures"}), ("analysis", {"figures"})])
+def test_the_science_knows_nothing_of_what_is_built_on_it(package, foreign):
+    for name in MODULES:
+        if name.split(".")[0] == package:
+            others = {other.split(".")[0] for other in imported(name)}
+            assert not others & foreign, name
+
+
+def test_no_import_goes_in_a_circle():
+    """Raises graphlib.CycleError, which names the circle."""
+    graph = {name: imported(name) for name in MODULES}
+    assert len(list(TopologicalSorter(graph).static_order())) == len(MODULES)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_can_be_held_in_the_head(name):
+    assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= TO_BE_CUT.get(name, LINES)
