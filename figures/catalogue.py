@@ -6,109 +6,142 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from analysis.drawing.figure import Figure
+    from analysis.drawing.figure import Drawing, Figure
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A figure by name: where it is, what of the papers it reproduces, and the networks that they show it for.
+class FigureEntry:
+    """A figure by name: its title, what of the papers it reproduces, and the networks that they show it for.
 
     `paper`: without an author's name it is of Zhou et al. 2019; 'post' has the numbers of the authors' blog post.
 
     `only`: the networks that it can be made for at all, where that is not every network.
     """
 
-    module: str
-    paper: str
+    name: str
     title: str
+    paper: str
     networks: tuple[str, ...] = ("fc", "conv2", "conv4", "conv6")
     only: tuple[str, ...] = ()
 
     def load(self) -> "Figure":
-        """The figure itself."""
-        figure: Figure = import_module(self.module).FIGURE
-        return figure
+        """The figure itself, from the module of its name."""
+        drawing: Drawing = import_module(f"figures.{self.name.replace('-', '_')}").FIGURE
+        return drawing.named(self.name, self.title)
 
 
-CATALOGUE: Mapping[str, Entry] = {
-    "criteria-plane": Entry(
-        "figures.criteria_plane",
-        "figures 1, 2 and 6 (post: 5, 6 and 9)",
-        "mask criteria as regions of the (initial, final) weight plane",
+_FIGURES = (
+    FigureEntry(
+        "criteria-plane",
+        "Mask criteria as regions of the plane of initial and final weights",
+        paper="figures 1, 2 and 6 (post: 5, 6 and 9)",
     ),
-    "mask-criteria": Entry(
-        "figures.mask_criteria",
-        "figure 3 (post: 7)",
-        "accuracy against weights remaining for every mask criterion",
-        ("fc", "conv4"),
+    FigureEntry(
+        "mask-criteria",
+        "Mask criteria: test accuracy by weights remaining",
+        paper="figure 3 (post: 7)",
+        networks=("fc", "conv4"),
     ),
-    "mask-1-actions": Entry(
-        "figures.mask_one_actions",
-        "figure 4 (post: 8)",
-        "where kept weights restart, with and without their sign",
-        ("fc", "conv4"),
+    FigureEntry(
+        "mask-1-actions",
+        "Mask-1 actions: where kept weights restart",
+        paper="figure 4 (post: 8)",
+        networks=("fc", "conv4"),
     ),
-    "mask-0-actions": Entry(
-        "figures.mask_zero_actions",
-        "figure 5 (post: 2 and 3)",
-        "what pruned weights are frozen at",
-        ("conv2", "conv4", "conv6"),
+    FigureEntry(
+        "mask-0-actions",
+        "Mask-0 actions: what pruned weights are frozen at",
+        paper="figure 5 (post: 2 and 3)",
+        networks=("conv2", "conv4", "conv6"),
     ),
-    "weight-movement": Entry(
-        "figures.weight_movement", "section 4", "where kept and pruned weights move, and which change their sign"
+    FigureEntry(
+        "weight-movement",
+        "Where weights move",
+        paper="section 4",
     ),
-    "sign-criteria": Entry(
-        "figures.sign_criteria", "supplement, figure S5", "criteria that look at the sign, trained iteratively"
+    FigureEntry(
+        "sign-criteria",
+        "Criteria that look at the sign",
+        paper="supplement, figure S5",
     ),
-    "supermasks-at-init": Entry(
-        "figures.supermasks_at_init",
-        "figures 6 and 7 (post: 1 and 10)",
-        "accuracy of untrained networks under one-shot masks",
+    FigureEntry(
+        "supermasks-at-init",
+        "Supermasks: accuracy without training",
+        paper="figures 6 and 7 (post: 1 and 10)",
     ),
-    "learned-supermasks": Entry(
-        "figures.learned_supermasks", "figure 7", "masks found by gradient descent against masks cut from training"
+    FigureEntry(
+        "learned-supermasks",
+        "Learned supermasks against heuristic ones",
+        paper="figure 7",
     ),
-    "supermask-table": Entry(
-        "figures.supermask_table", "table 2", "how accurate an untrained network gets by a mask alone"
+    FigureEntry(
+        "supermask-table",
+        "How far a mask alone takes an untrained network",
+        paper="table 2",
     ),
-    "learned-masks-seen": Entry(
-        "figures.learned_masks_seen", "no figure of the paper", "which pixels learned masks look at; agreement"
+    FigureEntry(
+        "learned-masks-seen",
+        "Learned masks seen: pixels and agreement",
+        paper="no figure of the paper",
     ),
-    "lottery-tickets": Entry(
-        "figures.lottery_tickets", "Frankle & Carbin 2019, figures 3 and 4", "accuracy and learning speed of tickets"
+    FigureEntry(
+        "lottery-tickets",
+        "Lottery tickets and their controls",
+        paper="Frankle & Carbin 2019, figures 3 and 4",
     ),
-    "mask-agreement": Entry("figures.mask_agreement", "no figure of the paper", "how alike masks are, against chance"),
-    "sparse-training": Entry(
-        "figures.sparse_training",
-        "Mostafa & Wang 2019; Wortsman et al. 2019; Evci et al. 2020; others",
-        "networks that are sparse from the first step",
-        ("fc",),
+    FigureEntry(
+        "mask-agreement",
+        "How alike masks are",
+        paper="no figure of the paper",
+    ),
+    FigureEntry(
+        "sparse-training",
+        "Sparse training against weights remaining",
+        paper="Mostafa & Wang 2019; Wortsman et al. 2019; Evci et al. 2020; others",
+        networks=("fc",),
         only=("fc",),
     ),
-    "structure-over-time": Entry(
-        "figures.structure_over_time", "Mostafa & Wang 2019", "what sparse training moves, and where to", ("fc",)
+    FigureEntry(
+        "structure-over-time",
+        "What sparse training moves",
+        paper="Mostafa & Wang 2019",
+        networks=("fc",),
     ),
-    "dsd": Entry(
-        "figures.dsd", "Han et al. 2017", "dense-sparse-dense training against as much dense training", ("fc",)
+    FigureEntry(
+        "dsd",
+        "Dense-sparse-dense training",
+        paper="Han et al. 2017",
+        networks=("fc",),
     ),
-    "deep-compression": Entry(
-        "figures.deep_compression",
-        "Han et al. 2016, tables 1 to 3",
-        "a network as a small file",
-        ("fc", "lenet5"),
-        ("fc", "lenet5"),
+    FigureEntry(
+        "deep-compression",
+        "Deep Compression: a network as a small file",
+        paper="Han et al. 2016, tables 1 to 3",
+        networks=("fc", "lenet5"),
+        only=("fc", "lenet5"),
     ),
-    "neural-graphs": Entry(
-        "figures.neural_graphs",
-        "Wortsman et al. 2019, table 1; Xie et al. 2019",
-        "discovered wirings against random ones",
-        ("fc",),
-        ("fc",),
+    FigureEntry(
+        "neural-graphs",
+        "Neural graphs: discovered wirings against random ones",
+        paper="Wortsman et al. 2019, table 1; Xie et al. 2019",
+        networks=("fc",),
+        only=("fc",),
     ),
-    "wiring": Entry(
-        "figures.wiring", "Wortsman et al. 2019", "a wiring before, during and after training", ("fc",), ("fc",)
+    FigureEntry(
+        "wiring",
+        "A wiring before, during and after training",
+        paper="Wortsman et al. 2019",
+        networks=("fc",),
+        only=("fc",),
     ),
-    "shared-weight": Entry(
-        "figures.shared_weight", "Gaier & Ha 2019", "masks and wirings whose weights share one value", ("fc",), ("fc",)
+    FigureEntry(
+        "shared-weight",
+        "One value for all weights",
+        paper="Gaier & Ha 2019",
+        networks=("fc",),
+        only=("fc",),
     ),
-}
+)
+
+CATALOGUE: Mapping[str, FigureEntry] = {entry.name: entry for entry in _FIGURES}
+"""Every figure, by name."""

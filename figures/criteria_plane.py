@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.figure import Figure
+from analysis.drawing import styles
+from analysis.drawing.figure import Drawing
 from analysis.drawing.frame import Frame, finish, panels_of
 from analysis.drawing.results import Results
 from analysis.kinds.rounds import Unpruned
@@ -110,9 +111,8 @@ def _region(
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """A panel a criterion: the region shaded, kept weights in colour, pruned ones in grey."""
-    from analysis.drawing import plots
 
-    names = plots.ordered(table["criterion"])
+    names = styles.ordered(table["criterion"], styles.CRITERIA)
     picture, panels = panels_of(
         len(names), frame, width=2.7, height=2.75, columns=min(4, len(names)), least=FRAMED_PANEL
     )
@@ -134,29 +134,26 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 def _panel(axes: "Axes", table: pd.DataFrame) -> None:
     from matplotlib.colors import LogNorm, to_rgba
 
-    from analysis.drawing import plots
-
     x, y = (np.unique(table[column]) for column in ("w_initial", "w_final"))
     shape = (len(x), len(y))
     region, kept, weights = (table[column].to_numpy().reshape(shape).T for column in ("in_region", "kept", "weights"))
-    shade = np.where(region[..., None] == 1, to_rgba(plots.SKY, 0.35), to_rgba("white", 0.0))
+    shade = np.where(region[..., None] == 1, to_rgba(styles.SKY, 0.35), to_rgba("white", 0.0))
     extent = (x[0], x[-1], y[0], y[-1])
     axes.imshow(shade, origin="lower", extent=extent, aspect="auto", interpolation="nearest")
     norm = LogNorm(0.2, max(weights.max(), 2))
     for counts, map_ in ((weights - kept, "Greys"), (kept, "Blues")):
         seen = np.ma.masked_where(counts == 0, counts)
         axes.imshow(seen, origin="lower", extent=extent, aspect="auto", cmap=map_, norm=norm, interpolation="nearest")
-    axes.axhline(0, color=plots.BLACK, linewidth=0.4)
-    axes.axvline(0, color=plots.BLACK, linewidth=0.4)
+    axes.axhline(0, color=styles.BLACK, linewidth=0.4)
+    axes.axvline(0, color=styles.BLACK, linewidth=0.4)
     axes.tick_params(labelsize=7)
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """Weights kept of each criterion, in percent of the layer, and how many of them have not changed their sign."""
-    from analysis.drawing import plots
 
     rows = {}
-    for name in plots.ordered(table["criterion"]):
+    for name in styles.ordered(table["criterion"], styles.CRITERIA):
         own = table[table["criterion"] == name]
         total, weights = float(own["kept"].sum()), float(own["weights"].sum())
         rows[name] = {
@@ -166,13 +163,11 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("criterion")
 
 
-FIGURE = Figure(
-    "criteria-plane",
-    "Mask criteria as regions of the plane of initial and final weights",
-    "criterion",
-    CRITERIA,
-    study,
-    tabulate,
-    draw,
-    summarise,
+FIGURE = Drawing(
+    compares="criterion",
+    names=CRITERIA,
+    study=study,
+    tabulate=tabulate,
+    draw=draw,
+    summarise=summarise,
 )

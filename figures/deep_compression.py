@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from analysis.drawing import styles
 from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Figure
+from analysis.drawing.figure import Drawing
 from analysis.drawing.frame import Frame, finish
 from analysis.drawing.results import Results
 from analysis.studies.experiment import Study
@@ -108,7 +109,8 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     picture, (left, right) = plots.new_picture(2, frame)
     _stages(left, table, frame)
     coded = table[table["stage"] == "coded"]
-    for pruned, colour, words in ((True, plots.BLUE, "pruned and quantised"), (False, plots.ORANGE, "quantised alone")):
+    ways = ((True, styles.BLUE, "pruned and quantised"), (False, styles.ORANGE, "quantised alone"))
+    for pruned, colour, words in ways:
         own = coded[(coded["pruned"] == pruned) & (coded["bits"] > 0)]
         means = own.groupby("bits")[["compression", "test_accuracy"]].mean().sort_index()
         if means.empty:
@@ -118,11 +120,11 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
             right.annotate(
                 f"{bits}", (row["compression"], 100 * row["test_accuracy"]), (0, 5), textcoords="offset points"
             )
-    for line, colour in ((PAPER_RUN, plots.RED), (FURTHER, plots.GREEN)):
+    for line, colour in ((PAPER_RUN, styles.RED), (FURTHER, styles.GREEN)):
         own = coded[coded["line"] == line]
         right.scatter(own["compression"], 100 * own["test_accuracy"], color=colour, marker="*", label=line, zorder=3)
     dense = 100 * table.loc[table["stage"] == "dense", "test_accuracy"].mean()
-    right.axhline(dense, color=plots.BLACK, linewidth=0.9, label=f"dense ({dense:.2f}%)")
+    right.axhline(dense, color=styles.BLACK, linewidth=0.9, label=f"dense ({dense:.2f}%)")
     best = coded["test_accuracy"].max()
     right.set_ylim(100 * best - 7, 100 * best + 0.6)
     right.set_xlabel("times smaller than float32, the file on disk")
@@ -189,14 +191,12 @@ def _published(paper: Published | None, stage: str) -> tuple[float, float]:
     return rates.get(stage, unknown), errors.get(stage, unknown)
 
 
-FIGURE = Figure(
-    "deep-compression",
-    "Deep Compression: a network as a small file",
-    "else",
-    tuple(LINES),
-    study,
-    tabulate,
-    draw,
-    summarise,
-    CLAIMS,
+FIGURE = Drawing(
+    compares="else",
+    names=tuple(LINES),
+    study=study,
+    tabulate=tabulate,
+    draw=draw,
+    summarise=summarise,
+    claims=CLAIMS,
 )

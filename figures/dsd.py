@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from analysis.drawing import styles
 from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Figure
+from analysis.drawing.figure import Drawing
 from analysis.drawing.frame import DOTS, Frame, finish
 from analysis.drawing.results import Results
 from analysis.studies.experiment import Study
@@ -55,7 +56,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     from analysis.drawing import plots
 
     picture, (axes,) = plots.new_picture(1, frame, width=6.5)
-    colours = (plots.BLACK, plots.BLUE, plots.GREEN, plots.RED)
+    colours = (styles.BLACK, styles.BLUE, styles.GREEN, styles.RED)
     for offset, (line, colour) in enumerate(zip(dict.fromkeys(table["line"]), colours, strict=False)):
         own = table[table["line"] == line]
         values = [100 * own[f"test_accuracy_{phase}"] for phase in PHASES]
@@ -79,4 +80,12 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     return means.rename(columns={old: new for new, old in columns.items()})
 
 
-FIGURE = Figure("dsd", "Dense-sparse-dense training", "else", tuple(LINES), study, tabulate, draw, summarise, CLAIMS)
+FIGURE = Drawing(
+    compares="else",
+    names=tuple(LINES),
+    study=study,
+    tabulate=tabulate,
+    draw=draw,
+    summarise=summarise,
+    claims=CLAIMS,
+)

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
+from analysis.drawing import styles
 from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Figure
+from analysis.drawing.figure import Drawing
 from analysis.drawing.frame import Frame, finish, panels_of
 from analysis.drawing.results import Results
 from analysis.kinds.rounds import Unpruned
@@ -109,11 +110,10 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
 
 def _overlaps(axes: "Axes", table: pd.DataFrame, turn: int) -> None:
-    from analysis.drawing import plots
 
     looks = {
-        "large_final": (plots.BLUE, "o", "with large_final's mask"),
-        "next seed": (plots.ORANGE, "s", "with the next seed's"),
+        "large_final": (styles.BLUE, "o", "with large_final's mask"),
+        "next seed": (styles.ORANGE, "s", "with the next seed's"),
     }
     labels = list(dict.fromkeys(table["label"]))
     for offset, (kind, (colour, marker, words)) in zip((-0.15, 0.15), looks.items(), strict=True):
@@ -139,14 +139,12 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     return overlaps.rename_axis("mask", axis="index").rename_axis(None, axis="columns")
 
 
-FIGURE = Figure(
-    "learned-masks-seen",
-    "Learned masks seen: pixels and agreement",
-    "else",
-    tuple(LEARNED),
-    study,
-    tabulate,
-    draw,
-    summarise,
-    CLAIMS,
+FIGURE = Drawing(
+    compares="else",
+    names=tuple(LEARNED),
+    study=study,
+    tabulate=tabulate,
+    draw=draw,
+    summarise=summarise,
+    claims=CLAIMS,
 )

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.drawing.figure import Figure
+from analysis.drawing.figure import Drawing
 from analysis.drawing.frame import BANDS, Frame, finish
 from analysis.drawing.results import Results
+from analysis.drawing.styles import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Style, Styles
 from analysis.kinds.rounds import Unpruned
 from analysis.kinds.untrained import Untrained
 from analysis.studies.experiment import Study
@@ -41,6 +42,20 @@ HEURISTIC = {
     for (weights, short), criterion in product(
         {"initial": "initial", "signed_constant": "S.C."}.items(), ("large_final_same_sign", "large_final", "random")
     )
+}
+
+
+STYLES: Styles = {
+    "learned, initial": Style(ORANGE, "s", "--"),
+    "learned, S.C.": Style(RED, "D", "--"),
+    "learned, initial, DWR": Style(SKY, "s"),
+    "learned, S.C., DWR": Style(BLUE, "D"),
+    "large_final_same_sign, initial": Style(GREEN, "o", "--", hollow=True),
+    "large_final_same_sign, S.C.": Style(GREEN, "o"),
+    "large_final, initial": Style(PURPLE, "v", "--", hollow=True),
+    "large_final, S.C.": Style(PURPLE, "v"),
+    "random, initial": Style(GREY, "x", ":"),
+    "random, S.C.": Style(BLACK, "+", ":"),
 }
 
 
@@ -101,7 +116,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
         for label, own in learned.groupby("label", sort=False):
             _learned_line(axes, own, str(label))
         for label, own in heuristic.groupby("label", sort=False):
-            plots.seed_band(axes, own, "test_accuracy", plots.style_of(str(label)), str(label), 100)
+            plots.seed_band(axes, own, "test_accuracy", STYLES[str(label)], str(label), 100)
         plots.remaining_axis(axes, table.dropna(subset=["weights_remaining"]), "test accuracy without training, %")
     whole.set_ylim(0, 101)
     whole.set_title("all of it")
@@ -116,9 +131,8 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
 def _learned_line(axes: "Axes", own: pd.DataFrame, label: str) -> None:
     """Means over seeds from start to start, bars from least to greatest; hollow markers for the rounded masks."""
-    from analysis.drawing import plots
 
-    style = plots.style_of(label)
+    style = STYLES[label]
     for prefix, fill in (("", style.colour), ("rounded_", "white")):
         names = [f"{prefix}weights_remaining", f"{prefix}test_accuracy"]
         points = own.groupby("start")[names].agg(["mean", "min", "max"]) * 100
@@ -139,10 +153,9 @@ def _learned_line(axes: "Axes", own: pd.DataFrame, label: str) -> None:
 
 
 def _curves(axes: "Axes", rows: pd.DataFrame) -> None:
-    from analysis.drawing import plots
 
     for label, own in rows.groupby("label", sort=False):
-        style = plots.style_of(str(label))
+        style = STYLES[str(label)]
         band = 100 * own.groupby("step")["validation_accuracy"].agg(["mean", "min", "max"])
         axes.plot(band.index, band["mean"], color=style.colour, linestyle=style.dash, linewidth=1.4)
         axes.fill_between(band.index, band["min"], band["max"], color=style.colour, alpha=0.15, linewidth=0)
@@ -168,13 +181,12 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     return means.rename(columns=names).rename_axis("mask")
 
 
-FIGURE = Figure(
-    "learned-supermasks",
-    "Learned supermasks against heuristic ones",
-    "else",
-    (*LEARNED, OTHER_STARTS, *HEURISTIC),
-    study,
-    tabulate,
-    draw,
-    summarise,
+FIGURE = Drawing(
+    compares="else",
+    names=(*LEARNED, OTHER_STARTS, *HEURISTIC),
+    study=study,
+    tabulate=tabulate,
+    draw=draw,
+    summarise=summarise,
+    styles=STYLES,
 )

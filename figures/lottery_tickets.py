@@ -13,18 +13,19 @@ import pandas as pd
 
 from analysis.drawing.claims import Claim
 from analysis.drawing.frame import BANDS, Frame, finish
-from analysis.drawing.treatment_figure import treatment_figure
+from analysis.drawing.styles import BLUE, GREEN, ORANGE, RED, SKY, Style
+from analysis.drawing.treatments import Line, styles_of, treatment_drawing
 from supermask.lottery import Treatment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
-TREATMENTS = {
-    "winning ticket": Treatment(),
-    "winning ticket, rewound to step 50": Treatment(rewind_step=50),
-    "random reinitialisation": Treatment(kept="reinit"),
-    "one-shot": Treatment(schedule="one_shot"),
-    "one-shot, random reinitialisation": Treatment(schedule="one_shot", kept="reinit"),
+LINES = {
+    "winning ticket": Line(Treatment(), Style(BLUE, "o")),
+    "winning ticket, rewound to step 50": Line(Treatment(rewind_step=50), Style(GREEN, "D")),
+    "random reinitialisation": Line(Treatment(kept="reinit"), Style(ORANGE, "s", "--")),
+    "one-shot": Line(Treatment(schedule="one_shot"), Style(SKY, "^")),
+    "one-shot, random reinitialisation": Line(Treatment(schedule="one_shot", kept="reinit"), Style(RED, "v", "--")),
 }
 WINNING, REINITIALISED = {"treatment": "winning ticket"}, {"treatment": "random reinitialisation"}
 
@@ -75,16 +76,21 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
     picture, (whole, top, stop) = plots.new_picture(3, frame, width=3.6)
     for axes in (whole, top):
-        plots.accuracy_lines(axes, table, by="treatment")
+        plots.accuracy_lines(axes, table, styles_of(LINES), by="treatment")
         plots.unpruned_line(axes, table, by="treatment")
         plots.remaining_axis(axes, table)
     top.set_ylim(*plots.top_range(table, by="treatment"))
     top.set_title("the top of it")
-    plots.accuracy_lines(stop, table, by="treatment", value="early_stop_step", scale=1)
+    plots.accuracy_lines(stop, table, styles_of(LINES), by="treatment", value="early_stop_step", scale=1)
     plots.remaining_axis(stop, table, "step of lowest validation loss")
     stop.set_title("early stopping: lower learns faster")
     finish(picture, frame, "Lottery tickets: accuracy and learning speed of pruned networks", BANDS, whole)
     return picture
 
 
-FIGURE = treatment_figure("lottery-tickets", "Lottery tickets and their controls", "else", TREATMENTS, draw, CLAIMS)
+FIGURE = treatment_drawing(
+    compares="else",
+    lines=LINES,
+    draw=draw,
+    claims=CLAIMS,
+)

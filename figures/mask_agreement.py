@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from analysis.drawing import styles
 from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Figure
+from analysis.drawing.figure import Drawing
 from analysis.drawing.frame import BANDS, Frame, finish
 from analysis.drawing.results import Results
 from analysis.studies.experiment import Study
@@ -113,9 +114,9 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     remaining = 100 * table.loc[table["round"] == level, "weights_remaining"].mean()
     matrix.set_title(f"at {remaining:.3g}% of the weights")
     looks = {
-        "one-shot": (plots.Style(plots.BLUE, "o"), "large_final: iterative and one-shot, one seed"),
-        "seeds": (plots.Style(plots.ORANGE, "s"), "large_final: two seeds"),
-        "chance": (plots.Style(plots.BLACK, "x", ":"), "chance"),
+        "one-shot": (styles.Style(styles.BLUE, "o"), "large_final: iterative and one-shot, one seed"),
+        "seeds": (styles.Style(styles.ORANGE, "s"), "large_final: two seeds"),
+        "chance": (styles.Style(styles.BLACK, "x", ":"), "chance"),
     }
     for kind, (style, label) in looks.items():
         rows = table[table["kind"] == kind]
@@ -136,9 +137,8 @@ def shown_level(table: pd.DataFrame) -> int:
 
 
 def _matrix(axes: "Axes", rows: pd.DataFrame) -> None:
-    from analysis.drawing import plots
 
-    names = plots.ordered([*rows["first"], *rows["second"]])
+    names = styles.ordered([*rows["first"], *rows["second"]], styles.CRITERIA)
     values = np.full((len(names), len(names)), np.nan)
     means = rows.groupby(["first", "second"])[["overlap"]].mean().reset_index()
     for row in means.to_dict("records"):
@@ -164,6 +164,12 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     return means.to_frame("overlap with large_final, %").rename_axis("mask of")
 
 
-FIGURE = Figure(
-    "mask-agreement", "How alike masks are", "criterion", CRITERIA, study, tabulate, draw, summarise, CLAIMS
+FIGURE = Drawing(
+    compares="criterion",
+    names=CRITERIA,
+    study=study,
+    tabulate=tabulate,
+    draw=draw,
+    summarise=summarise,
+    claims=CLAIMS,
 )

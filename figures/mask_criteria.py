@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from analysis.drawing import styles
 from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Figure
+from analysis.drawing.figure import Drawing
 from analysis.drawing.frame import Frame
 from analysis.drawing.results import Results
 from analysis.studies.experiment import Study
@@ -63,24 +64,23 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     from analysis.drawing import plots
 
     title = "Mask criteria: test accuracy after training the pruned network, by weights remaining"
-    return plots.whole_and_top(table, frame, title, by="criterion", starred=STARRED)
+    return plots.whole_and_top(table, frame, title, styles.CRITERIA, by="criterion", starred=STARRED)
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """Mean test accuracy in percent at a few levels of weights remaining."""
     from analysis.drawing import plots
 
-    return plots.accuracy_summary(table)
+    return plots.accuracy_summary(table, styles.CRITERIA)
 
 
-FIGURE = Figure(
-    "mask-criteria",
-    "Mask criteria: test accuracy by weights remaining",
-    "criterion",
-    CRITERIA,
-    study,
-    tabulate,
-    draw,
-    summarise,
-    CLAIMS,
+FIGURE = Drawing(
+    compares="criterion",
+    names=CRITERIA,
+    study=study,
+    tabulate=tabulate,
+    draw=draw,
+    summarise=summarise,
+    claims=CLAIMS,
+    styles=styles.CRITERIA,
 )

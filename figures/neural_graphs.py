@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from analysis.drawing import styles
 from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Figure
+from analysis.drawing.figure import Drawing
 from analysis.drawing.frame import DOTS, Frame, finish
 from analysis.drawing.results import Results
 from analysis.studies.experiment import Study
@@ -83,7 +84,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
         own = table[table["setting"] == setting]
         for place, (wiring, rows) in enumerate(own.groupby("wiring", sort=False)):
             accuracy = 100 * rows["test_accuracy"]
-            colour = plots.RED if wiring == DISCOVERED else plots.BLUE
+            colour = styles.RED if wiring == DISCOVERED else styles.BLUE
             # No bars: the axis does not start at 0, and their lengths would overstate differences.
             axes.hlines(accuracy.mean(), place - 0.3, place + 0.3, color=colour, linewidth=2)
             axes.scatter([place] * len(accuracy), accuracy, color=colour, s=20, alpha=0.6)
@@ -112,14 +113,12 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-FIGURE = Figure(
-    "neural-graphs",
-    "Neural graphs: discovered wirings against random ones",
-    "else",
-    tuple(LINES),
-    study,
-    tabulate,
-    draw,
-    summarise,
-    CLAIMS,
+FIGURE = Drawing(
+    compares="else",
+    names=tuple(LINES),
+    study=study,
+    tabulate=tabulate,
+    draw=draw,
+    summarise=summarise,
+    claims=CLAIMS,
 )

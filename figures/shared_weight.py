@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from analysis.drawing import styles
 from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Figure
+from analysis.drawing.figure import Drawing
 from analysis.drawing.frame import BANDS, Frame, finish
 from analysis.drawing.results import Results
 from analysis.studies.experiment import Study
@@ -96,7 +97,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Accuracy over the shared value, a panel without and one with signs; dashed lines are random wirings and masks."""
     from analysis.drawing import plots
 
-    colours = {"FC": plots.BLACK, "static": plots.BLUE, "discrete": plots.RED, "continuous": plots.GREEN}
+    colours = {"FC": styles.BLACK, "static": styles.BLUE, "discrete": styles.RED, "continuous": styles.GREEN}
     picture, panels = plots.new_picture(2, frame)
     places = {value: place for place, value in enumerate(VALUES)}
     for axes, words in zip(panels, SIGNS.values(), strict=True):
@@ -128,14 +129,12 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     return best.loc[list(dict.fromkeys(table["line"]))].assign(**{"trained weights": trained}).rename_axis("line")
 
 
-FIGURE = Figure(
-    "shared-weight",
-    "One value for all weights",
-    "else",
-    tuple(SOURCES),
-    study,
-    tabulate,
-    draw,
-    summarise,
-    CLAIMS,
+FIGURE = Drawing(
+    compares="else",
+    names=tuple(SOURCES),
+    study=study,
+    tabulate=tabulate,
+    draw=draw,
+    summarise=summarise,
+    claims=CLAIMS,
 )

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from analysis.drawing import styles
 from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Figure
+from analysis.drawing.figure import Drawing
 from analysis.drawing.frame import Frame
 from figures import mask_criteria
 
@@ -59,17 +60,17 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """All of the range on the left, its top on the right."""
     from analysis.drawing import plots
 
-    return plots.whole_and_top(table, frame, "Criteria that look at the sign, trained iteratively", by="criterion")
+    title = "Criteria that look at the sign, trained iteratively"
+    return plots.whole_and_top(table, frame, title, styles.CRITERIA, by="criterion")
 
 
-FIGURE = Figure(
-    "sign-criteria",
-    "Criteria that look at the sign",
-    "criterion",
-    CRITERIA,
-    mask_criteria.study,
-    mask_criteria.tabulate,
-    draw,
-    mask_criteria.summarise,
-    CLAIMS,
+FIGURE = Drawing(
+    compares="criterion",
+    names=CRITERIA,
+    study=mask_criteria.study,
+    tabulate=mask_criteria.tabulate,
+    draw=draw,
+    summarise=mask_criteria.summarise,
+    claims=CLAIMS,
+    styles=styles.CRITERIA,
 )

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Figure
+from analysis.drawing.figure import Drawing
 from analysis.drawing.frame import Frame
 from analysis.drawing.results import Results
+from analysis.drawing.styles import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Style, Styles
 from analysis.kinds.rounds import UNPRUNED
 from analysis.studies.experiment import Study
 from supermask.sparse_training.runs import SMALL_DENSE, SMALL_SHAPES, SparseRun
@@ -41,6 +42,22 @@ LINES: Mapping[str, SparseRun] = {
     "DNW's structure, initial weights": SparseRun(structure="dnw"),
 }
 """What each line's runs are, but for their density."""
+
+STYLES: Styles = {
+    "gradual pruning": Style(BLACK, "o"),
+    "DNW": Style(RED, "D"),
+    "RigL": Style(BLUE, "s"),
+    "sparse momentum": Style(SKY, "P"),
+    "DSR": Style(GREEN, "^"),
+    "DSR from ERK densities": Style(GREEN, ">", "--"),
+    "SET": Style(PURPLE, "v"),
+    "static": Style(GREY, "x", "--"),
+    "small dense": Style(ORANGE, "h", ":"),
+    "DSR's structure, initial weights": Style(GREEN, "^", ":", hollow=True),
+    "DSR's structure, fresh weights": Style(GREEN, "<", ":"),
+    "DNW's structure, initial weights": Style(RED, "D", ":", hollow=True),
+}
+"""What a structure is worth without the way to it is dotted."""
 
 DYNAMIC = {
     "SET": "Mocanu et al. 2018",
@@ -133,24 +150,23 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     from analysis.drawing import plots
 
     title = "Sparse training: solid and dashed train sparse; dotted are structures and sizes without the way there"
-    return plots.whole_and_top(table, frame, title, by="line")
+    return plots.whole_and_top(table, frame, title, STYLES, by="line")
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """Mean test accuracy in percent at every density."""
     from analysis.drawing import plots
 
-    return plots.accuracy_summary(table, by="line")
+    return plots.accuracy_summary(table, STYLES, by="line")
 
 
-FIGURE = Figure(
-    "sparse-training",
-    "Sparse training against weights remaining",
-    "else",
-    tuple(LINES),
-    study,
-    tabulate,
-    draw,
-    summarise,
-    CLAIMS,
+FIGURE = Drawing(
+    compares="else",
+    names=tuple(LINES),
+    study=study,
+    tabulate=tabulate,
+    draw=draw,
+    summarise=summarise,
+    claims=CLAIMS,
+    styles=STYLES,
 )

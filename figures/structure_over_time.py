@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from analysis.drawing import styles
 from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Figure
+from analysis.drawing.figure import Drawing
 from analysis.drawing.frame import BANDS, Frame, finish
 from analysis.drawing.results import Results
 from analysis.studies.experiment import Study
-from figures.sparse_training import run_of
+from figures.sparse_training import STYLES, run_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
@@ -85,12 +86,12 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
     names = [name for name in dict.fromkeys(table["method"]) if name in MOVING]
     picture, panels = plots.new_picture(len(names) + 1, frame, width=3.6)
-    colours = {"hidden1": plots.BLUE, "hidden2": plots.ORANGE, "output": plots.RED}
+    colours = {"hidden1": styles.BLUE, "hidden2": styles.ORANGE, "output": styles.RED}
     for axes, name in zip(panels, names, strict=False):
         own = table[(table["method"] == name) & (table["layer"] != "all")]
         for layer, rows in own.groupby("layer"):
             band = 100 * rows.groupby("step")["share"].agg(["mean", "min", "max"])
-            colour = colours.get(str(layer), plots.GREY)
+            colour = colours.get(str(layer), styles.GREY)
             axes.plot(band.index, band["mean"], color=colour, label=str(layer))
             axes.fill_between(band.index, band["min"], band["max"], color=colour, alpha=0.15, linewidth=0)
         axes.set_title(f"{name}: where the weights are")
@@ -99,7 +100,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
         axes.legend(ncols=3, loc="upper center", columnspacing=1.0, handlelength=1.2)
     for name in dict.fromkeys(table["method"]):
         mean = table[(table["method"] == name) & (table["layer"] == "all")].groupby("step")["exchanged"].mean()
-        style = plots.style_of(name)
+        style = STYLES[name]
         panels[-1].plot(mean.index, mean, color=style.colour, linestyle=style.dash, label=name)
     panels[-1].set_title("connections exchanged since the start")
     panels[-1].set_ylabel("times the number of live weights")
@@ -127,14 +128,12 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
 
 
-FIGURE = Figure(
-    "structure-over-time",
-    "What sparse training moves",
-    "else",
-    METHODS,
-    study,
-    tabulate,
-    draw,
-    summarise,
-    CLAIMS,
+FIGURE = Drawing(
+    compares="else",
+    names=METHODS,
+    study=study,
+    tabulate=tabulate,
+    draw=draw,
+    summarise=summarise,
+    claims=CLAIMS,
 )

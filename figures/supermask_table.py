@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from analysis.drawing import styles
 from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Figure
+from analysis.drawing.figure import Drawing
 from analysis.drawing.frame import WHISKERS, Frame, finish
 from analysis.drawing.results import Results
 from analysis.kinds.rounds import Unpruned
@@ -116,9 +117,9 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     places = np.arange(len(ours))
     spread = np.array([ours - least, greatest - ours])
     label = "here (mean of each seed's best)"
-    axes.bar(places - 0.2, ours, 0.38, yerr=spread, color=plots.BLUE, ecolor=plots.BLACK, capsize=3, label=label)
+    axes.bar(places - 0.2, ours, 0.38, yerr=spread, color=styles.BLUE, ecolor=styles.BLACK, capsize=3, label=label)
     label = "Zhou et al. 2019, table 2"
-    axes.bar(places + 0.2, paper, 0.38, color="white", edgecolor=plots.ORANGE, hatch="///", label=label)
+    axes.bar(places + 0.2, paper, 0.38, color="white", edgecolor=styles.ORANGE, hatch="///", label=label)
     turn = 90 if frame.narrow else 0
     for shift, tops, values in ((-0.2, greatest, ours), (0.2, paper, paper)):
         for place, top, value in zip(places + shift, tops, values, strict=True):
@@ -149,14 +150,12 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns).rename_axis("untrained network under")
 
 
-FIGURE = Figure(
-    "supermask-table",
-    "How far a mask alone takes an untrained network",
-    "else",
-    COLUMNS,
-    study,
-    tabulate,
-    draw,
-    summarise,
-    CLAIMS,
+FIGURE = Drawing(
+    compares="else",
+    names=COLUMNS,
+    study=study,
+    tabulate=tabulate,
+    draw=draw,
+    summarise=summarise,
+    claims=CLAIMS,
 )

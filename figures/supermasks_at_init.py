@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from analysis.drawing import styles
 from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Figure
+from analysis.drawing.figure import Drawing
 from analysis.drawing.frame import BANDS, Frame, finish
 from analysis.drawing.results import Results
 from analysis.kinds.untrained import Untrained
@@ -97,9 +98,9 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     _bars(bars, table, top, 90 if three_abreast else 0)
     for axes, (weights, title) in zip(lines, TITLES.items(), strict=True):
         own = table[table["weights"] == weights]
-        plots.accuracy_lines(axes, own)
+        plots.accuracy_lines(axes, own, styles.CRITERIA)
         plots.remaining_axis(axes, own, "test accuracy without training, %")
-        axes.axhline(10, color=plots.GREY, linewidth=0.9, linestyle=":", label="chance (10%)")
+        axes.axhline(10, color=styles.GREY, linewidth=0.9, linestyle=":", label="chance (10%)")
         axes.set_ylim(0, top)
         axes.set_title(title)
     title = "Supermasks: accuracy of untrained networks under masks of a trained one"
@@ -108,7 +109,6 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
 
 def _bars(axes: "Axes", table: pd.DataFrame, top: float, turn: int) -> None:
-    from analysis.drawing import plots
 
     own = table[table["weights"] == "initial"]
     unmasked = own[own["round"] == 0].groupby("seed")["test_accuracy"].first()
@@ -119,11 +119,11 @@ def _bars(axes: "Axes", table: pd.DataFrame, top: float, turn: int) -> None:
             label = criterion.replace("large_final_same_sign", "large_final,\nsame sign")
             named[f"{label}\n{100 * remaining:.3g}% left"] = (criterion, 100 * best)
     for place, (criterion, values) in enumerate(named.values()):
-        style = plots.style_of(criterion)
+        style = styles.CRITERIA.get(criterion, styles.OWN)
         spread = [[values.mean() - values.min()], [values.max() - values.mean()]]
         axes.bar(place, values.mean(), yerr=spread, color=style.colour, alpha=0.75, capsize=4)
         axes.annotate(f"{values.mean():.1f}", (place, values.max()), (0, 4), textcoords="offset points", ha="center")
-    axes.axhline(10, color=plots.GREY, linewidth=0.9, linestyle=":")
+    axes.axhline(10, color=styles.GREY, linewidth=0.9, linestyle=":")
     axes.set_xticks(range(len(named)), list(named), rotation=turn)
     axes.set_ylim(0, top)
     axes.set_ylabel("test accuracy without training, %")
@@ -154,10 +154,9 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     The paper's table gives 'the maximum over fractions kept, the mean over runs', which can be read either way: the
     maximum of the means, or the mean of the maxima.
     """
-    from analysis.drawing import plots
 
     rows: dict[str, dict[str, float]] = {}
-    for criterion in plots.ordered(table["criterion"]):
+    for criterion in styles.ordered(table["criterion"], styles.CRITERIA):
         rows[criterion] = {}
         for weights in TITLES:
             own = table[(table["criterion"] == criterion) & (table["weights"] == weights)]
@@ -171,14 +170,13 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("criterion")
 
 
-FIGURE = Figure(
-    "supermasks-at-init",
-    "Supermasks: accuracy without training",
-    "criterion",
-    CRITERIA,
-    study,
-    tabulate,
-    draw,
-    summarise,
-    CLAIMS,
+FIGURE = Drawing(
+    compares="criterion",
+    names=CRITERIA,
+    study=study,
+    tabulate=tabulate,
+    draw=draw,
+    summarise=summarise,
+    claims=CLAIMS,
+    styles=styles.CRITERIA,
 )

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from analysis.drawing import styles
 from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Figure
+from analysis.drawing.figure import Drawing
 from analysis.drawing.frame import BANDS, Frame, finish, panels_of
 from analysis.drawing.results import Results
 from analysis.studies.experiment import Study
@@ -153,8 +154,8 @@ def _cloud(axes: "Axes", cells: pd.DataFrame) -> None:
 def _by_group(axes: "Axes", rows: pd.DataFrame, value: str, scale: float, label: str) -> None:
     from analysis.drawing import plots
 
-    styles = {"kept": plots.Style(plots.BLUE, "o"), "pruned": plots.Style(plots.RED, "s", "--")}
-    for group, style in styles.items():
+    groups = {"kept": styles.Style(styles.BLUE, "o"), "pruned": styles.Style(styles.RED, "s", "--")}
+    for group, style in groups.items():
         plots.seed_band(axes, rows[rows["group"] == group], value, style, group, scale)
     plots.remaining_axis(axes, rows, label)
     axes.set_ylim(bottom=0)
@@ -164,8 +165,10 @@ def _by_group(axes: "Axes", rows: pd.DataFrame, value: str, scale: float, label:
 def _flips(axes: "Axes", rows: pd.DataFrame, layers: Sequence[str]) -> None:
     from analysis.drawing import plots
 
-    looks = zip((plots.BLUE, plots.ORANGE, plots.GREEN, plots.RED, plots.PURPLE, plots.SKY), "os^DvP", strict=True)
-    palette = [plots.Style(colour, marker) for colour, marker in looks]
+    looks = zip(
+        (styles.BLUE, styles.ORANGE, styles.GREEN, styles.RED, styles.PURPLE, styles.SKY), "os^DvP", strict=True
+    )
+    palette = [styles.Style(colour, marker) for colour, marker in looks]
     for index, layer in enumerate(layers):
         plots.seed_band(axes, rows[rows["layer"] == layer], "flipped", palette[index % len(palette)], layer, 100)
     plots.remaining_axis(axes, rows, "kept weights whose sign flipped, %")
@@ -181,4 +184,12 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     return means.set_axis(["moved toward zero, %", "sign flipped, %", "distance × 1000"], axis=1).rename_axis("weights")
 
 
-FIGURE = Figure("weight-movement", "Where weights move", "else", (), study, tabulate, draw, summarise, CLAIMS)
+FIGURE = Drawing(
+    compares="else",
+    names=(),
+    study=study,
+    tabulate=tabulate,
+    draw=draw,
+    summarise=summarise,
+    claims=CLAIMS,
+)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.figure import Figure
+from analysis.drawing import styles
+from analysis.drawing.figure import Drawing
 from analysis.drawing.frame import Frame, finish, panels_of
 from analysis.drawing.results import Results
 from analysis.kinds.neural_graph import MOMENTS, decode_wiring, graph_of
@@ -63,7 +64,6 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """A row of panels a setting, a panel a moment: edges from the nodes of a row to the nodes of a column."""
-    from analysis.drawing import plots
 
     settings = list(dict.fromkeys(table["setting"]))
     count, columns = len(settings) * len(MOMENTS), len(MOMENTS)
@@ -77,7 +77,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
             matrix[own["from"], own["to"]] = own["edges"]
             most = table.loc[table["setting"] == setting, "edges"].max()
             axes.imshow(matrix, cmap="Greys", vmin=0, vmax=most, extent=(0, nodes, nodes, 0), interpolation="none")
-            for line, colour in (("inputs", plots.BLUE), ("features", plots.RED)):
+            for line, colour in (("inputs", styles.BLUE), ("features", styles.RED)):
                 at = int(own[line].iloc[0]) if line == "inputs" else nodes - int(own[line].iloc[0])
                 axes.axhline(at, color=colour, linewidth=0.6)
                 axes.axvline(at, color=colour, linewidth=0.6)
@@ -109,6 +109,11 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("setting")
 
 
-FIGURE = Figure(
-    "wiring", "A wiring before, during and after training", "else", SETTINGS, study, tabulate, draw, summarise
+FIGURE = Drawing(
+    compares="else",
+    names=SETTINGS,
+    study=study,
+    tabulate=tabulate,
+    draw=draw,
+    summarise=summarise,
 )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.drawing import plots
+from analysis.drawing import plots, styles
 from analysis.drawing.captions import caption
 from analysis.drawing.figure import write
 from analysis.drawing.frame import Frame
@@ -267,6 +267,6 @@ def test_the_plane_refuses_criteria_that_go_by_gradients():
 
 
 def test_every_registered_criterion_has_a_style_of_its_own():
-    styles = [plots.style_of(name) for name in CRITERIA]
-    assert len({(style.colour, style.marker, style.dash) for style in styles}) == len(styles)
-    assert plots.style_of("of my own") == plots.style_of("another")
+    looks = {(style.colour, style.marker, style.dash) for style in styles.CRITERIA.values()}
+    assert set(CRITERIA) == set(styles.CRITERIA)
+    assert len(looks) == len(CRITERIA)

@@ -20,7 +20,7 @@ from PIL import Image
 
 from analysis.command.cli import run_command
 from analysis.command.commands import MISUSED, OK
-from analysis.drawing import plots
+from analysis.drawing import plots, styles
 from analysis.drawing.figure import render
 from analysis.drawing.frame import WIDTHS, Frame, Look, look, parse_width, read_style, settings, wrapped
 from analysis.drawing.redraw import figure_name
@@ -196,7 +196,7 @@ SIGHT = {
 @pytest.mark.parametrize("sight", SIGHT)
 @pytest.mark.parametrize("name", ["large_final_{}", "magnitude_increase_{}", "magnitude_increase_{}_strict"])
 def test_same_and_different_sign_are_told_apart_by_every_eye(name, sight):
-    same, different = (plots.style_of(name.format(f"{kind}_sign")) for kind in ("same", "diff"))
+    same, different = (styles.CRITERIA[name.format(f"{kind}_sign")] for kind in ("same", "diff"))
     apart = lab(same.colour, SIGHT[sight]) - lab(different.colour, SIGHT[sight])
     assert np.linalg.norm(apart) > 20
     assert same.hollow != different.hollow
@@ -204,9 +204,20 @@ def test_same_and_different_sign_are_told_apart_by_every_eye(name, sight):
 
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_no_two_lines_of_a_figure_differ_by_their_dash_alone(name):
-    names = [each for each in CATALOGUE[name].load().names if each in plots.STYLES]
-    looks = [(style.colour, style.marker, style.hollow) for style in map(plots.style_of, names)]
-    assert len(set(looks)) == len(names)
+    figure = CATALOGUE[name].load()
+    shown = [figure.styles[label] for label in figure.names if label in figure.styles]
+    assert len({(style.colour, style.marker, style.hollow) for style in shown}) == len(shown)
+
+
+LINES = ("mask-criteria", "mask-1-actions", "mask-0-actions", "sign-criteria", "supermasks-at-init")
+MORE_LINES = ("learned-supermasks", "lottery-tickets", "sparse-training")
+
+
+@pytest.mark.parametrize("name", LINES + MORE_LINES)
+def test_every_line_has_a_style(name):
+    """A label that is renamed takes its style along, or is missed here: it does not turn grey."""
+    figure = CATALOGUE[name].load()
+    assert set(figure.names) - set(figure.styles) <= {"other starts"}, "which have no line of their own"
 
 
 @given(st.floats(1e-7, 100), st.floats(1e-7, 100), st.integers(3, 10))

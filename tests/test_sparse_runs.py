@@ -202,7 +202,8 @@ def test_networks_that_learned_nothing_are_counted():
 
 
 def test_a_picture_says_how_many_learned_nothing(experiment, tmp_path):
-    figure = replace(sparse_figure.FIGURE, draw=lambda table, frame: plots.new_picture(1, frame)[0])
+    drawing = replace(sparse_figure.FIGURE, draw=lambda table, frame: plots.new_picture(1, frame)[0])
+    figure = drawing.named("sparse-training", "Sparse training")
     names = figure.names[:1]
     table = pd.DataFrame({"early_stop_step": [0, 900, 900], "validation_loss": [2.31, 2.301, 0.2]})
     said = write(figure, names, table, experiment, tmp_path)[1].read_text()

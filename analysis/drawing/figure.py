@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,7 @@ from analysis.drawing.claims import Claim
 from analysis.drawing.frame import SCREEN, Frame, Look, read_style, settings
 from analysis.drawing.results import Results
 from analysis.drawing.statistics import diverged_rows
+from analysis.drawing.styles import Styles
 from analysis.studies.experiment import Experiment, Study
 from analysis.system.errors import UsageError
 from analysis.system.files import make_folder, write_whole
@@ -22,12 +23,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One figure of the catalogue.
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """What a module of `figures/` says of its figure.
 
-    name: what it is called on the command line.
-    title: what it shows, in a line.
     compares: what its lines or panels are: criteria, mask-1 actions ('kept'), mask-0 actions ('pruned'), or else.
     names: the members of that kind that it shows unless others are asked for.
     study: what it needs, for those names.
@@ -35,10 +34,9 @@ class Figure:
     draw: from the table and what surrounds it to a picture.
     summarise: from the table to the few numbers for a terminal.
     claims: what the paper says the figure shows, each with its test.
+    styles: how each of `names` looks, where they are lines.
     """
 
-    name: str
-    title: str
     compares: Literal["criterion", "kept", "pruned", "else"]
     names: tuple[str, ...]
     study: Callable[[Sequence[str]], Study]
@@ -46,6 +44,20 @@ class Figure:
     draw: Callable[[pd.DataFrame, Frame], "Picture"]
     summarise: Callable[[pd.DataFrame], pd.DataFrame]
     claims: tuple[Claim, ...] = ()
+    styles: Styles = field(default_factory=dict)
+
+    def named(self, name: str, title: str) -> "Figure":
+        """The figure of the catalogue: what it is called on the command line, and what it shows in a line."""
+        own = {each.name: getattr(self, each.name) for each in fields(Drawing)}
+        return Figure(name=name, title=title, **own)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure(Drawing):
+    """One figure of the catalogue, which gives it its name and title."""
+
+    name: str
+    title: str
 
 
 def diverged(table: pd.DataFrame) -> int:

@@ -1,13 +1,6 @@
-"""Accuracy against weights remaining: lines, bands, stars and axes that all figures share.
-
-Colours are Okabe and Ito's, and two of Paul Tol's, told apart by every kind of colour vision. Markers, filled or
-hollow, and dashes repeat what colours say: no two lines of a figure differ by their dash alone.
-"""
+"""Accuracy against weights remaining: lines, bands, stars and axes that all figures share."""
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,117 +10,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from analysis.drawing.frame import BANDS, Frame, finish, panels_of
 from analysis.drawing.statistics import SIGNIFICANCE, bands, paired_tests
+from analysis.drawing.styles import BLACK, OWN, Style, Styles, ordered
 from analysis.kinds.rounds import UNPRUNED
-
-BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-YELLOW, BLUE, RED, PURPLE, GREY = "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#777777"
-WINE, INDIGO = "#882255", "#332288"
-
-
-@dataclass(frozen=True)
-class Style:
-    """How one line looks."""
-
-    colour: str
-    marker: str
-    dash: str = "-"
-    hollow: bool = False
-
-    @property
-    def line(self) -> dict[str, Any]:
-        """Arguments of `Axes.plot`."""
-        face = "white" if self.hollow else self.colour
-        return {"color": self.colour, "marker": self.marker, "linestyle": self.dash, "markerfacecolor": face}
-
-
-CRITERION_STYLES: Mapping[str, Style] = {
-    "large_final": Style(BLUE, "o"),
-    "small_final": Style(BLUE, "o", "--", hollow=True),
-    "large_init": Style(ORANGE, "s"),
-    "small_init": Style(ORANGE, "s", "--", hollow=True),
-    "large_init_large_final": Style(GREEN, "^"),
-    "small_init_small_final": Style(GREEN, "^", "--", hollow=True),
-    "magnitude_increase": Style(RED, "D"),
-    "movement": Style(PURPLE, "v"),
-    "random": Style(BLACK, "x", ":"),
-    "large_final_same_sign": Style(SKY, "P"),
-    "large_final_diff_sign": Style(WINE, "X", "--", hollow=True),
-    "magnitude_increase_same_sign": Style(GREY, "*"),
-    "magnitude_increase_diff_sign": Style(INDIGO, "H", "--", hollow=True),
-    "snip": Style(YELLOW, "h"),
-    "grad": Style(YELLOW, "h", "--", hollow=True),
-    "large_init_large_final_std_scaled": Style(GREEN, "<", "-."),
-    "small_init_small_final_std_scaled": Style(GREEN, ">", "-.", hollow=True),
-    "magnitude_increase_same_sign_strict": Style(GREY, "p"),
-    "magnitude_increase_diff_sign_strict": Style(INDIGO, "p", "--", hollow=True),
-}
-"""Of a pair, the member that keeps the small or the flipped is dashed and has hollow markers; same and different sign
-have colours of their own as well."""
-
-TREATMENT_STYLES: Mapping[str, Style] = {
-    # Mask-1 actions: solid and filled keeps the sign, dotted and hollow does not (paper: figure 4; post: figure 8).
-    "rewind": Style(BLACK, "o"),
-    "reinit, same sign": Style(BLUE, "s"),
-    "reinit": Style(BLUE, "s", ":", hollow=True),
-    "reshuffle, same sign": Style(ORANGE, "^"),
-    "reshuffle": Style(ORANGE, "^", ":", hollow=True),
-    "constant, same sign": Style(RED, "D"),
-    "constant": Style(RED, "D", ":", hollow=True),
-    "reinit as released, same sign": Style(GREEN, "v"),
-    "reinit as released": Style(GREEN, "v", ":", hollow=True),
-    # Mask-0 actions.
-    "zero": Style(BLACK, "s"),
-    "initial value": Style(ORANGE, "o"),
-    "zero if moved to zero, else initial": Style(BLUE, "^"),
-    "the reverse of that": Style(BLUE, "v", "--"),
-    "as many zeros at random": Style(GREY, "x", ":"),
-    "the rule, kept weights too": Style(RED, "D"),
-    "kept weights by the rule, pruned at zero": Style(RED, "P", "--"),
-    # Lottery tickets and their controls.
-    "winning ticket": Style(BLUE, "o"),
-    "winning ticket, rewound to step 50": Style(GREEN, "D"),
-    "random reinitialisation": Style(ORANGE, "s", "--"),
-    "one-shot": Style(SKY, "^"),
-    "one-shot, random reinitialisation": Style(RED, "v", "--"),
-}
-"""Treatments by the labels that figures give them."""
-
-SUPERMASK_STYLES: Mapping[str, Style] = {
-    "learned, initial": Style(ORANGE, "s", "--"),
-    "learned, S.C.": Style(RED, "D", "--"),
-    "learned, initial, DWR": Style(SKY, "s"),
-    "learned, S.C., DWR": Style(BLUE, "D"),
-    "large_final_same_sign, initial": Style(GREEN, "o", "--", hollow=True),
-    "large_final_same_sign, S.C.": Style(GREEN, "o"),
-    "large_final, initial": Style(PURPLE, "v", "--", hollow=True),
-    "large_final, S.C.": Style(PURPLE, "v"),
-    "random, initial": Style(GREY, "x", ":"),
-    "random, S.C.": Style(BLACK, "+", ":"),
-}
-"""Learned and heuristic supermasks."""
-
-SPARSE_STYLES: Mapping[str, Style] = {
-    "gradual pruning": Style(BLACK, "o"),
-    "DNW": Style(RED, "D"),
-    "RigL": Style(BLUE, "s"),
-    "sparse momentum": Style(SKY, "P"),
-    "DSR": Style(GREEN, "^"),
-    "DSR from ERK densities": Style(GREEN, ">", "--"),
-    "SET": Style(PURPLE, "v"),
-    "static": Style(GREY, "x", "--"),
-    "small dense": Style(ORANGE, "h", ":"),
-    "DSR's structure, initial weights": Style(GREEN, "^", ":", hollow=True),
-    "DSR's structure, fresh weights": Style(GREEN, "<", ":"),
-    "DNW's structure, initial weights": Style(RED, "D", ":", hollow=True),
-}
-"""Ways to a sparse network; what a structure is worth without the way to it is dotted."""
-
-STYLES: Mapping[str, Style] = {**CRITERION_STYLES, **TREATMENT_STYLES, **SUPERMASK_STYLES, **SPARSE_STYLES}
-
-
-def style_of(name: str) -> Style:
-    """The line style of a criterion or treatment; one of its own for a name that is not in the table."""
-    return STYLES.get(name, Style(GREY, "d", "-."))
 
 
 def new_picture(panels: int, frame: Frame, *, width: float = 4.2, height: float = 3.6) -> tuple[Picture, list[Axes]]:
@@ -136,15 +20,21 @@ def new_picture(panels: int, frame: Frame, *, width: float = 4.2, height: float 
 
 
 def accuracy_lines(
-    axes: Axes, table: pd.DataFrame, by: str = "criterion", value: str = "test_accuracy", scale: float = 100
+    axes: Axes,
+    table: pd.DataFrame,
+    styles: Styles,
+    by: str = "criterion",
+    value: str = "test_accuracy",
+    scale: float = 100,
 ) -> None:
     """A line of means and a band from least to greatest over seeds, for each member of the `by` column, times `scale`.
 
     Rows of 'unpruned' are every line's first point.
     """
     unpruned = table[table[by] == UNPRUNED]
-    for name in ordered(table[by]):
-        seed_band(axes, pd.concat([unpruned, table[table[by] == name]]), value, style_of(name), name, scale)
+    for name in ordered(table[by], styles):
+        rows = pd.concat([unpruned, table[table[by] == name]])
+        seed_band(axes, rows, value, styles.get(name, OWN), name, scale)
 
 
 def seed_band(axes: Axes, rows: pd.DataFrame, value: str, style: Style, label: str, scale: float) -> None:
@@ -221,13 +111,6 @@ def remaining_ticks(least: float, most: float, room: int = 10) -> list[float]:
     return inside if len(inside) > 1 else [float(tick) for tick in MaxNLocator(3).tick_values(least, most)[1:-1]]
 
 
-def ordered(names: Iterable[str]) -> list[str]:
-    """Distinct names without 'unpruned', in the order of the style table; others after them, by name."""
-    known = list(STYLES)
-    distinct = {name for name in names if name != UNPRUNED}
-    return sorted(distinct, key=lambda name: (known.index(name) if name in known else len(known), name))
-
-
 def top_range(table: pd.DataFrame, by: str = "criterion") -> tuple[float, float]:
     """Percent: from a little below the best member's worst mean to a little above the best run."""
     means = 100 * table.groupby([by, "round"])["test_accuracy"].mean().unstack()
@@ -238,7 +121,12 @@ def top_range(table: pd.DataFrame, by: str = "criterion") -> tuple[float, float]
 
 
 def whole_and_top(
-    table: pd.DataFrame, frame: Frame, title: str, by: str = "treatment", starred: tuple[str, str] | None = None
+    table: pd.DataFrame,
+    frame: Frame,
+    title: str,
+    styles: Styles,
+    by: str = "treatment",
+    starred: tuple[str, str] | None = None,
 ) -> Picture:
     """Accuracy against weights remaining: all of the range on the left, on the right its top, where good lines part.
 
@@ -247,7 +135,7 @@ def whole_and_top(
     picture, panels = new_picture(2, frame)
     notes = [BANDS]
     for axes in panels:
-        accuracy_lines(axes, table, by)
+        accuracy_lines(axes, table, styles, by)
         unpruned_line(axes, table, by)
         remaining_axis(axes, table)
         if starred and set(starred) <= set(table[by]):
@@ -264,12 +152,14 @@ def levels_shown(table: pd.DataFrame, columns: int = 7) -> list[int]:
     return sorted({round(step * last / (columns - 1)) for step in range(columns)})
 
 
-def accuracy_summary(table: pd.DataFrame, by: str = "criterion", value: str = "test_accuracy") -> pd.DataFrame:
+def accuracy_summary(
+    table: pd.DataFrame, styles: Styles, by: str = "criterion", value: str = "test_accuracy"
+) -> pd.DataFrame:
     """Mean accuracy in percent: a row for each member of `by`, a column for each of a few levels of sparsity."""
     unpruned = table[table[by] == UNPRUNED]
     rounds = levels_shown(table)
     rows = {}
-    for name in ordered(table[by]):
+    for name in ordered(table[by], styles):
         own = pd.concat([unpruned, table[table[by] == name]])
         band = bands(own, ("round", "weights_remaining"), value).set_index("round")
         columns = [f"{100 * band['weights_remaining'][r]:.3g}%" for r in rounds]

@@ -1,15 +1,17 @@
 """Figures whose lines are treatments: what their modules share."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
 from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Figure
+from analysis.drawing.figure import Drawing
 from analysis.drawing.frame import Frame
 from analysis.drawing.results import Results
+from analysis.drawing.styles import Style, Styles
 from analysis.kinds.rounds import UNPRUNED
 from analysis.studies.experiment import Study
 from supermask.lottery import Treatment
@@ -18,21 +20,32 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
 
-def treatment_figure(
-    name: str,
-    title: str,
+@dataclass(frozen=True)
+class Line:
+    """A treatment, and how its line looks."""
+
+    treatment: Treatment
+    style: Style
+
+
+def styles_of(lines: Mapping[str, Line]) -> Styles:
+    """How lines look, by label."""
+    return {label: line.style for label, line in lines.items()}
+
+
+def treatment_drawing(
     compares: Literal["kept", "pruned", "else"],
-    treatments: Mapping[str, Treatment],
+    lines: Mapping[str, Line],
     draw: Callable[[pd.DataFrame, Frame], "Picture"],
     claims: tuple[Claim, ...] = (),
-) -> Figure:
-    """A figure with one line a treatment; `treatments` are by label. Its table has the label in column `treatment`.
+) -> Drawing:
+    """What a figure with one line a treatment is; `lines` are by label. Its table has the label in column `treatment`.
 
     A name that is no label is that of a user's own action: the lottery ticket algorithm with that action.
     """
 
     def treatment_of(label: str) -> Treatment:
-        return treatments[label] if label in treatments else Treatment(**{compares: label})  # type: ignore[arg-type]
+        return lines[label].treatment if label in lines else Treatment(**{compares: label})  # type: ignore[arg-type]
 
     def study(names: Sequence[str]) -> Study:
         return Study(tuple(treatment_of(label) for label in names))
@@ -43,7 +56,16 @@ def treatment_figure(
         table.insert(3, "treatment", [_label(labels, row) for row in table.to_dict("records")])
         return table
 
-    return Figure(name, title, compares, tuple(treatments), study, tabulate, draw, summarise, claims)
+    return Drawing(
+        compares=compares,
+        names=tuple(lines),
+        study=study,
+        tabulate=tabulate,
+        draw=draw,
+        summarise=partial(summarise, styles=styles_of(lines)),
+        claims=claims,
+        styles=styles_of(lines),
+    )
 
 
 def _label(labels: Mapping[Treatment, str], row: Mapping[Hashable, Any]) -> str:
@@ -51,8 +73,8 @@ def _label(labels: Mapping[Treatment, str], row: Mapping[Hashable, Any]) -> str:
     return UNPRUNED if own["criterion"] == UNPRUNED else labels[Treatment(**own)]
 
 
-def summarise(table: pd.DataFrame) -> pd.DataFrame:
+def summarise(table: pd.DataFrame, styles: Styles) -> pd.DataFrame:
     """Mean test accuracy in percent at a few levels of weights remaining."""
     from analysis.drawing import plots
 
-    return plots.accuracy_summary(table, by="treatment")
+    return plots.accuracy_summary(table, styles, by="treatment")

@@ -10,22 +10,23 @@ import pandas as pd
 
 from analysis.drawing.claims import Claim
 from analysis.drawing.frame import Frame
-from analysis.drawing.treatment_figure import treatment_figure
+from analysis.drawing.styles import BLACK, BLUE, GREEN, ORANGE, RED, Style
+from analysis.drawing.treatments import Line, styles_of, treatment_drawing
 from supermask.lottery import Treatment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
-TREATMENTS = {
-    "rewind": Treatment(),
-    "reinit, same sign": Treatment(kept="reinit_same_sign"),
-    "reinit": Treatment(kept="reinit"),
-    "reshuffle, same sign": Treatment(kept="reshuffle_same_sign"),
-    "reshuffle": Treatment(kept="reshuffle"),
-    "constant, same sign": Treatment(kept="constant_same_sign"),
-    "constant": Treatment(kept="constant"),
-    "reinit as released, same sign": Treatment(kept="reinit_released_same_sign"),
-    "reinit as released": Treatment(kept="reinit_released"),
+LINES = {
+    "rewind": Line(Treatment(), Style(BLACK, "o")),
+    "reinit, same sign": Line(Treatment(kept="reinit_same_sign"), Style(BLUE, "s")),
+    "reinit": Line(Treatment(kept="reinit"), Style(BLUE, "s", ":", hollow=True)),
+    "reshuffle, same sign": Line(Treatment(kept="reshuffle_same_sign"), Style(ORANGE, "^")),
+    "reshuffle": Line(Treatment(kept="reshuffle"), Style(ORANGE, "^", ":", hollow=True)),
+    "constant, same sign": Line(Treatment(kept="constant_same_sign"), Style(RED, "D")),
+    "constant": Line(Treatment(kept="constant"), Style(RED, "D", ":", hollow=True)),
+    "reinit as released, same sign": Line(Treatment(kept="reinit_released_same_sign"), Style(GREEN, "v")),
+    "reinit as released": Line(Treatment(kept="reinit_released"), Style(GREEN, "v", ":", hollow=True)),
 }
 _PAPER = (
     "Zhou et al. 2019, paper figure 4 (post: figure 8): "
@@ -65,9 +66,13 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Solid lines keep the sign, dotted ones do not."""
     from analysis.drawing import plots
 
-    return plots.whole_and_top(table, frame, "Where kept weights restart: solid keeps the sign, dotted does not")
+    title = "Where kept weights restart: solid keeps the sign, dotted does not"
+    return plots.whole_and_top(table, frame, title, styles_of(LINES))
 
 
-FIGURE = treatment_figure(
-    "mask-1-actions", "Mask-1 actions: where kept weights restart", "kept", TREATMENTS, draw, CLAIMS
+FIGURE = treatment_drawing(
+    compares="kept",
+    lines=LINES,
+    draw=draw,
+    claims=CLAIMS,
 )

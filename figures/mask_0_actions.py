@@ -10,7 +10,8 @@ import pandas as pd
 
 from analysis.drawing.claims import Claim
 from analysis.drawing.frame import Frame
-from analysis.drawing.treatment_figure import treatment_figure
+from analysis.drawing.styles import BLACK, BLUE, GREY, ORANGE, RED, Style
+from analysis.drawing.treatments import Line, styles_of, treatment_drawing
 from supermask.lottery import Treatment
 
 if TYPE_CHECKING:
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 _PAPER = "Zhou et al. 2019, paper figure 5 (post: figure 3)"
 RULE = "zero if moved to zero, else initial"
 KEPT_TOO = "the rule, kept weights too"
-TREATMENTS = {
-    "zero": Treatment(),
-    "initial value": Treatment(pruned="init"),
-    RULE: Treatment(pruned="zero_if_shrunk"),
-    "the reverse of that": Treatment(pruned="zero_if_grown"),
-    "as many zeros at random": Treatment(pruned="zero_at_random"),
-    KEPT_TOO: Treatment(kept="rewind_or_zero", pruned="zero_if_shrunk"),
-    "kept weights by the rule, pruned at zero": Treatment(kept="rewind_or_zero"),
+LINES = {
+    "zero": Line(Treatment(), Style(BLACK, "s")),
+    "initial value": Line(Treatment(pruned="init"), Style(ORANGE, "o")),
+    RULE: Line(Treatment(pruned="zero_if_shrunk"), Style(BLUE, "^")),
+    "the reverse of that": Line(Treatment(pruned="zero_if_grown"), Style(BLUE, "v", "--")),
+    "as many zeros at random": Line(Treatment(pruned="zero_at_random"), Style(GREY, "x", ":")),
+    KEPT_TOO: Line(Treatment(kept="rewind_or_zero", pruned="zero_if_shrunk"), Style(RED, "D")),
+    "kept weights by the rule, pruned at zero": Line(Treatment(kept="rewind_or_zero"), Style(RED, "P", "--")),
 }
 
 
@@ -85,9 +86,12 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """All treatments; the differences are small, so the right panel carries the weight."""
     from analysis.drawing import plots
 
-    return plots.whole_and_top(table, frame, "What pruned weights are frozen at")
+    return plots.whole_and_top(table, frame, "What pruned weights are frozen at", styles_of(LINES))
 
 
-FIGURE = treatment_figure(
-    "mask-0-actions", "Mask-0 actions: what pruned weights are frozen at", "pruned", TREATMENTS, draw, CLAIMS
+FIGURE = treatment_drawing(
+    compares="pruned",
+    lines=LINES,
+    draw=draw,
+    claims=CLAIMS,
 )
