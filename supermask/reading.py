@@ -1,12 +1,12 @@
 """Opens files to be read, regular ones only: reading a pipe or a device might never end."""
 
+import io
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> io.BufferedReader:
     """Open a regular file for reading, links followed. Nothing is waited for.
 
     Raises:

@@ -747,10 +747,14 @@ def test_wrong_archive_is_refused(data: bytes, found: str, tmp_path: Path) -> No
     assert str(caught.value).startswith(f"{path}: expected the TinyColours archive")
 
 
-def test_claimed_size_is_not_allocated(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("size", "found"),
+    [(8**11 - 1, r"one\.bin of 8589934591 bytes"), (10**12, "a header with a number of bytes 80 00")],
+)
+def test_claimed_size_is_not_allocated(size: int, found: str, tmp_path: Path) -> None:
     path = tmp_path / "tiny-binary.tar.gz"
-    path.write_bytes(packed(tar_member(tarfile.REGTYPE, 10**12).tobuf(tarfile.GNU_FORMAT)))
-    with pytest.raises(DataError, match=r"one\.bin of 1000000000000 bytes"):
+    path.write_bytes(packed(tar_member(tarfile.REGTYPE, size).tobuf(tarfile.GNU_FORMAT)))
+    with pytest.raises(DataError, match=found):
         read_records(path, tmp_path)
 
 

@@ -3,11 +3,13 @@
 The attack on a larger scale: `pytest -n 0 -m long tests/test_recovery.py -s`; SEED=n takes other damage.
 """
 
+import json
 import os
 import re
 import shutil
 import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +87,7 @@ def test_what_sqlite_reads_is_what_is_recovered(scratch, description, metric, se
         store.add([Result(description, {"m": metric}, None, seconds), result(1), result(2)], MADE_WITH)
         found = recover((folder / "results.sqlite").read_bytes())
         assert found.records == tuple(store.records())
-        assert (found.unchecked, found.lost) == ((), 0)
+        assert (found.unchecked, found.contradicted, found.lost) == ((), (), 0)
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +141,68 @@ def test_what_can_no_longer_be_checked_is_set_aside_and_said(filled, content, tm
     (damage,) = verify(tmp_path / "results").damages
     assert "219 records of it were intact and are kept; 1 could be read but no longer checked" in damage.how
     assert id_ in (tmp_path / "results" / "damaged" / "unchecked.json").read_text()
+
+
+def altered(content: bytes, start: int) -> bytes:
+    """With another hex digit there."""
+    return content[:start] + (b"0" if content[start : start + 1] != b"0" else b"1") + content[start + 1 :]
+
+
+def copies_of_the_digest(content: bytes, id_: str) -> list[int]:
+    """Where both copies of a record's digest begin: behind the id in the table, before it in the index."""
+    connection = sqlite3.connect(":memory:")
+    connection.deserialize(content)
+    (sha256,) = connection.execute("SELECT sha256 FROM digests WHERE id = ?", (id_,)).fetchone()
+    connection.close()
+    return [content.index((id_ + sha256).encode()) + 32, content.index((sha256 + id_).encode())]
+
+
+def test_a_record_with_both_digests_altered_is_written_down_and_not_called_unreadable(content, tmp_path):
+    id_ = next(iter(EXPECTED))
+    damaged = content
+    for number, start in enumerate(copies_of_the_digest(content, id_)):
+        damaged = altered(damaged, start + 7 + number)  # else SQLite finds nothing wrong, and the record alone goes
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "results.sqlite").write_bytes(damaged)
+    (damage,) = verify(tmp_path / "results").damages
+    assert "219 records of it were intact and are kept; 1 could be read but have another digest" in damage.how
+    (row,) = json.loads((tmp_path / "results" / "damaged" / "contradicted.json").read_text())
+    assert row["id"] == id_
+    assert json.loads(row["metrics"]) == EXPECTED[id_]
+
+
+def test_a_digest_that_survives_counts_whatever_became_of_the_id_beside_it(content, tmp_path):
+    """One copy of the digest and the other copy's id altered: the record is kept, and none is called unreadable."""
+    id_ = next(iter(EXPECTED))
+    table, index = copies_of_the_digest(content, id_)
+    damaged = altered(altered(content, table - 32 + 9), index)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "results.sqlite").write_bytes(damaged)
+    (damage,) = verify(tmp_path / "results").damages
+    assert damage.how.endswith("220 records of it were intact and are kept")
+    assert not verify(tmp_path / "results").damages
+
+
+@pytest.mark.parametrize("copy", [0, 1])
+@pytest.mark.parametrize("what", ["id", "digest"])
+def test_a_lost_record_counts_once_whichever_copy_of_its_digest_was_altered(content, copy, what):
+    id_ = next(each for each in TRACES)
+    where = copies_of_the_digest(content, id_)[copy] + (7 if what == "digest" else (-32, 64)[copy])
+    found = recover(altered(content, where).replace(TRACES[id_][0], b"?" * len(TRACES[id_][0])))
+    assert (len(found.records), found.unchecked, found.contradicted, found.lost) == (219, (), (), 1)
+
+
+def test_a_damaged_record_with_arrays_is_written_down_beside_them(tmp_path):
+    """Nothing is thrown away."""
+    fill(tmp_path / "results")
+    with Store(tmp_path / "results") as store:
+        id_ = next(each.id for each in store.everything() if each.arrays_sha256)
+    with closing(sqlite3.connect(tmp_path / "results" / "results.sqlite")) as connection, connection:
+        connection.execute("UPDATE digests SET sha256 = ? WHERE id = ?", ("0" * 64, id_))
+    (damage,) = verify(tmp_path / "results").damages
+    assert damage.what == f"record {id_}"
+    assert damage.moved_to == tmp_path / "results" / "damaged" / f"{id_}.safetensors"
+    assert json.loads((tmp_path / "results" / "damaged" / f"record-{id_}.json").read_text())["id"] == id_
 
 
 def test_a_number_that_was_changed_is_not_kept(content, tmp_path):

@@ -29,6 +29,7 @@ from analysis.system.screen import Screen, print_table
 from supermask import datasets
 from supermask.compression.runs import CompressionRun
 from supermask.lottery import Treatment
+from supermask.reading import read_regular
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _run_on_cluster(request: Request, source: Source, job: Job, store: Store, pr
             request.data_dir and request.data_dir.absolute(),
             source.devices,
             source.kind == "local",
-            None if request.plugin is None else (request.plugin.name, request.plugin.read_bytes()),
+            None if request.plugin is None else (request.plugin.name, read_regular(request.plugin)),
         )
         work = connection.client, setting, job.experiment, job.study, store, job.wanted
         with Stop() as stop:

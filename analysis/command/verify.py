@@ -156,12 +156,13 @@ def _damage(store: Store, record: Record) -> tuple[str, str] | None:
 
 
 def _removed(store: Store, record: Record, what: str, how: str) -> Damage:
-    """Sets aside a damaged record's arrays, or what it reads as, and forgets it."""
-    moved = None
-    if isinstance(record.id, str) and re.fullmatch("[0-9a-f]{32}", record.id):  # no other path is made of damaged text
-        moved = _set_aside(store.folder, store.arrays_path(record.id))
-        store.remove(record.id)
-    return Damage(what, how, moved or _write_aside(store.folder, "record", [record]))
+    """Writes down what a damaged record reads as, sets its arrays aside, and forgets it."""
+    if not (isinstance(record.id, str) and re.fullmatch("[0-9a-f]{32}", record.id)):  # no path is made of damaged text
+        return Damage(what, how, _write_aside(store.folder, "record", [record]))
+    written = _write_aside(store.folder, f"record-{record.id}", [record])
+    moved = _set_aside(store.folder, store.arrays_path(record.id))
+    store.remove(record.id)
+    return Damage(what, how, moved or written)
 
 
 def _fault(path: Path) -> str | None:
@@ -214,6 +215,9 @@ def _rebuilt(path: Path, how: str) -> Damage:
     if found.unchecked:
         where = _write_aside(path.parent, "unchecked", found.unchecked)
         how += f"; {len(found.unchecked)} could be read but no longer checked: they are in {where}"
+    if found.contradicted:
+        where = _write_aside(path.parent, "contradicted", found.contradicted)
+        how += f"; {len(found.contradicted)} could be read but have another digest: they are in {where}"
     return Damage(path.name, how, moved or path)
 
 
@@ -247,7 +251,7 @@ def _write_aside(folder: Path, name: str, records: Sequence[Record]) -> Path:
     """Writes down what records read as, for whoever wants to look."""
     path = _free(folder, name, ".json")
     rows = [{column: str(value) for column, value in record._asdict().items()} for record in records]
-    write_whole(path, json.dumps(rows[0] if name == "record" else rows, indent=1).encode())
+    write_whole(path, json.dumps(rows[0] if name.startswith("record") else rows, indent=1).encode())
     return path
 
 

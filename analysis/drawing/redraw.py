@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from analysis.drawing.frame import SCREEN, Look
 from analysis.system.errors import UsageError
 from analysis.system.files import read_text, write_whole
+from supermask.reading import read_regular
 
 if TYPE_CHECKING:
     from analysis.drawing.catalogue import Catalogue
@@ -47,7 +48,7 @@ def caption_beside(csv: Path) -> str:
     if not svg.exists() and png.exists():
         return _caption_of_png(png, csv)
     try:
-        text = svg.read_text(encoding="utf-8", errors="replace")
+        text = read_regular(svg).decode(errors="replace")
     except OSError as error:
         raise UsageError(f"{svg}, whose caption {csv.name} is redrawn with, cannot be read: {error.strerror}") from None
     found = _DESCRIPTION.findall(text) or _TEXT.findall(text)
@@ -61,7 +62,7 @@ def _caption_of_png(png: Path, csv: Path) -> str:
     from PIL import Image
 
     try:
-        with Image.open(png) as image:
+        with Image.open(io.BytesIO(read_regular(png))) as image:
             words = str(image.info.get("Description", ""))
     except (OSError, SyntaxError, ValueError) as error:
         raise UsageError(f"{png}, whose caption {csv.name} is redrawn with, cannot be read: {error}") from None
@@ -91,7 +92,7 @@ def redraw(tables: Iterable[Path], catalogue: "Catalogue", look: Look = SCREEN) 
             raise UsageError(f"file {csv} is no table of the figure {figure.name}: {why}") from None
         for ending, content in images.items():
             path = csv.with_suffix(ending)
-            changed[path] = not path.exists() or path.read_bytes() != content
+            changed[path] = not path.is_file() or read_regular(path) != content
             write_whole(path, content)
     return changed
 

@@ -26,6 +26,7 @@ from supermask.evaluation import Scores
 from supermask.intervals import TrainingConfig
 from supermask.masks import full_masks
 from supermask.networks import NETWORKS, Params, kernels_of, shapes_of
+from supermask.reading import read_regular
 from supermask.training import Trainer
 
 Job = tuple[CompressionRun, int]
@@ -144,7 +145,7 @@ def _write(experiment: Experiment, run: CompressionRun, seed: int, quantised: Qu
     index_bits = RECIPES[name][run.recipe].index_bits
     content, sizes = compress(name, experiment.data.image_shape, quantised, index_bits)
     path = keep_file(store.folder, COMPRESSION.results(experiment, run, seed)[0].id, content)
-    _, again = decompress(path.read_bytes())
+    _, again = decompress(read_regular(path))
     expected, params = (jax.tree.map(np.asarray, expand(each)) for each in (quantised, again))
     if any(a.tobytes() != b.tobytes() for a, b in zip(*map(jax.tree.leaves, (expected, params)), strict=True)):
         raise AssertionError(f"{path} does not decode to the network that was compressed")

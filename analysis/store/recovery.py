@@ -7,8 +7,7 @@ Format: https://www.sqlite.org/fileformat2.html, sections 1.6 (pages) and 2.1 (r
 
 import re
 import struct
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,43 +37,63 @@ class Recovered:
 
     records: those that are what was stored.
     unchecked: those of which no digest is left, though others have one: whether they are right cannot be told.
-    lost: of how many there is a digest and no record that it is of.
+    contradicted: those that read as whole records, but have other digests: the record or both copies were altered.
+    lost: of how many there is a digest and nothing that it could be of.
     """
 
     records: tuple[Record, ...]
     unchecked: tuple[Record, ...]
+    contradicted: tuple[Record, ...]
     lost: int
 
 
 def recover(content: bytes) -> Recovered:
     """All records of a database's bytes, damaged or not."""
     digests = _digests(content)
+    vouched = {sha256 for _, sha256 in digests}
     provenance = _provenance(content)
     intact: dict[str, Record] = {}
-    unchecked: dict[str, Record] = {}
+    others: dict[str, Record] = {}
     for size in dict.fromkeys((_page_size(content), _PAGE)):
         for columns in _rows(content, size):
             id_, found = columns[0], digest_of(*columns)
-            checked = found in digests.get(id_, ())
+            checked = found in vouched  # a digest is of the id, too: it counts whatever the copy of the id beside it
             made_with = provenance.get(columns[6], (None, None))
             record = Record._make((*columns, found if checked else None, *made_with))
             if record.is_intact:
-                (intact if checked or not digests else unchecked)[id_] = record
+                (intact if checked or not digests else others)[id_] = record
+    others = {id_: others[id_] for id_ in sorted(others.keys() - intact.keys())}
+    named = {id_ for id_, _ in digests}
+    whole = {record.sha256 for record in intact.values()}
+    left = {
+        (id_, sha256) for id_, sha256 in digests if id_ not in intact.keys() | others.keys() and sha256 not in whole
+    }
     return Recovered(
         tuple(intact[id_] for id_ in sorted(intact)),
-        tuple(unchecked[id_] for id_ in sorted(unchecked.keys() - digests.keys())),
-        len(digests.keys() - intact.keys()),
+        tuple(record for id_, record in others.items() if id_ not in named),
+        tuple(record for id_, record in others.items() if id_ in named),
+        _clusters(left),
     )
 
 
-def _digests(content: bytes) -> dict[str, set[str]]:
-    """Digests of records by their ids: of the table, and of its index; where one was damaged, both differ."""
-    digests = defaultdict(set)
-    for id_, sha256 in _DIGEST.findall(content):
-        digests[id_.decode()].add(sha256.decode())
-    for sha256, id_ in _INDEXED.findall(content):
-        digests[id_.decode()].add(sha256.decode())
-    return dict(digests)
+def _digests(content: bytes) -> set[tuple[str, str]]:
+    """Ids with digests: of the table, and of its index; where one of them was damaged, both differ."""
+    found = {(id_.decode(), sha256.decode()) for id_, sha256 in _DIGEST.findall(content)}
+    return found | {(id_.decode(), sha256.decode()) for sha256, id_ in _INDEXED.findall(content)}
+
+
+def _clusters(pairs: Iterable[tuple[str, str]]) -> int:
+    """How many records those ids and digests were of: two copies of one record share an id or a digest, or both."""
+    above: dict[str, str] = {}
+
+    def top(name: str) -> str:
+        while (higher := above.setdefault(name, name)) != name:
+            name = higher
+        return name
+
+    for id_, sha256 in pairs:
+        above[top(id_)] = top(sha256)
+    return sum(name == higher for name, higher in above.items())
 
 
 def _provenance(content: bytes) -> Mapping[int, tuple[str, str | None]]:

@@ -1,6 +1,7 @@
 """What a data set is: three splits of images with labels, and the digest that names their content."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakSet
@@ -9,6 +10,7 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 
 from supermask.checks import check_labels
+from supermask.reading import is_regular
 from supermask.short import short
 
 
@@ -149,3 +151,43 @@ def checked(data: Dataset) -> Dataset:
 def refusal(path: Path, expected: str, found: str) -> DataError:
     """The error that turns a file down."""
     return DataError(f"{path}: expected {expected}; found {found}")
+
+
+def reason(error: Exception) -> str:
+    """What an error says, without the number and the path of one of the operating system's."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+def first_regular(paths: Iterable[Path], expected: str) -> Path | None:
+    """The first of several spellings under which there is a regular file, links followed; None where none has anything.
+
+    Raises:
+        DataError: no spelling has a regular file, but one has something else: a folder, a pipe, a device.
+    """
+    others = []
+    for path in paths:
+        try:
+            if is_regular(path):
+                return path
+        except OSError as error:
+            others.append(refusal(path, expected, f"none that can be read ({reason(error)})"))
+    if others:
+        raise others[0]
+    return None
+
+
+def is_folder(path: Path, expected: str) -> bool:
+    """Whether a folder is there; False where nothing is.
+
+    Raises:
+        DataError: something else is there, or nothing can be learned of it.
+    """
+    try:
+        if path.is_dir():
+            return True
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:
+        raise refusal(path, expected, f"none that can be read ({reason(error)})") from error
+    raise refusal(path, expected, "something that is not a folder")

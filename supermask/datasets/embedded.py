@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from supermask.datasets.base import DataError, Split, make_split, refusal
+from supermask.reading import check_regular
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class EmbeddedSource:
         origin = f"{self.package} {distribution.version}"
         expected = f"{self.title} as in the releases of {self.package} known so far"
         try:
+            check_regular(path)
             table = np.loadtxt(path, np.uint8, delimiter=",", ndmin=2)
         except (OSError, EOFError, ValueError) as error:
             raise refusal(path, expected, f"no readable table in {origin} ({error})") from error

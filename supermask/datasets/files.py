@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from supermask.datasets.base import DataError, Split
+from supermask.datasets.base import DataError, Split, is_folder
 from supermask.datasets.download import fetch
 from supermask.datasets.idx import IdxSource
 from supermask.datasets.records import RecordSource
@@ -71,8 +71,8 @@ def _named_folders(data_dir: Path | None) -> list[Path]:
         folders[ENVIRONMENT] = Path(os.environ[ENVIRONMENT])
     for whose, folder in folders.items():
         # A mistyped folder must not end in a download.
-        if not folder.is_dir():
-            raise DataError(f"{folder}: expected a folder with data sets, as {whose} says; found none")
+        if not is_folder(folder, expected := f"a folder with data sets, as {whose} says"):
+            raise DataError(f"{folder}: expected {expected}; found none")
     return list(folders.values())
 
 

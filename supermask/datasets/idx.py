@@ -1,9 +1,7 @@
 """MNIST and its look-alikes: IDX files, plain or gzip, known by the digest of their uncompressed bytes."""
 
-import gzip
 import hashlib
 import math
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from supermask.datasets.base import Split, make_split, refusal
+from supermask.datasets.base import Split, first_regular, make_split, reason, refusal
 from supermask.datasets.download import Archive
+from supermask.datasets.unpacking import DAMAGE, SLACK, unpacked
 
 _UNSIGNED_BYTES = 0x08  # the type byte of the IDX header, http://yann.lecun.com/exdb/mnist/
 
@@ -39,13 +38,14 @@ class IdxFile:
         return 4 + 4 * len(self.shape)
 
     def find(self, folder: Path) -> Path | None:
-        """The file in this folder, in any of its usual spellings, unpacked ones first."""
+        """The file in this folder, in any of its usual spellings, unpacked ones first; None where there is none.
+
+        Raises:
+            DataError: there is something of such a name, but no file.
+        """
         published = self.archive.name.removesuffix(".gz")
-        for name in (published, published.replace("-idx", ".idx")):
-            for path in (folder / name, folder / f"{name}.gz"):
-                if path.is_file():
-                    return path
-        return None
+        names = (published, published.replace("-idx", ".idx"))
+        return first_regular([folder / f"{name}{end}" for name in names for end in ("", ".gz")], self.content)
 
     def read(self, path: Path, lookalikes: Sequence["IdxFile"] = ()) -> UInt8[np.ndarray, "..."]:
         """The array in a file, which must be this very file.
@@ -62,13 +62,12 @@ class IdxFile:
         """
         expected = f"{self.content}, IDX bytes of shape {_words(self.shape)}"
         size = self.header + math.prod(self.shape)
-        opener = gzip.open if path.suffix == ".gz" else open
         try:
-            with opener(path, "rb") as stream:
+            with unpacked(path, size + SLACK) as stream:
                 # One byte more than fits tells a longer file, however far it would inflate.
                 data = stream.read(size + 1)
-        except (OSError, EOFError, zlib.error) as error:
-            raise refusal(path, expected, f"a damaged or unreadable file ({error})") from error
+        except DAMAGE as error:
+            raise refusal(path, expected, f"a damaged or unreadable file ({reason(error)})") from error
         if data[:2] != b"\0\0" or len(data) < 4 or len(data) < 4 + 4 * data[3]:
             raise refusal(path, expected, f"no IDX file: it begins with bytes {data[:4].hex(' ') or 'none'}")
         if data[2] != _UNSIGNED_BYTES:
@@ -106,7 +105,7 @@ class IdxSource:
     test_labels: IdxFile
     mirrors: tuple[str, ...]
     lookalikes: tuple[IdxFile, ...] = ()
-    remark: str = "Unpacked files will do as well."
+    remark: str = "unpacked files will do as well."
 
     @property
     def files(self) -> tuple[IdxFile, ...]:

@@ -5,13 +5,9 @@ The Python version of the set is a pickle, which can run code when it is read, s
 """
 
 import contextlib
-import gzip
 import hashlib
-import io
-import lzma
 import math
-import tarfile
-import zlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +15,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from supermask.datasets.base import DataError, Split, make_split, refusal
+from supermask.datasets.base import DataError, Split, first_regular, is_folder, make_split, reason, refusal
 from supermask.datasets.download import Archive
+from supermask.datasets.unpacking import DAMAGE, SLACK, ForeignMemberError, TooMuchError, read_members, unpacked
+from supermask.reading import open_regular
 from supermask.writing import write_whole
-
-_SLACK = 1 << 20  # bytes an archive may hold besides the records: tar headers, a read-me
-
-# tarfile lets ValueError and OverflowError through for some broken headers.
-_DAMAGE = (OSError, EOFError, ValueError, OverflowError, zlib.error, lzma.LZMAError, tarfile.TarError)
 
 
 @dataclass(frozen=True)
@@ -70,16 +63,22 @@ class RecordSource:
     def _file_size(self) -> int:
         return self.per_file * (1 + math.prod(self.image_shape))
 
+    @property
+    def _most(self) -> int:
+        """Bytes that an archive may have, packed or unpacked."""
+        return self._file_size * len(self._file_names) + SLACK
+
     def find(self, folder: Path) -> tuple[Path | None, ...]:
-        """The extracted folder or the archive in this folder, or None."""
+        """The extracted folder or the archive in this folder, or None.
+
+        Raises:
+            DataError: something of that name is neither.
+        """
         extracted = folder / self.folder
-        if extracted.is_dir():
+        if is_folder(extracted, f"a folder with the files of {self.title}"):
             return (extracted,)
         packed = folder / self.archive.name
-        for path in (packed, packed.with_suffix(".xz")):
-            if path.is_file():
-                return (path,)
-        return (None,)
+        return (first_regular((packed, packed.with_suffix(".xz")), f"the {self.title} archive"),)
 
     def read(self, paths: Sequence[Path], cache: Path) -> tuple[Split, Split]:
         """All training images, and the test images, in the order in which the records lie.
@@ -118,57 +117,41 @@ class RecordSource:
                 raise refusal(path, wanted, f"other records, digest {found}")
         return records
 
-    def _gather(self, contents: dict[str, bytes]) -> UInt8[np.ndarray, "n bytes"]:
-        joined = b"".join(contents[name] for name in self._file_names)
-        return np.frombuffer(joined, np.uint8).reshape(-1, 1 + math.prod(self.image_shape))
+    def _gather(self, contents: Sequence[bytes]) -> UInt8[np.ndarray, "n bytes"]:
+        return np.frombuffer(b"".join(contents), np.uint8).reshape(-1, 1 + math.prod(self.image_shape))
 
     def _read_folder(self, folder: Path) -> UInt8[np.ndarray, "n bytes"]:
-        contents = {}
+        contents = []
         for name in self._file_names:
             path = folder / name
             expected = f"a file of {self._file_size} bytes, a part of {self.title}"
             try:
-                with path.open("rb") as stream:
+                with open_regular(path) as stream:
                     data = stream.read(self._file_size + 1)
             except OSError as error:
-                raise refusal(path, expected, f"none that can be read ({error.strerror})") from error
+                raise refusal(path, expected, f"none that can be read ({reason(error)})") from error
             if len(data) != self._file_size:
                 found = f"{len(data)} bytes" if len(data) < self._file_size else "more bytes"
                 raise refusal(path, expected, found)
-            contents[name] = data
+            contents.append(data)
         return self._gather(contents)
 
     def _read_archive(self, path: Path) -> UInt8[np.ndarray, "n bytes"]:
         """Records of a tar archive, read in one pass in memory; members count by exact name only."""
-        contents: dict[str, bytes] = {}
-        members = {f"{self.folder}/{name}": name for name in self._file_names}
-        expected = f"the {self.title} archive, {len(members)} files of {self._file_size} bytes in {self.folder}/"
-        limit = self._file_size * len(members) + _SLACK
-        too_much = refusal(path, expected, f"more than {limit} bytes when unpacked")
-        opener = lzma.open if path.suffix == ".xz" else gzip.open
+        names = [f"{self.folder}/{name}" for name in self._file_names]
+        expected = f"the {self.title} archive, {len(names)} files of {self._file_size} bytes in {self.folder}/"
         try:
-            with opener(path, "rb") as unpacked:
-                stream = _Limited(unpacked, limit, too_much)
-                with tarfile.open(fileobj=stream, mode="r|") as tar:
-                    for member in tar:
-                        name = members.get(member.name)
-                        if name is None or name in contents:
-                            continue
-                        if member.size != self._file_size:
-                            raise refusal(path, expected, f"{member.name} of {member.size} bytes")
-                        file = tar.extractfile(member) if member.isreg() else None
-                        if file is None:
-                            raise refusal(path, expected, f"{member.name}, which is not a file")
-                        contents[name] = file.read()
-                # The checksum of the compressed data stands behind the last of it.
-                while stream.read(io.DEFAULT_BUFFER_SIZE):
-                    pass
-        except _DAMAGE as error:
-            raise refusal(path, expected, f"a damaged or foreign file ({error})") from error
-        missing = [member for member, name in members.items() if name not in contents]
-        if missing:
+            with unpacked(path, self._most) as stream:
+                members = read_members(stream, dict.fromkeys(names, self._file_size))
+        except ForeignMemberError as error:
+            raise refusal(path, expected, str(error)) from error
+        except TooMuchError as error:
+            raise refusal(path, expected, str(error) or f"more than {self._most} bytes when unpacked") from error
+        except DAMAGE as error:
+            raise refusal(path, expected, f"a damaged or foreign file ({reason(error)})") from error
+        if missing := [name for name in names if name not in members]:
             raise refusal(path, expected, f"no member {missing[0]}")
-        return self._gather(contents)
+        return self._gather([members[name] for name in names])
 
     def _read_through_cache(self, path: Path, cache: Path) -> UInt8[np.ndarray, "n bytes"]:
         """Like reading the archive, with the unpacked records kept for next time.
@@ -176,18 +159,22 @@ class RecordSource:
         The copy is named by the archive's digest, so it can't be stale, and verified like any other file.
         A copy that can't be read, verified or written is no error: the archive is there.
         """
+        expected = f"the {self.title} archive"
         try:
-            with path.open("rb") as stream:
+            with open_regular(path) as stream:
+                if os.fstat(stream.fileno()).st_size > self._most:
+                    raise refusal(path, expected, f"more than {self._most} bytes")
                 key = hashlib.file_digest(stream, "sha256").hexdigest()
         except OSError as error:
-            raise refusal(path, f"the {self.title} archive", f"a file that can't be read ({error})") from error
+            raise refusal(path, expected, f"a file that can't be read ({reason(error)})") from error
         copy = cache / "unpacked" / f"{key}.bin"
         count = len(self._file_names) * self._file_size
         try:
-            if copy.stat().st_size == count:
-                records = np.fromfile(copy, np.uint8, count).reshape(-1, 1 + math.prod(self.image_shape))
-                return self._verified(records, copy)
-        except (OSError, ValueError, DataError):
+            with open_regular(copy) as stream:
+                content = stream.read(count + 1)
+            if len(content) == count:
+                return self._verified(self._gather([content]), copy)
+        except (OSError, DataError):
             pass
         records = self._verified(self._read_archive(path), path)
         with contextlib.suppress(OSError):
@@ -200,23 +187,3 @@ def records_digest(records: UInt8[np.ndarray, "n bytes"]) -> str:
     """SHA-256 (hex) of the sorted SHA-256 digests of the records: the same in whatever order they come."""
     digests = sorted(hashlib.sha256(record.tobytes()).digest() for record in records)
     return hashlib.sha256(b"".join(digests)).hexdigest()
-
-
-class _Limited(io.RawIOBase):
-    """A stream that raises `too_much` once it has given more than `limit` bytes."""
-
-    def __init__(self, stream: io.BufferedIOBase, limit: int, too_much: DataError) -> None:
-        super().__init__()
-        self._stream = stream
-        self._left = limit
-        self._too_much = too_much
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        count = self._stream.readinto(buffer)
-        self._left -= count
-        if self._left < 0:
-            raise self._too_much
-        return count
