@@ -5,7 +5,8 @@ input gives numbers that look right: weights nested deeper than a layer would al
 last class reads another class's logit.
 """
 
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,47 @@ def check_seed(seed: Any) -> None:
         raise ValueError(f"seed is {seed!r}; allowed: whole numbers from 0 to {SEEDS - 1:,}")
     if isinstance(seed, int | np.integer) and not 0 <= seed < SEEDS:
         raise ValueError(f"seed is {seed}; allowed: 0 to {SEEDS - 1:,}")
+
+
+def check_call(network: str, call: Callable[..., Any]) -> None:
+    """Refuse a network that cannot be called with images alone, such as one that must be told whether it trains."""
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    needed = [p for p in inspect.signature(call).parameters.values() if p.default is p.empty]
+    more = [p.name for p in needed if p.kind in (*positional, p.KEYWORD_ONLY)][1:]
+    if more:
+        raise ValueError(
+            f"network {network} is called with {', '.join(more)} beside images; allowed: images alone: give what else "
+            "it needs a default, or make it a field of the module"
+        )
+
+
+def check_fields(network: str, fields: Mapping[str, Any]) -> None:
+    """Refuse a network with a field that cannot be hashed, such as an array: programs are kept by network."""
+    for name, value in fields.items():
+        try:
+            hash(value)
+        except TypeError:
+            raise ValueError(
+                f"network {network} has a {type(value).__name__} as its field {name!r}, which cannot be hashed; "
+                "allowed: numbers, names, functions and tuples of them"
+            ) from None
+
+
+def check_variables(network: str, variables: Mapping[str, Any], dropouts: Sequence[str]) -> None:
+    """Refuse a network with another collection than 'params', or with dropout.
+
+    Nothing here keeps running statistics or draws units to drop: batch norm would be trained and judged on other
+    numbers than its author meant, and dropout would never drop anything.
+    """
+    allowed = "allowed: parameters alone, such as layer norm in place of batch norm, and no dropout"
+    if "params" not in variables:
+        raise ValueError(f"network {network} has no parameters; {allowed}")
+    for collection, own in variables.items():
+        if collection != "params":
+            where = ", ".join(map(str, own))
+            raise ValueError(f"network {network} has variables {collection!r} (in {where}) beside 'params'; {allowed}")
+    if dropouts:
+        raise ValueError(f"network {network} has dropout (in {', '.join(dict.fromkeys(dropouts))}); {allowed}")
 
 
 def check_params(params: Mapping[str, Any]) -> None:

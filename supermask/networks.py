@@ -5,7 +5,8 @@ pair of them; no batch norm, no dropout. Glorot-normal kernels, zero biases. Zho
 2019, figure 2. LeNet-5 is that of Deep Compression (Han et al. 2016, table 3): 5×5 'valid' convolutions, each pooled.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import cache
 from typing import Any
 
@@ -13,9 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from flax.errors import FlaxError, InvalidRngError
 from jaxtyping import Array, Float, Key
 
-from supermask.checks import check_params
+from supermask.checks import check_call, check_fields, check_params, check_variables
 from supermask.convolution import conv_relu
 from supermask.settings import check_draws
 from supermask.valid_convolution import valid_conv_relu_pool
@@ -131,19 +133,32 @@ NETWORKS: Mapping[str, FeedForward] = {
 def initialise(network: Network, key: Key[Array, ""], image_shape: tuple[int, int, int]) -> Params:
     """A new draw of all parameters, for images of (height, width, channels).
 
-    Raises ValueError where layers are nested, or none has a kernel: see `checks.check_params`.
+    Raises ValueError where the network is not served: see `shapes_of`.
     """
     check_draws()
+    shapes_of(network, image_shape)
     variables = network.init(key, jnp.zeros((1, *image_shape), jnp.float32))
-    check_params(variables["params"])
     return {layer: dict(leaves) for layer, leaves in variables["params"].items()}
 
 
 def logits(
     network: Network, params: Params, images: Float[Array, "batch height width channels"]
 ) -> Float[Array, "batch classes"]:
-    """The network's logits for images scaled to [0, 1]."""
-    outputs: Any = network.apply({"params": params}, images)
+    """The network's logits for images scaled to [0, 1].
+
+    Raises ValueError for a network that draws random numbers when it is applied, or has state beside its parameters.
+    """
+    try:
+        outputs: Any = network.apply({"params": params}, images)
+    except (FlaxError, TypeError) as error:
+        height, width, channels = images.shape[1:]
+        shapes_of(network, (height, width, channels))  # says so where the network is not one that is served
+        if not isinstance(error, InvalidRngError):
+            raise
+        raise ValueError(
+            f"network {_name(network)} draws random numbers when it is applied; allowed: networks whose logits "
+            "depend on parameters and images alone"
+        ) from None
     return outputs
 
 
@@ -178,14 +193,43 @@ def parameter_count(network: Network, image_shape: tuple[int, int, int]) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(shapes_of(network, image_shape)))
 
 
-@cache
 def shapes_of(network: Network, image_shape: tuple[int, int, int]) -> Params:
     """Parameters of the network's shapes for images of (height, width, channels): all 0, without memory of their own.
 
     For whoever needs to know no more of them: nothing is drawn. Not to be changed: the next caller gets the same ones.
+
+    Raises ValueError where the network is not served. It is a `Network`, all of whose fields can be hashed; it is
+    called with images alone (`checks.check_call`). It has parameters alone, no batch statistics and no dropout
+    (`checks.check_variables`), in one level of layers (`checks.check_params`).
     """
+    if not isinstance(network, Network):
+        raise ValueError(f"network is a {_name(network)}; allowed: an instance of supermask.networks.Network")
+    check_fields(_name(network), {field.name: getattr(network, field.name) for field in fields(network)})
+    return _shapes_of(network, image_shape)
+
+
+@cache
+def _shapes_of(network: Network, image_shape: tuple[int, int, int]) -> Params:
+    check_call(_name(network), network.__call__)
+    try:
+        network.convolutional  # noqa: B018 - asked for in the middle of evaluations
+    except NotImplementedError:
+        raise ValueError(
+            f"network {_name(network)} does not say whether it is convolutional; allowed: a property or class "
+            "attribute `convolutional`, True or False"
+        ) from None
+    random: list[str] = []
+
+    def noting_dropout(call: Callable[..., Any], args: Any, named: Any, context: nn.module.InterceptorContext) -> Any:
+        if isinstance(context.module, nn.Dropout) and context.module.rate > 0:
+            random.append(context.module.name or "Dropout")
+        return call(*args, **named)
+
     image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-    shapes = jax.eval_shape(network.init, jax.random.key(0, impl="threefry2x32"), image)["params"]
+    with nn.intercept_methods(noting_dropout):
+        variables = jax.eval_shape(network.init, jax.random.key(0, impl="threefry2x32"), image)
+    check_variables(_name(network), variables, random)
+    shapes = variables["params"]
     check_params(shapes)
     return {
         layer: {name: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape) for name, leaf in leaves.items()}
@@ -193,14 +237,26 @@ def shapes_of(network: Network, image_shape: tuple[int, int, int]) -> Params:
     }
 
 
-@cache
+def _name(network: object) -> str:
+    return type(network).__name__
+
+
 def outputs_of(network: Network, image_shape: tuple[int, int, int]) -> int:
     """How many logits the network has for images of (height, width, channels); nothing is computed.
 
-    Raises ValueError where it puts out something else than logits of shape (batch, classes).
+    Raises ValueError where the network is not served (see `shapes_of`), or puts out something else than logits of
+    shape (batch, classes).
     """
+    shapes_of(network, image_shape)
+    return _outputs_of(network, image_shape)
+
+
+@cache
+def _outputs_of(network: Network, image_shape: tuple[int, int, int]) -> int:
     image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     outputs = jax.eval_shape(lambda params, x: logits(network, params, x), shapes_of(network, image_shape), image)
+    if not isinstance(outputs, jax.ShapeDtypeStruct):
+        raise ValueError(f"network puts out a {_name(outputs)} for an image; allowed: logits, (batch, classes)")
     if len(outputs.shape) != 2:
         raise ValueError(f"network puts out shape {outputs.shape} for an image; allowed: logits, (batch, classes)")
     return int(outputs.shape[1])

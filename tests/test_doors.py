@@ -14,12 +14,22 @@ from flax import linen as nn
 from supermask import learned_masks, lottery, masks, networks
 from supermask.compression.pruning import largest_of_layers
 from supermask.datasets import Split
+from supermask.evaluation import evaluated_on
 from supermask.keys import Purpose, batch_order, derive_key
 from supermask.learned_masks import LearnedMask, MaskJob, MaskTrainer
 from supermask.lottery import Treatment, find_tickets
 from supermask.masks import Rates
 from supermask.nested_levels import evaluate_nested
-from supermask.networks import FeedForward, Network, initialise, kernels_of, outputs_of, shapes_of, with_kernels
+from supermask.networks import (
+    FeedForward,
+    Network,
+    initialise,
+    kernels_of,
+    outputs_of,
+    parameter_count,
+    shapes_of,
+    with_kernels,
+)
 from supermask.neural_graphs.wirings import random_wiring
 from supermask.population import place
 from supermask.sparse_training import METHODS, Horizon
@@ -70,6 +80,129 @@ class Own(Network):
     def __call__(self, x: Any) -> Any:
         hidden = nn.tanh(nn.Dense(8, name="first")(x.reshape(x.shape[0], -1)))
         return nn.Dense(10, name="output")(hidden)
+
+
+class Reader(Network):
+    """A network that is served but for what follows between its layers."""
+
+    convolutional = False
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        hidden = nn.relu(nn.Dense(8, name="first")(x.reshape(x.shape[0], -1)))
+        return nn.Dense(10, name="output")(self.between(hidden))
+
+    def between(self, hidden: Any) -> Any:
+        raise NotImplementedError
+
+
+class BatchNormed(Reader):
+    @nn.compact
+    def between(self, hidden: Any) -> Any:
+        return nn.BatchNorm(use_running_average=False, name="norm")(hidden)
+
+
+class Counting(Reader):
+    def between(self, hidden: Any) -> Any:
+        calls = self.variable("cache", "calls", jnp.zeros, ())
+        return hidden + calls.value
+
+
+class Dropping(Reader):
+    """Drops nothing unless it is told to: so it would be trained without dropout, and nobody the wiser."""
+
+    @nn.compact
+    def between(self, hidden: Any) -> Any:
+        return nn.Dropout(0.5, deterministic=True, name="drop")(hidden)
+
+
+class Dropping2(Reader):
+    @nn.compact
+    def between(self, hidden: Any) -> Any:
+        return nn.Dropout(0.5, deterministic=False)(hidden)
+
+
+class Noisy(Reader):
+    def between(self, hidden: Any) -> Any:
+        return hidden + jax.random.normal(self.make_rng("noise"), hidden.shape)
+
+
+class Told(Reader):
+    @nn.compact
+    def __call__(self, x: Any, train: bool, *, rate: float) -> Any:
+        return nn.Dense(10, name="output")(x.reshape(x.shape[0], -1))
+
+
+class Listed(Reader):
+    widths: Any = None
+
+    def between(self, hidden: Any) -> Any:
+        return hidden
+
+
+class Silent(Network):
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        return nn.Dense(10, name="output")(x.reshape(x.shape[0], -1))
+
+
+class Weightless(Reader):
+    def __call__(self, x: Any) -> Any:
+        return x.reshape(x.shape[0], -1)[:, :10]
+
+
+class Pair(Listed):
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        return (nn.Dense(10, name="output")(x.reshape(x.shape[0], -1)),) * 2
+
+
+NOT_SERVED = [
+    (
+        BatchNormed(),
+        r"network BatchNormed has variables 'batch_stats' \(in norm\) beside 'params'; allowed: ",
+    ),
+    (Counting(), r"network Counting has variables 'cache' \(in calls\) beside 'params'; allowed: parameters alone"),
+    (Dropping(), r"network Dropping has dropout \(in drop\); allowed: parameters alone"),
+    (Dropping2(), r"network Dropping2 has dropout \(in Dropout_0\); allowed: parameters alone"),
+    (Noisy(), r"network Noisy draws random numbers when it is applied; allowed: networks whose logits depend"),
+    (Told(), r"network Told is called with train, rate beside images; allowed: images alone"),
+    (
+        Listed(np.ones(2)),
+        r"network Listed has a ndarray as its field 'widths', which cannot be hashed; allowed: ",
+    ),
+    (Silent(), r"network Silent does not say whether it is convolutional; allowed: .*True or False"),
+    (Weightless(), r"network Weightless has no parameters; allowed: parameters alone"),
+    (nn.Dense(10), r"network is a Dense; allowed: an instance of supermask.networks.Network"),
+    (Own, r"network is a .*; allowed: an instance of supermask.networks.Network"),
+    (Pair(), r"network puts out a tuple for an image; allowed: logits"),
+]
+
+
+@pytest.mark.parametrize(("network", "message"), NOT_SERVED, ids=lambda value: "" if isinstance(value, str) else None)
+def test_a_network_with_more_than_parameters_is_refused_wherever_networks_come_in(network, message, digits):
+    """Batch norm once ended in Flax's own ScopeCollectionNotFound, and dropout that drops nothing in a number."""
+    placement = place(1000, networks=1)
+    doors = [
+        lambda: outputs_of(network, (8, 8, 1)),
+        lambda: Trainer(network, digits, CONFIG, placement),
+        lambda: MaskTrainer(network, digits, CONFIG, placement),
+        lambda: SparseTrainer(network, digits, CONFIG, placement, METHODS["set"], optax.sgd(0.1)),
+        lambda: evaluated_on(network, placement, digits.test),
+    ]
+    if not isinstance(network, Noisy | Pair):  # whose parameters are like others': their logits are what is refused
+        doors += [
+            lambda: initialise(network, KEY, (8, 8, 1)),
+            lambda: shapes_of(network, (8, 8, 1)),
+            lambda: parameter_count(network, (8, 8, 1)),
+            lambda: lottery.initial_of(network, 0, (8, 8, 1)),
+        ]
+    if isinstance(network, BatchNormed | Counting | Dropping2 | Noisy | Told):
+        params = {"first": {"kernel": np.ones((64, 8)), "bias": np.ones(8)}}
+        doors.append(lambda: networks.logits(network, params, jnp.zeros((1, 8, 8, 1))))
+    for door in doors:
+        with pytest.raises(ValueError, match=message):
+            door()
 
 
 @pytest.fixture(scope="module")
