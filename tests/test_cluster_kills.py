@@ -215,7 +215,7 @@ def test_an_external_cluster_that_is_killed(experiment, tmp_path, quickly, kille
     if comes_back:
         assert not failures
         assert stored == len(wanted)
-        assert "cluster: 1 workers are there again" in said
+        assert "cluster: 1 worker is there again" in said
     else:
         (failure,) = failures
         assert failure.results == len(wanted) - stored > 0

@@ -46,7 +46,7 @@ BOTH = {"a": frozenset({"1"}), "b": frozenset({"2"})}
     [
         (None, "cluster: the scheduler does not answer; 7 results wait for up to 10 min 00 s; what is made is stored"),
         ({}, "cluster: no worker is there; 7 results wait for up to 10 min 00 s; what is made is stored"),
-        ({"a": frozenset()}, "cluster: 1 of 2 workers are missing; the others go on"),
+        ({"a": frozenset()}, "cluster: 1 of 2 workers missing; the others go on"),
     ],
 )
 def test_what_is_missing_is_said_once_within_a_minute(seen, words):

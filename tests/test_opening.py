@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -149,7 +150,7 @@ def test_arrays_without_records_are_no_new_folder(copy, how, capsys):
     command = ["results", "--results", str(copy), "--verify"]
     assert run_command(command, CATALOGUE) == FAILED
     said = capsys.readouterr().out
-    assert "26 files of arrays have lost their records" in said
+    assert "26 files of arrays have no record any more" in said
     assert "arrays without a record, read by nothing: 16 more files, 26 in all" in said
     assert len(list((copy / "arrays").rglob("*.safetensors"))) == 26
     fill(copy)  # stands for training again
@@ -268,3 +269,69 @@ def test_a_schema_that_is_no_text_any_more_is_damage(copy):
     path.write_bytes(content[:place] + b"\xc5" + content[place + 1 :])
     assert verify(copy).damages
     holds(copy)
+
+
+READERS = (
+    *("figures mask-criteria --dataset digits", "report mask-criteria --dataset digits", "results", "results --verify"),
+    *("pack best packed.mask", "explore --export site --dataset digits --protocol quick"),
+    *("reproduce mask-criteria --dataset digits --dry-run",),
+)
+NEEDING = ("report", "results", "pack")
+"""Commands that have nothing to do without results; the others say or make what is missing."""
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch) -> Path:
+    """An empty current folder with things beside it that are no results folder."""
+    monkeypatch.setattr("analysis.system.platform.set_up_jax", lambda devices=None: None)
+    beside, here = tmp_path / "beside", tmp_path / "here"
+    (beside / "empty").mkdir(parents=True)
+    (beside / "file").write_text("mine")
+    os.mkfifo(beside / "pipe")
+    here.mkdir()
+    monkeypatch.chdir(here)
+    return beside
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("command", READERS)
+def test_results_are_a_folder_for_every_command_that_reads(command, places, capsys):
+    before = sorted(places.iterdir())
+    for path in (places / "file", places / "file" / "results", places / "pipe", "/dev/null"):
+        assert run_command([*command.split(), "--results", str(path)], CATALOGUE) == MISUSED
+        said = capsys.readouterr()
+        assert said.err.startswith(f"supermask: error: results {str(path)!r} is no folder: ")
+        assert said.err.count("\n") == 1
+        assert said.out == ""
+        assert sorted(places.iterdir()) == before
+        assert not list(Path().iterdir()), "nothing was written"
+
+
+@pytest.mark.parametrize("command", [each for each in READERS if each.startswith(("figures", *NEEDING))])
+def test_a_folder_without_results_is_said_and_left_as_it_is(command, places, capsys):
+    for name, why in (("empty", "it has no results.sqlite"), ("mistyped", "it is not there")):
+        path = places / name
+        status = run_command([*command.split(), "--results", str(path)], CATALOGUE)
+        said = capsys.readouterr()
+        if command.startswith(NEEDING):
+            assert (status, said.out) == (MISUSED, "")
+            assert f"results {str(path)!r} is not a results folder: {why}; `supermask reproduce` makes one" in said.err
+        else:
+            assert status == OK
+            assert f"nothing is stored in {path}: {why}" in said.out
+        assert not (places / "mistyped").exists()
+        assert not list((places / "empty").iterdir())
+        assert not list(Path().iterdir()), "nothing was written"
+
+
+def test_no_folder_is_made_for_a_cluster_that_is_not_there(places, monkeypatch, capsys):
+    @contextmanager
+    def nowhere(source):
+        raise UsageError("cluster cannot be reached: Timed out")
+        yield
+
+    monkeypatch.setattr("analysis.command.reproduce.connected", nowhere)
+    arguments = ["reproduce", "mask-criteria", "--dataset", "digits", "--results", str(places / "new")]
+    assert run_command([*arguments, "--cluster", "ws://127.0.0.1:9"], CATALOGUE) == MISUSED
+    assert "cluster cannot be reached" in capsys.readouterr().err
+    assert not (places / "new").exists()

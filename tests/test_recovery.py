@@ -139,7 +139,7 @@ def test_what_can_no_longer_be_checked_is_set_aside_and_said(filled, content, tm
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "results.sqlite").write_bytes(damaged)
     (damage,) = verify(tmp_path / "results").damages
-    assert "219 records of it were intact and are kept; 1 could be read but no longer checked" in damage.how
+    assert "219 records of it were intact and kept; 1 could be read but no longer checked" in damage.how
     assert id_ in (tmp_path / "results" / "damaged" / "unchecked.json").read_text()
 
 
@@ -222,9 +222,7 @@ def test_how_many_could_not_be_read_is_said(filled, content, tmp_path):
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "results.sqlite").write_bytes(damaged)
     (damage,) = verify(tmp_path / "results").damages
-    intact, lost = map(
-        int, re.search(r"(\d+) records of it were intact and are kept; (\d+) could", damage.how).groups()
-    )
+    intact, lost = map(int, re.search(r"(\d+) records of it were intact and kept; (\d+) could", damage.how).groups())
     assert intact + lost == len(NUMBERS)
     assert 0 < lost < 60
 

@@ -112,10 +112,3 @@ def test_what_is_downloaded_is_downloaded_over_https():
         for node in nodes(path):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 assert not node.value.startswith(("http://", "ftp://")), f"{path}: {node.value}"
-
-
-def test_the_arrows_of_the_architecture_hold():
-    for path in MODULES:
-        layer = path.relative_to(ROOT).parts[0]
-        above = {"supermask": {"analysis", "figures"}, "analysis": {"figures"}, "figures": set()}[layer]
-        assert not imported(path) & above, path

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis.command.cli import run_command
-from analysis.command.commands import FAILED, MISUSED, OK
+from analysis.command.commands import MISUSED, OK
 from analysis.command.merging import merge
 from analysis.drawing.tables import COLUMNS, tidy_table
 from analysis.kinds.plan import results_of
@@ -158,7 +158,7 @@ def test_a_conflict_is_refused_with_both_provenances_before_anything_is_copied(f
 
 
 def test_merging_what_is_no_results_folder_is_refused(tmp_path):
-    with Store(tmp_path / "mine") as store, pytest.raises(StoreError, match="is not a results folder"):
+    with Store(tmp_path / "mine") as store, pytest.raises(UsageError, match="is not a results folder"):
         merge(store, tmp_path)
 
 
@@ -171,4 +171,8 @@ def test_the_command_writes_the_table_and_merges(folders, tmp_path, capsys):
     assert "4 results taken over" in capsys.readouterr().out
     assert run_command(["results", "--results", str(tmp_path / "none")], CATALOGUE) == MISUSED
     assert "is not a results folder" in capsys.readouterr().err
-    assert run_command([*merged[:-1], str(tmp_path / "nowhere")], CATALOGUE) == FAILED
+    before = sorted(tmp_path.iterdir())
+    newer = ["results", "--results", str(tmp_path / "newer"), "--merge"]
+    for wrong in ([str(tmp_path / "nowhere")], [str(folders / "first"), "--where", "rounds=1"]):
+        assert run_command([*newer, *wrong], CATALOGUE) == MISUSED
+        assert sorted(tmp_path.iterdir()) == before, "no folder is made where nothing is taken over"

@@ -1,5 +1,6 @@
 """A study cut into units: nothing lost, nothing idle, and shards that come together to the same bits."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,9 +97,19 @@ def comparable(store: Store) -> pd.DataFrame:
     return table.assign(arrays=table["id"].map(digests)).sort_values(["id", "metric"], ignore_index=True)
 
 
-@pytest.mark.parametrize("text", ["", "3", "0/3", "4/3", "1/0", "-1/2", "1/2/3", "a/b", "1/²", "9" * 30 + "/3"])
-def test_what_is_no_shard_is_refused(text):
-    with pytest.raises(UsageError, match="shard is"):
+PAIR = r"allowed: I/N, two whole numbers such as 2/8"
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        *((text, PAIR) for text in ("", "3", "1/", "/3", "-1/2", "1/2/3", "a/b", "1.5/2", "1/²", "9" * 30 + "/3")),
+        *((text, "of no parts; allowed: I/N with N from 1 on") for text in ("1/0", "0/0", "2/00")),
+        *((text, "allowed: 1/3 to 3/3") for text in ("0/3", "4/3", "9/03")),
+    ],
+)
+def test_what_is_no_shard_is_refused(text, allowed):
+    with pytest.raises(UsageError, match=f"shard is {re.escape(repr(text))}.*{allowed}"):
         parse_shard(text)
 
 

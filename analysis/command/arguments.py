@@ -96,7 +96,7 @@ def parser_of(catalogue: Catalogue) -> Parser:
         "figures",
         help="list the figures: what they need and what of it is stored",
         description="Lists the figures with what of the papers they are, their networks, and how many results they "
-        "need and are stored for the experiment that the options name.",
+        "need and are stored for the experiment that the options name. Without a results folder, nothing is stored.",
     )
     _add_experiment(figures)
     figures.set_defaults(command=commands.list_figures)
@@ -173,7 +173,8 @@ def _add_report(parsers: "argparse._SubParsersAction[Parser]", catalogue: Catalo
         "report",
         help="judge the figures' claims on what is stored, in one HTML page and in Markdown",
         description="Draws the figures again from what is stored, judges their claims, and writes one self-contained "
-        "page (and the same in Markdown beside it). Trains nothing; name the experiment as for reproduce.",
+        "page (and the same in Markdown beside it). Trains nothing, so it needs a results folder; name the experiment "
+        "as for reproduce.",
         epilog=f"figures:\n{_listing(catalogue)}\n\nexample:\n  supermask report --protocol short --output report.html",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

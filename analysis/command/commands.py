@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from analysis.drawing.catalogue import Catalogue
 from analysis.system.errors import UsageError, choose
 from analysis.system.terminal import say
+from analysis.system.words import count
 
 if TYPE_CHECKING:
     from analysis.command.reproduce import Request
@@ -110,7 +111,10 @@ def reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 def report(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Judges the claims of figures on what is stored."""
+    from analysis.store.folders import check_stored
+
     request = _request(options, catalogue)
+    check_stored("results", options.results)
     from analysis.command.options import said, used_by
     from analysis.command.reproduce import report
 
@@ -160,16 +164,18 @@ def explore(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 def results(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Prints, writes, merges or verifies stored results; 1 where something is damaged."""
-    if not (options.results / "results.sqlite").exists() and options.merge is None and not options.verify:
-        raise UsageError(f"results {str(options.results)!r} is not a results folder; `supermask reproduce` makes one")
+    from analysis.store.folders import check_stored
+
+    if options.merge is None and not options.verify:
+        check_stored("results", options.results)
     if options.verify:
         if options.merge or options.csv or options.parquet or options.where:
             raise UsageError("verify is given with other options; it stands alone")
         from analysis.command.verify import report_damage
 
         return FAILED if report_damage(options.results) else OK
-    from analysis.command.merging import merge
-    from analysis.drawing.tables import TIDY_CSV, write_tables
+    from analysis.command.merging import check_new, merge
+    from analysis.drawing.tables import TIDY_CSV, check_asked, write_tables
     from analysis.store.store import Store
     from analysis.system.files import PARQUET, check_output
 
@@ -177,12 +183,16 @@ def results(options: argparse.Namespace, catalogue: Catalogue) -> int:
         check_output("csv", options.csv, TIDY_CSV)
     if options.parquet is not None:
         check_output("parquet", options.parquet, PARQUET)
+    check_asked(options.where, options.parquet)
+    if options.merge is not None:
+        check_new(options.results, options.merge)
     with Store(options.results, for_reading=options.merge is None) as store:
         if options.merge is not None:
             new, known = merge(store, options.merge)
-            say(f"{new} results taken over from {options.merge}, {known} were here already")
+            there = "was" if known == 1 else "were"
+            say(f"{count(new, 'result')} taken over from {options.merge}, {known} {there} here already")
         counts = write_tables(store, options.where, options.csv, options.parquet)
-    rows = [("kind", "dataset", "network", "results"), *((*key, str(count)) for key, count in sorted(counts.items()))]
+    rows = [("kind", "dataset", "network", "results"), *((*key, str(own)) for key, own in sorted(counts.items()))]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows if counts else ():
         say(" ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from analysis.system.errors import StoreError, UsageError, at_least, choose
 from analysis.system.files import Kind, check_output, read_at_most, replacing
 from analysis.system.screen import Screen, print_table
+from analysis.system.words import count
 from supermask import datasets
 from supermask.compression.file import CompressedError, decompress
 from supermask.compression.inference import ENGINES, Runner
@@ -54,9 +55,9 @@ def infer(path: Path, dataset: str, data_dir: Path | None, images: int, repeats:
     with one_core():
         runners = [Runner(quantised, engine) for engine in ENGINES]
         right = _agreed(runners, chosen, data.test.labels[:images])
-        with console.status(f"{images} images, {repeats} times each"):
+        with console.status(f"{count(images, 'image')}, {count(repeats, 'time')} each"):
             table = measured(runners, chosen, repeats)
-    title = f"{path.name}: {network}, {path.stat().st_size:,} bytes; {images} images of {dataset}"
+    title = f"{path.name}: {network}, {path.stat().st_size:,} bytes; {count(images, 'image')} of {dataset}"
     print_table(console, title, COLUMNS, _rows(table))
     console.print(f"accuracy on these images: {100 * right:.1f}%, by every engine; one core, one image at a time")
     console.print(EIE)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from analysis.kinds.schema import fault_of, unknown_part
-from analysis.store.database import NAME, is_there
+from analysis.store.folders import check_stored, lacking
 from analysis.store.store import Store, StoredResult
 from analysis.system.errors import StoreError
 
@@ -15,25 +15,38 @@ TOGETHER = 100
 def merge(store: Store, other: Path) -> tuple[int, int]:
     """Takes over every result of another folder that this one lacks. Returns how many were new, and how many known.
 
-    The same result with the same numbers in both is a duplicate. Raises StoreError, before anything is copied, where
-    the numbers differ: with both provenances, for the user to decide; where the other folder is none, or damaged; and
-    where it has a record that is no result of this version's kinds.
+    The same result with the same numbers in both is a duplicate. Raises UsageError where the other folder is none or
+    has no results. Raises StoreError, before anything is copied, where the numbers differ: with both provenances, for
+    the user to decide; where the other folder is damaged; and where a record is no result of this version's kinds.
     """
-    if not is_there(other / NAME):
-        raise StoreError(f"{other} is not a results folder: it has no {NAME}")
+    check_stored("merge", other)
     with Store(other, for_reading=True) as source:
-        new, known = [], 0
-        for theirs in _checked(source):
-            if ours := store.get(theirs.id):
-                known += 1
-                if not _same(theirs, ours):
-                    raise StoreError(_conflict(ours, theirs, store.folder, other))
-            else:
-                new.append(theirs.id)
+        new, known = _compared(store, source)
         for some in (new[at : at + TOGETHER] for at in range(0, len(new), TOGETHER)):
             results = [source.result(id_) for id_ in some]
             store.adopt([(each, source.arrays(each.id) if each.arrays_sha256 else None) for each in results])
     return len(new), known
+
+
+def check_new(folder: Path, other: Path) -> None:
+    """Raises as `merge` does, for a folder that is to be made: it is not made where there is nothing to take over."""
+    check_stored("merge", other)
+    if lacking(folder):
+        with Store(folder, for_reading=True) as store, Store(other, for_reading=True) as source:
+            _compared(store, source)
+
+
+def _compared(store: Store, source: Store) -> tuple[list[str], int]:
+    """Ids of what a store lacks of another, and how many results both have. Raises StoreError as `merge` does."""
+    new, known = [], 0
+    for theirs in _checked(source):
+        if ours := store.get(theirs.id):
+            known += 1
+            if not _same(theirs, ours):
+                raise StoreError(_conflict(ours, theirs, store.folder, source.folder))
+        else:
+            new.append(theirs.id)
+    return new, known
 
 
 def _checked(source: Store) -> Iterator[StoredResult]:

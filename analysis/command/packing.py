@@ -8,6 +8,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from analysis.kinds.learned_mask import decode_logits
+from analysis.store.folders import check_stored
 from analysis.store.store import Store, StoredResult
 from analysis.system.errors import StoreError, UsageError
 from analysis.system.files import SAFETENSORS, Kind, check_output, read_at_most, write_whole
@@ -35,8 +36,7 @@ def pack_result(results: Path, run: str, path: Path, sample: int | None) -> None
     Raises UsageError where there is no such result, where it has no drawn masks, where the file cannot be written or is
     not a packed network; FileError where writing it fails.
     """
-    if not (results / "results.sqlite").exists():
-        raise UsageError(f"results {str(results)!r} is not a results folder; `supermask reproduce` makes one")
+    check_stored("results", results)
     if sample is not None and not 0 <= sample < EVALUATION_SAMPLES:
         raise UsageError(f"sample is {sample}; allowed: 0 to {EVALUATION_SAMPLES - 1}")
     check_output("file", path, PACKED)

@@ -1,6 +1,7 @@
 """The main job: from a request to trained results, pictures and a summary in the terminal."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
@@ -11,21 +12,22 @@ from analysis.drawing.captions import label
 from analysis.drawing.figure import Figure, collapsed, diverged, write
 from analysis.drawing.frame import SCREEN, Look
 from analysis.drawing.results import Results
-from analysis.kinds.base import count
 from analysis.kinds.plan import Workload, ids_needed, lengths, missing_results, workload
 from analysis.running import runner
-from analysis.running.cluster.connection import connected
+from analysis.running.cluster.connection import Connection, connected
 from analysis.running.cluster.source import Source
 from analysis.running.interrupts import Stop
 from analysis.running.pricing import MACHINES, Price, Speed, measure, price
 from analysis.running.progress import JobProgress, duration
 from analysis.running.units import Shard, deal, seeds_of, together
+from analysis.store.folders import lacking
 from analysis.store.store import Only, Store
 from analysis.studies.experiment import Experiment, Study
 from analysis.studies.protocols import Protocol
 from analysis.system.errors import UsageError
 from analysis.system.files import check_folder
 from analysis.system.screen import Screen, print_table
+from analysis.system.words import count
 from supermask import datasets
 from supermask.compression.runs import CompressionRun
 from supermask.lottery import Treatment
@@ -86,47 +88,60 @@ def reproduce(request: Request, dry_run: bool) -> int:
     if not dry_run:
         for folder in [""] + ["figures"] * (request.shard is None) + ["compressed"] * bool(study.of(CompressionRun)):
             check_folder("results", request.results / folder)
-    with Store(request.results, for_reading=dry_run) as store:
+    with Store(request.results, for_reading=True) as store:
         job = Job.of(experiment, study, request.shard)
         load = workload(experiment, job.study, store, job.wanted)
-        console.print(_announcement(experiment, study, load, request))
-        if dry_run:
-            missing = job.wanted - store.known(job.wanted)
-            speed = measure(experiment) if missing else Speed(0.0, 0.0)
-            _print_price(console, price(experiment, job.study, missing), speed)
-            return 0
-        failures: list[str] = []
+        missing = job.wanted - store.known(job.wanted)
+    console.print(_announcement(experiment, study, load, request))
+    if dry_run:
+        speed = measure(experiment) if missing else Speed(0.0, 0.0)
+        _print_price(console, price(experiment, job.study, missing), speed)
+        return 0
+    if failures := _make(request, job, load, console):
+        for failure in failures:
+            console.print(f"failed: {failure}", soft_wrap=True)
+        console.print("all else is stored; the same command tries again what is missing")
+        return 1
+    if request.shard is not None:
+        _print_what_to_merge(console, request)
+        return 0
+    with Store(request.results, for_reading=True) as store:
+        for name, figure in request.figures.items():
+            _draw(console, request, figure, Results(experiment, studies[name], store, request.names(figure)))
+    return 0
+
+
+def _make(request: Request, job: "Job", load: Workload, console: Screen) -> list[str]:
+    """Trains what is missing; returns what failed, in words. Workers are found before the results folder is made."""
+    with ExitStack() as stack:
+        cluster = None
+        if request.cluster is not None and load.work:
+            cluster = stack.enter_context(connected(request.cluster))
+        store = stack.enter_context(Store(request.results))
         try:
             with JobProgress(load, console) as progress:
-                if request.cluster is None:
-                    with Stop() as stop:
-                        runner.run(job.experiment, job.study, Only(store, job.wanted), progress.watch, stop)
-                elif load.work:
-                    failures = _run_on_cluster(request, request.cluster, job, store, progress)
+                if cluster is not None:
+                    return _run_on_cluster(request, cluster, job, store, progress)
+                with Stop() as stop:
+                    runner.run(job.experiment, job.study, Only(store, job.wanted), progress.watch, stop)
         except KeyboardInterrupt:
-            now = workload(experiment, job.study, store, job.wanted)
+            now = workload(job.experiment, job.study, store, job.wanted)
             console.print(
                 f"stopped; stored in {request.results}: {now}. The same command goes on from there.",
             )
             raise
-        if failures:
-            for failure in failures:
-                console.print(f"failed: {failure}", soft_wrap=True)
-            console.print("all else is stored; the same command tries again what is missing")
-            return 1
-        if request.shard is not None:
-            _print_what_to_merge(console, request)
-            return 0
-        for name, figure in request.figures.items():
-            table = figure.tabulate(Results(experiment, studies[name], store, request.names(figure)))
-            paths = write(figure, request.names(figure), table, experiment, request.results / "figures", request.look)
-            _print_summary(console, figure, figure.summarise(table), paths)
-            if number := diverged(table):
-                console.print(f"{number} of these {len(table)} diverged: their loss is not a number")
-            if number := collapsed(table, experiment.data.classes):
-                words = f"{number} of these {len(table)} collapsed: their loss is never below that of a guess"
-                console.print(words)
-    return 0
+    return []
+
+
+def _draw(console: Screen, request: Request, figure: Figure, results: Results) -> None:
+    """Writes a figure's table and pictures, and prints its summary."""
+    table, experiment = figure.tabulate(results), results.experiment
+    paths = write(figure, request.names(figure), table, experiment, request.results / "figures", request.look)
+    _print_summary(console, figure, figure.summarise(table), paths)
+    if number := diverged(table):
+        console.print(f"{number} of these {len(table)} diverged: their loss is not a number")
+    if number := collapsed(table, experiment.data.classes):
+        console.print(f"{number} of these {len(table)} collapsed: their loss is never below that of a guess")
 
 
 @dataclass(frozen=True)
@@ -147,23 +162,24 @@ class Job:
         return cls(replace(experiment, chosen=seeds_of(dealt)), together(dealt), wanted)
 
 
-def _run_on_cluster(request: Request, source: Source, job: Job, store: Store, progress: JobProgress) -> list[str]:
+def _run_on_cluster(
+    request: Request, connection: Connection, job: Job, store: Store, progress: JobProgress
+) -> list[str]:
     """Runs the job on a cluster; returns what failed, in words."""
-    with connected(source) as connection:
-        from analysis.running.cluster.client import run_on
-        from analysis.running.cluster.worker import Setting
+    from analysis.running.cluster.client import run_on
+    from analysis.running.cluster.worker import Setting
 
-        setting = Setting(
-            job.experiment.protocol,
-            job.experiment.data.digest,
-            request.data_dir and request.data_dir.absolute(),
-            source.devices,
-            source.kind == "local",
-            None if request.plugin is None else (request.plugin.name, read_regular(request.plugin)),
-        )
-        work = connection.client, setting, job.experiment, job.study, store, job.wanted
-        with Stop() as stop:
-            failures = run_on(*work, progress.watch, stop, connection.watch(progress.say))
+    setting = Setting(
+        job.experiment.protocol,
+        job.experiment.data.digest,
+        request.data_dir and request.data_dir.absolute(),
+        connection.source.devices,
+        connection.source.kind == "local",
+        None if request.plugin is None else (request.plugin.name, read_regular(request.plugin)),
+    )
+    work = connection.client, setting, job.experiment, job.study, store, job.wanted
+    with Stop() as stop:
+        failures = run_on(*work, progress.watch, stop, connection.watch(progress.say))
     return list(map(str, failures))
 
 
@@ -177,9 +193,9 @@ def _check_rewinding(experiment: Experiment, study: Study) -> None:
 
 
 def _print_what_to_merge(console: Screen, request: Request) -> None:
-    count = 0 if request.shard is None else request.shard.count
+    shards = 0 if request.shard is None else request.shard.count
     console.print(
-        f"shard {request.shard} is stored in {request.results}. When all {count} are, merge their folders into one\n"
+        f"shard {request.shard} is stored in {request.results}. When all {shards} are, merge their folders into one\n"
         "  supermask results --results ONE --merge OTHER\n"
         "and call the same command there, without --shard: it draws the figures.",
         soft_wrap=True,
@@ -191,7 +207,7 @@ def report(request: Request, papers: Mapping[str, str], output: Path, options: M
 
     `options` are those that name each figure's experiment, as on a command line.
 
-    Raises UsageError where the page cannot be written, or where nothing that it needs is stored.
+    Raises UsageError where the page cannot be written. What is not stored is named, with the command that trains it.
     """
     from analysis.drawing.report import Subject, check_report, write_report
 
@@ -207,7 +223,9 @@ def report(request: Request, papers: Mapping[str, str], output: Path, options: M
     rows = [(row["verdict"], row["seeds"], row["sentence"]) for section in sections for row in section.claims]
     for section in sections:
         if section.missing:
-            console.print(f"{section.name}: {section.missing} results are not stored; run {section.command}")
+            console.print(
+                f"{section.name}: {count(section.missing, 'result', ('is', 'are'))} not stored; run {section.command}"
+            )
     print_table(console, "Claims", ("verdict", "seeds", "claim"), rows, numbers=False)
     _print_notes(console, request)
     console.print(f"{output}  {output.with_suffix('.md')}", soft_wrap=True)
@@ -223,6 +241,7 @@ def list_figures(request: Request, known: Mapping[str, tuple[str, tuple[str, ...
     """Prints each figure's origin, networks, and results needed and stored. `known`: (paper, networks) by name."""
     console = Screen()
     experiment = request.experiment(console.is_terminal)
+    why = lacking(request.results)
     needed = {name: len(ids_needed(experiment, study)) for name, study in request.studies.items()}
     with Store(request.results, for_reading=True) as store:
         missing = {name: missing_results(experiment, s, store) for name, s in request.studies.items()}
@@ -235,6 +254,8 @@ def list_figures(request: Request, known: Mapping[str, tuple[str, tuple[str, ...
     words = label(experiment, reduce(Study.__or__, request.studies.values()))
     console.print(f"for {request.protocol.network} on {request.protocol.dataset}, protocol {words}:")
     print_table(console, "", columns, rows, numbers=False, lines=False)
+    if why:
+        console.print(f"nothing is stored in {request.results}: {why}", soft_wrap=True)
     _print_notes(console, request)
     return 0
 
@@ -253,7 +274,8 @@ def _announcement(experiment: Experiment, study: Study, load: Workload, request:
 def _print_price(console: Screen, own: Price, speed: Speed) -> None:
     """What is missing, counted, and how long it takes on one machine like this, or on several."""
     amounts = (
-        f"{own.results:,} results, {own.steps:,.0f} network-steps, {own.flops:.2g} floating-point operations, "
+        f"{count(own.results, 'result')}, {count(round(own.steps), 'network-step')}, "
+        f"{own.flops:.2g} floating-point operations, "
         f"{own.stored / 1e6:,.0f} MB to be stored"
     )
     console.print(amounts)

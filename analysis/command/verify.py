@@ -26,14 +26,15 @@ from analysis.store.database import (
     connect,
     create_tables,
     digest_of,
-    is_there,
     trouble,
 )
+from analysis.store.folders import check_stored, lacking
 from analysis.store.recovery import recover
 from analysis.store.store import Store, StoredResult, insert_record
-from analysis.system.errors import StoreError, UsageError
+from analysis.system.errors import StoreError
 from analysis.system.files import replacing, write_whole
 from analysis.system.terminal import say
+from analysis.system.words import count
 from supermask.reading import read_regular
 
 LATEST_FORMAT = 99
@@ -79,8 +80,8 @@ def verify(folder: Path) -> Verified:
     use, or of a later version.
     """
     path = folder / NAME
-    if not is_there(path) and not arrays_in(folder):
-        raise UsageError(f"results {str(folder)!r} is not a results folder: it has no {NAME}")
+    if lacking(folder) and not arrays_in(folder):
+        check_stored("results", folder)
     damages = [_rebuilt(path, how)] if (how := _fault(path)) else []
     with Store(folder) as store:
         results = arrays = 0
@@ -116,7 +117,7 @@ def verify(folder: Path) -> Verified:
 def report_damage(folder: Path) -> bool:
     """Checks a results folder and prints what was found. Whether anything was damaged."""
     found = verify(folder)
-    say(f"{found.results} records and {found.arrays} files of arrays checked in {folder}")
+    say(f"{count(found.results, 'record')} and {count(found.arrays, 'file of arrays')} checked in {folder}")
     for damage in found.damages:
         say(f"damaged: {damage.what}: {damage.how}; moved to {damage.moved_to}")
     _list("arrays without a record, read by nothing", found.orphans)
@@ -138,7 +139,7 @@ def _list(what: str, paths: Sequence[Path]) -> None:
     for path in paths[:SHOWN]:
         say(f"{what}: {path}")
     if more := len(paths) - SHOWN if len(paths) > SHOWN else 0:
-        say(f"{what}: {more} more files, {len(paths)} in all")
+        say(f"{what}: {count(more, 'more file')}, {len(paths)} in all")
 
 
 def _damage(store: Store, record: Record) -> tuple[str, str] | None:
@@ -171,8 +172,9 @@ def _fault(path: Path) -> str | None:
     Raises StoreError where it is a later version's, another program's, or in use.
     """
     number = arrays_in(path.parent)
+    lost = f"{count(number, 'file of arrays', ('has', 'have'))} no record any more"
     if not path.exists():
-        return f"it is missing, and {number} files of arrays have lost their records"
+        return f"it is missing, and {lost}"
     try:
         with closing(connect(path)) as database:
             found = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
@@ -182,7 +184,7 @@ def _fault(path: Path) -> str | None:
             if found != "ok":
                 return str(found)
             if state.is_new:
-                return f"it is empty, and {number} files of arrays have lost their records" if number else None
+                return f"it is empty, and {lost}" if number else None
             if state.has_our_columns and 1 < state.version <= LATEST_FORMAT:
                 raise StoreError(f"{path} has format {state.version}; this version of supermask reads 1")
             if fault := state.fault():
@@ -210,7 +212,7 @@ def _rebuilt(path: Path, how: str) -> Damage:
             database.execute("COMMIT")
         moved = _keep_aside(path.parent, path)  # a kill in between leaves what is damaged where it is
         _set_aside(path.parent, path.with_name(path.name + "-journal"))
-    how += f"; {len(found.records)} records of it were intact and are kept"
+    how += f"; {count(len(found.records), 'record of it', ('was', 'were'))} intact and kept"
     how += f"; {found.lost} could not be read" if found.lost else ""
     if found.unchecked:
         where = _write_aside(path.parent, "unchecked", found.unchecked)

@@ -118,9 +118,7 @@ def write_tables(
 
     Raises UsageError as `tidy_table` does, and where Parquet is asked for without pyarrow.
     """
-    conditions = parse(where, TYPES)
-    if parquet_file is not None and find_spec("pyarrow") is None:
-        raise UsageError("parquet needs the package pyarrow: pip install pyarrow")
+    conditions = check_asked(where, parquet_file)
     counts: Counter[tuple[str, str, str]] = Counter()
     kind, dataset, network = (COLUMNS.index(name) for name in ("kind", "dataset", "network"))
     with ExitStack() as stack:
@@ -136,6 +134,13 @@ def write_tables(
                 write(some)
             counts.update((each.cells[kind], each.cells[dataset], each.cells[network]) for each in some)
     return counts
+
+
+def check_asked(where: Sequence[str], parquet_file: Path | None) -> tuple[Condition, ...]:
+    """The conditions, parsed. Raises UsageError as `write_tables` does, before anything is read or merged."""
+    if parquet_file is not None and find_spec("pyarrow") is None:
+        raise UsageError("parquet needs the package pyarrow: pip install pyarrow")
+    return parse(where, TYPES)
 
 
 def _csv_writer(file: io.TextIOBase) -> Callable[[Sequence[Tabulated]], None]:

@@ -19,6 +19,7 @@ from analysis.studies.experiment import Experiment, Study
 from analysis.studies.protocols import Changes, Protocol, protocol
 from analysis.system.errors import at_least
 from analysis.system.screen import Screen
+from analysis.system.words import count
 from supermask import datasets
 from supermask.datasets import DataError
 from supermask.networks import NETWORKS
@@ -130,7 +131,7 @@ def _train(choice: Choice, store: Store, folder: Path, console: Screen) -> None:
     if trainings.needed == trainings.stored:
         return
     console.print(
-        f"{trainings.needed - trainings.stored} trainings are not in {folder} yet; training them first: "
+        f"{count(trainings.needed - trainings.stored, 'training', ('is', 'are'))} not in {folder} yet; training first: "
         f"{_named(choice.experiment)}. They are stored, and figures share them.",
     )
     try:

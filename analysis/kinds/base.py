@@ -181,11 +181,6 @@ class Kind(ABC, Generic[Run]):
         return RECORD_BYTES
 
 
-def count(number: float, noun: str) -> str:
-    """A number of things in words."""
-    return f"{number:g} {noun}{'s' * (number != 1)}"
-
-
 def training_flops(
     experiment: Experiment, description: Description, forward: float, phases: int = 1, looks: int = 1
 ) -> float:

@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from analysis.kinds import sparse_training
-from analysis.kinds.base import Context, Kind, count, training_flops
+from analysis.kinds.base import Context, Kind, training_flops
 from analysis.kinds.metrics import training_metrics
 from analysis.store.identity import Description
 from analysis.store.store import Result
 from analysis.studies.experiment import Experiment, counts_of
 from analysis.studies.protocols import Protocol
+from analysis.system.words import count
 from supermask.compression.dsd import LAST_RATE, DSDRun, Phases, dense_sparse_dense
 from supermask.intervals import TrainingConfig
 from supermask.lottery import initial_of

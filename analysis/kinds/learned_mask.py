@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made, count, training_flops
+from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made, training_flops
 from analysis.store.identity import REVISIONS, Description
 from analysis.studies.experiment import Experiment, counts_of, without_defaults
 from analysis.studies.protocols import Protocol
+from analysis.system.words import count
 from supermask.intervals import TrainingConfig, steps_of
 from supermask.learned_masks import (
     EVALUATION_SAMPLES,

@@ -7,11 +7,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made, count, training_flops
+from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made, training_flops
 from analysis.kinds.metrics import CURVES, training_metrics
 from analysis.store.identity import Description
 from analysis.studies.experiment import Experiment
 from analysis.studies.protocols import Protocol
+from analysis.system.words import count
 from supermask.intervals import TrainingConfig, steps_of
 from supermask.lottery import initial_of
 from supermask.masks import Masks, agreement, pack, unpack

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Named, count
+from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Named
 from analysis.kinds.metrics import CURVES, training_metrics
 from analysis.store.identity import REVISIONS, Description
 from analysis.store.store import Result, Storage
 from analysis.studies.experiment import Experiment, plugins_of, rates_of, without_defaults
 from analysis.studies.protocols import Protocol
 from analysis.studies.rules import rules_of
+from analysis.system.words import count
 from supermask import masks as mask_functions
 from supermask.lottery import End, RoundRecord, Treatment, find_tickets, zeroed_of
 from supermask.masks import Masks, kept_counts

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import optax
 
-from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made, count
+from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made
 from analysis.kinds.metrics import CURVES, training_metrics
 from analysis.store.identity import Description
 from analysis.store.store import Storage
 from analysis.studies.experiment import Experiment, counts_of, without_defaults
 from analysis.studies.protocols import Protocol
 from analysis.system.errors import UsageError
+from analysis.system.words import count
 from supermask.compression.pruning import RECIPES, kept_counts_of
 from supermask.intervals import TrainingConfig, steps_of
 from supermask.keys import Purpose, derive_key

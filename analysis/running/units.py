@@ -78,9 +78,11 @@ def parse_shard(text: str) -> Shard:
     """A shard from text such as '2/8'. Raises UsageError where it is not like that."""
     index, _, count = text.partition("/")
     if not (index.isascii() and count.isascii() and index.isdigit() and count.isdigit() and len(text) < 20):
-        raise UsageError(f"shard is {text!r}; it should read like 2/8: the second of eight")
+        raise UsageError(f"shard is {text!r}; allowed: I/N, two whole numbers such as 2/8: the second of eight")
+    if int(count) < 1:
+        raise UsageError(f"shard is {text!r}, of no parts; allowed: I/N with N from 1 on, and I from 1 to N")
     if not 1 <= int(index) <= int(count):
-        raise UsageError(f"shard is {text!r}; allowed: 1/{count} to {count}/{count}")
+        raise UsageError(f"shard is {text!r}; allowed: 1/{int(count)} to {int(count)}/{int(count)}")
     return Shard(int(index), int(count))
 
 

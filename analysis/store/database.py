@@ -20,7 +20,9 @@ from typing import Any, NamedTuple
 
 from analysis.store.identity import identity
 from analysis.system.errors import StoreError, UsageError
+from analysis.system.files import check_is_folder
 from analysis.system.locks import check_locks
+from analysis.system.words import count
 from supermask.reading import is_regular
 
 NAME = "results.sqlite"
@@ -204,6 +206,7 @@ def open_for_reading(folder: Path) -> sqlite3.Connection:
     Raises UsageError where it cannot be read, StoreError where it is something else, damaged or in use.
     """
     path = folder / NAME
+    check_is_folder("results", folder)
     try:
         if not is_there(path) or not path.stat().st_size:
             _check_no_arrays(path)
@@ -309,8 +312,8 @@ def _check_no_arrays(path: Path) -> None:
     """Raises StoreError where a folder without records has arrays: then its records are gone."""
     if number := arrays_in(path.parent):
         raise StoreError(
-            f"{path} has no records, but {path.parent / 'arrays'} has {number} files of arrays: put back the file that "
-            "belongs to them; or `supermask results --verify` begins a new one beside them"
+            f"{path} has no records, but {path.parent / 'arrays'} has {count(number, 'file of arrays')}: put back the "
+            "file that belongs to them; or `supermask results --verify` begins a new one beside them"
         )
 
 

@@ -115,16 +115,28 @@ def _not_a_folder(path: Path) -> str:
     return "" if path.parent.is_dir() else f"{path.parent} is not a folder"
 
 
+def check_is_folder(argument: str, path: Path) -> None:
+    """Raises UsageError where something else than a folder is at a path, or on the way to it; nothing may be there."""
+    nearest = _nearest(f"{argument} {str(path)!r} cannot be read", path)
+    if not nearest.is_dir():
+        raise UsageError(f"{argument} {str(path)!r} is no folder: {nearest} is something else")
+
+
 def check_folder(argument: str, path: Path) -> None:
     """Raises UsageError where files could not be written in a folder, or it could not be made. Nothing is changed."""
     named = f"{argument} {str(path)!r} cannot be written to"
+    nearest = _nearest(named, path)
+    if not nearest.is_dir():
+        raise UsageError(f"{named}: {nearest} is not a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UsageError(f"{named}: nothing can be written in {nearest}")
+
+
+def _nearest(named: str, path: Path) -> Path:
+    """What is there of a path: itself, or the nearest of what it lies in. Raises UsageError, with what was `named`."""
     try:
-        nearest = next(each for each in (path, *path.absolute().parents) if each.is_dir() or os.path.lexists(each))
-        if not nearest.is_dir():
-            raise UsageError(f"{named}: {nearest} is not a folder")
-        if not os.access(nearest, os.W_OK | os.X_OK):
-            raise UsageError(f"{named}: nothing can be written in {nearest}")
-    except OSError as error:
+        return next(each for each in (path, *path.absolute().parents) if each.is_dir() or os.path.lexists(each))
+    except (OSError, ValueError) as error:
         raise UsageError(f"{named}: {reason(error)}") from None
 
 

@@ -28,6 +28,7 @@ from analysis.store.store import Store
 from analysis.studies.experiment import Experiment, Study
 from analysis.studies.work import Done, Watcher
 from analysis.system.errors import UsageError
+from analysis.system.words import count
 
 TRIES = 3
 """How often a task may fail, or go down with a worker that had begun it."""
@@ -229,7 +230,7 @@ class Foreman:
             if order.deaths >= TRIES:
                 del self._under_way[heard.task]
                 self._link.drop(future)
-                self._again(order, f"{order.deaths} workers died that had begun it", may=False)
+                self._again(order, f"{count(order.deaths, 'worker')} died that had begun it", may=False)
 
     def _take_in_an_end(self, end: End) -> None:
         if end.key not in self._under_way:  # it was dropped

@@ -9,6 +9,7 @@ from analysis.kinds.plan import by_kind
 from analysis.running.cluster.worker import Arrays, Task
 from analysis.running.units import Unit, seeds_of, together, units
 from analysis.studies.experiment import Experiment, Study
+from analysis.system.words import count
 
 TASK_SECONDS = 5.0
 """How long a task lasts, so that a worker that dies costs little; what it has in hand is still finished."""
@@ -29,7 +30,7 @@ class Failure:
     why: str
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.results} results missing: {self.why}"
+        return f"{self.what}: {count(self.results, 'result')} missing: {self.why}"
 
 
 @dataclass

@@ -14,6 +14,7 @@ from typing import Any
 from distributed import Client
 
 from analysis.running.progress import duration
+from analysis.system.words import count
 
 LOOK_SECONDS = 2.0
 """How often the client asks who is there."""
@@ -84,7 +85,7 @@ class Watch:
         if missing != self._missing:
             self._missing, self._since = missing, now
         if not missing and self._said:
-            self._say(f"cluster: {len(seen or ())} workers are there again")
+            self._say(f"cluster: {count(len(seen or ()), 'worker', ('is', 'are'))} there again")
             self._said = ""
         if missing and now - self._since >= NOTICE_SECONDS:
             if self._said != missing:
@@ -126,10 +127,10 @@ class Watch:
         if not seen:
             return "no worker is there"
         if len(seen) < self._most:
-            return f"{self._most - len(seen)} of {self._most} workers are missing"
+            return f"{self._most - len(seen)} of {count(self._most, 'worker')} missing"
         return ""
 
     def _consequence(self, seen: Seen | None, left: int) -> str:
         if seen:
             return "the others go on"
-        return f"{left} results wait for up to {duration(self._wait)}; what is made is stored"
+        return f"{count(left, 'result', ('waits', 'wait'))} for up to {duration(self._wait)}; what is made is stored"
