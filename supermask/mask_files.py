@@ -1,0 +1,82 @@
+"""Masks as files: safetensors that hold a bit a weight.
+
+A file has a tensor of bytes (U8) for each mask, named by the leaf's path: the mask's values in C order, eight a byte,
+the first in the highest bit, filled up with zeros. The safetensors header's `__metadata__` has `format`, which is
+`FORMAT`, and `shapes`, a JSON object from path to the mask's shape. Any reader of safetensors can read it; one of a few
+lines in NumPy alone is in docs/pruning.md.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, PyTree
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from supermask.trees import MaskTree, leaves_of, masked_leaves
+from supermask.writing import write_whole
+
+FORMAT = "supermask masks 1"
+
+
+def save_masks(path: str | Path, params: PyTree, masks: MaskTree) -> None:
+    """Write the masks of those parameters to a file: whole, or not at all.
+
+    Raises:
+        ValueError: the masks do not fit the parameters, or there are none.
+        OSError: the file cannot be written.
+    """
+    _, own = masked_leaves(params, masks)
+    if not own:
+        raise ValueError("masks have no mask; allowed: at least one boolean array in the place of a leaf")
+    arrays = {name: np.asarray(mask) for name, mask in own.items()}
+    packed = {name: np.packbits(mask.ravel()) for name, mask in arrays.items()}
+    shapes = {name: list(mask.shape) for name, mask in arrays.items()}
+    write_whole(Path(path), save(packed, {"format": FORMAT, "shapes": json.dumps(shapes)}))
+
+
+def load_masks(path: str | Path, params: PyTree) -> MaskTree:
+    """Read masks from a file, as a pytree of the parameters' structure.
+
+    Raises:
+        ValueError: the file is no file of masks, or its masks are of other layers or shapes than the parameters'.
+        OSError: the file cannot be read.
+    """
+    by_path = read_masks(path)
+    leaves = leaves_of(params, lambda name, leaf: name in by_path)
+    if foreign := sorted(set(by_path) - set(leaves.prunable)):
+        raise ValueError(f"file {str(path)!r} has a mask of {foreign[0]}; the parameters have {', '.join(leaves.all)}")
+    for name, mask in by_path.items():
+        if (own := leaves.all[name].shape) != mask.shape:
+            raise ValueError(f"file {str(path)!r} has a mask of shape {mask.shape} for {name}; the layer's is {own}")
+    return leaves.as_masks(by_path)
+
+
+def read_masks(path: str | Path) -> Mapping[str, Bool[np.ndarray, "..."]]:
+    """Read masks from a file, by path.
+
+    Raises:
+        ValueError: the file is no file of masks.
+        OSError: the file cannot be read.
+    """
+    Path(path).open("rb").close()  # safetensors' own words for a missing file do not name it
+    try:
+        with safe_open(str(path), "np") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise ValueError(f"file {str(path)!r} is no file of masks; allowed: format {FORMAT!r}")
+            shapes = json.loads(metadata["shapes"])
+            return {name: _unpacked(file.get_tensor(name), tuple(shape)) for name, shape in shapes.items()}
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"file {str(path)!r} is no file of masks, or damaged: {error}") from None
+
+
+def _unpacked(packed: Any, shape: tuple[int, ...]) -> Bool[np.ndarray, "..."]:
+    size = math.prod(shape)
+    if packed.dtype != np.uint8 or packed.shape != (-(-size // 8),):
+        raise KeyError(f"{packed.dtype} of shape {packed.shape} for a mask of shape {shape}")
+    return np.unpackbits(packed, count=size).astype(bool).reshape(shape)

@@ -1,0 +1,276 @@
+"""Pruning in one's own training loop: masks, restarts and frozen weights for any pytree of parameters.
+
+    masks = prune(key, initial, final, large_final, fraction=0.2)
+    params = restart(key, initial, final, masks)
+    optimiser = freeze(optax.adamw(1e-3), masks)
+
+What is done with a leaf is what the toolkit's own lottery tickets are made of: `masks.prune`, `actions.start_weights`.
+Frankle & Carbin 2019 (arXiv 1803.03635), section 2; Zhou et al. 2019 (arXiv 1905.01067), sections 2 to 4.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Key, PyTree
+
+from supermask.actions import Action, ActionFacts, rewind, start_weights, zero
+from supermask.criteria import Criterion, LayerFacts, large_final
+from supermask.masks import Agreement, prune_globally
+from supermask.masks import agreement as agreement_of_layer
+from supermask.masks import prune as prune_layers
+from supermask.members import Function
+from supermask.trees import Leaves, MaskTree, Where, flattened, leaves_of, masked_leaves
+
+_LOCAL = "used here"
+"""The source of a function that is asked at once and never named in a result: it needs no digest."""
+
+
+def prune(
+    key: Key[Array, ""],
+    initial: PyTree,
+    final: PyTree,
+    criterion: Criterion | Function = large_final,
+    *,
+    fraction: float | Mapping[str, float],
+    masks: MaskTree = None,
+    where: Where | None = None,
+    gradient: PyTree = None,
+    ranking: Literal["layer", "global"] = "layer",
+) -> MaskTree:
+    """Masks of which that fraction of live weights is gone: those that the criterion scores lowest, to the exact count.
+
+    initial, final: the parameters before and after training, pytrees of one structure.
+    criterion: one of `supermask.criteria`, or a function of a layer's facts by name (`w_initial`, `w_final`, `alive`,
+        `gradient`), which gives a score for every weight; the highest are kept.
+    fraction: of each layer's live weights; or by path, where a layer without one is left as it is. With ranking
+        'global', of all live weights.
+    masks: those of the round before; without them every prunable weight is live.
+    where: which leaves are pruned, by path and leaf; by default floating-point leaves of two axes and more that are no
+        bias, normalisation or embedding. Not with `masks`, which say it.
+    gradient: of the loss with respect to the initial parameters, for criteria that ask for it.
+    key: breaks ties.
+
+    Floor(fraction × live) weights go. Works under `jit`, `vmap` and with sharded parameters.
+
+    Raises ValueError where structures or shapes differ, where nothing is prunable, for fractions outside 0..1 and paths
+    that are not there; MemberError for a function that cannot be a criterion.
+    """
+    if ranking not in ("layer", "global"):
+        raise ValueError(f"ranking is {ranking!r}; allowed: 'layer' or 'global'")
+    leaves, alive = _alive(initial, masks, where)
+    trees = {"w_initial": initial, "w_final": final} | ({} if gradient is None else {"gradient": gradient})
+    facts = _facts(leaves, trees)
+    scored = _criterion(criterion)
+    scores = {path: scored(LayerFacts(alive=alive[path], **facts[path])) for path in leaves.prunable}
+    if ranking == "global":
+        if not isinstance(fraction, float | int):
+            raise ValueError("fraction is by path; allowed with ranking 'global': one number for all weights")
+        return leaves.as_masks(prune_globally(key, scores, alive, float(fraction)))
+    rates = dict(fraction) if isinstance(fraction, Mapping) else dict.fromkeys(leaves.prunable, float(fraction))
+    return leaves.as_masks(prune_layers(key, scores, alive, rates))
+
+
+def restart(
+    key: Key[Array, ""],
+    initial: PyTree,
+    final: PyTree,
+    masks: MaskTree,
+    *,
+    kept: Action | Function = rewind,
+    pruned: Action | Function = zero,
+    before: MaskTree = None,
+    fresh: PyTree = None,
+) -> PyTree:
+    """Parameters for the next round: kept weights restart by one action, weights pruned now freeze by another.
+
+    masks: those of the next round. before: those of the round that ended; a weight that was dead then stays at its
+        final value. Without them, all weights were live.
+    kept, pruned: actions of `supermask.actions`, or functions of a layer's facts by name.
+    fresh: new initial parameters, for actions that draw anew (`reinit`).
+
+    Leaves without a mask, such as biases, go back to `initial`, as in the lottery ticket algorithm.
+
+    Raises ValueError where structures or shapes differ, and where an action asks for `fresh` and there is none.
+    """
+    leaves, own = masked_leaves(initial, masks)
+    alive = {path: jnp.ones_like(mask) for path, mask in own.items()}
+    if before is not None:
+        _, earlier = masked_leaves(initial, before)
+        alive = {path: jnp.asarray(earlier.get(path, alive[path])) for path in own}
+    facts = _facts(leaves, {"w_initial": initial, "w_final": final, "w_fresh": initial if fresh is None else fresh})
+    kept_action, pruned_action = _action(kept), _action(pruned)
+    for action in (kept_action, pruned_action):
+        if fresh is None and "w_fresh" in action.needs:
+            raise ValueError(f"{action.name} draws anew; allowed with fresh=..., new initial parameters")
+    values = {}
+    for index, path in enumerate(sorted(own)):
+        mask, zeroed = jnp.asarray(own[path]), jnp.zeros(own[path].shape, bool)
+        one, other = (
+            ActionFacts(
+                key=jax.random.fold_in(jax.random.fold_in(key, part), index),
+                mask=mask,
+                alive=alive[path],
+                zeroed=zeroed,
+                **facts[path],
+            )
+            for part in (0, 1)
+        )
+        values[path] = start_weights(kept_action, pruned_action, one, other).astype(leaves.all[path].dtype)
+    return leaves.with_chosen(values)
+
+
+def freeze(optimiser: optax.GradientTransformation, masks: MaskTree) -> optax.GradientTransformationExtraArgs:
+    """The optimiser with pruned weights frozen: they stay as they are, to the bit, whatever it does.
+
+    They get no gradient, so that neither momentum nor a norm for clipping counts them, and no update, so that no weight
+    decay moves them. Kept weights and leaves without a mask are updated as ever.
+
+    Raises ValueError, when it is initialised, where the masks do not fit the parameters.
+    """
+    inner = optax.with_extra_args_support(optimiser)
+
+    def only_kept(tree: PyTree, dead: float) -> PyTree:
+        leaves, own = masked_leaves(tree, masks)
+        chosen = leaves.chosen(tree)
+        return leaves.with_chosen(
+            {path: jnp.where(mask, chosen[path], jnp.asarray(dead, chosen[path].dtype)) for path, mask in own.items()}
+        )
+
+    def init(params: PyTree) -> Any:
+        masked_leaves(params, masks)
+        return inner.init(params)
+
+    def update(updates: PyTree, state: Any, params: PyTree = None, **extra: Any) -> tuple[PyTree, Any]:
+        updates, state = inner.update(only_kept(updates, 0.0), state, params, **extra)
+        return only_kept(updates, -0.0), state  # x + -0.0 is x for every x; +0.0 would make +0 of -0
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def apply_masks(params: PyTree, masks: MaskTree) -> PyTree:
+    """The parameters with pruned weights at 0. Raises ValueError where the masks do not fit."""
+    leaves, own = masked_leaves(params, masks)
+    chosen = leaves.chosen(params)
+    zeros = {path: jnp.zeros((), chosen[path].dtype) for path in own}
+    return leaves.with_chosen({path: jnp.where(mask, chosen[path], zeros[path]) for path, mask in own.items()})
+
+
+def agreement(first: MaskTree, second: MaskTree) -> Agreement:
+    """How alike two masks are, of a layer or of a whole network. Raises ValueError where they do not fit each other."""
+    one, other = map(_masks_by_path, (first, second))
+    if {path: mask.shape for path, mask in one.items()} != {path: mask.shape for path, mask in other.items()}:
+        raise ValueError("masks are of different layers or shapes; allowed: two masks of one network")
+    pairs = [agreement_of_layer(one[path], other[path]) for path in one]
+    total = np.sum([(pair.size, pair.kept_first, pair.kept_second, pair.kept_both) for pair in pairs], axis=0)
+    return Agreement(*map(int, total))
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """One leaf of a network: its path, its shape, and how many of its weights are kept."""
+
+    path: str
+    shape: tuple[int, ...]
+    kept: int
+    pruned_layer: bool
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is pruned, leaf by leaf; printed as a table."""
+
+    layers: tuple[LayerSummary, ...]
+
+    @property
+    def weights_remaining(self) -> float:
+        """Fraction of the weights in pruned layers that is kept."""
+        pruned = [layer for layer in self.layers if layer.pruned_layer]
+        return sum(layer.kept for layer in pruned) / max(sum(layer.size for layer in pruned), 1)
+
+    @property
+    def parameters_remaining(self) -> float:
+        """Fraction of all parameters that is kept, dense ones included."""
+        return sum(layer.kept for layer in self.layers) / max(sum(layer.size for layer in self.layers), 1)
+
+    def __str__(self) -> str:
+        rows = [("layer", "shape", "weights", "kept", "%")]
+        for each in self.layers:
+            share = f"{100 * each.kept / max(each.size, 1):.2f}" if each.pruned_layer else "dense"
+            rows.append((each.path, "×".join(map(str, each.shape)), f"{each.size:,}", f"{each.kept:,}", share))
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        sides = "<<>>>"
+        lines = [
+            "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True))
+            for row in rows
+        ]
+        lines.append(f"{100 * self.weights_remaining:.2f}% of the weights that can be pruned are kept")
+        return "\n".join(line.rstrip() for line in lines)
+
+    __repr__ = __str__
+
+
+def summary(params: PyTree, masks: MaskTree = None, where: Where | None = None) -> Summary:
+    """What of the parameters is pruned; without masks, what would be, with all of it kept.
+
+    Raises ValueError where the masks do not fit, or nothing is prunable.
+    """
+    leaves, alive = _alive(params, masks, where)
+    arrays = {path: leaf for path, leaf in leaves.all.items() if hasattr(leaf, "shape")}
+    kept = {path: int(jnp.sum(alive[path])) if path in alive else leaf.size for path, leaf in arrays.items()}
+    return Summary(
+        tuple(LayerSummary(path, tuple(leaf.shape), kept[path], path in alive) for path, leaf in arrays.items())
+    )
+
+
+def _alive(params: PyTree, masks: MaskTree, where: Where | None) -> tuple[Leaves, dict[str, Any]]:
+    """The parameters taken apart, and which of their prunable weights are live, by path."""
+    if masks is None:
+        leaves = leaves_of(params, where)
+        return leaves, {path: jnp.ones(leaves.all[path].shape, bool) for path in leaves.prunable}
+    if where is not None:
+        raise ValueError("where is given with masks, which say what is pruned; allowed: one of the two")
+    leaves, own = masked_leaves(params, masks)
+    if not own:
+        raise ValueError("masks have no mask; allowed: at least one boolean array in the place of a leaf")
+    return leaves, {path: jnp.asarray(mask) for path, mask in own.items()}
+
+
+def _facts(leaves: Leaves, trees: Mapping[str, PyTree]) -> dict[str, dict[str, Any]]:
+    """Each prunable layer's values in every pytree, in float32, by path and by the tree's name."""
+    chosen = {name: leaves.chosen(tree) for name, tree in trees.items()}
+    for name, values in chosen.items():
+        for path, value in values.items():
+            shape = leaves.all[path].shape
+            if getattr(value, "shape", None) != shape:
+                raise ValueError(f"{name} of {path} has shape {getattr(value, 'shape', None)}; the layer's is {shape}")
+    return {
+        path: {name: jnp.asarray(values[path], jnp.float32) for name, values in chosen.items()}
+        for path in leaves.prunable
+    }
+
+
+def _masks_by_path(masks: MaskTree) -> dict[str, Any]:
+    return {path: mask for path, mask in flattened(masks).items() if mask is not None}
+
+
+def _criterion(given: Criterion | Function) -> Criterion:
+    return given if isinstance(given, Criterion) else Criterion(_name_of(given), given, "", source=_LOCAL)
+
+
+def _action(given: Action | Function) -> Action:
+    return given if isinstance(given, Action) else Action(_name_of(given), given, source=_LOCAL)
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    name = getattr(function, "__name__", type(function).__name__)
+    return name if name.isidentifier() and not name.startswith("_") else "function"

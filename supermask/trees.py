@@ -1,0 +1,117 @@
+"""Parameters as any pytree: which leaves can be pruned, and masks of the same structure.
+
+The masks of a pytree of parameters are a pytree of its structure: a boolean array in the place of a leaf that is
+pruned, True for a weight that is kept, and None in the place of one that stays dense. They go through `jax.jit`, `vmap`
+and `scan` like any other pytree.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+Where = Callable[[str, Any], bool]
+"""Of a leaf's path, such as 'block1/conv/kernel', and the leaf: whether it is pruned."""
+
+MaskTree: TypeAlias = PyTree
+"""A pytree of boolean arrays, and of None for leaves that stay dense."""
+
+_DENSE = re.compile(
+    r"(^|/|_)(bias|scale|gamma|beta|mean|var|embedding|embed|norm|bn|batchnorm|layernorm)([_\d]*)(/|$)", re.IGNORECASE
+)
+"""Names of parameters, and of their modules, that the field leaves dense: biases, normalisations and embeddings."""
+
+
+def by_default(path: str, leaf: Any) -> bool:
+    """Whether a leaf is pruned where nothing else is said.
+
+    It has two axes or more and is of floating-point numbers, and its path names no bias, normalisation or embedding.
+    """
+    return getattr(leaf, "ndim", 0) >= 2 and jnp.issubdtype(leaf.dtype, jnp.floating) and _DENSE.search(path) is None
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """A pytree of parameters taken apart: all leaves by path, and which of them are pruned."""
+
+    treedef: Any
+    all: Mapping[str, Any]
+    prunable: tuple[str, ...]
+
+    def chosen(self, tree: PyTree) -> dict[str, Any]:
+        """The prunable leaves of another pytree, by path. Raises ValueError where it has other paths than this one.
+
+        Leaves are found by path, not by the type of what holds them: Flax's optimiser passes an NNX state's arrays
+        without their `nnx.Param`, and means the same leaves.
+        """
+        found = flattened(tree)
+        if other := found.keys() ^ self.all.keys():
+            shown = ", ".join(sorted(other)[:3])
+            raise ValueError(f"pytrees differ: {shown} in one of them alone; allowed: pytrees of the same leaves")
+        return {path: found[path] for path in self.prunable}
+
+    def with_chosen(self, values: Mapping[str, Any]) -> PyTree:
+        """The parameters with other values in the place of some leaves."""
+        return self.treedef.unflatten([values.get(path, leaf) for path, leaf in self.all.items()])
+
+    def as_masks(self, masks: Mapping[str, Any]) -> MaskTree:
+        """Masks by path as a pytree of this structure, with None where there is none."""
+        return self.treedef.unflatten([masks.get(path) for path in self.all])
+
+
+def leaves_of(params: PyTree, where: Where | None = None) -> Leaves:
+    """Takes parameters apart; `where` says which leaves are pruned, by default `by_default`.
+
+    Raises ValueError where nothing is, and for a leaf that is no array of floating-point numbers.
+    """
+    rule = by_default if where is None else where
+    leaves, treedef = flattened(params), jax.tree.structure(params, is_leaf=_is_none)
+    prunable = tuple(path for path, leaf in leaves.items() if rule(path, leaf))
+    if not prunable:
+        shown = ", ".join(f"{path} {getattr(leaf, 'shape', '')}" for path, leaf in leaves.items())[:400]
+        allowed = "where=lambda path, leaf: ... that is true for at least one leaf"
+        raise ValueError(f"where finds nothing to prune among {shown or 'no leaves'}; allowed: {allowed}")
+    for path in prunable:
+        if not jnp.issubdtype(getattr(leaves[path], "dtype", bool), jnp.floating):
+            kind = getattr(leaves[path], "dtype", type(leaves[path]).__name__)
+            raise ValueError(f"where chose {path}, which is {kind}; allowed: arrays of floating-point numbers")
+    return Leaves(treedef, leaves, prunable)
+
+
+def masked_leaves(params: PyTree, masks: MaskTree) -> tuple[Leaves, dict[str, Any]]:
+    """Parameters taken apart by the masks that there are, and those masks by path.
+
+    Raises ValueError where structures differ, and for masks that are not boolean arrays of the leaves' shapes.
+    """
+    found = flattened(params)
+    leaves = Leaves(jax.tree.structure(params, is_leaf=_is_none), found, tuple(found))
+    by_path = {path: mask for path, mask in leaves.chosen(masks).items() if mask is not None}
+    for path, mask in by_path.items():
+        shape, own = getattr(leaves.all[path], "shape", None), getattr(mask, "shape", None)
+        if getattr(mask, "dtype", None) != np.bool_ or own != shape:
+            kind = getattr(mask, "dtype", type(mask).__name__)
+            raise ValueError(f"mask of {path} is {kind} of shape {own}; allowed: bool of shape {shape}, or None")
+    return Leaves(leaves.treedef, leaves.all, tuple(by_path)), by_path
+
+
+def flattened(tree: PyTree) -> dict[str, Any]:
+    """A pytree's leaves by path; None is a leaf."""
+    return {path_of(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)[0]}
+
+
+def _is_none(leaf: Any) -> bool:
+    return leaf is None
+
+
+def path_of(path: tuple[Any, ...]) -> str:
+    """A leaf's path as text: keys, indices and attributes with '/' between them.
+
+    Wrappers that hold a leaf's value, as Flax's do, are no part of it.
+    """
+    parts = [str(next(getattr(key, name) for name in ("key", "idx", "name") if hasattr(key, name))) for key in path]
+    return "/".join(part for part in parts if part not in ("value", "raw_value")) or "parameters"

@@ -1,0 +1,261 @@
+"""Pruning any pytree: exact counts, the same masks as the toolkit's own, frozen weights, files of masks."""
+
+import re
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import supermask as sm
+from supermask import actions, masks, trees
+from supermask.criteria import CRITERIA, LayerFacts
+from supermask.members import MemberError
+
+KEY = jax.random.key(7)
+EXAMPLES = re.findall(r"```python\n(.*?)```", Path("docs/pruning.md").read_text(encoding="utf-8"), flags=re.S)
+
+
+def drawn(seed: int, dtype=jnp.float32):
+    """A nested network: a convolution, a normalisation, a list of dense layers."""
+    keys = iter(jax.random.split(jax.random.key(seed), 9))
+
+    def normal(*shape):
+        return jax.random.normal(next(keys), shape, dtype)
+
+    return {
+        "block": {"conv": {"kernel": normal(3, 3, 2, 4), "bias": normal(4)}, "norm": {"scale": normal(4)}},
+        "dense": [{"w": normal(20, 10), "b": normal(10)}, {"w": normal(10, 5), "b": normal(5)}],
+    }
+
+
+INITIAL, FINAL = drawn(0), drawn(1)
+PATHS = ("block/conv/kernel", "dense/0/w", "dense/1/w")
+
+
+def by_path(tree):
+    return trees.leaves_of(INITIAL).chosen(tree)
+
+
+@given(st.sampled_from(["large_final", "magnitude_increase", "random", "large_init_large_final"]), st.floats(0, 1))
+def test_the_floor_of_the_fraction_goes_and_masks_nest(name, fraction):
+    first = sm.prune(KEY, INITIAL, FINAL, CRITERIA[name], fraction=fraction)
+    second = sm.prune(KEY, INITIAL, FINAL, CRITERIA[name], fraction=fraction, masks=first)
+    for path, leaf in by_path(INITIAL).items():
+        one, other = (by_path(each)[path] for each in (first, second))
+        assert int(one.sum()) == leaf.size - int(masks.share(fraction, leaf.size))
+        assert int(other.sum()) == int(one.sum()) - int(masks.share(fraction, int(one.sum())))
+        assert not (other & ~one).any()
+
+
+@pytest.mark.parametrize("name", set(CRITERIA) - {"snip", "grad"})
+def test_masks_are_those_of_the_toolkits_own_rounds(name):
+    """One implementation: the same weights, key and criterion give the same bits."""
+    layers = {path: (w, by_path(FINAL)[path]) for path, w in by_path(INITIAL).items()}
+    alive = {path: jnp.ones(w.shape, bool) for path, (w, _) in layers.items()}
+    scores = {path: CRITERIA[name](LayerFacts(*pair, alive[path])) for path, pair in layers.items()}
+    own = masks.prune(KEY, scores, alive, dict.fromkeys(layers, 0.3))
+    found = by_path(sm.prune(KEY, INITIAL, FINAL, CRITERIA[name], fraction=0.3))
+    for path in layers:
+        np.testing.assert_array_equal(found[path], own[path])
+
+
+def test_a_function_is_a_criterion_and_the_name_of_one_another_way_to_say_it():
+    one = sm.prune(KEY, INITIAL, FINAL, sm.large_final, fraction=0.4)
+    other = sm.prune(KEY, INITIAL, FINAL, lambda w_final: jnp.abs(w_final), fraction=0.4)
+    assert sm.agreement(one, other).overlap == 1
+    with pytest.raises(MemberError, match="parameters weights are unknown"):
+        sm.prune(KEY, INITIAL, FINAL, lambda weights: weights, fraction=0.4)
+    with pytest.raises(ValueError, match="criterion snip needs gradient"):
+        sm.prune(KEY, INITIAL, FINAL, sm.snip, fraction=0.4)
+    snip = sm.prune(KEY, INITIAL, INITIAL, sm.snip, fraction=0.4, gradient=FINAL)
+    product = {path: jnp.abs(w * by_path(FINAL)[path]) for path, w in by_path(INITIAL).items()}
+    for path, mask in by_path(snip).items():
+        assert product[path][mask].min() > product[path][~mask].max()
+
+
+def test_global_ranking_takes_the_lowest_scores_wherever_they_are():
+    large = jax.tree.map(lambda leaf: 100 * leaf, FINAL["dense"][1])
+    final = {**FINAL, "dense": [FINAL["dense"][0], large]}
+    found = by_path(sm.prune(KEY, INITIAL, final, fraction=0.5, ranking="global"))
+    assert found["dense/1/w"].mean() > 0.9
+    assert sum(int(mask.sum()) for mask in found.values()) == 161  # of 322
+    with pytest.raises(ValueError, match="fraction is by path"):
+        sm.prune(KEY, INITIAL, FINAL, fraction={"dense/0/w": 0.5}, ranking="global")
+
+
+def test_jit_and_vmap_give_the_same_masks():
+    prune = partial(sm.prune, criterion=sm.movement, fraction=0.3)
+    eager = by_path(prune(KEY, INITIAL, FINAL))
+    jitted = by_path(jax.jit(prune)(KEY, INITIAL, FINAL))
+    twice = [jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), tree) for tree in (INITIAL, FINAL)]
+    both = jax.vmap(prune)(jnp.stack([KEY, KEY]), *twice)
+    for path, mask in eager.items():
+        np.testing.assert_array_equal(jitted[path], mask)
+        np.testing.assert_array_equal(by_path(both)[path][1], mask)
+
+
+def test_what_is_pruned_is_said_and_found():
+    assert tuple(by_path(INITIAL)) == PATHS
+    masked = sm.prune(KEY, INITIAL, FINAL, fraction={"dense/0/w": 0.5})
+    kept = {layer.path: layer.kept for layer in sm.summary(INITIAL, masked).layers}
+    assert kept["dense/0/w"] == 100
+    assert kept["dense/1/w"] == 50
+    only = sm.prune(KEY, INITIAL, FINAL, fraction=0.5, where=lambda path, leaf: path == "dense/1/w")
+    assert [leaf.shape for leaf in jax.tree.leaves(only)] == [(10, 5)]
+    text = str(sm.summary(INITIAL, only))
+    assert re.search(r"block/norm/scale +4 +4 +4 +dense", text)
+    assert "50.00% of the weights that can be pruned are kept" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"fraction": 1.5}, "1.5"),
+        ({"fraction": {"dense/7/w": 0.5}}, "dense/7/w"),
+        ({"fraction": 0.5, "where": lambda path, leaf: False}, "where finds nothing to prune among block/conv/bias"),
+        ({"fraction": 0.5, "masks": FINAL}, "mask of block/conv/bias is float32"),
+        ({"fraction": 0.5, "masks": jax.tree.map(lambda leaf: None, INITIAL)}, "masks have no mask"),
+    ],
+)
+def test_what_cannot_be_pruned_is_refused_by_name(change, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        sm.prune(KEY, INITIAL, FINAL, **change)
+
+
+def test_parameters_of_another_structure_or_shape_are_refused():
+    with pytest.raises(ValueError, match="pytrees differ"):
+        sm.prune(KEY, INITIAL, {"dense": FINAL["dense"]}, fraction=0.5)
+    other = {**FINAL, "dense": [{"w": jnp.ones((2, 2)), "b": jnp.ones(10)}, FINAL["dense"][1]]}
+    with pytest.raises(ValueError, match="w_final of dense/0/w has shape"):
+        sm.prune(KEY, INITIAL, other, fraction=0.5)
+
+
+def test_a_restart_rewinds_what_is_kept_and_freezes_the_rest():
+    first = sm.prune(KEY, INITIAL, FINAL, fraction=0.5)
+    second = sm.prune(KEY, INITIAL, FINAL, fraction=0.5, masks=first)
+    start = sm.restart(KEY, INITIAL, FINAL, second, kept=sm.constant_same_sign, pruned=sm.init, before=first)
+    for path, w in by_path(INITIAL).items():
+        kept, alive, new = (np.asarray(by_path(tree)[path]) for tree in (second, first, start))
+        np.testing.assert_array_equal(new[kept], np.asarray(jnp.sign(w) * jnp.std(w))[kept])
+        np.testing.assert_array_equal(new[alive & ~kept], np.asarray(w)[alive & ~kept])
+        np.testing.assert_array_equal(new[~alive], np.asarray(by_path(FINAL)[path])[~alive])
+    np.testing.assert_array_equal(start["dense"][0]["b"], INITIAL["dense"][0]["b"])
+    with pytest.raises(ValueError, match="reinit draws anew"):
+        sm.restart(KEY, INITIAL, FINAL, first, kept=sm.reinit)
+    again = sm.restart(KEY, INITIAL, FINAL, first, kept=actions.KEPT_ACTIONS["reinit"], fresh=drawn(5))
+    assert float(again["dense"][0]["w"].sum()) != float(INITIAL["dense"][0]["w"].sum())
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize(
+    "optimiser",
+    [
+        optax.sgd(0.1, momentum=0.9, nesterov=True),
+        optax.adamw(1e-2, weight_decay=0.1),
+        optax.chain(optax.clip_by_global_norm(0.1), optax.adafactor(1e-2)),
+    ],
+    ids=["momentum", "decay", "clipped"],
+)
+def test_frozen_weights_stay_to_the_bit_and_kept_ones_move(optimiser, dtype):
+    params, gradients = drawn(2, dtype), drawn(3, dtype)
+    params["dense"][0]["w"] = params["dense"][0]["w"].at[0].set(-0.0)
+    found = sm.prune(KEY, params, params, fraction=0.5)
+    frozen = sm.freeze(optimiser, found)
+
+    @jax.jit
+    def step(params, state):
+        updates, state = frozen.update(gradients, state, params)
+        return optax.apply_updates(params, updates), state
+
+    new, state = step(params, frozen.init(params))
+    new, _ = step(new, state)
+
+    def bits(leaf):
+        return np.asarray(leaf).view(np.uint16 if dtype == jnp.bfloat16 else np.uint32)
+
+    for path, mask in trees.leaves_of(params).chosen(found).items():
+        before, after = (bits(trees.leaves_of(params).chosen(tree)[path]) for tree in (params, new))
+        np.testing.assert_array_equal(before[~mask], after[~mask])
+        assert (before[mask] != after[mask]).mean() > 0.9
+    assert (bits(new["dense"][0]["b"]) != bits(params["dense"][0]["b"])).any()
+
+
+def test_frozen_weights_do_not_count_where_gradients_are_clipped():
+    """As if the network had its live weights alone."""
+    found = sm.prune(KEY, INITIAL, FINAL, fraction=0.9)
+    frozen = sm.freeze(optax.clip_by_global_norm(1.0), found)
+    updates, _ = frozen.update(FINAL, frozen.init(INITIAL), INITIAL)
+    assert float(optax.tree.norm(updates)) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_masks_go_through_a_file_and_numpy_alone_reads_them(tmp_path, monkeypatch):
+    """The last example of docs/pruning.md is the reader."""
+    found = sm.prune(KEY, INITIAL, FINAL, fraction=0.37)
+    sm.save_masks(tmp_path / "masks.safetensors", INITIAL, found)
+    loaded = sm.load_masks(tmp_path / "masks.safetensors", INITIAL)
+    assert jax.tree.structure(loaded) == jax.tree.structure(found)
+    assert sm.agreement(loaded, found).jaccard == 1
+    monkeypatch.chdir(tmp_path)
+    space = {}
+    exec(compile(EXAMPLES[-1], "reader", "exec"), space)  # noqa: S102
+    for path, mask in by_path(found).items():
+        np.testing.assert_array_equal(space["masks"][path], mask)
+    assert not re.search(r"jax|supermask\b(?! masks)", EXAMPLES[-1])
+
+
+def test_a_file_of_other_masks_is_refused(tmp_path):
+    file = tmp_path / "masks.safetensors"
+    sm.save_masks(file, INITIAL, sm.prune(KEY, INITIAL, FINAL, fraction=0.5))
+    with pytest.raises(ValueError, match="has a mask of block/conv/kernel; the parameters have dense/0/b"):
+        sm.load_masks(file, {"dense": INITIAL["dense"]})
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b"supermask masks 1", b"supermask masks 2"))
+    with pytest.raises(ValueError, match="is no file of masks; allowed: format 'supermask masks 1'"):
+        sm.load_masks(file, INITIAL)
+    file.write_bytes(content[:-1])
+    with pytest.raises(ValueError, match="is no file of masks, or damaged"):
+        sm.read_masks(file)
+    with pytest.raises(FileNotFoundError, match=r"none\.safetensors"):
+        sm.read_masks(tmp_path / "none.safetensors")
+
+
+def test_masks_of_different_networks_are_not_compared():
+    one = sm.prune(KEY, INITIAL, FINAL, fraction=0.5)
+    with pytest.raises(ValueError, match="masks are of different layers"):
+        sm.agreement(one, {"dense": one["dense"]})
+
+
+def test_batch_norm_embeddings_and_equinox_biases_are_dense():
+    shapes = {"Embed_0": {"embedding": (9, 4)}, "LayerNorm_1": {"scale": (2, 2)}, "norm_proj2": {"kernel": (4, 4)}}
+    params = jax.tree.map(jnp.ones, shapes, is_leaf=lambda leaf: isinstance(leaf, tuple))
+    assert trees.leaves_of(params).prunable == ("norm_proj2/kernel",)
+    model = eqx.nn.Conv2d(1, 2, 3, key=KEY)  # whose bias has three axes
+    assert trees.leaves_of(eqx.filter(model, eqx.is_inexact_array)).prunable == ("weight",)
+
+
+def test_the_public_names_are_all_there_documented_and_no_others():
+    for name in sm.__all__:
+        assert getattr(sm, name).__doc__, name
+    assert set(sm.__all__) <= set(dir(sm))
+    with pytest.raises(AttributeError, match="no attribute 'prune_all'"):
+        _ = sm.prune_all
+
+
+def test_importing_the_package_loads_nothing():
+    code = "import sys, supermask; sys.exit(bool({'jax', 'numpy', 'optax'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize("number", [pytest.param(0, marks=pytest.mark.slow), *range(1, len(EXAMPLES) - 1)])
+def test_the_pages_examples_run(number, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(EXAMPLES[number], f"example {number}", "exec"), {})  # noqa: S102
