@@ -1,0 +1,16 @@
+"""Training in which a step costs what its live weights cost: dense layers, pruned weights at 0, on CPU.
+
+masks = live_masks(network, params, masks)          # None where a network can't be trained like this
+engine = Engine(network, data, batch_size=60, optimiser=Adam(1.2e-3))
+live = engine.begin(params, masks)
+scores = engine.advance(live, batches, taken=0)     # steps, then loss and accuracy on validation data
+params = engine.params(live)
+"""
+
+from supermask.live_weights.engine import Adam as Adam
+from supermask.live_weights.engine import Engine as Engine
+from supermask.live_weights.engine import Live as Live
+from supermask.live_weights.engine import Momentum as Momentum
+from supermask.live_weights.engine import Optimiser as Optimiser
+from supermask.live_weights.rows import density as density
+from supermask.live_weights.rows import live_masks as live_masks

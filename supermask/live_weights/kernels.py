@@ -1,0 +1,176 @@
+"""Machine code of the sparse engine: steps and evaluations over live weights alone, on one thread, without the GIL.
+
+Units are numbered through all layers, so that layers need no loop of their own; see `rows.Rows` for what is where.
+"""
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from types import CellType, FunctionType
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+
+from supermask.live_weights import vectors
+from supermask.live_weights.vectors import (
+    adam,
+    delta_of_unit,
+    exponentials,
+    gradient_of_pixels,
+    gradient_of_units,
+    logit_of_pixels,
+    logit_of_units,
+    momentum,
+    over_lanes,
+    pack,
+    scale_lanes,
+    unit_of_pixels,
+    unit_of_units,
+)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
+SOURCES = hashlib.sha256(b"".join(Path(file).read_bytes() for file in (__file__, vectors.__file__))).hexdigest()
+ONE, ZERO = np.float32(1), np.float32(0)
+
+
+def compiled(function: Function) -> Function:
+    """A part of what `kept` functions do, as machine code."""
+    return numba.njit(**_OPTIONS)(inspect.unwrap(function))
+
+
+def kept(function: Function) -> Function:
+    """The function as machine code that is kept on the disk, where there is a folder for it to be written in.
+
+    numba looks for what it has kept by the function's own code, its file's age, and what it closes over. The content of
+    all files that machine code is made of is added to that, as one more value closed over: none is ever out of date.
+    """
+    plain = inspect.unwrap(function)
+    code = plain.__code__.replace(co_freevars=("sources",))
+    named: Any = FunctionType(code, plain.__globals__, plain.__name__, None, (CellType(SOURCES),))
+    try:
+        return numba.njit(cache=True, **_OPTIONS)(named)
+    except RuntimeError:  # numba may write neither beside this file nor into the user's cache
+        return compiled(function)
+
+
+@compiled
+def _gather(images: Any, order: Any, at: Any, groups: Any, pixels: Any, block: Any) -> None:
+    """A block's pixels: those of the images `order` from `at` on, in the groups of 16 that start at `groups`."""
+    for lane in range(0, 8 * len(block), 8):
+        for pixel in groups:
+            pack(images, images.shape[1], order, at, lane, pixel, pixels, block)
+
+
+@compiled
+def _forward(rows: Any, params: Any, pixels: Any, units: Any, scale: Any, block: Any) -> None:
+    starts, which, first, hidden, all_units = rows.starts, rows.which, rows.first, rows.hidden, rows.starts.size - 1
+    biases = params[which.size :]
+    if hidden == 0:
+        for unit in range(all_units):
+            row = starts[unit], starts[unit + 1]
+            logit_of_pixels(pixels, which, params, row[0], row[1], scale, biases[unit], units, unit, block)
+        return
+    for unit in range(first):
+        row = starts[unit], starts[unit + 1]
+        unit_of_pixels(pixels, which, params, row[0], row[1], scale, biases[unit], units, unit, block)
+    for unit in range(first, hidden):
+        row = starts[unit], starts[unit + 1]
+        unit_of_units(units, which, params, row[0], row[1], ONE, biases[unit], units, unit, block)
+    for unit in range(hidden, all_units):
+        row = starts[unit], starts[unit + 1]
+        logit_of_units(units, which, params, row[0], row[1], ONE, biases[unit], units, unit, block)
+
+
+@compiled
+def _output_deltas(rows: Any, work: Any, labels: Any, order: Any, at: Any, share: Any, block: Any) -> None:
+    """Gradients of the logits: (softmax - label) / batch; 0 in lanes without an image."""
+    hidden, all_units, images = rows.hidden, rows.starts.size - 1, min(order.size - at, 16 * len(block))
+    deltas, totals = work.deltas, work.totals
+    exponentials(work.units, hidden, all_units, deltas, work.tops, totals, block)
+    for lane in range(images):
+        totals[lane] = share / totals[lane]
+    for lane in range(images, 16 * len(block)):
+        totals[lane] = ZERO
+    for unit in range(hidden, all_units):
+        scale_lanes(deltas, unit, totals, block)
+    for lane in range(images):
+        deltas[hidden + labels[order[at + lane]], lane] -= share
+
+
+@compiled
+def _backward(rows: Any, params: Any, work: Any, gradients: Any, scale: Any, more: Any, block: Any) -> None:
+    starts, which, first, all_units = rows.starts, rows.which, rows.first, rows.starts.size - 1
+    units, deltas, by_reader = work.units, work.deltas, work.by_reader
+    for place in range(by_reader.size):
+        by_reader[place] = params[rows.places[place]]
+    for unit in range(rows.hidden - 1, -1, -1):
+        row = rows.reader_starts[unit], rows.reader_starts[unit + 1]
+        delta_of_unit(deltas, rows.readers, by_reader, row[0], row[1], units, unit, block)
+    for unit in range(first):
+        row = starts[unit], starts[unit + 1]
+        gradient_of_pixels(work.pixels, which, row[0], row[1], scale, deltas, unit, gradients, more, block)
+    for unit in range(first, all_units):
+        row = starts[unit], starts[unit + 1]
+        gradient_of_units(units, which, row[0], row[1], ONE, deltas, unit, gradients, more, block)
+    for unit in range(all_units):
+        before = gradients[which.size + unit] if more else ZERO
+        gradients[which.size + unit] = before + over_lanes(deltas, unit, block)
+
+
+@kept
+def pack_split(images: Any, order: Any, groups: Any, packed: Any, block: Any) -> None:
+    """The images of an order as blocks of words."""
+    for index in range(packed.shape[0]):
+        _gather(images, order, index * 16 * len(block), groups, packed[index], block)
+
+
+@compiled
+def _scores(rows: Any, params: Any, split: Any, scale: Any, work: Any, block: Any) -> Any:
+    """Sums over a split's images: of the losses, and of those that are read right."""
+    hidden, all_units, lanes = rows.hidden, rows.starts.size - 1, 16 * len(block)
+    units, tops, totals = work.units, work.tops, work.totals
+    loss, right = 0.0, 0
+    for index in range(split.pixels.shape[0]):
+        _forward(rows, params, split.pixels[index], units, scale, block)
+        exponentials(units, hidden, all_units, work.deltas, tops, totals, block)
+        at = index * lanes
+        for lane in range(min(split.labels.size - at, lanes)):
+            label, top = hidden + split.labels[at + lane], tops[lane]
+            loss += np.log(totals[lane]) + (top - units[label, lane])
+            best = -1
+            if totals[lane] != totals[lane]:  # as jax.numpy.argmax: the first NaN, or else the first of the largest
+                for unit in range(all_units - 1, hidden - 1, -1):
+                    best = unit if units[unit, lane] == top else best
+                for unit in range(all_units - 1, hidden - 1, -1):
+                    best = unit if units[unit, lane] != units[unit, lane] else best
+            elif units[label, lane] == top:  # where an earlier one is as large, that is read
+                best = label
+                for unit in range(hidden, label):
+                    best = unit if units[unit, lane] == top else best
+            right += best == label
+    return loss, right
+
+
+@kept
+def interval(
+    rows: Any, data: Any, order: Any, batch: Any, state: Any, rates: Any, rule: Any, work: Any, block: Any
+) -> Any:
+    """Takes a step for each row of `order`, whose first `batch` images count; then sums losses and right answers."""
+    params, gradients, moments, pixels, units = state.params, work.gradients, state.moments, work.pixels, work.units
+    lanes, share, steps = 16 * len(block), ONE / np.float32(batch), order.shape[0]
+    for step in range(steps):
+        images = order[step]
+        for at in range(0, images.size, lanes):
+            _gather(data.images, images, at, rows.groups, pixels, block)
+            _forward(rows, params, pixels, units, data.scale, block)
+            _output_deltas(rows, work, data.labels, images[:batch], at, share, block)
+            _backward(rows, params, work, gradients, data.scale, at > 0, block)
+        if rule.adam:
+            adam(params, gradients, moments, params.size, rates[step], rule.corrections[step], rule.settings, block)
+        else:
+            momentum(params, gradients, moments, params.size, rates[step], rule.settings, block)
+    return _scores(rows, params, data.split, data.scale, work, block)

@@ -1,0 +1,131 @@
+"""A network of dense layers as rows of live weights: what the sparse engine computes on."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64, UInt32
+
+from supermask.networks import AnyArray, FeedForward, Network, Params
+from supermask.short import short
+
+GROUP = 16
+"""Pixels that are brought into place at a time: where no weight reads any of them, they are left out."""
+
+
+@short
+class Rows(NamedTuple):
+    """Live weights by the unit that they feed; units are numbered through all layers, the logits last.
+
+    which: what a weight reads: a pixel in the first layer, later a unit. Ascending within a unit.
+    starts: where a unit's weights start; the end of the last ones at the end.
+    readers, places, reader_starts: the same weights by the hidden unit that they read, but for the first layer's:
+        which unit each feeds, and where it is among all.
+    groups: the first of each 16 pixels of which any is read.
+    first, hidden: how many units the first layer has (logits, if it is the only one), and how many are hidden.
+    """
+
+    which: UInt32[np.ndarray, " weights"]
+    starts: Int64[np.ndarray, " units_1"]
+    readers: UInt32[np.ndarray, " later_weights"]
+    places: UInt32[np.ndarray, " later_weights"]
+    reader_starts: Int64[np.ndarray, " hidden_1"]
+    groups: Int64[np.ndarray, " groups"]
+    first: int
+    hidden: int
+
+
+def live_masks(
+    network: Network, params: Params, masks: Mapping[str, Bool[AnyArray, "..."]]
+) -> dict[str, Bool[np.ndarray, "_ _"]] | None:
+    """The masks of all layers where a network's step can cost what its live weights cost; None where it can't.
+
+    It can where the network is a FeedForward of dense layers alone, computes what that class says, and every pruned
+    weight is 0: one that is frozen at another value takes part in sums like a live one. A layer without a mask is
+    live as a whole.
+    """
+    if not isinstance(network, FeedForward) or network.pixel_layer is None:
+        return None
+    found = {}
+    for layer in network.dense_layers:
+        kernel = np.asarray(params[layer]["kernel"])
+        mask = np.asarray(masks[layer]) if layer in masks else np.ones(kernel.shape, bool)
+        if kernel[~mask].any():  # NaN is something else than 0 as well
+            return None
+        found[layer] = mask
+    return found
+
+
+def density(masks: Mapping[str, Bool[np.ndarray, "_ _"]]) -> float:
+    """The fraction of all weights that is live."""
+    return sum(int(mask.sum()) for mask in masks.values()) / sum(mask.size for mask in masks.values())
+
+
+def rows_of(masks: Sequence[Bool[np.ndarray, "_ _"]]) -> Rows:
+    """The rows of a network whose layers, in their order, have these masks."""
+    sizes = [mask.shape[1] for mask in masks]
+    before = np.concatenate([[0], np.cumsum(sizes)])  # units before each layer's
+    units, which = [], []
+    for layer, mask in enumerate(masks):
+        unit, read = np.nonzero(np.ascontiguousarray(mask.T))
+        units.append(unit + before[layer])
+        which.append(read + (before[layer - 1] if layer else 0))
+    unit, read, hidden = np.concatenate(units), np.concatenate(which), int(before[-2])
+    later = len(units[0])
+    by_read = np.argsort(read[later:], kind="stable")
+    return Rows(
+        read.astype(np.uint32),
+        _starts(unit, int(before[-1])),
+        unit[later:][by_read].astype(np.uint32),
+        (later + by_read).astype(np.uint32),
+        _starts(read[later:], hidden),
+        _groups(which[0], masks[0].shape[0]),
+        sizes[0],
+        hidden,
+    )
+
+
+def _starts(rows: np.ndarray, count: int) -> Int64[np.ndarray, " count_1"]:
+    return np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=count))]).astype(np.int64)
+
+
+def _groups(pixels: np.ndarray, width: int) -> Int64[np.ndarray, " groups"]:
+    """The last group ends with the last pixel, and overlaps the one before where the width is no multiple."""
+    starts = np.unique(pixels // GROUP) * GROUP
+    return np.unique(np.minimum(starts, max(width - GROUP, 0))).astype(np.int64)
+
+
+def moving(size: int) -> int:
+    """How long arrays of that many weights and biases are: a multiple of 16, which have no rest to be looked after."""
+    return -(-size // GROUP) * GROUP
+
+
+def flat_params(
+    layers: Sequence[str], params: Params, masks: Mapping[str, Bool[np.ndarray, "_ _"]]
+) -> Float32[np.ndarray, " moving"]:
+    """What moves, in the order of rows: live weights, then biases, then zeros up to `moving`."""
+    weights = [np.asarray(params[layer]["kernel"]).T[masks[layer].T] for layer in layers]
+    biases = [np.asarray(params[layer]["bias"]) for layer in layers]
+    flat = np.concatenate([*weights, *biases]).astype(np.float32)
+    return np.pad(flat, (0, moving(flat.size) - flat.size))
+
+
+def whole_params(
+    layers: Sequence[str],
+    flat: Float32[np.ndarray, " moving"],
+    params: Params,
+    masks: Mapping[str, Bool[np.ndarray, "_ _"]],
+) -> Params:
+    """The network's parameters: what moves from `flat`, and the others as they are in `params`, to the bit."""
+    whole: Params = {layer: {} for layer in params}
+    at = 0
+    for layer in layers:
+        kernel, size = np.array(params[layer]["kernel"]), int(masks[layer].sum())
+        kernel.T[masks[layer].T] = flat[at : at + size]
+        whole[layer]["kernel"] = kernel
+        at += size
+    for layer in layers:
+        size = params[layer]["bias"].size
+        whole[layer]["bias"] = flat[at : at + size].copy()
+        at += size
+    return whole
