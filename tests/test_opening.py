@@ -272,9 +272,13 @@ def test_a_schema_that_is_no_text_any_more_is_damage(copy):
 
 
 READERS = (
-    *("figures mask-criteria --dataset digits", "report mask-criteria --dataset digits", "results", "results --verify"),
-    *("pack best packed.mask", "explore --export site --dataset digits --protocol quick"),
-    *("reproduce mask-criteria --dataset digits --dry-run",),
+    "figures mask-criteria --dataset digits",
+    "report mask-criteria --dataset digits --output page.html",
+    "results",
+    "results --verify",
+    "pack best packed.mask",
+    "explore --export site --dataset digits --protocol quick",
+    "reproduce mask-criteria --dataset digits --dry-run",
 )
 NEEDING = ("report", "results", "pack")
 """Commands that have nothing to do without results; the others say or make what is missing."""

@@ -10,13 +10,15 @@ import pytest
 from analysis.command.arguments import parser_of
 from analysis.command.cli import run_command
 from analysis.command.commands import MISUSED, OK
-from analysis.command.options import check_used, said, used_by
+from analysis.command.options import check_shown, check_used, said, used_by
+from analysis.command.reproduce import Request
 from analysis.drawing.captions import caption, label
 from analysis.kinds.plan import ids_needed, uses_of
 from analysis.studies.experiment import Experiment, Study
 from analysis.studies.protocols import Changes, protocol
 from analysis.system.errors import UsageError
 from figures.catalogue import CATALOGUE
+from supermask.actions import KEPT_ACTIONS
 from supermask.learned_masks import LearnedMask
 
 ROOT = Path(__file__).parent.parent
@@ -135,6 +137,43 @@ def test_a_plugin_that_no_chosen_figure_shows_is_refused():
     assert check_used(frozenset({"plugin"}), used) == ["plugin does not matter to dsd"]
 
 
+OWN = {"criterion": ("mine", "other"), "kept": ("half",), "pruned": ()}
+
+
+@pytest.mark.parametrize(
+    ("figure", "criteria", "shown", "names"),
+    [
+        ("mask-criteria", (), (), ("…", "mine", "other")),
+        ("mask-criteria", ("random",), (), ("random", "mine", "other")),
+        ("mask-criteria", ("other", "random", "other"), (), ("other", "random")),
+        ("mask-1-actions", (), (), ("…", "half")),
+        ("mask-1-actions", (), ("rewind",), ("rewind", "half")),
+        ("mask-1-actions", ("mine",), ("half",), ("half",)),
+        ("mask-1-actions", (), ("half", "rewind"), ("rewind", "half")),
+        ("mask-0-actions", (), ("half",), ("…",)),
+    ],
+)
+def test_a_plugins_members_can_be_named_like_any_others(figure, criteria, shown, names, tmp_path):
+    """Those that are named alone are shown; where none is named, all are."""
+    figures = {figure: CATALOGUE[figure].load()}
+    request = Request(figures, protocol("quick"), criteria, shown, OWN, None, tmp_path)
+    default = figures[figure].names
+    assert request.names(figures[figure]) == tuple(n for name in names for n in (default if name == "…" else (name,)))
+    unnamed = figure == "mask-0-actions"
+    assert bool(check_shown(shown, figures, OWN)) == unnamed
+
+
+def test_a_plugins_line_is_an_allowed_label_and_is_part_of_the_reports_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(KEPT_ACTIONS, "half", KEPT_ACTIONS["rewind"])
+    monkeypatch.setattr("analysis.command.commands.own_members", lambda: OWN)
+    monkeypatch.setattr("analysis.command.reproduce.list_figures", lambda request, known: OK)
+    assert run_command(["figures", "mask-1-actions", "--show", "half"], CATALOGUE) == OK
+    assert run_command(["figures", "mask-0-actions", "--show", "half"], CATALOGUE) == MISUSED
+    assert "show 'half' is unknown; choose from: zero, " in capsys.readouterr().err
+    options = parser_of(CATALOGUE).parse_args(["report", "--show", "half"])
+    assert said(options, frozenset({"show"}), CATALOGUE["mask-1-actions"].load(), OWN) == "--show half"
+
+
 def test_a_caption_names_changes_that_matter_to_its_figure_alone(digits):
     changes = Changes(dataset="digits", seeds=1, epochs=5, mask_epochs=7)
     experiment = Experiment(protocol("quick", changes=changes), digits)
@@ -158,7 +197,7 @@ def test_the_reports_command_for_a_figure_takes_no_option_that_does_not_matter()
     for name, entry in CATALOGUE.items():
         figure = entry.load()
         used = used_by(figure, figure.study(figure.names), {})
-        again = parser_of(CATALOGUE).parse_args(["report", name, *shlex.split(said(options, used, figure))])
+        again = parser_of(CATALOGUE).parse_args(["report", name, *shlex.split(said(options, used, figure, {}))])
         assert check_used(again.given, {name: used}) == []
         assert again.seeds == 2
         assert again.dataset == "digits"

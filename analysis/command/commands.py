@@ -111,16 +111,13 @@ def reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 def report(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Judges the claims of figures on what is stored."""
-    from analysis.store.folders import check_stored
-
     request = _request(options, catalogue)
-    check_stored("results", options.results)
     from analysis.command.options import said, used_by
     from analysis.command.reproduce import report
 
     papers = {name: catalogue[name].paper for name in request.figures}
     words = {
-        name: said(options, used_by(figure, request.studies[name], request.own), figure)
+        name: said(options, used_by(figure, request.studies[name], request.own), figure, request.own)
         for name, figure in request.figures.items()
     }
     return report(request, papers, options.output or options.results / "report.html", words)
@@ -224,7 +221,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
         if (only := catalogue[name].only) and options.network not in only:
             raise UsageError(f"figure {name} is made for {' and '.join(only)} alone; network is {options.network!r}")
     names = names or [name for name, entry in catalogue.items() if not entry.only or options.network in entry.only]
-    from analysis.command.options import check_data_dir, check_fit, check_shown, check_used, used_by
+    from analysis.command.options import check_data_dir, check_fit, check_shown, check_used, lines, used_by
     from analysis.command.reproduce import Request
     from analysis.studies.protocols import Changes, parse_rates, protocol
     from supermask.criteria import CRITERIA, RENAMED
@@ -246,7 +243,8 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
         options.graph_epochs,
     )
     figures = {name: catalogue[name].load() for name in names}
-    labels = [label for figure in figures.values() if figure.compares != "criterion" for label in figure.names]
+    own = own_members()
+    labels = [label for figure in figures.values() for label in lines(figure, own)]
     for name in options.show or () if labels else ():
         choose("show", name, dict.fromkeys(labels))
     chosen = protocol(options.protocol, options.network, changes)
@@ -256,12 +254,12 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
         protocol=chosen,
         criteria=tuple(options.criteria or ()),
         shown=tuple(options.show or ()),
-        own=own_members(),
+        own=own,
         data_dir=options.data_dir,
         results=options.results,
     )
     used = {name: used_by(figures[name], study, request.own) for name, study in request.studies.items()}
-    notes = check_used(options.given, used) + check_shown(request.shown, figures)
+    notes = check_used(options.given, used) + check_shown(request.shown, figures, request.own)
     return replace(request, notes=(*notes, *check_data_dir(options.data_dir, chosen.dataset)))
 
 

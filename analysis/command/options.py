@@ -30,6 +30,11 @@ def used_by(figure: "Figure", study: "Study", own: Mapping[str, tuple[str, ...]]
     return uses_of(study) | shows | plugin
 
 
+def lines(figure: "Figure", own: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The labels that --show may name of a figure: its own, and those of a plugin's members of its kind."""
+    return () if figure.compares == "criterion" else (*figure.names, *own.get(figure.compares, ()))
+
+
 def check_used(given: frozenset[str], used: Mapping[str, frozenset[str]]) -> list[str]:
     """A line on every option given that some figures do not depend on. `used`: the options that each depends on.
 
@@ -51,12 +56,14 @@ def check_used(given: frozenset[str], used: Mapping[str, frozenset[str]]) -> lis
     return notes
 
 
-def check_shown(shown: tuple[str, ...], figures: Mapping[str, "Figure"]) -> list[str]:
-    """A line on the figures of which --show names nothing: they show all that they have."""
+def check_shown(
+    shown: tuple[str, ...], figures: Mapping[str, "Figure"], own: Mapping[str, tuple[str, ...]]
+) -> list[str]:
+    """A line on the figures of which --show names nothing: they show all that they have, a plugin's `own` included."""
     whole = [
         name
         for name, figure in figures.items()
-        if shown and figure.compares != "criterion" and not set(shown) & set(figure.names)
+        if shown and figure.compares != "criterion" and not set(shown) & set(lines(figure, own))
     ]
     return [f"show names nothing of {', '.join(whole)}: all lines are shown"] if whole else []
 
@@ -87,7 +94,9 @@ def check_fit(network: str, dataset: str) -> None:
         raise UsageError(f"dataset {dataset} has images of {shape}, too small for {network}; allowed: {allowed}")
 
 
-def said(options: argparse.Namespace, used: frozenset[str], figure: "Figure") -> str:
+def said(
+    options: argparse.Namespace, used: frozenset[str], figure: "Figure", own: Mapping[str, tuple[str, ...]]
+) -> str:
     """The options that name a figure's experiment, as on a command line: no folders, and none that does not matter."""
     words = [] if options.protocol == "quick" else ["--protocol", options.protocol]
     words += [] if options.network == "fc" else ["--network", options.network]
@@ -97,7 +106,7 @@ def said(options: argparse.Namespace, used: frozenset[str], figure: "Figure") ->
             words += [f"--{_name(name)}", f"{value:g}" if isinstance(value, float) else str(value)]
     if options.criteria and "criteria" in used:
         words += ["--criteria", *map(shlex.quote, options.criteria)]
-    if shown := [name for name in options.show or () if "show" in used and name in figure.names]:
+    if shown := [name for name in options.show or () if "show" in used and name in lines(figure, own)]:
         words += ["--show", *map(shlex.quote, shown)]
     if options.plugin and "plugin" in used:
         words += ["--plugin", shlex.quote(options.plugin.name)]

@@ -20,7 +20,7 @@ from analysis.running.interrupts import Stop
 from analysis.running.pricing import MACHINES, Price, Speed, measure, price
 from analysis.running.progress import JobProgress, duration
 from analysis.running.units import Shard, deal, seeds_of, together
-from analysis.store.folders import lacking
+from analysis.store.folders import check_stored, lacking
 from analysis.store.store import Only, Store
 from analysis.studies.experiment import Experiment, Study
 from analysis.studies.protocols import Protocol
@@ -39,8 +39,9 @@ class Request:
     """Figures of an experiment, checked.
 
     `criteria` take the place of a figure's own where there are any; `shown` picks among what the other figures show,
-    each of which keeps all where none of it is named; `own` are a user's criteria and actions, which every figure of
-    their kind shows as well; `notes` are lines on options that do not matter to some figures.
+    each of which keeps all where none of it is named. `own` are a user's criteria and actions: every figure of their
+    kind shows all of them as well, or those alone that `criteria` or `shown` name. `notes` are lines on options that do
+    not matter to some figures.
     """
 
     figures: Mapping[str, Figure]
@@ -63,11 +64,14 @@ class Request:
 
     def names(self, figure: Figure) -> tuple[str, ...]:
         """What a figure is to show."""
+        own = self.own.get(figure.compares, ())
         if figure.compares == "criterion":
-            chosen = self.criteria or figure.names
+            asked = self.criteria
         else:
-            chosen = tuple(name for name in figure.names if name in self.shown) or figure.names
-        return tuple(dict.fromkeys((*chosen, *self.own.get(figure.compares, ()))))
+            asked = tuple(name for name in (*figure.names, *own) if name in self.shown)
+        if set(asked) & set(own):
+            return tuple(dict.fromkeys(asked))
+        return tuple(dict.fromkeys((*(asked or figure.names), *own)))
 
     def experiment(self, progress: bool) -> Experiment:
         """The protocol on its data, which is loaded for it. Raises DataError."""
@@ -207,12 +211,14 @@ def report(request: Request, papers: Mapping[str, str], output: Path, options: M
 
     `options` are those that name each figure's experiment, as on a command line.
 
-    Raises UsageError where the page cannot be written. What is not stored is named, with the command that trains it.
+    What is not stored is named, with the command that trains it. Raises UsageError where the page cannot be written, or
+    the folder has no results.
     """
     from analysis.drawing.report import Subject, check_report, write_report
 
     console = Screen()
     check_report(output)
+    check_stored("results", request.results)
     with Store(request.results, for_reading=True) as store:
         experiment = request.experiment(console.is_terminal)
         subjects = [
@@ -226,7 +232,8 @@ def report(request: Request, papers: Mapping[str, str], output: Path, options: M
             console.print(
                 f"{section.name}: {count(section.missing, 'result', ('is', 'are'))} not stored; run {section.command}"
             )
-    print_table(console, "Claims", ("verdict", "seeds", "claim"), rows, numbers=False)
+    if rows:
+        print_table(console, "Claims", ("verdict", "seeds", "claim"), rows, numbers=False)
     _print_notes(console, request)
     console.print(f"{output}  {output.with_suffix('.md')}", soft_wrap=True)
     return 0
