@@ -14,6 +14,8 @@ import pytest
 
 from analysis.command.cli import run_command
 from analysis.command.commands import FAILED, MISUSED, OK
+from analysis.drawing.cells import check_cells
+from analysis.system.errors import UsageError
 from figures.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
@@ -60,7 +62,7 @@ def test_a_table_from_a_spreadsheet_is_read_or_refused_never_drawn_otherwise(tmp
         assert run_command(["redraw", str(csv)], CATALOGUE) == MISUSED
         said = capsys.readouterr().err
         assert said.count("\n") == 1
-        assert "decimal comma" in said or "is no table of the figure" in said, name
+        assert "decimal comma" in said or "semicolons" in said, name
         assert csv.with_suffix(".svg").read_bytes() == picture
     csv.write_bytes(content + b'"' + b"x" * 200_000)
     assert run_command(["redraw", str(csv)], CATALOGUE) == MISUSED
@@ -136,3 +138,74 @@ def test_a_file_that_is_no_figures_table_is_refused_before_any_is_drawn(name, tm
     assert name in error
     assert "mask-criteria" in error, "what is allowed is said"
     assert good.with_suffix(".svg").read_bytes() == before
+
+
+def lines_of(csv: Path) -> list[str]:
+    return csv.read_text().splitlines()
+
+
+def put(csv: Path, line: int, column: str, cell: str) -> None:
+    """Another cell, in a line counted from 1."""
+    lines = lines_of(csv)
+    at = lines[0].split(",").index(column)
+    cells = lines[line - 1].split(",")
+    cells[at] = cell
+    csv.write_text("\n".join([*lines[: line - 1], ",".join(cells), *lines[line:]]) + "\n")
+
+
+WRONG = [
+    *(("round", cell, "a whole number from 0 on") for cell in ("-1", "1.5", "NaN", "inf", "", "one", "1_0", "٣")),
+    *(("seed", cell, "a whole number from 0 on") for cell in ("-3", "0.25", "nan")),
+    *(("early_stop_step", cell, "a whole number from 0 on, or nothing") for cell in ("-100", "2.5", "inf")),
+    *(("test_accuracy", cell, "a number from 0 to 1, or nothing") for cell in ("1.5", "-0.1", "nan", "98%", "high")),
+    *(("weights_remaining", cell, "a number from 0 to 1, or nothing") for cell in ("-inf", "100", "N/A")),
+    *(("test_loss", cell, "a finite number, or nothing") for cell in ("inf", "-Infinity", "1e999", "null", "-")),
+]
+
+
+def test_a_cell_that_is_not_what_its_column_holds_is_refused_by_its_place(tmp_path, capsys):
+    """Most of these were drawn: a mean without the row, a column of words, an axis that ends elsewhere."""
+    csv, other = copied(ONE, tmp_path), copied("mask-criteria-fc-mnist-short", tmp_path)
+    other.write_text(other.read_text().replace("0.98", "0.97"))
+    text = csv.read_text()
+    for column, cell, allowed in WRONG:
+        csv.write_text(text)
+        put(csv, 7, column, cell)
+        with pytest.raises(UsageError) as error:
+            check_cells(csv, csv.read_text())
+        assert str(error.value) == f"file {csv}, line 7, column {column!r} has {cell!r}; allowed: {allowed}"
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert run_command(["redraw", str(other), str(csv)], CATALOGUE) == MISUSED
+    assert "line 7, column 'test_loss' has '-'" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before, "not even the one that is right"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text.replace("kept,", "seed,", 1), "names column 'seed' 2 times; allowed: once"),
+        (lambda text: text.replace("kept,", ",", 1), "a column has no name; allowed: a first line that names all"),
+        (
+            lambda text: text.replace("treatment,", "handling,", 1),
+            "it has no column 'treatment'; its columns are dataset",
+        ),
+        (lambda text: text.replace("test_accuracy,", "accuracy,", 1), "it has no column 'test_accuracy'; its columns"),
+        (lambda text: text + "mnist,fc,short\n", "has 3 cells; allowed: 22, one for each column"),
+        (lambda text: text.replace("mnist,fc", "mnist,fc,fc", 1), "line 2 has 23 cells; allowed: 22"),
+    ],
+)
+def test_a_table_with_other_columns_is_refused_and_says_which(change, said, tmp_path, capsys):
+    csv = copied(ONE, tmp_path)
+    csv.write_text(change(csv.read_text()))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert run_command(["redraw", str(csv)], CATALOGUE) == MISUSED
+    error = capsys.readouterr().err
+    assert said in error
+    assert f"file {csv}" in error
+    assert error.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_every_table_of_the_gallery_has_what_its_columns_hold():
+    for name in TABLES:
+        check_cells(GALLERY / f"{name}.csv", (GALLERY / f"{name}.csv").read_text())

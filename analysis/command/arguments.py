@@ -317,12 +317,7 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     add(
         "--criteria", nargs="+", metavar="NAME", help="mask criteria of figures that compare them (default: each's own)"
     )
-    add(
-        "--show",
-        nargs="+",
-        metavar="NAME",
-        help="only these lines of the other figures, by label; a plugin's too",
-    )
+    add("--show", nargs="+", metavar="NAME", help="only these lines of the other figures, by label; a plugin's too")
     add("--dataset", metavar="NAME", help="digits, mnist5k, mnist, fashion-mnist or cifar10 (default: the protocol's)")
     _add_data_dir(parser)
     add("--plugin", type=path, metavar="FILE", help="Python file with criteria or actions of your own; it is run")

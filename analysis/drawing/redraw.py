@@ -4,10 +4,10 @@ import html
 import io
 import re
 from collections.abc import Iterable
-from csv import Error, reader
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.drawing.cells import check_cells
 from analysis.drawing.frame import SCREEN, Look
 from analysis.system.errors import UsageError
 from analysis.system.files import read_text, write_whole
@@ -20,7 +20,6 @@ MARK = " · supermask "
 """What every caption has in it."""
 
 _DESCRIPTION = re.compile(r"<dc:description>([^<]*)</dc:description>")
-_COMMA = re.compile(r"[+-]?[\d.]*\d,\d+(e[+-]?\d+)?", re.IGNORECASE)
 _TEXT = re.compile(r"<text[^>]*>([^<]*)</text>")
 
 
@@ -74,38 +73,35 @@ def _caption_of_png(png: Path, csv: Path) -> str:
 def redraw(tables: Iterable[Path], catalogue: "Catalogue", look: Look = SCREEN) -> dict[Path, bool]:
     """Draws the pictures beside each table again. Returns of each whether it is another than before.
 
-    Raises UsageError where a file is not a figure's table with its picture. A picture is replaced by a whole one only.
+    Raises UsageError where a file is not a figure's table with its picture, or has a cell that is not what its column
+    holds. A picture is replaced by a whole one only, and none is before all are drawn.
     """
     jobs = [(csv, catalogue[figure_name(csv, catalogue)].load(), caption_beside(csv)) for csv in tables]
     from analysis.drawing.figure import render
 
-    changed: dict[Path, bool] = {}
+    drawn: dict[Path, bytes] = {}
     for csv, figure, words in jobs:
         text = read_text(csv)
-        _check_decimals(csv, text)
+        check_cells(csv, text)
         try:
             images = render(figure, text, words, csv.stem, look)
         except UsageError:
             raise
         except (KeyError, ValueError, TypeError, IndexError) as error:  # a column or row is missing, or it is no table
-            why = " ".join(str(error).split())
+            why = _lacking(error, text) or " ".join(str(error).split())
             raise UsageError(f"file {csv} is no table of the figure {figure.name}: {why}") from None
-        for ending, content in images.items():
-            path = csv.with_suffix(ending)
-            changed[path] = not path.is_file() or read_regular(path) != content
-            write_whole(path, content)
+        drawn |= {csv.with_suffix(ending): content for ending, content in images.items()}
+    changed = {path: not path.is_file() or read_regular(path) != content for path, content in drawn.items()}
+    for path, content in drawn.items():  # when all are drawn: where one cannot be, none is replaced
+        write_whole(path, content)
     return changed
 
 
-def _check_decimals(csv: Path, text: str) -> None:
-    """Raises UsageError for numbers with decimal commas, as spreadsheets of some countries write them.
-
-    They would be read as words, and some pictures drawn with them as such.
-    """
-    try:
-        cells = [cell for row in reader(io.StringIO(text)) for cell in row]
-    except Error as error:  # a field without end, or null characters
-        raise UsageError(f"file {csv} is no table: {error}") from None
-    for cell in cells:
-        if _COMMA.fullmatch(cell.strip()):
-            raise UsageError(f"file {csv} has {cell!r}: a number with a decimal comma; allowed: decimal points")
+def _lacking(error: Exception, text: str) -> str:
+    """Which column a table lacks, if that is why it cannot be drawn."""
+    columns = text.partition("\n")[0].strip().split(",")
+    if not isinstance(error, KeyError) or not error.args or error.args[0] in columns:
+        return ""
+    named = re.findall(r"'(\w+)'|not found: (\w+)", str(error))  # pandas says it in several ways
+    lacking = [name for pair in named for name in pair if name and name not in columns]
+    return f"it has no column {lacking[0]!r}; its columns are {', '.join(columns)}" if lacking else ""
