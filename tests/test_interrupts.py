@@ -185,6 +185,41 @@ def test_an_interrupt_is_not_lost(where, obedience, name, status):
     assert len(ended.stderr.strip().splitlines()) == 1, "one line says that it was interrupted"
 
 
+IMPORTING = """
+import os, signal, sys, time, traceback
+from importlib.machinery import ExtensionFileLoader
+from analysis.running.interrupts import guarded
+
+SETTING_UP = (ExtensionFileLoader.create_module.__code__, ExtensionFileLoader.exec_module.__code__)
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if any(frame.f_code in SETTING_UP for frame, _ in traceback.walk_stack(None)):
+            sys.meta_path.remove(self)
+            print("sent", flush=True)
+            os.kill(os.getpid(), signal.SIGTERM)
+            sum(range(100))
+
+def command():
+    sys.meta_path.insert(0, Finder())
+    try:
+        import numpy
+        time.sleep(10)
+    except KeyboardInterrupt as error:
+        print(any(frame.f_code in SETTING_UP for frame, _ in traceback.walk_tb(error.__traceback__)))
+        raise
+
+sys.exit(guarded(command))
+"""
+
+
+def test_no_extension_is_interrupted_while_it_sets_itself_up():
+    """Several of jaxlib's then end the process: 'terminate called after throwing', or a segmentation fault."""
+    ended = subprocess.run([sys.executable, "-c", IMPORTING], capture_output=True, text=True, timeout=60)
+    assert ended.stdout.split() == ["sent", "False"], ended.stderr
+    assert ended.returncode == TERMINATED
+
+
 DONE = """
 import atexit, os, signal, sys
 from analysis.running.interrupts import guarded

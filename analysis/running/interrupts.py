@@ -7,7 +7,8 @@
 'At once' is a KeyboardInterrupt in the main thread. That may come late, inside a compiled computation, or get lost in a
 callback, such as those of JAX's garbage collection, whose errors Python reports and drops. So a thread listens too: it
 raises a lost interrupt again, says at once that the first signal was heard, and ends the process where a signal is not
-obeyed within five seconds. Stored results are safe from that, as they are from a kill.
+obeyed within five seconds. Stored results are safe from that, as they are from a kill. While an extension module sets
+itself up, the interrupt is held back: several of jaxlib's crash if an error comes in the middle of that.
 
 Nothing heavy is imported here: the listener is installed before JAX is.
 """
@@ -21,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from importlib.machinery import ExtensionFileLoader
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +46,7 @@ TERMINATED = 143
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _AGAIN = 255  # no signal's number: asks the listening thread to send the last signal to the main thread once more
-_PAUSE = 0.02  # seconds after which a lost interrupt is raised again: the callback that dropped it has ended by then
+_PAUSE = 0.02  # seconds after which an interrupt that was lost or held back is raised again
 _FIRST = (
     "\nstopping: what is under way is finished and stored; what takes more than a minute stops at a checkpoint, if it "
     "leaves any.\nOnce more to stop now.\n"
@@ -157,6 +159,9 @@ class Listener:
         if self.stop is not None and self.stop.hear(number):
             self._lenient = True
             return
+        if _sets_up_an_extension(frame):
+            self._ask_again()
+            return
         self.raised = number
         raise Interrupted(number)
 
@@ -212,6 +217,18 @@ class Listener:
             os._exit(self._ended)
         _say(_NOW)
         os._exit(128 + self._last)
+
+
+_SETTING_UP = (ExtensionFileLoader.create_module.__code__, ExtensionFileLoader.exec_module.__code__)
+
+
+def _sets_up_an_extension(frame: FrameType | None) -> bool:
+    """Whether an extension module is being imported by what runs now, or further out."""
+    while frame is not None:
+        if frame.f_code in _SETTING_UP:
+            return True
+        frame = frame.f_back
+    return False
 
 
 _installed: list[Listener] = []
