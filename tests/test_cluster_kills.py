@@ -33,6 +33,8 @@ from supermask.lottery import Treatment
 STUDY = Study((Treatment(), Treatment("random"), Treatment("large_init", kept="constant"), Untrained("random")))
 SILENCE = 150.0
 """Seconds without a result that count as a hang."""
+REST = 45.0
+"""Seconds without a result after which nobody is killed any more: workers die faster than busy cores can start them."""
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +61,17 @@ class Impatient(Stop):
         super().check()
 
 
-def study_on(connection, experiment, store, said) -> list:
+def study_on(connection, experiment, store, said, killer) -> list:
     with Impatient() as stop:
+
+        def tell(done) -> None:
+            stop.tell(done)
+            killer.heard = time.monotonic()
+
         setting = Setting(experiment.protocol, experiment.data.digest, pinned=True)
         eye = connection.watch(said.append)
         wanted = ids_of(experiment, STUDY)
-        return run_on(connection.client, setting, experiment, STUDY, store, wanted, stop.tell, stop, eye)
+        return run_on(connection.client, setting, experiment, STUDY, store, wanted, tell, stop, eye)
 
 
 def workers() -> list[int]:
@@ -73,15 +80,20 @@ def workers() -> list[int]:
 
 
 class Killer(threading.Thread):
-    """Kills workers at random moments until told to end: mostly one, now and then all."""
+    """Kills workers at random moments until told to end: mostly one, now and then all. Rests while nothing is made."""
 
     def __init__(self, seed: int, kills: int) -> None:
         super().__init__(daemon=True)
         self.chance, self.left, self.done = random.Random(seed), kills, 0  # noqa: S311
         self.ended = threading.Event()
+        self.heard = time.monotonic()
+        self.rests = 0
 
     def run(self) -> None:
         while self.left and not self.ended.wait(self.chance.uniform(0.2, 5.0)):
+            if time.monotonic() - self.heard > REST:
+                self.rests += 1
+                continue
             there = workers()
             some = there if self.chance.random() < 0.2 else self.chance.sample(there, min(len(there), 1))
             for pid in some[: self.left]:
@@ -105,7 +117,7 @@ def test_workers_killed_at_random_lose_nothing_and_nothing_hangs(experiment, tmp
             with Store(folder) as store:
                 while True:
                     before = len(rows(folder))
-                    failures = study_on(connection, experiment, store, said)
+                    failures = study_on(connection, experiment, store, said, killer)
                     calls += 1
                     assert before <= len(rows(folder)) == len(expected) - sum(each.results for each in failures)
                     if not failures:
@@ -115,7 +127,8 @@ def test_workers_killed_at_random_lose_nothing_and_nothing_hangs(experiment, tmp
             studies += 1
         killer.ended.set()
     assert killer.done == kills
-    print(f"{kills} kills, {studies} studies in {calls} calls, {studies * len(expected)} results", file=sys.stderr)
+    figures = f"{kills} kills, {studies} studies in {calls} calls, {studies * len(expected)} results"
+    print(f"{figures}, {killer.rests} times nobody was killed for workers were starting", file=sys.stderr)
 
 
 @contextmanager
