@@ -1,4 +1,7 @@
-"""Kills on a cluster: workers at random moments, and schedulers. Nothing stored is lost, nothing hangs."""
+"""Kills on a cluster: workers at random moments, and schedulers. Nothing stored is lost, nothing hangs.
+
+On a larger scale: `pytest -n 0 -m long tests/test_cluster_kills.py -s`; KILLS=n for other than 200 kills.
+"""
 
 import multiprocessing
 import os
@@ -102,7 +105,7 @@ class Killer(threading.Thread):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [3, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [3, pytest.param(int(os.environ.get("KILLS", "200")), marks=pytest.mark.long)])
 def test_workers_killed_at_random_lose_nothing_and_nothing_hangs(experiment, tmp_path, monkeypatch, cache, kills):
     """A task may go down with three workers by chance alone: then the same call makes what is missing."""
     monkeypatch.setattr(orders, "TASK_SECONDS", 0.3)

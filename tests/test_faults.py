@@ -30,12 +30,18 @@ MADE_WITH = {"supermask": "test"}
 
 def result(number: int, size: int = 50) -> Result:
     arrays = {"w": np.arange(number, number + size, dtype=np.float32)} if number % 3 else None
-    return Result(description_of(number) | {"words": "x" * 300}, {"test_accuracy": number / 7}, arrays, 1.0)
+    return Result(description_of(number) | {"words": "x" * 300}, metrics_of(number), arrays, 1.0)
 
 
 def description_of(number: int) -> dict[str, object]:
     """The least that a description has; each number's is another."""
-    return {"kind": "training", "dataset": "digits", "network": "fc", "seed": number, "round": 0}
+    own = {"kind": "untrained", "criterion": "random", "level": 0}
+    return own | {"dataset": "digits", "network": "fc", "seed": number}
+
+
+def metrics_of(number: int) -> dict[str, float]:
+    """The metrics that such a result has."""
+    return {"test_accuracy": number / 700, "test_loss": 1.0, "weights_remaining": 1.0}
 
 
 NUMBERS = range(40)
@@ -381,7 +387,7 @@ def test_what_one_writes_does_not_undo_what_another_stored(tmp_path):
     """Two machines may find other bits for one result: the first to be stored stays, arrays and all."""
     with Store(tmp_path / "results") as first, Store(tmp_path / "results") as second:
         first.add([result(1)], MADE_WITH)
-        other = Result(result(1).description, {"test_accuracy": 0.9}, {"w": np.zeros(3, np.float32)}, 1.0)
+        other = Result(result(1).description, metrics_of(7), {"w": np.zeros(3, np.float32)}, 1.0)
         second.add([other], {"supermask": "another"})
         id_ = identity(other.description)
         np.testing.assert_array_equal(second.arrays(id_)["w"], result(1).arrays["w"])

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_faults import MADE_WITH, description_of, fill, holds
+from test_faults import MADE_WITH, description_of, fill, holds, metrics_of
 
 from analysis.command.verify import verify
 from analysis.store.identity import identity
@@ -32,7 +32,7 @@ def result(number: int) -> Result:
     """Records of different lengths: some lie on one page, others have overflow pages."""
     words = "ü×" * (1, 40, 80, 150, 400, 2000)[number * 7 % 11 % 6]
     seconds = float(number % 4) if number % 2 else number / 7  # SQLite stores whole numbers in another way
-    return Result(description_of(number) | {"words": words}, {"test_accuracy": number / 7, "n": number}, None, seconds)
+    return Result(description_of(number) | {"words": words}, metrics_of(number) | {"n": number}, None, seconds)
 
 
 NUMBERS = range(220)

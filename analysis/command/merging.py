@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from analysis.kinds.schema import fault_of, unknown_part
+from analysis.kinds.schema import fault_of, fault_of_arrays, unknown_part
 from analysis.store.folders import check_stored, lacking
 from analysis.store.store import Store, StoredResult
 from analysis.system.errors import StoreError
@@ -45,6 +45,7 @@ def _compared(store: Store, source: Store) -> tuple[list[str], int]:
             if not _same(theirs, ours):
                 raise StoreError(_conflict(ours, theirs, store.folder, source.folder))
         else:
+            _check_arrays(source, theirs)
             new.append(theirs.id)
     return new, known
 
@@ -59,11 +60,22 @@ def _checked(source: Store) -> Iterator[StoredResult]:
                 "nothing was taken over: merge with the version that made it"
             )
         if fault := fault_of(result):
-            raise StoreError(
-                f"record {record.id} in {source.folder} is no result: {fault}; nothing was taken over; "
-                f"`supermask results --results {source.folder} --verify` sets it aside"
-            )
+            raise _no_result(source, result, fault)
         yield result
+
+
+def _check_arrays(source: Store, result: StoredResult) -> None:
+    """Raises StoreError where a result's arrays are damaged, or not those of a result of its kind."""
+    arrays = source.arrays(result.id) if result.arrays_sha256 else None
+    if fault := fault_of_arrays(result, arrays):
+        raise _no_result(source, result, fault)
+
+
+def _no_result(source: Store, result: StoredResult, fault: str) -> StoreError:
+    return StoreError(
+        f"record {result.id} in {source.folder} is no result: {fault}; nothing was taken over; "
+        f"`supermask results --results {source.folder} --verify` sets it aside"
+    )
 
 
 def _same(first: StoredResult, second: StoredResult) -> bool:

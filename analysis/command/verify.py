@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.kinds.schema import fault_of, unknown_part
+from analysis.kinds.schema import fault_of, fault_of_arrays, unknown_part
 from analysis.store.checkpoints import FOLDER
 from analysis.store.database import (
     NAME,
@@ -148,11 +148,12 @@ def _damage(store: Store, record: Record) -> tuple[str, str] | None:
         return f"record {record.id}", "it is not what was stored"
     if (result := StoredResult.of(record)) and (fault := fault_of(result)):
         return f"record {record.id}", f"it is no result: {fault}"
-    if record.arrays_sha256 is not None:
-        try:
-            store.arrays_content(record.id, record.arrays_sha256)
-        except StoreError as error:
-            return f"arrays of {record.id}", str(error).split(";")[0]
+    try:
+        arrays = None if record.arrays_sha256 is None else store.read_arrays(record.id, record.arrays_sha256)
+    except StoreError as error:
+        return f"arrays of {record.id}", str(error).split(";")[0]
+    if result and (fault := fault_of_arrays(result, arrays)):
+        return f"record {record.id}", f"it is no result: {fault}"
     return None
 
 

@@ -93,6 +93,12 @@ class Kind(ABC, Generic[Run]):
     required: ClassVar[tuple[str, ...]]
     """What its descriptions cannot do without, as 'part' or 'part.field': a record that lacks it is none of ours."""
 
+    metrics: ClassVar[tuple[str, ...]]
+    """The metrics that each of its results has: a record that lacks one is none of ours."""
+
+    has_arrays: ClassVar[bool] = False
+    """Whether each of its results has arrays."""
+
     chained: ClassVar[bool] = False
     """Whether each result of a run starts from the one before."""
 
@@ -107,6 +113,13 @@ class Kind(ABC, Generic[Run]):
     @abstractmethod
     def columns(self, description: Description) -> dict[str, Any]:
         """The columns of the tidy table that are this kind's own, of one result."""
+
+    def check_arrays(self, description: Description, arrays: Arrays) -> None:
+        """Raise KeyError for an array that is missing, ValueError or TypeError for one that is not as it should be.
+
+        `description` has passed the schema. See `analysis.kinds.layout`.
+        """
+        return
 
     @abstractmethod
     def length(self, protocol: Protocol, runs: Sequence[Run]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from analysis.kinds import sparse_training
 from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Arrays, Context, Kind, Made
+from analysis.kinds.layout import check_array
 from analysis.kinds.sparse_training import SPARSE, decode_params
 from analysis.store.identity import Description
 from analysis.store.store import Storage
@@ -38,6 +39,11 @@ class Compression(Kind[CompressionRun]):
     name, plural = "compression", "compressed networks"
     run_types = (CompressionRun,)
     required = ("compression.bits",)
+    metrics = (
+        *("test_accuracy", "test_loss", "test_accuracy_before_tuning", "weights_remaining", "dense_bytes"),
+        *("pruned_bytes", "quantised_bytes", "file_bytes", "compression", "value_bits", "gap_bits", "fillers"),
+    )
+    has_arrays = True
 
     def describe(self, experiment: Experiment, run: CompressionRun, seed: int) -> Sequence[Description]:
         """What it was trained like, and how it is coded."""
@@ -84,6 +90,11 @@ class Compression(Kind[CompressionRun]):
     def columns(self, description: Description) -> dict[str, Any]:
         """Bits of each layer's shared values."""
         return {"bits": " ".join(f"{n}={bits}" for n, bits in sorted(description["compression"]["bits"].items()))}
+
+    def check_arrays(self, description: Description, arrays: Arrays) -> None:
+        """The file's bytes."""
+        if check_array(arrays, "file", "u", (None,)).dtype != np.uint8:
+            raise ValueError(f"array file is {arrays['file'].dtype}; it should be uint8")
 
     def uses(self, run: CompressionRun) -> frozenset[str]:
         """Tuning takes a tenth of a sparse training."""

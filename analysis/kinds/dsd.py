@@ -7,7 +7,7 @@ from typing import Any
 
 from analysis.kinds import sparse_training
 from analysis.kinds.base import Context, Kind, training_flops
-from analysis.kinds.metrics import training_metrics
+from analysis.kinds.metrics import TRAINING_METRICS, training_metrics
 from analysis.store.identity import Description
 from analysis.store.store import Result
 from analysis.studies.experiment import Experiment, counts_of
@@ -19,6 +19,8 @@ from supermask.lottery import initial_of
 from supermask.networks import NETWORKS
 from supermask.training import Trainer
 
+PHASES = ("dense_phase", "sparse_phase", "last_phase")
+
 
 class DenseSparseDense(Kind[DSDRun]):
     """Dense-sparse-dense trainings, one result each; its steps are those of a phase."""
@@ -26,6 +28,7 @@ class DenseSparseDense(Kind[DSDRun]):
     name, plural = "dsd", "dense-sparse-dense trainings"
     run_types = (DSDRun,)
     required = ("dsd.sparsity",)
+    metrics = (*TRAINING_METRICS, *(f"test_accuracy_{phase}" for phase in PHASES))
 
     def describe(self, experiment: Experiment, run: DSDRun, seed: int) -> Sequence[Description]:
         """The sparsity of the middle phase, and the last phase's rate over the others'."""
@@ -94,6 +97,5 @@ def phase_of(experiment: Experiment) -> TrainingConfig:
 
 def metrics_of(phases: Phases) -> dict[str, float]:
     """The last phase's metrics, and the accuracy at the end of each phase."""
-    names = ("dense_phase", "sparse_phase", "last_phase")
-    ends = {f"test_accuracy_{n}": float(p.test_at_end.accuracy) for n, p in zip(names, phases, strict=True)}
+    ends = {f"test_accuracy_{n}": float(p.test_at_end.accuracy) for n, p in zip(PHASES, phases, strict=True)}
     return training_metrics(phases.last) | ends

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made, training_flops
+from analysis.kinds.layout import check_array, check_curves, check_layers, params_of
 from analysis.store.identity import REVISIONS, Description
 from analysis.studies.experiment import Experiment, counts_of, without_defaults
 from analysis.studies.protocols import Protocol
@@ -36,6 +38,17 @@ class LearnedMasks(Kind[LearnedMask]):
     name, plural = "learned_mask", "learned masks"
     run_types = (LearnedMask,)
     required = ("mask",)
+    metrics = (
+        *("early_stop_step", "weights_remaining", "rounded_weights_remaining"),
+        *("weights_remaining_at_end", "rounded_weights_remaining_at_end"),
+        *(
+            f"{rounded}{split}_{what}{at}"
+            for rounded, split, what, at in product(
+                ("", "rounded_"), ("test", "validation"), ("accuracy", "loss"), ("", "_at_end")
+            )
+        ),
+    )
+    has_arrays = True
 
     def describe(self, experiment: Experiment, run: LearnedMask, seed: int) -> Sequence[Description]:
         """The mask's choices, defaults left out."""
@@ -84,6 +97,15 @@ class LearnedMasks(Kind[LearnedMask]):
         through = mask["through_factor"] and description["revision"] >= REVISIONS["rescaled mask"]
         of_factor = {"through_factor": through if mask["rescaled"] and not scored else None}
         return mask | of_factor | {"kept": None, "kept_fraction": mask["kept"] if scored else None}
+
+    def check_arrays(self, description: Description, arrays: Mapping[str, np.ndarray]) -> None:
+        """A logit a weight, and curves."""
+        check_curves(arrays, ("loss", "accuracy"))
+        params = params_of(description)
+        if params is not None and check_layers(arrays, "logits.") != sorted(params):
+            raise ValueError("its arrays have other layers than its network")
+        for layer, kernel in kernels_of(params).items() if params is not None else ():
+            check_array(arrays, f"logits.{layer}", "f", kernel.shape)
 
     def uses(self, run: LearnedMask) -> frozenset[str]:
         """Its own length."""

@@ -6,6 +6,13 @@ CURVES = ("evaluated_at", "validation_loss", "validation_accuracy")
 """The fields of `Trained` that are stored as arrays, as `curve.NAME`."""
 
 
+TRAINING_METRICS = (
+    *("test_accuracy", "test_loss", "test_accuracy_at_end", "test_loss_at_end", "early_stop_step"),
+    *("validation_accuracy", "validation_loss", "validation_accuracy_at_end", "validation_loss_at_end"),
+)
+"""What `training_metrics` gives."""
+
+
 def training_metrics(trained: Trained) -> dict[str, float]:
     """The metrics of a training: accuracies are fractions, losses nats, early_stop_step the papers' early stopping."""
     return {

@@ -8,7 +8,8 @@ import jax
 import numpy as np
 
 from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made, training_flops
-from analysis.kinds.metrics import CURVES, training_metrics
+from analysis.kinds.layout import check_array, check_curves, check_mask
+from analysis.kinds.metrics import CURVES, TRAINING_METRICS, training_metrics
 from analysis.store.identity import Description
 from analysis.studies.experiment import Experiment
 from analysis.studies.protocols import Protocol
@@ -32,6 +33,11 @@ class NeuralGraphs(Kind[GraphRun]):
     name, plural = "neural_graph", "neural graphs"
     run_types = (GraphRun,)
     required = ("graph",)
+    metrics = (
+        *TRAINING_METRICS,
+        *("live_edges", "parameters", "weights_remaining", "kept_from_start", "changes"),
+    )
+    has_arrays = True
 
     def describe(self, experiment: Experiment, run: GraphRun, seed: int) -> Sequence[Description]:
         """The graph's size and setting, and its wiring."""
@@ -71,6 +77,14 @@ class NeuralGraphs(Kind[GraphRun]):
     def columns(self, description: Description) -> dict[str, Any]:
         """The graph and its wiring."""
         return {name: description["graph"].get(name) for name in ("setting", "wiring", "nodes", "edges")}
+
+    def check_arrays(self, description: Description, arrays: Mapping[str, np.ndarray]) -> None:
+        """Wirings of one size at three moments, live edges and curves."""
+        length = check_curves(arrays)
+        check_array(arrays, "curve.grown", "iu", (length, 1))
+        size = check_array(arrays, f"last.{EDGES}", "u", (None,)).size
+        live = [check_mask(arrays, f"{moment}.{EDGES}", 8 * size) for moment in MOMENTS]
+        check_array(arrays, f"{EDGES}.kernel", "f", (live[-1],))
 
     def uses(self, run: GraphRun) -> frozenset[str]:
         """Its own length."""

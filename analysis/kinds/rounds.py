@@ -3,12 +3,14 @@
 import time
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Named
-from analysis.kinds.metrics import CURVES, training_metrics
+from analysis.kinds.layout import check_array, check_curves, check_mask, params_of
+from analysis.kinds.metrics import CURVES, TRAINING_METRICS, training_metrics
 from analysis.store.identity import REVISIONS, Description
 from analysis.store.store import Result, Storage
 from analysis.studies.experiment import Experiment, plugins_of, rates_of, without_defaults
@@ -36,6 +38,8 @@ class Rounds(Kind[Treatment | Unpruned]):
     name, plural = "training", "trainings"
     run_types = (Unpruned, Treatment)
     required = ("round",)
+    metrics = ("weights_remaining", *TRAINING_METRICS)
+    has_arrays = True
     chained = True
 
     def describe(self, experiment: Experiment, run: Treatment | Unpruned, seed: int) -> Sequence[Description]:
@@ -79,6 +83,24 @@ class Rounds(Kind[Treatment | Unpruned]):
         if "treatment" in description:
             return vars(Treatment()) | description["treatment"]
         return dict.fromkeys(("criterion", "kept", "pruned"), UNPRUNED)
+
+    def check_arrays(self, description: Description, arrays: Mapping[str, np.ndarray]) -> None:
+        """Parameters at both ends of round 0; what a later round differs in."""
+        check_curves(arrays)
+        params = params_of(description)
+        if params is None:
+            return
+        if description["round"] == 0:
+            for part, (layer, leaves) in product(("initial", "final"), params.items()):
+                for name, leaf in leaves.items():
+                    check_array(arrays, f"{part}.{layer}.{name}", "f", leaf.shape)
+            if set(decode_round_zero(arrays)[0]) | set(decode_round_zero(arrays)[1]) != set(params):
+                raise ValueError("its arrays have other layers than its network")
+            return
+        for layer, kernel in kernels_of(params).items():
+            check_array(arrays, f"kept.{layer}", "f", (check_mask(arrays, f"mask.{layer}", kernel.size),))
+            check_array(arrays, f"bias.{layer}", "f", params[layer]["bias"].shape)
+        decode_round(arrays, kernels_of(params))
 
     def uses(self, run: Treatment | Unpruned) -> frozenset[str]:
         """The unpruned network is pruned by no rates."""

@@ -11,8 +11,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
 from analysis.kinds import BY_NAME
 from analysis.store.store import StoredResult
+from supermask.checks import SEEDS
+
+LARGEST = 1e39
+"""No metric is larger: all are computed in float32, or are counts."""
 
 DEPTH = 8
 """How deep a description may be nested; a compressed network's, of the deepest kind, is four deep."""
@@ -34,8 +40,13 @@ def _is_truth(value: object) -> bool:
     return isinstance(value, bool)
 
 
+def _is_seed(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < SEEDS
+
+
 def _is_metric(value: object) -> bool:
-    return value is None or _is_number(value)
+    """Losses overflow as float32, which is infinite from 3.4e38 on; what is larger can hardly be drawn."""
+    return value is None or (isinstance(value, int | float) and _is_number(value) and abs(value) <= LARGEST)
 
 
 def _is_scalar(value: object) -> bool:
@@ -47,8 +58,14 @@ TEXT: Check = (_is_text, "printable text")
 WHOLE: Check = (_is_whole, "a whole number")
 NUMBER: Check = (_is_number, "a finite number")
 TRUTH: Check = (_is_truth, "true or false")
+SEED: Check = (_is_seed, f"a whole number, 0 to {SEEDS - 1:,}")
 
-_ALWAYS = {"kind": TEXT, "dataset": TEXT, "network": TEXT, "seed": WHOLE}
+_MADE_WITH = {
+    **dict.fromkeys(("supermask", "commit", "python", "jax", "jaxlib", "flax", "optax", "numpy"), TEXT),
+    **dict.fromkeys(("backend", "device", "machine"), TEXT),
+    "devices": WHOLE,
+}
+_ALWAYS = {"kind": TEXT, "dataset": TEXT, "network": TEXT, "seed": SEED}
 _WHERE_GIVEN = {
     **dict.fromkeys(("revision", "batch_size", "steps", "evaluate_every", "round", "level", "samples"), WHOLE),
     **dict.fromkeys(("data_digest", "optimiser", "criterion", "weights"), TEXT),
@@ -100,12 +117,41 @@ def fault_of(result: StoredResult) -> str | None:
         return f"stored_at is {_shown(result.stored_at)}; it should be a time"
     return (
         fault_of_description(result.description)
-        or _flat("metrics", json.loads(result.metrics_text), _is_metric)
+        or _fault_of_metrics(result)
         or _flat("made_with", result.made_with, _is_scalar)
-        or _fields("made_with.", result.made_with, {"devices": WHOLE})
+        or _fields("made_with.", {n: v for n, v in result.made_with.items() if v is not None}, _MADE_WITH)
         or _number_of("seconds", result.seconds)
         or _digest("arrays_sha256", result.arrays_sha256)
     )
+
+
+def _fault_of_metrics(result: StoredResult) -> str | None:
+    """What is wrong with a result's metrics; None where nothing is. Its description has passed the schema."""
+    found = json.loads(result.metrics_text)
+    if fault := _flat("metrics", found, _is_metric):
+        return fault
+    for name, value in found.items():
+        if ("accuracy" in name or "weights_remaining" in name) and not 0 <= (value or 0) <= 1:
+            return f"metrics.{name} is {_shown(value)}; it should be a fraction, 0 to 1"
+    kind = None if unknown_part(result.description) else BY_NAME.get(result.description["kind"])
+    missing = [name for name in kind.metrics if name not in found] if kind else []
+    return f"it has no metric {missing[0]}, which results of kind {kind.name} have" if kind and missing else None
+
+
+def fault_of_arrays(result: StoredResult, arrays: Mapping[str, np.ndarray] | None) -> str | None:
+    """What is wrong with the arrays of a record that has passed `fault_of`; None where nothing is."""
+    kind = None if unknown_part(result.description) else BY_NAME.get(result.description["kind"])
+    if kind is None or not kind.has_arrays:
+        return None
+    if arrays is None:
+        return f"it has no arrays, which results of kind {kind.name} have"
+    try:
+        kind.check_arrays(result.description, arrays)
+    except KeyError as error:
+        return f"it has no array {_shown(error.args[0])}"
+    except (ValueError, TypeError, IndexError, AttributeError) as error:
+        return " ".join(str(error).split())
+    return None
 
 
 def fault_of_description(description: object) -> str | None:

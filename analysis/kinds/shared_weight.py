@@ -29,6 +29,7 @@ class SharedWeights(Kind[SharedRun]):
     name, plural = "shared_weight", "curves over one shared weight"
     run_types = (SharedRun,)
     required = ("shared.signs",)
+    metrics = ("typical_weight", *(f"test_accuracy_at_{value:g}" for value in VALUES))
 
     def describe(self, experiment: Experiment, run: SharedRun, seed: int) -> Sequence[Description]:
         """That of the network it is of, and the values."""

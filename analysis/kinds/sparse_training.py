@@ -9,7 +9,8 @@ import numpy as np
 import optax
 
 from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made
-from analysis.kinds.metrics import CURVES, training_metrics
+from analysis.kinds.layout import check_array, check_curves, check_layers, check_mask, params_of
+from analysis.kinds.metrics import CURVES, TRAINING_METRICS, training_metrics
 from analysis.store.identity import Description
 from analysis.store.store import Storage
 from analysis.studies.experiment import Experiment, counts_of, without_defaults
@@ -35,6 +36,8 @@ class SparseTrainings(Kind[SparseRun]):
     name, plural = "sparse_training", "sparse trainings"
     run_types = (SparseRun,)
     required = ("sparse",)
+    metrics = (*TRAINING_METRICS, "live_weights", "weights_remaining", "kept_from_start", "changes")
+    has_arrays = True
 
     def describe(self, experiment: Experiment, run: SparseRun, seed: int) -> Sequence[Description]:
         """The run, and its method's choices in full: another choice, another result.
@@ -93,6 +96,22 @@ class SparseTrainings(Kind[SparseRun]):
     def columns(self, description: Description) -> dict[str, Any]:
         """The run, defaults written out."""
         return vars(SparseRun()) | description["sparse"]
+
+    def check_arrays(self, description: Description, arrays: Mapping[str, np.ndarray]) -> None:
+        """Masks at both ends, live weights, biases and curves; of a narrower network, whose shapes are its own."""
+        length, layers = check_curves(arrays), check_layers(arrays, "last.")
+        for curve in ("curve.live", "curve.grown"):
+            check_array(arrays, curve, "iu", (length, len(layers)))
+        params = params_of(description)
+        if params is None or description["sparse"].get("method") == SMALL_DENSE:
+            params = {}
+        elif layers != sorted(params):
+            raise ValueError("its arrays have other layers than its network")
+        for layer in layers:
+            size = params[layer]["kernel"].size if params else 8 * arrays[f"last.{layer}"].size
+            check_mask(arrays, f"first.{layer}", size)
+            check_array(arrays, f"kept.{layer}", "f", (check_mask(arrays, f"last.{layer}", size),))
+            check_array(arrays, f"bias.{layer}", "f", params[layer]["bias"].shape if params else (None,))
 
     def uses(self, run: SparseRun) -> frozenset[str]:
         """Its own length."""

@@ -39,6 +39,7 @@ class UntrainedMasks(Kind[Untrained]):
     name, plural = "untrained", "masks on untrained networks"
     run_types = (Untrained,)
     required = ("criterion", "level")
+    metrics = ("weights_remaining", "test_accuracy", "test_loss")
 
     def describe(self, experiment: Experiment, run: Untrained, seed: int) -> Sequence[Description]:
         """Levels 0 (nothing pruned) to the protocol's last round."""

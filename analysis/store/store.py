@@ -154,11 +154,15 @@ class Store:
         expected = self.result(id_).arrays_sha256
         if expected is None:
             raise StoreError(f"result {id_} has no arrays in {self.folder}")
+        return self.read_arrays(id_, expected)
+
+    def read_arrays(self, id_: str, expected: str) -> dict[str, np.ndarray]:
+        """A result's arrays, whose file has this SHA-256. Raises StoreError where they are missing or damaged."""
         content = self.arrays_content(id_, expected)
         try:
             arrays: dict[str, np.ndarray] = load(content)
-        except SafetensorError as error:
-            raise StoreError(f"{self.arrays_path(id_)} is not a safetensors file: {error}") from None
+        except (SafetensorError, KeyError) as error:  # KeyError for types that NumPy lacks
+            raise StoreError(f"{self.arrays_path(id_)} is not a safetensors file of NumPy's types: {error}") from None
         return arrays
 
     def arrays_content(self, id_: str, expected: str) -> bytes:

@@ -1,0 +1,57 @@
+"""Checks of arrays that come from elsewhere: names, types and shapes, before anything is computed with them.
+
+All raise KeyError for an array that is missing, and ValueError for one that is not as it should be.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from analysis.kinds.metrics import CURVES
+from analysis.store.identity import Description
+from supermask.datasets import DATASETS
+from supermask.networks import NETWORKS, Params, shapes_of
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def params_of(description: Description) -> Params | None:
+    """The shapes of a described network's parameters; None where network or data set are not the toolkit's own."""
+    network, dataset = NETWORKS.get(description["network"]), DATASETS.get(description["dataset"])
+    return shapes_of(network, dataset.image_shape) if network and dataset else None
+
+
+def check_array(arrays: Arrays, name: str, kinds: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    """The array of that name, whose type is of one of NumPy's kinds (`f`, `iu`) and which has that shape."""
+    found = arrays[name]
+    fits = len(found.shape) == len(shape) and all(
+        size in (None, own) for own, size in zip(found.shape, shape, strict=True)
+    )
+    if found.dtype.kind not in kinds or not fits:
+        sizes = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"array {name} is {found.dtype} of shape {found.shape}; it should be of shape ({sizes})")
+    return found
+
+
+def check_curves(arrays: Arrays, names: Iterable[str] = CURVES) -> int:
+    """Curves over the evaluated steps, all of one length, which is returned."""
+    length = check_array(arrays, "curve.evaluated_at", "iu", (None,)).size
+    for name in names:
+        check_array(arrays, f"curve.{name}", "iuf", (length,))
+    return length
+
+
+def check_mask(arrays: Arrays, name: str, size: int | None) -> int:
+    """A mask as bits, of so many weights where that is known. Returns how many it keeps."""
+    bits = check_array(arrays, name, "u", (None if size is None else -(-size // 8),))
+    if bits.dtype != np.uint8:
+        raise ValueError(f"array {name} is {bits.dtype}; it should be uint8")
+    return int(np.bitwise_count(bits).sum())
+
+
+def check_layers(arrays: Arrays, prefix: str) -> list[str]:
+    """The layers of which there is an array of that prefix, of which there must be one at least."""
+    layers = sorted(name.removeprefix(prefix) for name in arrays if name.startswith(prefix))
+    if not layers:
+        raise ValueError(f"no array is named {prefix}…")
+    return layers

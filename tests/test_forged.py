@@ -1,0 +1,231 @@
+"""Records that were forged under the names of results: what is taken over trips nothing, and the rest is refused."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save
+
+from analysis.command.merging import merge
+from analysis.command.verify import verify
+from analysis.drawing.tables import tidy_table
+from analysis.kinds import KINDS, kind_of
+from analysis.kinds.plan import results_of
+from analysis.kinds.rounds import Unpruned, decode_round_zero
+from analysis.kinds.schema import fault_of, fault_of_arrays, fault_of_description
+from analysis.kinds.untrained import Untrained
+from analysis.store.identity import identity
+from analysis.store.store import Store, StoredResult, insert_record
+from analysis.studies.experiment import Experiment
+from analysis.studies.protocols import Changes, protocol
+from analysis.system.errors import StoreError
+from supermask.compression.dsd import DSDRun
+from supermask.compression.runs import CompressionRun
+from supermask.learned_masks import LearnedMask
+from supermask.lottery import Treatment
+from supermask.networks import NETWORKS, kernels_of, shapes_of
+from supermask.neural_graphs.runs import GraphRun
+from supermask.shared_weights import SharedRun
+from supermask.sparse_training.runs import SparseRun
+
+MADE_WITH = {"supermask": "test", "devices": 2}
+NARROW = SparseRun("small_dense", 0.1)
+RUNS = (
+    *(Unpruned(), Treatment("movement", pruned="init"), Untrained("random"), LearnedMask(rescaled=True)),
+    *(SparseRun("rigl", 0.1), NARROW, DSDRun(0.3), CompressionRun(), GraphRun("static")),
+    SharedRun(GraphRun("static")),
+)
+VALUES = st.sampled_from(
+    (
+        *(None, True, -1, 0, 1, 0.5, 1e308, -1e-308, 1 << 62, 1 << 70, "", "x", "fc", "\ud800", "\x1b[31m", "../x"),
+        *([], ["x"], {}, {"a": 1}, [[]], "0", "🙂", "a" * 5000),
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def experiment(digits):
+    return Experiment(protocol("quick", changes=Changes(dataset="digits", rounds=1)), digits)
+
+
+def test_every_kind_is_forged_here():
+    assert {kind_of(run) for run in RUNS} == set(KINDS)
+
+
+def places(value, at=()):
+    """Where the parts of nested objects and lists are."""
+    yield at
+    for name, part in value.items() if isinstance(value, dict) else ():
+        yield from places(part, (*at, name))
+
+
+@st.composite
+def forgeries(draw):
+    """A run, and what to do to its description or its metrics: a part to replace, drop, rename or add."""
+    return (
+        draw(st.sampled_from(RUNS)),
+        draw(st.sampled_from(["description", "description", "metrics"])),
+        draw(st.integers(0, 1000)),
+        draw(st.sampled_from(["replace", "replace", "replace", "drop", "rename", "add", "list"])),
+        draw(VALUES),
+    )
+
+
+def forged(value, number: int, how: str, other):
+    value = json.loads(json.dumps(value))
+    found = [each for each in places(value) if each]
+    *outer, last = found[number % len(found)]
+    part = value
+    for name in outer:
+        part = part[name]
+    match how:
+        case "replace":
+            part[last] = other
+        case "drop":
+            del part[last]
+        case "rename":
+            part[f"{last} "] = part.pop(last)
+        case "add":
+            part[("extra", "round", "treatment", "mask", "rules", "self")[number % 6]] = other
+        case "list":
+            part[last] = [part[last]]
+    return value
+
+
+@settings(max_examples=60)
+@given(forgeries())
+def test_what_passes_the_schema_trips_no_table(tmp_path_factory, experiment, forgery):
+    """Taken over with nothing said: then `results` reads it. Refused: then --verify sets it aside."""
+    run, what, number, how, other = forgery
+    kind = kind_of(run)
+    description: object = results_of(experiment, run, 0)[-1].description
+    metrics: object = dict.fromkeys(kind.metrics, 0.5)
+    if what == "description":
+        description = forged(description, number, how, other)
+    else:
+        metrics = forged(metrics, number, how, other)
+    result = StoredResult(
+        identity(description), description, json.dumps(metrics), None, 1.0, "2026-01-02T03:04:05+00:00", MADE_WITH
+    )
+    folder = tmp_path_factory.mktemp("forged")
+    with Store(folder) as store, store._transaction() as database:
+        insert_record(database, result, None)
+    fault = fault_of(result)
+    if fault is None:
+        with Store(folder, for_reading=True) as store:
+            assert len(tidy_table(store)) == len(json.loads(result.metrics_text))
+    else:
+        assert f"it is no result: {fault}" in [each.how for each in verify(folder).damages]
+        fault.encode("ascii")
+
+
+def arrays_of(run, experiment) -> dict[str, np.ndarray]:
+    """Arrays such as a result of that run has."""
+    params = shapes_of(NETWORKS["fc"], experiment.data.image_shape)
+    kernels, generator = kernels_of(params), np.random.default_rng(0)
+    curves = {"curve.evaluated_at": np.arange(3), "curve.validation_loss": np.ones(3, np.float32)}
+    curves["curve.validation_accuracy"] = np.ones(3, np.float32)
+    masks = {layer: generator.random(kernel.shape) < 0.1 for layer, kernel in kernels.items()}
+    bits = {layer: np.packbits(mask) for layer, mask in masks.items()}
+    kept = {f"kept.{layer}": np.ones(int(mask.sum()), np.float32) for layer, mask in masks.items()}
+    biases = {f"bias.{layer}": np.zeros(leaves["bias"].shape, np.float32) for layer, leaves in params.items()}
+    match run:
+        case Unpruned():
+            whole = {
+                f"{layer}.{name}": np.zeros(a.shape, np.float32) for layer, p in params.items() for name, a in p.items()
+            }
+            return curves | {f"{part}.{name}": a for part in ("initial", "final") for name, a in whole.items()}
+        case Treatment():
+            return curves | kept | biases | {f"mask.{layer}": own for layer, own in bits.items()}
+        case LearnedMask():
+            logits = {f"logits.{layer}": np.zeros(kernel.shape, np.float32) for layer, kernel in kernels.items()}
+            return {"curve.evaluated_at": np.arange(3), "curve.loss": np.ones(3), "curve.accuracy": np.ones(3)} | logits
+        case SparseRun():
+            both = {f"{end}.{layer}": own for end in ("first", "last") for layer, own in bits.items()}
+            return curves | kept | biases | both | {f"curve.{name}": np.ones((3, 3), int) for name in ("live", "grown")}
+        case CompressionRun():
+            return {"file": np.zeros(9, np.uint8)}
+        case GraphRun():
+            wiring = {f"{moment}.edges": np.full(5, 3, np.uint8) for moment in ("first", "halfway", "last")}
+            return curves | wiring | {"edges.kernel": np.zeros(10, np.float32), "curve.grown": np.zeros((3, 1), int)}
+    return {}
+
+
+WITH_ARRAYS = [run for run in RUNS if kind_of(run).has_arrays]
+
+
+@pytest.mark.parametrize("run", WITH_ARRAYS, ids=lambda run: type(run).__name__)
+def test_arrays_are_held_to_their_kind(run, experiment):
+    description = results_of(experiment, run, 0)[-1].description
+    result = StoredResult("", description, "{}", "", 1.0, "", {})
+    arrays = arrays_of(run, experiment)
+    assert fault_of_arrays(result, arrays) is None
+    assert "has no arrays" in str(fault_of_arrays(result, None))
+    for name, array in arrays.items():
+        others = {
+            "missing": None,
+            "longer": np.concatenate([array, array]),
+            "deeper": array[None],
+            "scalar": array.sum(),
+        }
+        others |= {"complex": array.astype(complex), "truths": array.astype(bool)}
+        for how, other in others.items():
+            changed = {n: a for n, a in (arrays | {name: other}).items() if a is not None}
+            if how == "longer" and (name == "file" or (run == NARROW and name.startswith("bias."))):
+                continue  # of any length
+            assert "array" in str(fault_of_arrays(result, changed)), (name, how)
+
+
+@pytest.mark.parametrize("damage", ["none", "another shape", "another layer", "of a type that NumPy lacks", "junk"])
+def test_a_record_with_arrays_of_others_is_neither_taken_over_nor_called_undamaged(damage, experiment, tmp_path):
+    description = results_of(experiment, Unpruned(), 0)[0].description
+    arrays = arrays_of(Unpruned(), experiment)
+    if damage == "another shape":
+        arrays["initial.output.bias"] = np.zeros(11, np.float32)
+    if damage == "another layer":
+        arrays["final.extra.kernel"] = np.zeros(3, np.float32)
+    content = {
+        "none": None,
+        "junk": b"junk" * 9,
+        "of a type that NumPy lacks": bf16(),
+    }.get(damage, save(arrays))
+    forge(tmp_path / "forged", description, content)
+    with Store(tmp_path / "mine") as store:
+        with pytest.raises(StoreError, match=r"nothing was taken over|is not a safetensors file"):
+            merge(store, tmp_path / "forged")
+        assert not list(store.everything())
+    (found,) = verify(tmp_path / "forged").damages
+    assert found.moved_to.exists()
+
+
+def bf16() -> bytes:
+    header = b'{"x":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + bytes(4)
+
+
+def forge(folder: Path, description: dict[str, object], content: bytes | None) -> None:
+    """A record that agrees with its digests, whatever it holds."""
+    metrics = dict.fromkeys(kind_of(Unpruned()).metrics, 0.5)
+    sha256 = None if content is None else hashlib.sha256(content).hexdigest()
+    result = StoredResult(
+        *(identity(description), description, json.dumps(metrics), sha256, 1.0),
+        *("2026-01-02T03:04:05+00:00", MADE_WITH),
+    )
+    with Store(folder) as store, store._transaction() as database:
+        if content is not None:
+            store.arrays_path(result.id).parent.mkdir()
+            store.arrays_path(result.id).write_bytes(content)
+        insert_record(database, result, sha256)
+
+
+def test_honest_descriptions_pass(experiment):
+    for run in RUNS:
+        for each in results_of(experiment, run, 0):
+            assert fault_of_description(each.description) is None
+    initial, final = decode_round_zero(arrays_of(Unpruned(), experiment))
+    assert set(initial) == set(final) == set(shapes_of(NETWORKS["fc"], experiment.data.image_shape))
