@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import flax  # noqa: F401  # draws from `random` when first imported, which no hypothesis strategy may do
 import jax
 import jaxtyping
 import pytest

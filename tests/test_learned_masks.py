@@ -108,6 +108,32 @@ def test_no_weight_changes_and_what_is_scored_is_weights_times_mask(trainer):
         np.testing.assert_array_equal(kernel, expected[layer])
 
 
+@pytest.mark.parametrize("rescaled", [False, True])
+def test_what_is_told_of_a_mask_is_the_masked_networks_own(trainer, rescaled):
+    (job,) = jobs(trainer, [LearnedMask("signed_constant", rescaled)])
+    outcome = mask_trainer(trainer, steps=100).train([job])[0]
+    rounded = learned.rounded_masks("bernoulli", outcome.logits, {})
+    kernels = masked_kernels(untrained_kernels(kernels_of(job.initial), "signed_constant"), rounded, rescaled)
+    params = {layer: {"kernel": k, "bias": jnp.zeros(k.shape[1])} for layer, k in kernels.items()}
+    (scores,) = trainer.evaluate([params], trainer.data.test)
+    told = outcome.test_at_early_stop
+    assert float(told.rounded_loss) == pytest.approx(float(scores.loss), rel=1e-4)
+    assert float(told.rounded_accuracy) == pytest.approx(float(scores.accuracy), abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31])
+def test_a_seed_that_there_is_not_is_refused(trainer, seed):
+    (job,) = jobs(trainer, FOUR[:1])
+    with pytest.raises(ValueError, match=f"seed is {seed}; allowed: 0 to"):
+        mask_trainer(trainer, steps=1).train([replace(job, seed=seed)])
+
+
+def test_an_optimiser_of_no_steps_is_one():
+    """A cosine over 0 steps would divide by them."""
+    optimiser = learned.mask_optimiser("adam", 0.1, 0)
+    optimiser.update(jnp.ones(3), optimiser.init(jnp.zeros(3)))
+
+
 def test_a_masks_outcome_depends_on_its_own_description_alone(trainer):
     own = jobs(trainer, FOUR[:2], seeds=(0, 1))
     trainer_ = mask_trainer(trainer, steps=100)

@@ -107,6 +107,14 @@ def test_one_ranking_serves_every_level_and_levels_nest(key, scores, first, seco
         np.testing.assert_array_equal(fewer[layer], direct[layer])
 
 
+def test_masks_of_another_shape_than_the_scores_are_refused():
+    scores, key, masked = {"hidden1": jnp.ones((4, 4))}, derive_key(0, Purpose.TIES), jnp.ones((4, 3), bool)
+    with pytest.raises(ValueError, match=r"masks\['hidden1'\]"):
+        masks.prune(key, scores, {"hidden1": masked}, {"hidden1": 0.5})
+    with pytest.raises(ValueError, match=r"masks\['hidden1'\]"):
+        masks.prune_globally(key, scores, {"hidden1": masked}, 0.5)
+
+
 def test_prune_leaves_a_layer_without_a_rate_as_it_is():
     scores = {"hidden1": jnp.ones((4, 4)), "output": jnp.ones((4, 2))}
     pruned = masks.prune(derive_key(0, Purpose.TIES), scores, masks.full_masks(scores), {"hidden1": 0.5})

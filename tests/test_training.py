@@ -220,6 +220,14 @@ def test_gradients_are_those_of_the_mean_loss_over_the_training_split(trainer):
         np.testing.assert_allclose(gradient, expected[layer]["kernel"], rtol=1e-3, atol=1e-7)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**31])
+def test_a_job_of_a_seed_that_there_is_not_is_refused(trainer, seed):
+    """JAX would take it for another seed, whose weights it then shared."""
+    start = job(trainer.network, trainer.data, 0)
+    with pytest.raises(ValueError, match=f"seed is {seed}; allowed: 0 to 2,147,483,647"):
+        trainer.train([replace(start, seed=seed)])
+
+
 def test_training_learns(trainer):
     trained = trainer.train([job(trainer.network, trainer.data, 0, kept=1.0)])[0]
     assert trained.test_at_early_stop.accuracy > 0.9
