@@ -20,7 +20,7 @@ from supermask import networks
 from supermask.checks import check_labels
 from supermask.datasets import Dataset, Split
 from supermask.networks import AnyArray, Network, Params, outputs_of
-from supermask.population import Placement
+from supermask.population import Placement, Run, batched, over_population
 from supermask.short import short
 
 
@@ -138,6 +138,22 @@ class PlacedData:
     def test(self) -> Evaluated:
         """What is reported."""
         return evaluated_on(self.network, self.placement, self.data.test)
+
+    @cached_property
+    def evaluated(self) -> Run:
+        """Compiled: (scores to be overwritten, networks' parameters, split, counts) -> scores of a population."""
+        network, maximum = self.network, self.data.maximum
+        return over_population(lambda _, params, split: evaluate(network, params, split, maximum), self.placement)
+
+    def evaluate(self, params: Sequence[Params], split: Evaluated) -> list["Scores"]:
+        """Loss and accuracy over a split of networks as they are, in the order given."""
+        place = self.placement
+        scores: list[Scores] = []
+        for some in batched(params, place.slots):
+            unseen = place.stack([UNSEEN] * len(some))
+            tested = self.evaluated(unseen, place.stack(some), split, place.counts(len(some)))
+            scores += place.unstack(tested, len(some))
+        return scores
 
 
 @short

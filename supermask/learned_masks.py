@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,26 +20,19 @@ import numpy as np
 import optax
 from jax import lax
 from jax.extend.random import threefry_2x32
-from jaxtyping import Array, Bool, Float, Float32, Int32, Key, PyTree, UInt16, UInt32
+from jaxtyping import Array, Bool, Float, Float32, Int32, Key, UInt16, UInt32
 
 from supermask.checks import check_seed
 from supermask.counts import exact_fraction
 from supermask.datasets import Dataset
-from supermask.evaluation import Evaluated, PlacedData, cross_entropy, evaluate, scaled, where_better
-from supermask.intervals import (
-    Checkpoints,
-    DataOrder,
-    OnProgress,
-    TrainingConfig,
-    batches_of,
-    ignore_progress,
-    resumable_by,
-    train_in_intervals,
-)
+from supermask.descent import Descent, Rule, descending, stepping, train_population
+from supermask.evaluation import Evaluated, PlacedData, cross_entropy, evaluate
+from supermask.intervals import Course, DataOrder, OnProgress, TrainingConfig, ignore_progress
 from supermask.keys import Purpose, derive_key
 from supermask.masks import check_fraction, keep_best, share
 from supermask.networks import AnyArray, Kernels, Network, Params, kernels_of
-from supermask.population import Placement, batched, over_population, program_text
+from supermask.population import Placement, Run, batched, over_population
+from supermask.resuming import Checkpoints
 from supermask.short import short
 from supermask.supermasks import WEIGHTS, fan_in, rescaling, untrained_kernels
 
@@ -148,19 +141,6 @@ _UNSEEN = MaskScores(*np.array([np.inf, 0, 0, np.inf, 0, 0], np.float32))
 
 
 @short
-class MaskState(NamedTuple):
-    """One mask under way; a population has one more axis in front of every leaf."""
-
-    logits: Kernels
-    optimiser_state: PyTree
-    step: Int32[AnyArray, ""]
-    validation: MaskScores
-    best_logits: Kernels
-    best_validation: MaskScores
-    best_step: Int32[AnyArray, ""]
-
-
-@short
 class Given(NamedTuple):
     """What belongs to one network and does not change: its weights and what its draws come from."""
 
@@ -253,33 +233,24 @@ class MaskTrainer:
         return [outcomes[index] for index in range(len(jobs))]
 
     def _train_population(self, method: str, jobs: Sequence[MaskJob], on_progress: OnProgress) -> list[LearnedOutcome]:
-        place = self.placement
-        state = place.stack([self._start(job) for job in jobs])
-        given = place.stack([given_of(job) for job in jobs])
-        counts = place.counts(len(jobs))
-
-        def interval(state: MaskState, order: Any, length: int) -> MaskState:
-            data = self._placed
-            return self._interval[method](state, (given, order), (data.train, data.validation, length), counts)
-
         orders = [DataOrder(job.seed, 0, len(self.data.train)) for job in jobs]
-
-        def text() -> str:
-            order = place.stack([batches_of(each, self.config, 0, 0) for each in orders])
-            own = (given, order), (self._placed.train, self._placed.validation, 0)
-            return program_text(self._interval[method], state, *own, counts)
-
-        resumable = resumable_by(self.checkpoints, self.data, (state, given), text)
-        state, history = train_in_intervals(
-            place, self.config, orders, self.config.steps, state, interval, _observed, on_progress, resumable
+        course = Course(self._placed, self.config, orders, self.config.steps)
+        steps = stepping(
+            self._programs[method], course, [self._start(job) for job in jobs], [given_of(job) for job in jobs]
         )
-        ends = state._replace(optimiser_state=())  # moments are not fetched
-        states, curves = place.unstack(ends, len(jobs)), place.unstack(history, len(jobs))
-        at_best = self._tested(method, jobs, [last.best_logits for last in states])
-        at_end = self._tested(method, jobs, [last.logits for last in states])
+        states, curves = train_population(course, steps, self.checkpoints, on_progress)
+        at_best = self._tested(method, jobs, [last.best_params for last in states])
+        at_end = self._tested(method, jobs, [last.params for last in states])
         return [
             LearnedOutcome(
-                last.best_logits, int(last.best_step), last.best_validation, last.validation, best, end, *curve
+                last.best_params,
+                int(last.best_step),
+                last.best_validation,
+                last.validation,
+                best,
+                end,
+                curve[0],
+                MaskScores(*curve[1:]),
             )
             for last, best, end, curve in zip(states, at_best, at_end, curves, strict=True)
         ]
@@ -291,11 +262,9 @@ class MaskTrainer:
         tested = self._judged[method](nothing, own, self._placed.test, counts)
         return place.unstack(tested, len(jobs))
 
-    def _start(self, job: MaskJob) -> MaskState:
-        logits, nothing = jax.tree.map(np.asarray, start_logits(job)), _UNSEEN
-        optimiser_state = jax.tree.map(np.asarray, self._optimiser.init(logits))
-        step = np.asarray(0, np.int32)
-        return MaskState(logits, optimiser_state, step, nothing, logits, nothing, step)
+    def _start(self, job: MaskJob) -> Descent:
+        logits = jax.tree.map(np.asarray, start_logits(job))
+        return Descent.begin(logits, jax.tree.map(np.asarray, self._optimiser.init(logits)), _UNSEEN)
 
     @cached_property
     def _optimiser(self) -> optax.GradientTransformation:
@@ -308,11 +277,12 @@ class MaskTrainer:
         return PlacedData(self.data, self.placement, self.network)
 
     @cached_property
-    def _interval(self) -> Mapping[str, Callable[..., MaskState]]:
-        return {method: over_population(self._interval_of(method), self.placement) for method in METHODS}
+    def _programs(self) -> Mapping[str, Run]:
+        maximum, place = self.data.maximum, self.placement
+        return {method: descending(self._rule(method), self._optimiser, maximum, place) for method in METHODS}
 
     @cached_property
-    def _judged(self) -> Mapping[str, Callable[..., MaskScores]]:
+    def _judged(self) -> Mapping[str, Run]:
         network, maximum = self.network, self.data.maximum
 
         def judged(method: str) -> Callable[..., MaskScores]:
@@ -320,8 +290,8 @@ class MaskTrainer:
 
         return {method: over_population(judged(method), self.placement) for method in METHODS}
 
-    def _interval_of(self, method: str) -> Callable[..., MaskState]:
-        network, optimiser, maximum = self.network, self._optimiser, self.data.maximum
+    def _rule(self, method: str) -> Rule:
+        network, maximum = self.network, self.data.maximum
 
         def loss(logits: Kernels, key: Key[Array, ""], given: Given, images: Array, labels: Array) -> Array:
             kernels = effective_kernels(method, logits, key, given)
@@ -329,33 +299,14 @@ class MaskTrainer:
 
         gradient = jax.grad(loss)
 
-        def interval(state: MaskState, own: Any, shared: Any) -> MaskState:
-            (given, order), (train, validation, length) = own, shared
-            training_key = _as_key(given.training_key)
+        def drawn(logits: Kernels, given: Given, step: Array, images: Array, labels: Array) -> Kernels:
+            return gradient(logits, jax.random.fold_in(_as_key(given.training_key), step), given, images, labels)
 
-            def one_step(index: Array, moving: tuple[Kernels, PyTree]) -> tuple[Kernels, PyTree]:
-                logits, optimiser_state = moving
-                batch = lax.dynamic_index_in_dim(order, index, keepdims=False)
-                key = jax.random.fold_in(training_key, state.step + index)
-                grads = gradient(logits, key, given, scaled(train.images[batch], maximum), train.labels[batch])
-                updates, optimiser_state = optimiser.update(grads, optimiser_state, logits)
-                return optax.apply_updates(logits, updates), optimiser_state
-
-            logits, optimiser_state = lax.fori_loop(0, length, one_step, (state.logits, state.optimiser_state))
-            step = state.step + length
-            scores = judge(network, method, logits, given, validation, maximum)
-            better = scores.loss < state.best_validation.loss
-            return MaskState(
-                logits,
-                optimiser_state,
-                step,
-                scores,
-                where_better(better, logits, state.best_logits),
-                where_better(better, scores, state.best_validation),
-                where_better(better, step, state.best_step),
-            )
-
-        return interval
+        return Rule(
+            drawn,
+            lambda logits, updates, given: optax.apply_updates(logits, updates),
+            lambda logits, given, split: judge(network, method, logits, given, split, maximum),
+        )
 
 
 def given_of(job: MaskJob) -> Given:
@@ -449,8 +400,3 @@ def _without_biases(kernels: Mapping[str, Float[AnyArray, "..."]]) -> Params:
 
 def _as_key(data: UInt32[AnyArray, "2"]) -> Key[Array, ""]:
     return jax.random.wrap_key_data(jnp.asarray(data), impl="threefry2x32")
-
-
-def _observed(state: MaskState) -> tuple[Any, MaskScores]:
-    """What the curves are made of."""
-    return state.step, state.validation

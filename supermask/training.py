@@ -23,9 +23,9 @@ from supermask import networks
 from supermask.checks import check_counts, check_layers, check_masks, check_seed
 from supermask.compaction import Compaction, compaction
 from supermask.datasets import Dataset, Split
+from supermask.descent import Descent, Rule, descending, stepping, train_population
 from supermask.evaluation import (
     UNSEEN,
-    Evaluated,
     Examples,
     PlacedData,
     Scores,
@@ -35,35 +35,14 @@ from supermask.evaluation import (
     evaluation_chunk,
     read_by,
     scaled,
-    where_better,
 )
-from supermask.intervals import (
-    Checkpoints,
-    DataOrder,
-    OnProgress,
-    batches_of,
-    ignore_progress,
-    resumable_by,
-    train_in_intervals,
-)
+from supermask.intervals import Course, DataOrder, OnProgress, Stepping, ignore_progress
 from supermask.intervals import TrainingConfig as TrainingConfig
 from supermask.nested_levels import evaluate_nested
 from supermask.networks import AnyArray, FeedForward, Kernels, Network, Params
-from supermask.population import Placement, batched, over_population, program_text
+from supermask.population import Placement, Run, batched, over_population
+from supermask.resuming import Checkpoints
 from supermask.short import short
-
-
-@short
-class NetworkState(NamedTuple):
-    """One network under way; a population has one more axis in front of every leaf."""
-
-    params: Params
-    optimiser_state: PyTree
-    step: Int32[AnyArray, ""]
-    validation: Scores  # of the last evaluation
-    best_params: Params  # those of the lowest validation loss so far
-    best_validation: Scores
-    best_step: Int32[AnyArray, ""]
 
 
 @short
@@ -162,7 +141,7 @@ class Trainer:
     def evaluate(self, params: Sequence[Params], split: Split | None = None) -> list[Scores]:
         """Loss and accuracy of networks as they are, without training, on test data or another split."""
         examples = self._placed.test if split is None else evaluated_on(self.network, self.placement, split)
-        return [scores for some in batched(params, self.placement.slots) for scores in self._scores(some, examples)]
+        return self._placed.evaluate(params, examples)
 
     def evaluate_levels(
         self,
@@ -206,56 +185,22 @@ class Trainer:
     def _train_population(
         self, jobs: Sequence[tuple[Job, Compaction | None]], on_progress: OnProgress
     ) -> list[Trained]:
-        place, plan = self.placement, jobs[0][1]
-        network = self.network if plan is None else plan.network(self.network)
-        state = place.stack([self._start(*job) for job in jobs])
-        given = place.stack([_given(*job) for job in jobs])
-        shared, counts = (self._placed.train, self._placed.validation), place.counts(len(jobs))
-        program = self._program(network)
-
-        def interval(state: NetworkState, order: Any, length: int) -> NetworkState:
-            return program(state, (given, order), (*shared, length), counts)
-
         orders = [DataOrder(job.seed, job.first_step, len(self.data.train)) for job, _ in jobs]
+        course = Course(self._placed, self.config, orders, self._length(jobs[0][0]))
+        ends, curves = train_population(course, self._stepping(course, jobs), self.checkpoints, on_progress)
+        states = [_whole(*job, end) for job, end in zip(jobs, ends, strict=True)]
+        return outcomes(states, curves, self.evaluate)
 
-        def text() -> str:
-            order = place.stack([batches_of(each, self.config, 0, 0) for each in orders])
-            return program_text(program, state, (given, order), (*shared, 0), counts)
+    def _stepping(self, course: Course, jobs: Sequence[tuple[Job, Compaction | None]]) -> Stepping:
+        """How a population of one length and size is stepped: the one place that chooses."""
+        plan = jobs[0][1]
+        program = self._program(self.network if plan is None else plan.network(self.network))
+        return stepping(program, course, [self._start(*job) for job in jobs], [_given(*job) for job in jobs])
 
-        resumable = resumable_by(self.checkpoints, self.data, (state, given), text)
-        state, history = train_in_intervals(
-            place, self.config, orders, self._length(jobs[0][0]), state, interval, _observed, on_progress, resumable
-        )
-        ends = place.unstack(state._replace(optimiser_state=()), len(jobs))  # moments are not fetched
-        states = [_whole(*job, one) for job, one in zip(jobs, ends, strict=True)]
-        return self._outcomes(states, place.unstack(history, len(jobs)))
-
-    def _outcomes(self, states: Sequence[NetworkState], curves: Sequence[Any]) -> list[Trained]:
-        at_early_stop = self.evaluate([state.best_params for state in states])
-        at_end = self.evaluate([state.params for state in states])
-        return [
-            Trained(
-                state.params,
-                int(state.best_step),
-                state.best_validation,
-                state.validation,
-                *test,
-                *curve,
-            )
-            for state, test, curve in zip(states, zip(at_early_stop, at_end, strict=True), curves, strict=True)
-        ]
-
-    def _start(self, job: Job, smaller: Compaction | None) -> NetworkState:
+    def _start(self, job: Job, smaller: Compaction | None) -> Descent:
         params = jax.tree.map(np.asarray, job.params) if smaller is None else smaller.params(job.params)
-        step, unseen = np.asarray(job.first_step, np.int32), UNSEEN
         optimiser_state = jax.tree.map(np.asarray, self._fresh_optimiser_state(params))
-        return NetworkState(params, optimiser_state, step, unseen, params, unseen, step)
-
-    def _scores(self, params: Sequence[Params], examples: Evaluated) -> list[Scores]:
-        place = self.placement
-        empty = place.stack([UNSEEN] * len(params))
-        tested = self._evaluated(empty, place.stack(params), examples, place.counts(len(params)))
-        return place.unstack(tested, len(params))
+        return Descent.begin(params, optimiser_state, UNSEEN, job.first_step)
 
     @cached_property
     def _optimiser(self) -> optax.GradientTransformation:
@@ -271,45 +216,25 @@ class Trainer:
         return PlacedData(self.data, self.placement, self.network)
 
     @cached_property
-    def _programs(self) -> dict[Network, Callable[..., NetworkState]]:
+    def _programs(self) -> dict[Network, Run]:
         return {}
 
-    def _program(self, network: Network) -> Callable[..., NetworkState]:
+    def _program(self, network: Network) -> Run:
         """The compiled interval of the network, or of one without dead units."""
         if network not in self._programs:
-            self._programs[network] = self._interval_of(network)
+            self._programs[network] = descending(
+                self._rule(network), self._optimiser, self.data.maximum, self.placement
+            )
         return self._programs[network]
 
-    def _interval_of(self, network: Network) -> Callable[..., NetworkState]:
-        optimiser, maximum = self._optimiser, self.data.maximum
+    def _rule(self, network: Network) -> Rule:
+        maximum = self.data.maximum
         gradient = jax.grad(lambda params, images, labels: cross_entropy(network, params, images, labels))
-
-        def interval(state: NetworkState, own: Any, shared: Any) -> NetworkState:
-            ((masks, inputs), order), (train, validation, length) = own, shared
-
-            def one_step(index: Array, moving: tuple[Params, PyTree]) -> tuple[Params, PyTree]:
-                params, optimiser_state = moving
-                batch = lax.dynamic_index_in_dim(order, index, keepdims=False)
-                images = read_by(inputs, scaled(train.images[batch], maximum))
-                grads = gradient(params, images, train.labels[batch])
-                updates, optimiser_state = optimiser.update(grads, optimiser_state, params)
-                return masked_update(params, updates, masks), optimiser_state
-
-            params, optimiser_state = lax.fori_loop(0, length, one_step, (state.params, state.optimiser_state))
-            step = state.step + length
-            scores = evaluate(network, params, validation, maximum, inputs)
-            better = scores.loss < state.best_validation.loss
-            return NetworkState(
-                params,
-                optimiser_state,
-                step,
-                scores,
-                where_better(better, params, state.best_params),
-                where_better(better, scores, state.best_validation),
-                where_better(better, step, state.best_step),
-            )
-
-        return over_population(interval, self.placement)
+        return Rule(
+            lambda params, given, step, images, labels: gradient(params, read_by(given.inputs, images), labels),
+            lambda params, updates, given: masked_update(params, updates, given.masks),
+            lambda params, given, split: evaluate(network, params, split, maximum, given.inputs),
+        )
 
     @cached_property
     def _mean_gradient(self) -> Callable[[Params, Examples], Kernels]:
@@ -334,11 +259,6 @@ class Trainer:
             return jax.tree.map(lambda leaf: leaf / size, total)
 
         return jax.jit(mean)
-
-    @cached_property
-    def _evaluated(self) -> Callable[..., Scores]:
-        network, maximum = self.network, self.data.maximum
-        return over_population(lambda _, params, split: evaluate(network, params, split, maximum), self.placement)
 
     @cached_property
     def _evaluated_levels(self) -> Callable[..., Scores]:
@@ -368,7 +288,7 @@ def _given(job: Job, smaller: Compaction | None) -> _Given:
     return _Given(smaller.masks(job.masks), smaller.inputs)
 
 
-def _whole(job: Job, smaller: Compaction | None, state: NetworkState) -> NetworkState:
+def _whole(job: Job, smaller: Compaction | None, state: Descent) -> Descent:
     """The state with its dead units, as they were before the training."""
     if smaller is None:
         return state
@@ -376,6 +296,13 @@ def _whole(job: Job, smaller: Compaction | None, state: NetworkState) -> Network
     return state._replace(params=params, best_params=best)
 
 
-def _observed(state: NetworkState) -> tuple[AnyArray, AnyArray, AnyArray]:
-    """What a training's curves are made of."""
-    return state.step, *state.validation
+def outcomes(
+    states: Sequence[Descent], curves: Sequence[Sequence[np.ndarray]], evaluate: Callable[[list[Params]], list[Scores]]
+) -> list[Trained]:
+    """What trainings of weights came to: their ends, curves, and scores on test data, seen here for the first time."""
+    at_early_stop = evaluate([state.best_params for state in states])
+    at_end = evaluate([state.params for state in states])
+    return [
+        Trained(state.params, int(state.best_step), state.best_validation, state.validation, *test, *curve[:3])
+        for state, test, curve in zip(states, zip(at_early_stop, at_end, strict=True), curves, strict=True)
+    ]

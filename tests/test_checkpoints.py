@@ -1,7 +1,10 @@
 """Long trainings go on after an interrupt: to the same bits, from the last checkpoint, or from the start."""
 
+import os
+import signal
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,16 +12,26 @@ import numpy as np
 import optax
 import pytest
 
+import supermask
+from analysis.kinds import kind_of
 from analysis.running import runner
+from analysis.running.interrupts import Interrupted, Stop
 from analysis.store.checkpoints import FolderCheckpoints, Settling
 from analysis.store.store import Store
 from analysis.studies.experiment import Experiment, Study
 from analysis.studies.protocols import Changes, protocol
-from supermask import learned_masks, training
+from supermask.compression.dsd import DSDRun
+from supermask.compression.runs import CompressionRun
 from supermask.learned_masks import LearnedMask, MaskJob, MaskTrainer
 from supermask.lottery import Treatment, initial_params
 from supermask.masks import full_masks
 from supermask.networks import kernels_of
+from supermask.neural_graphs.runs import GraphRun
+from supermask.population import place
+from supermask.resuming import Resumable
+from supermask.sparse_training import METHODS, DropAndGrowConfig
+from supermask.sparse_training.runs import SparseRun, sgd_cosine
+from supermask.sparse_training.trainer import SparseJob, SparseTrainer
 from supermask.training import Job, TrainingConfig
 
 
@@ -114,15 +127,16 @@ def test_other_work_is_not_taken_for_ones_own(work, checkpoints):
     interrupted(trainer, jobs[:2], 401)
     assert same_bits(straight[1:], trainer.train(jobs[1:]))
     assert same_bits(straight[:1], trainer.train(jobs[:1]))
-    start = training.resumable_by(checkpoints, trainer.data, jobs[0].seed, lambda: "program")
-    keys = [start.key(config) for config in (trainer.config, replace(trainer.config, learning_rate=1e-3))]
+
+    def key(data=trainer.data, programs="program", config=trainer.config) -> str:
+        return Resumable.of(checkpoints, data, jobs[0].seed, programs, config).key
+
     labels = trainer.data.train.labels.copy()
     labels[0] = (labels[0] + 1) % 10
     other_data = replace(trainer.data, train=replace(trainer.data.train, labels=labels))
     assert other_data.digest == trainer.data.digest, "what a data set is called is not what it holds"
-    keys.append(training.resumable_by(checkpoints, other_data, jobs[0].seed, lambda: "program").key(trainer.config))
-    keys.append(training.resumable_by(checkpoints, trainer.data, jobs[0].seed, lambda: "other").key(trainer.config))
-    assert len(set(keys)) == 4
+    other_config = replace(trainer.config, learning_rate=1e-3)
+    assert len({key(), key(config=other_config), key(data=other_data), key(programs="other")}) == 4
 
 
 def _clipped(norm: float) -> optax.GradientTransformation:
@@ -176,8 +190,85 @@ def test_a_folder_that_cannot_be_written_costs_the_checkpoint_alone(work, checkp
     assert same_bits(straight[:1], trainer.train(jobs[:1]))
 
 
-def test_both_trainers_go_through_the_same_loop():
-    assert learned_masks.train_in_intervals is training.train_in_intervals
+def test_every_trainer_goes_through_the_same_loop():
+    """Batches are dealt out there alone."""
+    dealing = [path.stem for path in Path(supermask.__path__[0]).rglob("*.py") if "batch_order(" in path.read_text()]
+    assert sorted(dealing) == ["intervals", "keys"]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_sparse_training_goes_on_where_it_was(name, trainer, tmp_path):
+    """Three intervals of 40, 40 and 20 steps, cut off in the last one: after the middle, whose masks are kept."""
+    params = [initial_params(trainer, seed) for seed in range(2)]
+    counts = {layer: kernel.size // 4 for layer, kernel in kernels_of(params[0]).items()}
+    jobs = [SparseJob(own, counts, seed) for seed, own in enumerate(params)]
+    config, switched = TrainingConfig(100, 3e-2, evaluate_every=40), Switched()
+    given = (trainer.network, trainer.data, config, place(4000, networks=2), METHODS[name], sgd_cosine(3e-2, 100))
+    own = SparseTrainer(*given, checkpoints=switched)
+    straight = own.train(jobs)
+    switched.folder = FolderCheckpoints(tmp_path / "unfinished", seconds_between=0.0)
+    interrupted(own, jobs, 200)
+    steps: list[int] = []
+    assert same_bits(straight, own.train(jobs, steps.append))
+    assert steps == [160, 40]
+
+
+def test_where_masks_change_is_part_of_what_a_sparse_training_is_found_by(trainer, tmp_path):
+    """It is no part of the compiled programs."""
+    params, config = initial_params(trainer, 0), TrainingConfig(40, 3e-2, evaluate_every=20)
+    job = SparseJob(params, {layer: kernel.size // 4 for layer, kernel in kernels_of(params).items()}, 0)
+    checkpoints = FolderCheckpoints(tmp_path / "unfinished", seconds_between=0.0)
+    given = (trainer.network, trainer.data, config, place(4000, networks=1), METHODS["set"], optax.sgd(0.1))
+    often, seldom = (SparseTrainer(*given, DropAndGrowConfig(every=n), checkpoints) for n in (5, 8))
+    interrupted(often, [job], 40)
+    steps: list[int] = []
+    seldom.train([job], steps.append)
+    assert steps == [0, 20, 20], "trained from its first step on"
+
+
+KINDS = {
+    "learned mask": LearnedMask(),
+    "sparse": SparseRun("set", 0.1),
+    "graph": GraphRun("static"),
+    "compression": CompressionRun(bits=4, pruned=False),
+    "dsd": DSDRun(0.5),
+}
+
+
+@pytest.mark.parametrize("run", KINDS.values(), ids=KINDS)
+def test_every_kind_of_training_stops_at_a_checkpoint_and_goes_on_from_there(run, digits, tmp_path):
+    """A stop is asked for as by Ctrl-C, with no time left to finish."""
+    base = protocol("quick", changes=Changes(dataset="digits", seeds=1))
+    short = replace(
+        base,
+        evaluate_every=4,
+        sparse=replace(base.sparse, epochs=10),
+        masks=replace(base.masks, epochs=1, evaluate_every=4),
+    )
+    experiment = Experiment(replace(short, graph=replace(base.graph, nodes=40, features=10)), digits)
+    source = Study(tuple(kind_of(run).sources(run)))
+
+    def asked(done) -> None:
+        told.append(done.work)
+        if sum(told) > 0:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with Store(tmp_path / "straight") as straight, Store(tmp_path / "stopped") as stopped:
+        for store in (straight, stopped):
+            runner.run(experiment, source, store)
+        runner.run(experiment, Study((run,)), straight)
+        told: list[float] = []
+        with pytest.raises(Interrupted), Stop(patience=0.0) as stop:
+            runner.run(experiment, Study((run,)), stopped, asked, stop)
+        before = sum(told)
+        (left,) = (tmp_path / "stopped" / "unfinished").iterdir()
+        told.clear()
+        runner.run(experiment, Study((run,)), stopped, lambda done: told.append(done.work))
+        assert told[0] == before > 0, "what was done before counts at once"
+        assert not left.exists()
+        (named,) = kind_of(run).results(experiment, run, 0)
+        assert straight.metrics(named.id) == stopped.metrics(named.id)
+        assert same_bits(straight.arrays(named.id), stopped.arrays(named.id))
 
 
 def test_another_command_in_the_folder_leaves_a_checkpoint_where_it_is(digits, results_folder, monkeypatch):

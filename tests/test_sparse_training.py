@@ -513,8 +513,8 @@ def test_the_trainer_takes_the_same_steps_as_the_update(name, small_network, dig
     trainer = sparse_trainer(small_network, digits, name)
     trained, structure = trainer.train([job(small_network, 0, 0.2)])[0]
     begun = trainer.begin(job(small_network, 0, 0.2))
-    update, grown = jax.jit(trainer.method.update), dict.fromkeys(begun.grown, 0)
-    walked = walk(name, small_network, digits, begun.params, begun.method, last=120, update=update)
+    update, grown = jax.jit(trainer.method.update), dict.fromkeys(begun.moving.grown, 0)
+    walked = walk(name, small_network, digits, begun.moving.params, begun.moving.method, last=120, update=update)
     for params, before, state, _ in walked:  # noqa: B007 (the last ones are compared below)
         new = inform(before.masks, state.masks).grown
         grown = {layer: grown[layer] + int(new[layer]) for layer in grown}

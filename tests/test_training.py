@@ -285,4 +285,4 @@ def test_a_trainer_compiles_once_for_all_populations(trainer):
         fresh.train([job(trainer.network, trainer.data, seed) for seed in range(count)])
     (program,) = fresh._programs.values()
     assert program._cache_size() == 1
-    assert fresh._evaluated._cache_size() == 1
+    assert fresh._placed.evaluated._cache_size() == 1

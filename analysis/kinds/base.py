@@ -21,9 +21,10 @@ from analysis.studies.experiment import Experiment
 from analysis.studies.protocols import Protocol
 from analysis.studies.work import Done, Watcher, steps_teller
 from analysis.studies.workbench import Workbench
-from supermask.intervals import Checkpoints, OnProgress
+from supermask.intervals import OnProgress
 from supermask.networks import NETWORKS, Network, Params, parameter_count
 from supermask.population import Placement, batched, place
+from supermask.resuming import Checkpoints
 
 Run = TypeVar("Run", bound=Hashable)
 Metrics = dict[str, float]

@@ -71,7 +71,7 @@ class Compression(Kind[CompressionRun]):
             return
         placement = context.slots(len(missing))
         given = (NETWORKS[experiment.protocol.network], experiment.data, tuning_of(experiment), placement)
-        tuner = context.bench.trainer(("centroids", placement), lambda: CentroidTrainer(*given))
+        tuner = context.bench.trainer(("centroids", placement), lambda: CentroidTrainer(*given, context.checkpoints))
         trainer = context.bench.trainer(("compressed", placement), lambda: Trainer(*given))
 
         def compressed(some: Sequence[Job]) -> list[Made]:

@@ -54,7 +54,8 @@ class DenseSparseDense(Kind[DSDRun]):
         for some, seeds in lacking.items():
             started = time.monotonic()
             placement = context.slots(len(seeds) * len(some))
-            trainer = Trainer(network, experiment.data, phase_of(experiment), placement)
+            given = (network, experiment.data, phase_of(experiment), placement)
+            trainer = Trainer(*given, checkpoints=context.checkpoints)
             starts = [initial_of(network, seed, shape) for seed in seeds]
             done = dense_sparse_dense(trainer, starts, seeds, [run.sparsity for run in some], context.steps())
             seconds = (time.monotonic() - started) / len(done)

@@ -63,7 +63,8 @@ class NeuralGraphs(Kind[GraphRun]):
         graph, config, shape = graph_of(experiment, setting), training_of(experiment), experiment.data.image_shape
         placement = context.placement(graph, len(jobs))
         optimiser = sgd_cosine(config.learning_rate, config.steps)
-        new = partial(SparseTrainer, graph, experiment.data, config, placement, DISCOVER, optimiser)
+        given = (graph, experiment.data, config, placement, DISCOVER, optimiser)
+        new = partial(SparseTrainer, *given, checkpoints=context.checkpoints)
         trainer = context.bench.trainer((self.name, graph, config, placement), new)
         told = context.steps(cost_of(experiment, self.results(experiment, *jobs[0])[0].description))
         initial = {seed: initial_of(graph, seed, shape) for seed in experiment.seeds}

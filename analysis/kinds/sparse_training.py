@@ -83,7 +83,8 @@ class SparseTrainings(Kind[SparseRun]):
         placement = context.placement(network, len(jobs))
         entry = METHODS["static" if method == SMALL_DENSE else method]
         optimiser = sgd_cosine(config.learning_rate, config.steps)
-        new = partial(SparseTrainer, network, experiment.data, config, placement, entry, optimiser)
+        given = (network, experiment.data, config, placement, entry, optimiser)
+        new = partial(SparseTrainer, *given, checkpoints=context.checkpoints)
         trainer = context.bench.trainer((self.name, method, network, config, placement), new)
         initial = {seed: initial_of(network, seed, shape) for seed in experiment.seeds}
 

@@ -309,7 +309,7 @@ class Stop:
 
 
 class StoppingCheckpoints:
-    """An `intervals.Checkpoints` that is due at once, and ends the training, when a stop is overdue."""
+    """An `resuming.Checkpoints` that is due at once, and ends the training, when a stop is overdue."""
 
     def __init__(self, folder: "FolderCheckpoints", stop: Stop) -> None:
         self._folder, self._stop = folder, stop

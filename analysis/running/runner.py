@@ -12,8 +12,8 @@ from analysis.studies.experiment import Experiment, Study
 from analysis.studies.work import Watcher
 from analysis.studies.workbench import Workbench
 from supermask.datasets import check_content
-from supermask.intervals import Checkpoints
 from supermask.lottery import Treatment
+from supermask.resuming import Checkpoints
 from supermask.settings import check_numbers
 
 

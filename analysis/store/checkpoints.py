@@ -24,7 +24,7 @@ FOLDER = "unfinished"
 
 
 class FolderCheckpoints:
-    """An `intervals.Checkpoints` in files, one a population, saved every five minutes by default.
+    """An `resuming.Checkpoints` in files, one a population, saved every five minutes by default.
 
     A file's name covers the versions that made it, and its content is digested: a training is resumed to the same bits
     or not at all. A file goes when its training's results are stored, and never for another reason: other commands may

@@ -8,7 +8,7 @@ In a pruned layer one of the 2^bits codes is zero's, for the filler zeros of rel
 released decoder: 2^bits − 1 values are left for its live weights.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -17,15 +17,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax import lax
-from jaxtyping import Array, Bool, Float, Float32, Int32, UInt8
+from jaxtyping import Array, Bool, Float, Float32, UInt8
 
 from supermask.checks import check_seed
 from supermask.datasets import Dataset
-from supermask.evaluation import PlacedData, Scores, cross_entropy, evaluate, scaled, where_better
-from supermask.intervals import DataOrder, OnProgress, TrainingConfig, ignore_progress, train_in_intervals
+from supermask.descent import Descent, Rule, descending, stepping, train_population
+from supermask.evaluation import UNSEEN, PlacedData, cross_entropy, evaluate
+from supermask.intervals import Course, DataOrder, OnProgress, TrainingConfig, ignore_progress
 from supermask.networks import AnyArray, Network, Params, kernels_of
-from supermask.population import Placement, batched, over_population
+from supermask.population import Placement, Run, batched
+from supermask.resuming import Checkpoints
 from supermask.short import short
 
 MOST_BITS = 8
@@ -108,18 +109,8 @@ def expand(quantised: Quantised) -> Params:
     }
 
 
-@short
-class Tuning(NamedTuple):
-    """One network's shared values under way."""
-
-    codebooks: dict[str, Float[AnyArray, " values"]]
-    biases: dict[str, Float[AnyArray, " features"]]
-    optimiser: Any
-    step: Int32[AnyArray, ""]
-    validation: Scores
-    best_codebooks: dict[str, Float[AnyArray, " values"]]
-    best_biases: dict[str, Float[AnyArray, " features"]]
-    best_loss: Float32[AnyArray, ""]
+_Values = tuple[dict[str, Float32[AnyArray, " values"]], dict[str, Float32[AnyArray, " features"]]]
+"""What is tuned: codebooks, filled up to one size, and biases."""
 
 
 @short
@@ -128,13 +119,15 @@ class CentroidTrainer:
     """Fine-tunes shared values of a population of quantised networks, by Adam; codes stay as they are.
 
     The values of lowest validation loss are kept, those before the first step included. Codebooks are filled up to one
-    size while they are tuned, so networks of any bits are trained together, by one compiled program.
+    size while they are tuned, so networks of any bits are trained together, by one compiled program. With `checkpoints`
+    a tuning that was cut off goes on where it was saved last.
     """
 
     network: Network
     data: Dataset
     config: TrainingConfig
     placement: Placement
+    checkpoints: Checkpoints | None = None
 
     def __post_init__(self) -> None:
         self._placed  # noqa: B018 - the data fits the network, or an error says so before anything is trained
@@ -155,64 +148,50 @@ class CentroidTrainer:
     def _train_population(
         self, networks: Sequence[Quantised], seeds: Sequence[int], on_progress: OnProgress
     ) -> list[Quantised]:
-        place = self.placement
-        state, counts = place.stack([self._start(each) for each in networks]), place.counts(len(networks))
-        fixed = place.stack([(each.codes, each.masks) for each in networks])
-        data = self._placed
-
-        def interval(state: Tuning, order: Any, length: int) -> Tuning:
-            return self._interval(state, (fixed, order), (data.train, data.validation, length), counts)
-
         orders = [DataOrder(seed, 0, len(self.data.train)) for seed in seeds]
-        state, _ = train_in_intervals(
-            place, self.config, orders, self.config.steps, state, interval, lambda s: s.step, on_progress
-        )
-        ends = place.unstack(state, len(networks))
+        course = Course(self._placed, self.config, orders, self.config.steps)
+        starts, given = [self._start(each) for each in networks], [(each.codes, each.masks) for each in networks]
+        steps = stepping(self._program, course, starts, given)
+        ends, _ = train_population(course, steps, self.checkpoints, on_progress)
         return [
             each._replace(
-                codebooks={n: end.best_codebooks[n][: values.size] for n, values in each.codebooks.items()},
-                biases=end.best_biases,
+                codebooks={n: end.best_params[0][n][: values.size] for n, values in each.codebooks.items()},
+                biases=end.best_params[1],
             )
             for each, end in zip(networks, ends, strict=True)
         ]
 
-    def _start(self, quantised: Quantised) -> Tuning:
+    def _start(self, quantised: Quantised) -> Descent:
         books: dict[str, Float[AnyArray, " values"]] = {
             layer: np.pad(np.asarray(book), (0, 2**MOST_BITS - book.size))
             for layer, book in quantised.codebooks.items()
         }
         values = (books, quantised.biases)
-        nothing, unseen = np.asarray(0, np.int32), np.asarray(np.inf, np.float32)
-        state = jax.tree.map(np.asarray, optax.adam(self.config.learning_rate).init(values))
-        return Tuning(*values, state, nothing, Scores(unseen, np.asarray(0, np.float32)), *values, unseen)
+        return Descent.begin(values, jax.tree.map(np.asarray, self._optimiser.init(values)), UNSEEN)
+
+    @cached_property
+    def _optimiser(self) -> optax.GradientTransformation:
+        return optax.adam(self.config.learning_rate)
 
     @cached_property
     def _placed(self) -> PlacedData:
         return PlacedData(self.data, self.placement, self.network)
 
     @cached_property
-    def _interval(self) -> Callable[..., Tuning]:
-        network, maximum, optimiser = self.network, self.data.maximum, optax.adam(self.config.learning_rate)
+    def _program(self) -> Run:
+        network, maximum = self.network, self.data.maximum
 
-        def interval(tuning: Tuning, given: Any, shared: Any) -> Tuning:
-            ((codes, masks), order), (train, validation, length) = given, shared
+        def network_of(values: _Values, given: Any) -> Params:
+            codes, masks = given
+            return expand(Quantised(codes, masks, *values))
 
-            def loss(values: tuple[Any, Any], images: Array, labels: Array) -> Array:
-                return cross_entropy(network, expand(Quantised(codes, masks, *values)), images, labels)
+        def loss(values: _Values, given: Any, images: Array, labels: Array) -> Array:
+            return cross_entropy(network, network_of(values, given), images, labels)
 
-            def one_step(index: Array, moving: tuple[Any, Any]) -> tuple[Any, Any]:
-                values, state = moving
-                batch = lax.dynamic_index_in_dim(order, index, keepdims=False)
-                grads = jax.grad(loss)(values, scaled(train.images[batch], maximum), train.labels[batch])
-                updates, state = optimiser.update(grads, state, values)
-                return optax.apply_updates(values, updates), state
-
-            values, state = lax.fori_loop(0, length, one_step, ((tuning.codebooks, tuning.biases), tuning.optimiser))
-            scores = evaluate(network, expand(Quantised(codes, masks, *values)), validation, maximum)
-            better = scores.loss < tuning.best_loss
-            old = (tuning.best_codebooks, tuning.best_biases, tuning.best_loss)
-            codebooks, biases, least = where_better(better, (*values, scores.loss), old)
-            step = tuning.step + length
-            return Tuning(values[0], values[1], state, step, scores, codebooks, biases, least)
-
-        return over_population(interval, self.placement)
+        gradient = jax.grad(loss)
+        rule = Rule(
+            lambda values, given, step, images, labels: gradient(values, given, images, labels),
+            lambda values, updates, given: optax.apply_updates(values, updates),
+            lambda values, given, split: evaluate(network, network_of(values, given), split, maximum),
+        )
+        return descending(rule, self._optimiser, maximum, self.placement)

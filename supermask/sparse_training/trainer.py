@@ -19,16 +19,26 @@ from jaxtyping import Array, Bool, Int, Int32
 
 from supermask.checks import check_counts, check_masks, check_seed
 from supermask.datasets import Dataset
-from supermask.evaluation import UNSEEN, PlacedData, Scores, cross_entropy, evaluate, scaled, where_better
-from supermask.intervals import DataOrder, OnProgress, TrainingConfig, batches_of, ignore_progress
+from supermask.descent import Descent
+from supermask.evaluation import UNSEEN, PlacedData, Scores, cross_entropy, scaled, where_better
+from supermask.intervals import (
+    Course,
+    DataOrder,
+    OnProgress,
+    Stepping,
+    TrainingConfig,
+    ignore_progress,
+    train_in_intervals,
+)
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Masks
 from supermask.networks import AnyArray, Network, Params, kernels_of
-from supermask.population import Placement, batched, over_population
+from supermask.population import Placement, Run, batched, over_population, program_text
+from supermask.resuming import Checkpoints
 from supermask.short import short
 from supermask.sparse_training import Entry, Horizon, Method, State, start
 from supermask.sparse_training.base import LayerCounts, inform, raw_key
-from supermask.training import Trained
+from supermask.training import Trained, outcomes
 
 
 @short
@@ -71,16 +81,12 @@ class SparseTrained(NamedTuple):
 
 
 @short
-class Progress(NamedTuple):
-    """One network under way; a population has one more axis in front of every leaf."""
+class Moving(NamedTuple):
+    """What steps move: parameters, the method's state, and how many weights have come alive in each layer."""
 
     params: Params
     method: State
-    grown: dict[str, Int32[AnyArray, ""]]
-    validation: Scores
-    best_params: Params
-    best_validation: Scores
-    best_step: Int32[AnyArray, ""]  # -1 while nothing has been kept
+    grown: LayerCounts
 
 
 @short
@@ -92,14 +98,30 @@ class Best(NamedTuple):
     step: Int32[AnyArray, ""]
 
 
-Moving = tuple[Params, State, LayerCounts, Params]
-"""What a step moves: parameters, the method's state, how many weights came alive; and the gradient it went by."""
+@short
+class Progress(NamedTuple):
+    """One network under way; a population has one more axis in front of every leaf.
+
+    `halfway` are the masks at the evaluation nearest to the middle, those of the start until then.
+    """
+
+    moving: Moving
+    validation: Scores  # of the last evaluation
+    best: Best
+    halfway: Masks
+
+
+Call = tuple[Run, tuple[Any, ...]]
+"""A compiled program, and what it is called with."""
 
 
 @short
 @dataclass(frozen=True, eq=False)
 class SparseTrainer:
-    """Trains populations of one network on one data set by one method. Compiled once, on first use."""
+    """Trains populations of one network on one data set by one method. Compiled once, on first use.
+
+    With `checkpoints` a training that was cut off goes on where it was saved last.
+    """
 
     network: Network
     data: Dataset
@@ -108,6 +130,7 @@ class SparseTrainer:
     entry: Entry
     optimiser: optax.GradientTransformation
     method_config: Any = None
+    checkpoints: Checkpoints | None = None
 
     def __post_init__(self) -> None:
         self._placed  # noqa: B018 - the data fits the network, or an error says so before anything is trained
@@ -145,90 +168,69 @@ class SparseTrainer:
 
     def _begun(self, started: tuple[State, Params]) -> Progress:
         state, params = jax.tree.map(np.asarray, started)
-        nothing = np.asarray(0, np.int32)
-        return Progress(
-            params, state, dict.fromkeys(state.masks, nothing), UNSEEN, params, UNSEEN, np.asarray(-1, np.int32)
-        )
+        nothing: Any = np.asarray(0, np.int32)
+        moving = Moving(params, state, dict.fromkeys(state.masks, nothing))
+        best = Best(params, UNSEEN, np.asarray(-1, np.int32))
+        return Progress(moving, UNSEEN, best, state.masks)
 
     def _train_population(self, jobs: Sequence[SparseJob], on_progress: OnProgress) -> list[SparseTrained]:
-        place, steps = self.placement, self.config.steps
-        counts = place.counts(len(jobs))
-        begun = [self._begun(started) for started in [self._start(job) for job in jobs]]
-        first: list[Masks] = [{layer: np.array(mask) for layer, mask in each.method.masks.items()} for each in begun]
-        state = place.stack(begun)
         orders = [DataOrder(job.seed, 0, len(self.data.train)) for job in jobs]
-        evaluations, changes = self._calendar()
-        history: list[Any] = []
-        middle = min(evaluations | {0}, key=lambda at: abs(2 * at - steps))
-        halfway: Sequence[Masks] = ()
-        done = 0
-        for until in [0, *sorted(evaluations | changes)]:
-            length = until - done
-            if length:
-                order = place.stack([batches_of(each, self.config, done, length) for each in orders])
-                rewire = np.bool_(until in changes)
-                state = self._interval(state, order, (self._placed.train, np.int32(length), rewire), counts)
-                done = until
-                on_progress(length * len(jobs))
-            if until in evaluations or until == 0:
-                state = self._look(state, len(jobs), counts)
-                history.append(self._glance(state))
-            if until == middle:
-                halfway = place.unstack(state.method.masks, len(jobs))
-        return self._outcomes(place.unstack(state, len(jobs)), first, halfway, history)
-
-    def _calendar(self) -> tuple[set[int], set[int]]:
-        """The numbers of steps after which networks are evaluated, and after which their masks change."""
-        every, steps = self.config.evaluate_every, self.config.steps
-        taken = np.arange(1, steps + 1)
-        due = np.asarray(self.method.due(taken), bool) if steps else np.zeros(0, bool)
-        longest = set(range(every, steps + 1, every)) | ({steps} if steps else set())
-        return longest, {int(step) for step in taken[due]}
-
-    def _glance(self, state: Progress) -> Any:
-        """What a history keeps of a population at one evaluation."""
-        layers = sorted(state.grown)
-        live = [
-            np.asarray(jnp.sum(state.method.masks[n], axis=tuple(range(1, state.method.masks[n].ndim)))) for n in layers
+        course = Course(self._placed, self.config, orders, self.config.steps)
+        begun = [self._begun(started) for started in [self._start(job) for job in jobs]]
+        state, curves = train_in_intervals(course, self._stepping(course, begun), self.checkpoints, on_progress)
+        ends = self.placement.unstack(state, len(jobs))
+        trained = outcomes([_ended(each) for each in ends], curves, self.evaluate)
+        structures = [
+            Structure(before.halfway, end.moving.method.masks, curve[3], curve[4], end.halfway)
+            for before, end, curve in zip(begun, ends, curves, strict=True)
         ]
-        grown = [np.asarray(state.grown[layer]) for layer in layers]
-        at, scores = np.asarray(state.method.step), jax.tree.map(np.asarray, state.validation)
-        return at, scores.loss, scores.accuracy, np.stack(live, axis=-1), np.stack(grown, axis=-1)
+        return [SparseTrained(*each) for each in zip(trained, structures, strict=True)]
 
-    def _outcomes(
-        self, states: list[Progress], first: list[Masks], halfway: Sequence[Masks], history: list[Any]
-    ) -> list[SparseTrained]:
-        at_early_stop = self.evaluate([state.best_params for state in states])
-        at_end = self.evaluate([state.params for state in states])
-        stacked = tuple(np.stack(parts, axis=1) for parts in zip(*history, strict=True))
-        curves = self.placement.unstack(stacked, len(states))
-        outcomes = []
-        for index, state in enumerate(states):
-            step, loss, accuracy, live, grown = curves[index]
-            trained = Trained(
-                state.params,
-                int(state.best_step),
-                state.best_validation,
-                state.validation,
-                at_early_stop[index],
-                at_end[index],
-                step,
-                loss,
-                accuracy,
-            )
-            last: Masks = {layer: np.asarray(mask) for layer, mask in state.method.masks.items()}
-            outcomes.append(SparseTrained(trained, Structure(first[index], last, live, grown, halfway[index])))
-        return outcomes
+    def _stepping(self, course: Course, begun: Sequence[Progress]) -> Stepping:
+        """How a population is stepped: in parts that end where masks change, and evaluated by a program of its own."""
+        start, counts, data = self.placement.stack(begun), course.counts, self._placed
+        middle, changes = _middle(self.config), self._changes
+
+        def advance(moving: Moving, done: int, until: int) -> Call:
+            steps = (data.train, np.int32(until - done), np.bool_(until in changes))
+            return self._advanced, (moving, course.batches(done, until - done), steps, counts)
+
+        def look(moving: Moving) -> Call:
+            unseen = self.placement.stack([UNSEEN] * len(begun))
+            return data.evaluated, (unseen, moving.params, data.validation, counts)
+
+        def keep(moving: Moving, best: Best, scores: Scores) -> Call:
+            state = moving.method
+            return self._keep_best, (best, (moving.params, scores, state.step, state.masks, state.kept), (), counts)
+
+        def interval(state: Progress, done: int, length: int) -> Progress:
+            moving, end = state.moving, done + length
+            for until in sorted({change for change in changes if done < change < end} | ({end} - {done})):
+                program, arguments = advance(moving, done, until)
+                moving, done = program(*arguments), until
+            program, arguments = look(moving)
+            scores = program(*arguments)
+            program, arguments = keep(moving, state.best, scores)
+            halfway = jax.tree.map(jnp.copy, moving.method.masks) if end == middle else state.halfway
+            return Progress(moving, scores, program(*arguments), halfway)
+
+        def text() -> str:
+            moving, scores, best, _ = start
+            calls = (advance(moving, 0, 0), look(moving), keep(moving, best, scores))
+            return "\n".join(program_text(program, *arguments) for program, arguments in calls)
+
+        return Stepping(start, np.array(sorted(changes), np.int32), interval, _observed, text)
+
+    @cached_property
+    def _changes(self) -> frozenset[int]:
+        """The numbers of steps after which masks change."""
+        taken = np.arange(1, self.config.steps + 1)
+        due = np.asarray(self.method.due(taken), bool) if taken.size else np.zeros(0, bool)
+        return frozenset(taken[due].tolist())
 
     def evaluate(self, params: Sequence[Params]) -> list[Scores]:
         """Loss and accuracy on test data of networks as they are, in the order given."""
-        return [scores for some in batched(params, self.placement.slots) for scores in self._test(some)]
-
-    def _test(self, params: Sequence[Params]) -> list[Scores]:
-        place = self.placement
-        empty = place.stack([UNSEEN] * len(params))
-        tested = self._tested(empty, place.stack(params), self._placed.test, place.counts(len(params)))
-        return place.unstack(tested, len(params))
+        return self._placed.evaluate(params, self._placed.test)
 
     @cached_property
     def _placed(self) -> PlacedData:
@@ -245,58 +247,40 @@ class SparseTrainer:
         return jax.jit(started)
 
     @cached_property
-    def _interval(self) -> Callable[..., Progress]:
+    def _advanced(self) -> Run:
         network, method, maximum = self.network, self.method, self.data.maximum
         gradient = jax.grad(lambda params, images, labels: cross_entropy(network, params, images, labels))
-        _, changes = self._calendar()
 
-        def interval(progress: Progress, order: Any, shared: Any) -> Progress:
+        def advanced(moving: Moving, order: Any, shared: Any) -> Moving:
             train, length, rewire_now = shared
 
-            def step_gradient(index: Array | int, params: Params) -> Params:
+            def one_step(index: Array, last: tuple[Moving, Params]) -> tuple[Moving, Params]:
+                (params, state, grown), _ = last
                 batch = lax.dynamic_index_in_dim(order, index, keepdims=False)
-                return gradient(params, scaled(train.images[batch], maximum), train.labels[batch])
-
-            def one_step(index: Array, moving: Moving) -> Moving:
-                params, state, grown, _ = moving
-                before, grads = state.masks, step_gradient(index, params)
+                grads = gradient(params, scaled(train.images[batch], maximum), train.labels[batch])
+                before = state.masks
                 params, state = method.advance(state, grads, params)
-                return params, state, _add_grown(grown, before, state.masks), grads
+                return Moving(params, state, _add_grown(grown, before, state.masks)), grads
 
-            def rewired(moving: Moving) -> Moving:
-                params, state, grown, grads = moving
+            def rewired(last: tuple[Moving, Params]) -> tuple[Moving, Params]:
+                (params, state, grown), grads = last
                 before = state.masks
                 params, state = method.rewire(state, grads, params)
-                return params, state, _add_grown(grown, before, state.masks), grads
+                return Moving(params, state, _add_grown(grown, before, state.masks)), grads
 
             # A change stands outside the loop, to which the last gradient is handed: inside, choosing would copy the
             # network at every step.
-            nothing = jax.tree.map(jnp.zeros_like, progress.params)
-            moving = (progress.params, progress.method, progress.grown, nothing)
-            moving = lax.fori_loop(0, length, one_step, moving)
-            if changes:  # else what nobody needs would be compiled
-                moving = lax.cond(rewire_now, rewired, lambda moving: moving, moving)
-            params, state, grown, _ = moving
-            return progress._replace(params=params, method=state, grown=grown)
+            last = lax.fori_loop(0, length, one_step, (moving, jax.tree.map(jnp.zeros_like, moving.params)))
+            if self._changes:  # else what nobody needs would be compiled
+                last = lax.cond(rewire_now, rewired, lambda last: last, last)
+            return last[0]
 
-        return over_population(interval, self.placement)
-
-    def _look(self, state: Progress, networks: int, counts: Int32[Array, "devices"]) -> Progress:
-        """Evaluates a population on validation data and keeps what is best.
-
-        Two programs that know nothing of the method's own memory, so that all methods have the same ones.
-        """
-        empty = self.placement.stack([UNSEEN] * networks)
-        scores = self._tested(empty, state.params, self._placed.validation, counts)
-        best = Best(state.best_params, state.best_validation, state.best_step)
-        found = (state.params, scores, state.method.step, state.method.masks, state.method.kept)
-        best = self._keep_best(best, found, (), counts)
-        return state._replace(
-            validation=scores, best_params=best.params, best_validation=best.validation, best_step=best.step
-        )
+        return over_population(advanced, self.placement)
 
     @cached_property
-    def _keep_best(self) -> Callable[..., Best]:
+    def _keep_best(self) -> Run:
+        """Compiled without the method's own memory, so that all methods have the same program."""
+
         def keep(best: Best, found: Any, _: Any) -> Best:
             params, scores, step, masks, kept = found
             live = sum((jnp.sum(mask, dtype=jnp.int32) for mask in masks.values()), start=jnp.int32(0))
@@ -306,11 +290,6 @@ class SparseTrainer:
             return where_better(better, Best(params, scores, step), best)
 
         return over_population(keep, self.placement)
-
-    @cached_property
-    def _tested(self) -> Callable[..., Scores]:
-        network, maximum = self.network, self.data.maximum
-        return over_population(lambda _, params, test: evaluate(network, params, test, maximum), self.placement)
 
 
 def _check_job(job: SparseJob) -> None:
@@ -325,3 +304,23 @@ def _add_grown(grown: LayerCounts, before: Masks, after: Masks) -> LayerCounts:
     if before is after:  # methods that leave the mask alone cost nothing
         return grown
     return jax.tree.map(jnp.add, grown, inform(before, after).grown)
+
+
+def _middle(config: TrainingConfig) -> int:
+    """The evaluation nearest to the middle; of two as near, the one that a set gives first: stored results have it."""
+    every, steps = config.evaluate_every, config.steps
+    evaluations = set(range(every, steps + 1, every)) | ({steps} if steps else set())
+    return min(evaluations | {0}, key=lambda at: abs(2 * at - steps))
+
+
+def _ended(progress: Progress) -> Descent:
+    moving, validation, best, _ = progress
+    return Descent(moving.params, (), moving.method.step, validation, *best)
+
+
+def _observed(progress: Progress) -> tuple[Array | np.ndarray, ...]:
+    """What the curves are made of: step, scores, and how many weights of each layer are live and have come alive."""
+    method, grown = progress.moving.method, progress.moving.grown
+    live = [np.asarray(jnp.sum(method.masks[n], axis=tuple(range(1, method.masks[n].ndim)))) for n in sorted(grown)]
+    born = [np.asarray(grown[layer]) for layer in sorted(grown)]
+    return method.step, *progress.validation, np.stack(live, axis=-1), np.stack(born, axis=-1)

@@ -48,13 +48,7 @@ FAULTS = (
     ),
     Fault(
         "early stop by accuracy",
-        "supermask.training",
-        "better = scores.loss < state.best_validation.loss",
-        "better = scores.accuracy > state.best_validation.accuracy",
-    ),
-    Fault(
-        "learned masks stopped by accuracy",
-        "supermask.learned_masks",
+        "supermask.descent",
         "better = scores.loss < state.best_validation.loss",
         "better = scores.accuracy > state.best_validation.accuracy",
     ),

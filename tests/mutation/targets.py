@@ -8,6 +8,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "supermask.actions": ("test_actions.py", "test_released_rules.py"),
     "supermask.masks": ("test_masks.py",),
     "supermask.lottery": ("test_lottery.py",),
+    "supermask.descent": ("test_training.py", "test_learned_masks.py"),
     "supermask.training": ("test_training.py", "test_compaction.py", "test_nested_levels.py", "test_supermasks.py"),
     "supermask.learned_masks": ("test_learned_masks.py",),
     "supermask.sparse_training.base": (

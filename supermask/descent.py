@@ -1,0 +1,108 @@
+"""Gradient descent on a population: the step, the evaluation and the best so far, for all that has one of each.
+
+Trains weights (`training`), logits of masks (`learned_masks`) and shared values (`compression.quantisation`): batches
+of the training data move them by an optimiser, validation data is looked at after every interval, and what had the
+lowest validation loss is kept aside, which is the papers' early stopping.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import optax
+from jax import lax
+from jaxtyping import Array, Int32, PyTree
+
+from supermask.evaluation import scaled, where_better
+from supermask.intervals import Course, OnProgress, Stepping, train_in_intervals
+from supermask.networks import AnyArray
+from supermask.population import Placement, Run, over_population, program_text
+from supermask.resuming import Checkpoints
+from supermask.short import short
+
+
+@short
+class Descent(NamedTuple):
+    """One network under way; a population has one more axis in front of every leaf.
+
+    `params` are what is trained. `validation` and `best_validation` are scores, of which `loss` decides what is best.
+    """
+
+    params: PyTree
+    optimiser_state: PyTree
+    step: Int32[AnyArray, ""]
+    validation: Any  # of the last evaluation
+    best_params: PyTree  # those of the lowest validation loss so far
+    best_validation: Any
+    best_step: Int32[AnyArray, ""]
+
+    @classmethod
+    def begin(cls, params: PyTree, optimiser_state: PyTree, unseen: Any, first_step: int = 0) -> "Descent":
+        """The state before the step `first_step`, on the host. `unseen`: scores that every evaluation betters."""
+        step = np.asarray(first_step, np.int32)
+        return cls(params, optimiser_state, step, unseen, params, unseen, step)
+
+
+@short
+class Rule(NamedTuple):
+    """What descends, as functions of one network; `given` is what belongs to it and does not change.
+
+    gradient: (params, given, step, images, labels) -> gradient of the loss on a batch of scaled images
+    moved: (params, updates, given) -> the next params
+    scores: (params, given, split) -> scores, with a `loss`
+    """
+
+    gradient: Callable[..., PyTree]
+    moved: Callable[[Any, Any, Any], PyTree]
+    scores: Callable[[Any, Any, Any], Any]
+
+
+def descending(rule: Rule, optimiser: optax.GradientTransformation, maximum: int, placement: Placement) -> Run:
+    """Compiles an interval of steps and the evaluation after it; `maximum` is that of the images' bytes."""
+
+    def interval(state: Descent, own: Any, shared: Any) -> Descent:
+        (given, order), (train, validation, length) = own, shared
+
+        def one_step(index: Array, moving: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
+            params, optimiser_state = moving
+            batch = lax.dynamic_index_in_dim(order, index, keepdims=False)
+            images = scaled(train.images[batch], maximum)
+            grads = rule.gradient(params, given, state.step + index, images, train.labels[batch])
+            updates, optimiser_state = optimiser.update(grads, optimiser_state, params)
+            return rule.moved(params, updates, given), optimiser_state
+
+        params, optimiser_state = lax.fori_loop(0, length, one_step, (state.params, state.optimiser_state))
+        step, scores = state.step + length, rule.scores(params, given, validation)
+        found, best = (params, scores, step), (state.best_params, state.best_validation, state.best_step)
+        better = scores.loss < state.best_validation.loss
+        return Descent(params, optimiser_state, step, scores, *where_better(better, found, best))
+
+    return over_population(interval, placement)
+
+
+def stepping(program: Run, course: Course, starts: Sequence[Descent], given: Sequence[PyTree]) -> Stepping:
+    """Takes networks through a course by a program of `descending`. The curves: steps, and the validation scores."""
+    place, data = course.data.placement, course.data
+    state, fixed, counts = place.stack(starts), place.stack(given), course.counts
+
+    def arguments(done: int, length: int) -> tuple[PyTree, PyTree, Int32[Array, "devices"]]:
+        return (fixed, course.batches(done, length)), (data.train, data.validation, length), counts
+
+    return Stepping(
+        state,
+        fixed,
+        lambda state, done, length: program(state, *arguments(done, length)),
+        lambda state: (state.step, *state.validation),
+        lambda: program_text(program, state, *arguments(0, 0)),
+    )
+
+
+def train_population(
+    course: Course, steps: Stepping, checkpoints: Checkpoints | None, on_progress: OnProgress
+) -> tuple[list[Descent], list[tuple[np.ndarray, ...]]]:
+    """Takes networks through a course and returns, on the host, how each one ended and its curves.
+
+    Moments of the optimiser are not fetched.
+    """
+    state, curves = train_in_intervals(course, steps, checkpoints, on_progress)
+    return course.data.placement.unstack(state._replace(optimiser_state=()), len(course.orders)), curves
