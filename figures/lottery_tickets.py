@@ -15,7 +15,7 @@ from analysis.drawing.claims import Claim
 from analysis.drawing.frame import BANDS, Frame, finish
 from analysis.drawing.styles import BLUE, GREEN, ORANGE, RED, SKY, Style
 from analysis.drawing.treatments import Line, styles_of, treatment_drawing
-from supermask.lottery import Treatment
+from supermask.restarts import Treatment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture

@@ -12,7 +12,7 @@ from analysis.drawing.claims import Claim
 from analysis.drawing.frame import Frame
 from analysis.drawing.styles import BLACK, BLUE, GREY, ORANGE, RED, Style
 from analysis.drawing.treatments import Line, styles_of, treatment_drawing
-from supermask.lottery import Treatment
+from supermask.restarts import Treatment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture

@@ -17,8 +17,8 @@ from analysis.drawing.figure import Drawing
 from analysis.drawing.frame import BANDS, Frame, finish
 from analysis.drawing.results import Results
 from analysis.studies.experiment import Study
-from supermask.lottery import Treatment
 from supermask.masks import Masks, agreement, weights_remaining
+from supermask.restarts import Treatment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,7 +16,7 @@ from analysis.drawing.frame import Frame
 from analysis.drawing.results import Results
 from analysis.studies.experiment import Study
 from supermask.criteria import EIGHT
-from supermask.lottery import Treatment
+from supermask.restarts import Treatment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture

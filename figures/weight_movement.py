@@ -19,9 +19,9 @@ from analysis.drawing.figure import Drawing
 from analysis.drawing.frame import BANDS, Frame, finish, panels_of
 from analysis.drawing.results import Results
 from analysis.studies.experiment import Study
-from supermask.lottery import Treatment
 from supermask.masks import full_masks, weights_remaining
 from supermask.networks import kernels_of
+from supermask.restarts import Treatment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

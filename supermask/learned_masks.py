@@ -18,27 +18,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax import lax
-from jax.extend.random import threefry_2x32
-from jaxtyping import Array, Bool, Float, Float32, Int32, Key, UInt16, UInt32
+from jaxtyping import Array, Int32, Key
 
 from supermask.checks import check_seed
 from supermask.counts import exact_fraction
 from supermask.datasets import Dataset
 from supermask.descent import Descent, Rule, descending, stepping, train_population
-from supermask.evaluation import Evaluated, PlacedData, cross_entropy, evaluate
+from supermask.evaluation import PlacedData, cross_entropy
 from supermask.intervals import Course, DataOrder, OnProgress, TrainingConfig, ignore_progress
 from supermask.keys import Purpose, derive_key
-from supermask.masks import check_fraction, keep_best, share
+from supermask.mask_logits import METHODS, UNSEEN, Given, MaskScores, as_key, effective_kernels, judge, without_biases
+from supermask.masks import check_fraction, share
 from supermask.networks import AnyArray, Kernels, Network, Params, kernels_of
 from supermask.population import Placement, Run, batched, over_population
 from supermask.resuming import Checkpoints
 from supermask.short import short
-from supermask.supermasks import WEIGHTS, fan_in, rescaling, untrained_kernels
+from supermask.supermasks import WEIGHTS, fan_in, untrained_kernels
 
-METHODS = ("bernoulli", "threshold", "edge_popup")
-EVALUATION_SAMPLES = 10
-"""Masks drawn to judge logits by, as in the released code. The same draws are used at every evaluation of a seed."""
 OPTIMISERS = ("sgd", "adam")
 
 
@@ -94,22 +90,6 @@ class LearnedMask:
 
 
 @short
-class MaskScores(NamedTuple):
-    """What a learned mask is worth on a split: means over the drawn masks, and the rounded mask's own.
-
-    Losses in nats; accuracies and weights remaining are fractions. The rounded mask keeps what is kept with a
-    probability above one half. For the methods that draw nothing both are the same.
-    """
-
-    loss: Float32[AnyArray, ""]
-    accuracy: Float32[AnyArray, ""]
-    remaining: Float32[AnyArray, ""]
-    rounded_loss: Float32[AnyArray, ""]
-    rounded_accuracy: Float32[AnyArray, ""]
-    rounded_remaining: Float32[AnyArray, ""]
-
-
-@short
 @dataclass(frozen=True)
 class MaskJob:
     """One mask to learn: the network's initial parameters, how, and the seed of its data order and draws."""
@@ -135,70 +115,6 @@ class LearnedOutcome(NamedTuple):
     test_at_end: MaskScores
     evaluated_at: Int32[np.ndarray, " evaluations"]
     curves: MaskScores
-
-
-_UNSEEN = MaskScores(*np.array([np.inf, 0, 0, np.inf, 0, 0], np.float32))
-
-
-@short
-class Given(NamedTuple):
-    """What belongs to one network and does not change: its weights and what its draws come from."""
-
-    kernels: Kernels  # what the mask goes onto
-    rescaled: Bool[AnyArray, ""]
-    through_factor: Bool[AnyArray, ""]
-    counts: dict[str, Int32[AnyArray, ""]]  # how many weights edge-popup keeps in each layer
-    training_key: UInt32[AnyArray, "2"]
-    evaluation_key: UInt32[AnyArray, "2"]
-
-
-@jax.custom_jvp
-def straight_through(hard: Float[Array, "*shape"], soft: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """`hard`, to the bit, whose gradient is that of `soft` (Bengio et al. 2013)."""
-    return hard
-
-
-@straight_through.defjvp
-def _straight_through_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
-    return primals[0], tangents[1]
-
-
-def random_bits(key: Key[Array, ""], shape: tuple[int, ...]) -> UInt16[Array, "..."]:
-    """Sixteen random bits a weight: threefry's own words, of which each block gives four weights theirs.
-
-    `jax.random.bits` folds a block's two words into one, so that every element can be drawn by itself; drawing was a
-    third of a step that way.
-    """
-    size = int(np.prod(shape))
-    words = threefry_2x32(jax.random.key_data(key), jnp.arange(2 * -(-size // 4), dtype=jnp.uint32))
-    return lax.bitcast_convert_type(words, jnp.uint16).ravel()[:size].reshape(shape)
-
-
-def draw_masks(key: Key[Array, ""], logits: Kernels) -> dict[str, Bool[Array, "..."]]:
-    """A mask of every layer: 1 with probability sigmoid(logit), to within 2⁻¹⁶.
-
-    The layers' bits are drawn at one go, in the order of their names: drawing by layer costs a twentieth of a step.
-    """
-    layers = sorted(logits)
-    ends = np.cumsum([np.prod(logits[layer].shape, dtype=int) for layer in layers])
-    bits = jnp.split(random_bits(key, (int(ends[-1]),)), ends[:-1])
-    return {
-        layer: own.reshape(logits[layer].shape).astype(jnp.float32) * jnp.float32(2.0**-16)
-        < jax.nn.sigmoid(logits[layer])
-        for layer, own in zip(layers, bits, strict=True)
-    }
-
-
-def rounded_masks(method: str, logits: Kernels, counts: Mapping[str, Int32[AnyArray, ""]]) -> dict[str, Array]:
-    """The one mask that logits or scores stand for: what is kept with a probability above one half, or the top."""
-    if method == "edge_popup":
-        # Scores are continuous draws, so ties are as good as impossible; the key only settles them the same way always.
-        key = derive_key(0, Purpose.TIES)
-        return {
-            layer: keep_best(key, jnp.abs(scores), jnp.ones(scores.shape, bool), counts[layer])
-            for layer, scores in logits.items()
-        }
-    return {layer: jnp.asarray(values) > 0 for layer, values in logits.items()}
 
 
 @short
@@ -258,13 +174,13 @@ class MaskTrainer:
     def _tested(self, method: str, jobs: Sequence[MaskJob], logits: Sequence[Kernels]) -> list[MaskScores]:
         place = self.placement
         own = (place.stack([given_of(job) for job in jobs]), place.stack(logits))
-        nothing, counts = place.stack([_UNSEEN] * len(jobs)), place.counts(len(jobs))
+        nothing, counts = place.stack([UNSEEN] * len(jobs)), place.counts(len(jobs))
         tested = self._judged[method](nothing, own, self._placed.test, counts)
         return place.unstack(tested, len(jobs))
 
     def _start(self, job: MaskJob) -> Descent:
         logits = jax.tree.map(np.asarray, start_logits(job))
-        return Descent.begin(logits, jax.tree.map(np.asarray, self._optimiser.init(logits)), _UNSEEN)
+        return Descent.begin(logits, jax.tree.map(np.asarray, self._optimiser.init(logits)), UNSEEN)
 
     @cached_property
     def _optimiser(self) -> optax.GradientTransformation:
@@ -295,12 +211,12 @@ class MaskTrainer:
 
         def loss(logits: Kernels, key: Key[Array, ""], given: Given, images: Array, labels: Array) -> Array:
             kernels = effective_kernels(method, logits, key, given)
-            return cross_entropy(network, _without_biases(kernels), images, labels)
+            return cross_entropy(network, without_biases(kernels), images, labels)
 
         gradient = jax.grad(loss)
 
         def drawn(logits: Kernels, given: Given, step: Array, images: Array, labels: Array) -> Kernels:
-            return gradient(logits, jax.random.fold_in(_as_key(given.training_key), step), given, images, labels)
+            return gradient(logits, jax.random.fold_in(as_key(given.training_key), step), given, images, labels)
 
         return Rule(
             drawn,
@@ -349,54 +265,3 @@ def start_logits(job: MaskJob) -> Kernels:
             jax.random.fold_in(key, index), shape, jnp.float32, -float(reach), float(reach)
         )
     return start
-
-
-def effective_kernels(method: str, logits: Kernels, key: Key[Array, ""], given: Given) -> Kernels:
-    """The kernels of one step: w · mask, rescaled if asked, with the gradient straight through to the logits.
-
-    The ones in the factor size / ones are a sum over the mask, so the gradient passes through the factor, too (as in
-    the released code), unless `given` holds it constant.
-    """
-    hard = draw_masks(key, logits) if method == "bernoulli" else rounded_masks(method, logits, given.counts)
-    soft = jax.tree.map(jnp.abs if method == "edge_popup" else jax.nn.sigmoid, logits)
-    effective: Kernels = {}
-    for layer, drawn in hard.items():
-        mask = straight_through(drawn.astype(jnp.float32), soft[layer])
-        factor = rescaling(mask)
-        factor = jnp.where(given.through_factor, factor, lax.stop_gradient(factor))
-        effective[layer] = given.kernels[layer] * jnp.where(given.rescaled, factor, 1.0) * mask
-    return effective
-
-
-def judge(network: Network, method: str, logits: Kernels, given: Given, split: Evaluated, maximum: int) -> MaskScores:
-    """Scores on a split: the mean over `EVALUATION_SAMPLES` drawn masks, and the rounded mask's."""
-    size = sum(leaf.size for leaf in jax.tree.leaves(logits))
-
-    def scores(masks: Mapping[str, Array]) -> Float[Array, "3"]:
-        kernels = {
-            layer: jnp.where(mask, given.kernels[layer] * jnp.where(given.rescaled, rescaling(mask), 1.0), 0.0)
-            for layer, mask in masks.items()
-        }
-        loss, accuracy = evaluate(network, _without_biases(kernels), split, maximum)
-        ones = sum((jnp.sum(mask, dtype=jnp.int32) for mask in masks.values()), start=jnp.int32(0))
-        return jnp.stack([loss, accuracy, ones.astype(jnp.float32) / size])
-
-    rounded = scores(rounded_masks(method, logits, given.counts))
-    if method != "bernoulli":
-        return MaskScores(*rounded, *rounded)
-    key = _as_key(given.evaluation_key)
-
-    def add_sample(index: Array | int, total: Array) -> Array:
-        return total + scores(draw_masks(jax.random.fold_in(key, index), logits))
-
-    drawn = lax.fori_loop(0, EVALUATION_SAMPLES, add_sample, jnp.zeros(3, jnp.float32)) / EVALUATION_SAMPLES
-    return MaskScores(*drawn, *rounded)
-
-
-def _without_biases(kernels: Mapping[str, Float[AnyArray, "..."]]) -> Params:
-    """Parameters of those kernels and zero biases."""
-    return {layer: {"kernel": k, "bias": jnp.zeros(k.shape[-1], jnp.float32)} for layer, k in kernels.items()}
-
-
-def _as_key(data: UInt32[AnyArray, "2"]) -> Key[Array, ""]:
-    return jax.random.wrap_key_data(jnp.asarray(data), impl="threefry2x32")

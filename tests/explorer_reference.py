@@ -15,8 +15,8 @@ from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, ActionFacts
 from supermask.criteria import CRITERIA, OTHER_READINGS, score_layers_jit
 from supermask.datasets import Dataset
 from supermask.keys import Purpose, derive_key
-from supermask.lottery import facts_of
 from supermask.networks import Network, kernels_of, layer_kinds, logits, with_kernels
+from supermask.restarts import facts_of
 
 # The criteria that need no more than the weights of before and after training.
 SHOWN = tuple(name for name, each in CRITERIA.items() if "gradient" not in each.needs and each not in OTHER_READINGS)

@@ -18,8 +18,8 @@ from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
 from supermask.datasets import DATASETS, DataError, Dataset, Split, check_content, dataset_digest
 from supermask.learned_masks import LearnedMask
-from supermask.lottery import Treatment
 from supermask.neural_graphs.runs import GraphRun
+from supermask.restarts import Treatment
 from supermask.sparse_training.runs import SparseRun
 
 TRAINED = Study((Treatment(),))

@@ -37,7 +37,7 @@ from supermask.compression.dsd import DSDRun
 from supermask.criteria import CRITERIA, Criterion
 from supermask.datasets import Split, dataset_digest
 from supermask.learned_masks import LearnedMask
-from supermask.lottery import Treatment
+from supermask.restarts import Treatment
 from supermask.sparse_training.runs import SparseRun
 
 CONSTANT = Treatment("large_init", kept="constant")

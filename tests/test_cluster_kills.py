@@ -31,7 +31,7 @@ from analysis.running.interrupts import INTERRUPTED, Stop
 from analysis.store.store import Store
 from analysis.studies.experiment import Experiment, Study
 from analysis.studies.protocols import Changes, protocol
-from supermask.lottery import Treatment
+from supermask.restarts import Treatment
 
 STUDY = Study((Treatment(), Treatment("random"), Treatment("large_init", kept="constant"), Untrained("random")))
 SILENCE = 150.0

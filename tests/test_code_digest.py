@@ -21,9 +21,9 @@ from analysis.studies.protocols import Changes, protocol
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
 from supermask.code_digest import UndigestedError, code_digest
 from supermask.criteria import CRITERIA, Criterion, LayerFacts
-from supermask.lottery import Treatment, scores_of
 from supermask.members import RESERVED, MemberError
 from supermask.plugins import criterion, kept_action, pruned_action, use
+from supermask.restarts import Treatment, scores_of
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 

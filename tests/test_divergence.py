@@ -17,7 +17,7 @@ from analysis.store.store import Store
 from analysis.studies.experiment import Experiment
 from analysis.studies.protocols import Changes, protocol
 from figures.catalogue import CATALOGUE
-from supermask.lottery import Treatment
+from supermask.restarts import Treatment
 
 
 @pytest.fixture(scope="module")

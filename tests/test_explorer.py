@@ -34,7 +34,7 @@ from analysis.system.errors import UsageError
 from figures.catalogue import CATALOGUE
 from supermask.criteria import CRITERIA
 from supermask.keys import Purpose, derive_key
-from supermask.lottery import Treatment
+from supermask.restarts import Treatment
 
 COMMAND = [sys.executable, "-c", "from figures.command import main; main()"]
 FAST = ["--dataset", "digits", "--epochs", "4", "--rounds", "2"]

@@ -10,7 +10,6 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("supermask", "analysis", "figures")
 ROOMS = ("system", "store", "studies", "kinds", "running", "drawing", "explorer", "command")
 """Those of `analysis/`, from the ground up: a room imports from those before it alone."""
-TO_BE_CUT = {"supermask.learned_masks": 456, "supermask.lottery": 436, "supermask.training": 381}
 LINES = 350
 """What a module may have: more is no longer held in the head."""
 
@@ -79,4 +78,4 @@ def test_no_import_goes_in_a_circle():
 
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_can_be_held_in_the_head(name):
-    assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= TO_BE_CUT.get(name, LINES)
+    assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= LINES

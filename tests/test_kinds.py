@@ -23,9 +23,9 @@ from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
 from supermask.datasets import Split
 from supermask.learned_masks import LearnedMask
-from supermask.lottery import Treatment
 from supermask.networks import NETWORKS, kernels_of, shapes_of
 from supermask.neural_graphs.runs import GraphRun
+from supermask.restarts import Treatment
 from supermask.shared_weights import SharedRun
 from supermask.sparse_training.runs import SparseRun
 

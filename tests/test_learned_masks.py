@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supermask import learned_masks as learned
+from supermask import mask_logits
 from supermask.keys import Purpose, derive_key
 from supermask.learned_masks import LearnedMask, MaskJob, MaskTrainer
 from supermask.lottery import initial_params
@@ -86,7 +87,7 @@ def test_masks_without_draws_learn_too(trainer, method):
     if method == "edge_popup":
         kernels = kernels_of(initial_params(trainer, 0))
         counts = learned.kept_by_layer(mask, kernels)
-        masks = learned.rounded_masks(method, outcome.logits, counts)
+        masks = mask_logits.rounded_masks(method, outcome.logits, counts)
         for layer, kernel in kernels.items():
             kept = kernel.size - int(0.6 * kernel.size)
             assert int(masks[layer].sum()) == int(counts[layer]) == kept
@@ -101,9 +102,9 @@ def test_no_weight_changes_and_what_is_scored_is_weights_times_mask(trainer):
     given_ = learned.given_of(job)
     assert same_bits(given_.kernels, kernels_of(job.initial))
     key = derive_key(0, Purpose.MASK_SAMPLES)
-    masks = learned.draw_masks(key, outcome.logits)
+    masks = mask_logits.draw_masks(key, outcome.logits)
     expected = masked_kernels(kernels_of(job.initial), masks, rescaled=True)
-    effective = learned.effective_kernels("bernoulli", outcome.logits, key, given_)
+    effective = mask_logits.effective_kernels("bernoulli", outcome.logits, key, given_)
     for layer, kernel in effective.items():
         np.testing.assert_array_equal(kernel, expected[layer])
 
@@ -175,12 +176,13 @@ def layer_of_gradients(shape, logits, **choices):
     outer = draw(2, shape) + draw(1, shape)  # goes along with the weights, so that the factor matters
 
     def loss(values):
-        return jnp.sum(outer * learned.effective_kernels(job.learned.method, {"output": values}, key, given_)["output"])
+        kernels = mask_logits.effective_kernels(job.learned.method, {"output": values}, key, given_)
+        return jnp.sum(outer * kernels["output"])
 
     if job.learned.method == "bernoulli":
-        mask = learned.draw_masks(key, {"output": logits})["output"]
+        mask = mask_logits.draw_masks(key, {"output": logits})["output"]
     else:
-        mask = learned.rounded_masks(job.learned.method, {"output": logits}, given_.counts)["output"]
+        mask = mask_logits.rounded_masks(job.learned.method, {"output": logits}, given_.counts)["output"]
     return np.asarray(jax.grad(loss)(logits)), outer, given_.kernels["output"], np.asarray(mask)
 
 
@@ -225,7 +227,7 @@ def test_the_gradient_of_the_unrescaled_and_of_edge_popup_has_no_factor():
 @given(st.integers(0, 2**31 - 1), st.floats(0.0, 1.0, width=32))
 def test_straight_through_is_the_mask_to_the_bit(seed, soft):
     hard = jnp.asarray(np.random.default_rng(seed).integers(0, 2, 7), jnp.float32)
-    assert same_bits(learned.straight_through(hard, jnp.full(7, soft)), hard)
+    assert same_bits(mask_logits.straight_through(hard, jnp.full(7, soft)), hard)
 
 
 @given(st.integers(0, 1000), st.floats(-6, 6, width=32), st.booleans())
@@ -233,10 +235,10 @@ def test_draws_are_exact_bernoulli_and_the_key_decides(seed, logit, odd):
     shape = (151, 67) if odd else (200, 50)
     logits = {"output": jnp.full(shape, logit)}
     key = derive_key(seed, Purpose.MASK_SAMPLES)
-    mask = learned.draw_masks(key, logits)["output"]
+    mask = mask_logits.draw_masks(key, logits)["output"]
     p, size = float(jax.nn.sigmoid(jnp.float32(logit))), mask.size
     assert abs(int(mask.sum()) - p * size) < 5 * np.sqrt(p * (1 - p) * size) + 2
-    assert same_bits(mask, jax.jit(learned.draw_masks)(key, logits)["output"])
+    assert same_bits(mask, jax.jit(mask_logits.draw_masks)(key, logits)["output"])
     half = mask.ravel()[: size // 2]
     assert 0.0 < p < 1.0
     if 0.2 < p < 0.8:
@@ -245,7 +247,7 @@ def test_draws_are_exact_bernoulli_and_the_key_decides(seed, logit, odd):
 
 def test_impossible_logits_are_never_and_always():
     logits = {"output": jnp.asarray([[-200.0, 200.0]] * 500)}
-    mask = learned.draw_masks(derive_key(0, Purpose.MASK_SAMPLES), logits)["output"]
+    mask = mask_logits.draw_masks(derive_key(0, Purpose.MASK_SAMPLES), logits)["output"]
     assert not mask[:, 0].any()
     assert mask[:, 1].all()
 

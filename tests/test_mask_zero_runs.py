@@ -10,7 +10,7 @@ from analysis.running import runner
 from analysis.store.store import Store
 from analysis.studies.experiment import Experiment, Study
 from analysis.studies.protocols import Changes, protocol
-from supermask.lottery import Treatment
+from supermask.restarts import Treatment
 
 BOTH = Treatment(kept="rewind_or_zero", pruned="zero_if_shrunk")
 PRUNED_ALONE = Treatment(pruned="zero_if_shrunk")

@@ -18,8 +18,8 @@ from supermask.actions import KEPT_ACTIONS, Action
 from supermask.compression.dsd import DSDRun
 from supermask.criteria import CRITERIA, RENAMED
 from supermask.learned_masks import LearnedMask
-from supermask.lottery import Treatment
 from supermask.masks import Rates
+from supermask.restarts import Treatment
 from supermask.sparse_training.runs import SparseRun
 
 

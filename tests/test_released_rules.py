@@ -7,9 +7,9 @@ import released_rules as released
 
 from supermask.criteria import CRITERIA, LayerFacts
 from supermask.keys import Purpose, derive_key
-from supermask.lottery import End, Origin, Pruning, Treatment, restart, zeroed_of
 from supermask.masks import Rates, full_masks, keep_best
 from supermask.networks import NETWORKS
+from supermask.restarts import End, Origin, Pruning, Treatment, restart, zeroed_of
 
 FC = [(784, 300), (300, 100), (100, 10)]
 CONV2 = [(3, 3, 3, 64), (3, 3, 64, 64), (256, 256), (256, 10)]

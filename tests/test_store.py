@@ -19,7 +19,8 @@ from analysis.store.provenance import PACKAGES, provenance
 from analysis.store.store import Result, Store
 from analysis.system.errors import StoreError, UsageError
 from supermask.evaluation import Scores
-from supermask.lottery import RoundRecord, Start, Treatment
+from supermask.lottery import RoundRecord
+from supermask.restarts import Start, Treatment
 from supermask.training import Trained
 
 MADE_WITH = {"supermask": "test"}

@@ -5,10 +5,11 @@ import pytest
 
 from supermask.criteria import CRITERIA, score_layers
 from supermask.keys import Purpose, derive_key
-from supermask.lottery import facts_of, initial_params
+from supermask.lottery import initial_params
 from supermask.masks import Rates, full_masks, kept_counts, one_shot, rank_layers
 from supermask.networks import FeedForward, kernels_of, layer_kinds, with_kernels
 from supermask.population import place
+from supermask.restarts import facts_of
 from supermask.supermasks import masked_kernels, untrained_kernels, untrained_network
 from supermask.training import Job, Trainer, TrainingConfig
 

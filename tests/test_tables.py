@@ -21,7 +21,7 @@ from analysis.studies.protocols import Changes, protocol
 from analysis.system.errors import StoreError, UsageError
 from figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
-from supermask.lottery import Treatment
+from supermask.restarts import Treatment
 from supermask.sparse_training.runs import SMALL_DENSE, SMALL_SHAPES, SparseRun
 
 

@@ -36,8 +36,8 @@ from figures.catalogue import CATALOGUE
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
 from supermask.learned_masks import LearnedMask
-from supermask.lottery import Treatment
 from supermask.neural_graphs.runs import GraphRun
+from supermask.restarts import Treatment
 from supermask.shared_weights import SharedRun
 from supermask.sparse_training.runs import SparseRun
 

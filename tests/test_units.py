@@ -24,8 +24,8 @@ from figures.catalogue import CATALOGUE
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
 from supermask.learned_masks import LearnedMask
-from supermask.lottery import Treatment
 from supermask.networks import NETWORKS, kernels_of, shapes_of
+from supermask.restarts import Treatment
 from supermask.sparse_training.runs import SparseRun
 
 TREATMENTS = (Treatment(), Treatment("random"))

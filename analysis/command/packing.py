@@ -15,7 +15,8 @@ from analysis.system.files import SAFETENSORS, Kind, check_output, read_at_most,
 from analysis.system.terminal import say
 from supermask import datasets
 from supermask.keys import Purpose, derive_key
-from supermask.learned_masks import EVALUATION_SAMPLES, LearnedMask, draw_masks, kept_by_layer, rounded_masks
+from supermask.learned_masks import LearnedMask, kept_by_layer
+from supermask.mask_logits import EVALUATION_SAMPLES, draw_masks, rounded_masks
 from supermask.masks import weights_remaining
 from supermask.networks import NETWORKS, Params, parameter_count
 from supermask.packed import ENVELOPE, MaskedNetwork, PackedError, pack, sizes_of, unpack

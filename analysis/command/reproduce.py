@@ -30,8 +30,8 @@ from analysis.system.screen import Screen, print_table
 from analysis.system.words import count
 from supermask import datasets
 from supermask.compression.runs import CompressionRun
-from supermask.lottery import Treatment
 from supermask.reading import read_regular
+from supermask.restarts import Treatment
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from analysis.kinds.untrained import Untrained
 from analysis.store.store import Store
 from analysis.studies.experiment import Experiment, Study
 from supermask.learned_masks import LearnedMask
-from supermask.lottery import Treatment
 from supermask.masks import Masks
 from supermask.networks import Kernels, Params, kernels_of
+from supermask.restarts import Treatment
 from supermask.sparse_training.runs import SparseRun
 
 

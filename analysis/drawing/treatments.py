@@ -14,7 +14,7 @@ from analysis.drawing.results import Results
 from analysis.drawing.styles import Style, Styles
 from analysis.kinds.rounds import UNPRUNED
 from analysis.studies.experiment import Study
-from supermask.lottery import Treatment
+from supermask.restarts import Treatment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture

@@ -34,9 +34,9 @@ from supermask.actions import constant_same_sign
 from supermask.criteria import CRITERIA, score_layers_jit
 from supermask.datasets import Split
 from supermask.keys import Purpose, derive_key
-from supermask.lottery import Treatment, facts_of
 from supermask.masks import full_masks, kept_counts, one_shot, rank_layers
 from supermask.networks import Network, Params, kernels_of, layer_kinds, logits, with_kernels
+from supermask.restarts import Treatment, facts_of
 from supermask.supermasks import masked_kernels, untrained_network
 
 FORMAT = 2

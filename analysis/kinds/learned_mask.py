@@ -14,17 +14,9 @@ from analysis.studies.experiment import Experiment, counts_of, without_defaults
 from analysis.studies.protocols import Protocol
 from analysis.system.words import count
 from supermask.intervals import TrainingConfig, steps_of
-from supermask.learned_masks import (
-    EVALUATION_SAMPLES,
-    LearnedMask,
-    LearnedOutcome,
-    MaskJob,
-    MaskTrainer,
-    kept_by_layer,
-    mask_optimiser,
-    rounded_masks,
-)
+from supermask.learned_masks import LearnedMask, LearnedOutcome, MaskJob, MaskTrainer, kept_by_layer, mask_optimiser
 from supermask.lottery import initial_of
+from supermask.mask_logits import EVALUATION_SAMPLES, rounded_masks
 from supermask.masks import Masks
 from supermask.networks import NETWORKS, Kernels, Params, kernels_of
 

@@ -18,9 +18,10 @@ from analysis.studies.protocols import Protocol
 from analysis.studies.rules import rules_of
 from analysis.system.words import count
 from supermask import masks as mask_functions
-from supermask.lottery import End, RoundRecord, Treatment, find_tickets, zeroed_of
+from supermask.lottery import RoundRecord, find_tickets
 from supermask.masks import Masks, kept_counts
 from supermask.networks import NETWORKS, Kernels, Params, kernels_of, layer_kinds
+from supermask.restarts import End, Treatment, zeroed_of
 from supermask.training import Trainer
 
 UNPRUNED = "unpruned"

@@ -18,9 +18,9 @@ from analysis.system.words import count
 from supermask.criteria import CRITERIA, Criterion
 from supermask.evaluation import Scores
 from supermask.keys import Purpose, derive_key
-from supermask.lottery import scores_of
 from supermask.masks import full_masks, kept_counts, rank_layers
 from supermask.networks import Params, kernels_of, layer_kinds
+from supermask.restarts import scores_of
 from supermask.supermasks import WEIGHTS, untrained_network
 from supermask.training import Trainer
 

@@ -12,7 +12,7 @@ from analysis.studies.experiment import Experiment, Study
 from analysis.studies.work import Watcher
 from analysis.studies.workbench import Workbench
 from supermask.datasets import check_content
-from supermask.lottery import Treatment
+from supermask.restarts import Treatment
 from supermask.resuming import Checkpoints
 from supermask.settings import check_numbers
 

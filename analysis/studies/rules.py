@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, Action
 from supermask.criteria import CRITERIA, FIRST_RULES, RENAMED, Criterion
-from supermask.lottery import Treatment
+from supermask.restarts import Treatment
 
 REGISTRIES: Mapping[str, Mapping[str, Criterion | Action]] = {
     "criterion": CRITERIA,

@@ -80,7 +80,7 @@ FAULTS = (
     ),
     Fault(
         "one-shot masks from the round's own weights",
-        "supermask.lottery",
+        "supermask.restarts",
         "masks, final, zeroed = full_masks(origin.trained), origin.trained, {}",
         "masks, zeroed = full_masks(origin.trained), {}",
     ),
@@ -104,7 +104,7 @@ FAULTS = (
     ),
     Fault(
         "rewound to the initial weights, whatever the step",
-        "supermask.lottery",
+        "supermask.restarts",
         "before = (kernels_of(origin.rewind), final, fresh, masks, zeroed)",
         "before = (initial, final, fresh, masks, zeroed)",
     ),
@@ -116,7 +116,7 @@ FAULTS = (
     ),
     Fault(
         "edge-popup by signed scores",
-        "supermask.learned_masks",
+        "supermask.mask_logits",
         "keep_best(key, jnp.abs(scores), jnp.ones(scores.shape, bool), counts[layer])",
         "keep_best(key, scores, jnp.ones(scores.shape, bool), counts[layer])",
     ),

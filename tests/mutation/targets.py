@@ -8,9 +8,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "supermask.actions": ("test_actions.py", "test_released_rules.py"),
     "supermask.masks": ("test_masks.py",),
     "supermask.lottery": ("test_lottery.py",),
+    "supermask.restarts": ("test_lottery.py", "test_released_rules.py"),
     "supermask.descent": ("test_training.py", "test_learned_masks.py"),
     "supermask.training": ("test_training.py", "test_compaction.py", "test_nested_levels.py", "test_supermasks.py"),
     "supermask.learned_masks": ("test_learned_masks.py",),
+    "supermask.mask_logits": ("test_learned_masks.py",),
     "supermask.sparse_training.base": (
         *_SPARSE,
         "schedules or rigl or densit or apportion or full or start or trainer",

@@ -16,10 +16,11 @@ from supermask.criteria import CRITERIA, OTHER_READINGS, score_layers_jit
 from supermask.datasets import Dataset, Split
 from supermask.keys import Purpose, derive_key
 from supermask.learned_masks import LearnedMask, MaskJob, MaskTrainer, mask_optimiser
-from supermask.lottery import InMemory, RoundRecord, Treatment, facts_of, find_tickets, initial_of
+from supermask.lottery import InMemory, RoundRecord, find_tickets, initial_of
 from supermask.masks import Rates, full_masks, kept_counts, rank_layers
 from supermask.networks import NETWORKS, Params, initialise, kernels_of, layer_kinds, parameter_count
 from supermask.population import Placement, place
+from supermask.restarts import Treatment, facts_of
 from supermask.training import Job, Trainer, TrainingConfig
 
 IMAGE_SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
