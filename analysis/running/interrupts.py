@@ -48,8 +48,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _AGAIN = 255  # no signal's number: asks the listening thread to send the last signal to the main thread once more
 _PAUSE = 0.02  # seconds after which an interrupt that was lost or held back is raised again
 _FIRST = (
-    "\nstopping: what is under way is finished and stored; what takes more than a minute stops at a checkpoint, if it "
-    "leaves any.\nOnce more to stop now.\n"
+    "\nstopping: what is under way is finished and stored; what takes more than a minute stops at a checkpoint.\n"
+    "Once more to stop now.\n"
 )
 _NOW = "\nstopped in the middle; what was finished is stored, and the same command goes on from there.\n"
 
