@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int32
 
-from supermask.networks import AnyArray, FeedForward, Network, Params, kernels_of
+from supermask.networks import AnyArray, Network, Params, kernels_of
 from supermask.short import short
 
 PARTS = 8
@@ -43,8 +43,7 @@ class Compaction:
 
     def network(self, network: Network) -> Network:
         """The smaller network."""
-        smaller: Network = network.clone(hidden=self.sizes[1:-1])
-        return smaller
+        return network.shrunk(self.sizes[1:-1])
 
     def params(self, params: Params) -> Params:
         """The smaller network's parameters, on the host."""
@@ -80,11 +79,9 @@ def compaction(
     is a network of the user's own, of which it isn't known what a unit without weights puts out.
     """
     every = sum(kernel.size for kernel in kernels_of(params).values())
-    if not isinstance(network, FeedForward) or not network.plain or network.convolutional:
-        return None
-    if every * steps < WORTHWHILE:
-        return None
     layers = network.dense_layers
+    if not layers or every * steps < WORTHWHILE:
+        return None
     sides = [_eighths(live) for live in live_units(layers, params, masks)]
     units = {layer: (sides[index], sides[index + 1]) for index, layer in enumerate(layers)}
     left_out = sum(

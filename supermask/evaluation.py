@@ -102,7 +102,7 @@ def evaluated_on(network: Network, placement: Placement, split: Split) -> Evalua
     """
     height, width, channels = split.images.shape[1:]
     check_labels("split", split.labels, outputs_of(network, (height, width, channels)))
-    if placement.strategy == "loop" and network.pixel_layer is not None and (parts := trimmed(split)) is not None:
+    if placement.one_at_a_time and network.pixel_layer is not None and (parts := trimmed(split)) is not None:
         return placement.shared(parts)
     return examples_on(placement, split)
 

@@ -20,7 +20,7 @@ from jaxtyping import Float32, Float64, Int, Int32, UInt32
 
 from supermask.checks import check_labels, check_layers
 from supermask.datasets import Split
-from supermask.networks import AnyArray, FeedForward, Params, kernels_of
+from supermask.networks import AnyArray, Network, Params, kernels_of
 from supermask.short import short
 
 LANES = 64
@@ -72,7 +72,7 @@ def sums_of(
 
 
 def evaluate_nested(
-    network: FeedForward,
+    network: Network,
     params: Params,
     ranks: Mapping[str, Int[AnyArray, "..."]],
     levels: Sequence[Mapping[str, int]],
@@ -87,7 +87,7 @@ def evaluate_nested(
     Raises ValueError for a network with convolutions or of a subclass's own code, for ranks that do not number the
     weights of a layer, each once, and for a split without images or with labels that the network has no outputs for.
     """
-    if network.pixel_layer is None:
+    if not network.dense_layers:
         raise ValueError("network has convolutions, or code of its own; allowed: a FeedForward of dense layers")
     check_layers("ranks", ranks, kernels_of(params))
     check_labels("split", split.labels, params[network.dense_layers[-1]]["kernel"].shape[1])

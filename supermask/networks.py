@@ -67,9 +67,25 @@ class Network(nn.Module):
         raise NotImplementedError
 
     @property
+    def dense_layers(self) -> tuple[str, ...]:
+        """The layers of a network that is nothing but dense layers with ReLUs between them, in their order.
+
+        Such a network may be computed in other ways and trained without some units. Empty for all others.
+        """
+        return ()
+
+    @property
     def pixel_layer(self) -> str | None:
-        """The dense layer that reads an image's pixels; None where convolutions do."""
-        return None
+        """The dense layer that reads an image's pixels; None where none is known to."""
+        return next(iter(self.dense_layers), None)
+
+    def shrunk(self, hidden: tuple[int, ...]) -> "Network":
+        """A network of `dense_layers` with so many units in its hidden layers."""
+        raise NotImplementedError
+
+    def products(self, image_shape: tuple[int, int, int]) -> float:
+        """Multiplications of one image's way through the network."""
+        raise NotImplementedError
 
     def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch classes"]:
         """Logits of images scaled to [0, 1]."""
@@ -94,18 +110,28 @@ class FeedForward(Network):
 
     @property
     def dense_layers(self) -> tuple[str, ...]:
-        """Names of the dense layers, in their order."""
+        """Names of the layers, in their order; empty with convolutions, and for a subclass: its code is its own."""
+        if self.convolutional or type(self) is not FeedForward:
+            return ()
         return (*(f"hidden{index + 1}" for index in range(len(self.hidden))), "output")
 
-    @property
-    def pixel_layer(self) -> str | None:
-        """The dense layer that reads an image's pixels; None where convolutions do, or a subclass's own code."""
-        return self.dense_layers[0] if self.plain and not self.convolutional else None
+    def shrunk(self, hidden: tuple[int, ...]) -> Network:
+        """The network with so many units in its hidden layers."""
+        smaller: Network = self.clone(hidden=hidden)
+        return smaller
 
-    @property
-    def plain(self) -> bool:
-        """Whether it computes what this class says. A subclass may not, so it's never computed in another way."""
-        return type(self) is FeedForward
+    def products(self, image_shape: tuple[int, int, int]) -> float:
+        """Multiplications of one image's way through the network: one a weight and place that it is used at."""
+        height, width, _ = image_shape
+        places: dict[str, int] = {}
+        for index in range(2 * len(self.conv_pairs) + len(self.valid_convs)):
+            valid = index >= 2 * len(self.conv_pairs)
+            height, width = (height - 4, width - 4) if valid else (height, width)
+            places[f"conv{index + 1}"] = height * width
+            if valid or index % 2:
+                height, width = height // 2, width // 2
+        kernels = kernels_of(shapes_of(self, image_shape))
+        return float(sum(kernel.size * places.get(layer, 1) for layer, kernel in kernels.items()))
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch classes"]:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -22,7 +22,6 @@ from jaxtyping import Array, Int32, PyTree
 from supermask.cores import cores
 
 Item = TypeVar("Item")
-Strategy = Literal["loop", "vmap"]
 Body = Callable[[PyTree, PyTree, PyTree], PyTree]
 Run = Callable[[PyTree, PyTree, PyTree, Int32[Array, "devices"]], PyTree]
 
@@ -52,9 +51,9 @@ class Placement:
         return len(self.devices) * self.slots_per_device
 
     @property
-    def strategy(self) -> Strategy:
-        """How a device goes through its networks."""
-        return "loop" if self.devices[0].platform == "cpu" else "vmap"
+    def one_at_a_time(self) -> bool:
+        """Whether a device takes its networks in turn: then size is time, and an empty slot takes none."""
+        return self.devices[0].platform == "cpu"
 
     @property
     def mesh(self) -> Mesh:
@@ -156,7 +155,7 @@ def over_population(body: Body, placement: Placement) -> Run:
     """
 
     def on_device(carried: PyTree, given: PyTree, shared: PyTree, count: Int32[Array, "1"]) -> PyTree:
-        if placement.strategy == "vmap":
+        if not placement.one_at_a_time:
             return jax.vmap(body, in_axes=(0, 0, None))(carried, given, shared)
 
         def one_network(index: Array, population: PyTree) -> PyTree:

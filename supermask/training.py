@@ -39,7 +39,7 @@ from supermask.evaluation import (
 from supermask.intervals import Course, DataOrder, OnProgress, Stepping, ignore_progress
 from supermask.intervals import TrainingConfig as TrainingConfig
 from supermask.nested_levels import evaluate_nested
-from supermask.networks import AnyArray, FeedForward, Kernels, Network, Params
+from supermask.networks import AnyArray, Kernels, Network, Params
 from supermask.population import Placement, Run, batched, over_population
 from supermask.resuming import Checkpoints
 from supermask.short import short
@@ -160,7 +160,7 @@ class Trainer:
         check_layers("ranks", ranks, networks.kernels_of(params))
         for level in levels:
             check_counts("levels", {n: level[n] for n in level if n in ranks}, {n: r.size for n, r in ranks.items()})
-        if self.placement.strategy == "loop" and isinstance(network, FeedForward) and network.pixel_layer:
+        if self.placement.one_at_a_time and network.dense_layers:
             threads, data = len(self.placement.devices), self.data
             nested = evaluate_nested(network, params, ranks, levels, data.test, data.maximum, threads)
             return [Scores(*np.array(each, np.float32)) for each in nested]
@@ -178,7 +178,7 @@ class Trainer:
 
     def _compaction(self, job: Job) -> Compaction | None:
         """What the job may leave out: with Adam, and where networks are trained one at a time and size is time."""
-        if self.optimiser is not None or self.placement.strategy != "loop":
+        if self.optimiser is not None or not self.placement.one_at_a_time:
             return None
         return compaction(self.network, job.params, job.masks, self._length(job))
 

@@ -176,7 +176,7 @@ def test_what_is_left_out_only_where_it_is_exact_and_pays(trainer, monkeypatch):
     assert plan(job) is not None
     assert replace(trainer, optimiser=optax.adamw(1e-3))._compaction(job) is None, "weight decay moves what is dead"
     assert plan(sparse_job(trainer.network, trainer.data, 0, kept=0.3, frozen=0.1)) is None, "frozen values are live"
-    monkeypatch.setattr(Placement, "strategy", "vmap")
+    monkeypatch.setattr(Placement, "one_at_a_time", False)
     assert plan(job) is None, "size is not time where all train at once"
     monkeypatch.undo()
     assert plan(job) is None, "too short to pay"

@@ -14,7 +14,6 @@ from analysis.kinds.plan import complete, ids_needed, results_of, uses_of
 from analysis.kinds.rounds import Unpruned
 from analysis.kinds.schema import fault_of_description, unknown_part
 from analysis.kinds.untrained import Untrained
-from analysis.running.pricing import forward_flops
 from analysis.running.units import units
 from analysis.studies.experiment import Experiment, Study
 from analysis.studies.protocols import PROTOCOLS, Changes, protocol
@@ -23,7 +22,7 @@ from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
 from supermask.datasets import Split
 from supermask.learned_masks import LearnedMask
-from supermask.networks import NETWORKS, kernels_of, shapes_of
+from supermask.networks import NETWORKS, shapes_of
 from supermask.neural_graphs.runs import GraphRun
 from supermask.restarts import Treatment
 from supermask.shared_weights import SharedRun
@@ -54,7 +53,7 @@ def test_every_kind_is_tried_here():
 def test_a_kind_keeps_its_promises(run, experiment):
     kind, shape = kind_of(run), experiment.data.image_shape
     params = shapes_of(NETWORKS["fc"], shape)
-    forward = forward_flops(kernels_of(params), shape)
+    forward = 2 * NETWORKS["fc"].products(shape)
     named = results_of(experiment, run, 1)
     assert named
     assert results_of(experiment, run, 1) is named, "described and named once"

@@ -151,7 +151,7 @@ def test_all_at_once_is_one_after_another(trainer, monkeypatch):
     """The accelerators' way through a population gives the CPU's results, up to rounding."""
     own = jobs(trainer, FOUR[2:])
     loop = mask_trainer(trainer, steps=20).train(own)
-    monkeypatch.setattr(Placement, "strategy", "vmap")
+    monkeypatch.setattr(Placement, "one_at_a_time", False)
     vmap = mask_trainer(trainer, steps=20).train(own)
     for one, other in zip(loop, vmap, strict=True):
         for layer, logits in one.logits.items():

@@ -81,7 +81,7 @@ def test_the_same_bits_on_one_device_or_two_and_for_any_number_of_slots(trainer,
 def test_all_at_once_is_one_after_another_to_rounding(trainer, monkeypatch):
     """Accelerators take a device's networks at once (vmap), CPUs one after another: the same science."""
     jobs = [job(trainer.network, trainer.data, seed) for seed in range(3)]
-    monkeypatch.setattr(Placement, "strategy", "vmap")
+    monkeypatch.setattr(Placement, "one_at_a_time", False)
     at_once = replace(trainer).train(jobs)
     monkeypatch.undo()
     for first, second in zip(at_once, trainer.train(jobs), strict=True):

@@ -14,7 +14,7 @@ from analysis.drawing.tables import tidy_table
 from analysis.kinds.plan import ids_needed
 from analysis.kinds.untrained import Untrained
 from analysis.running import pricing, runner
-from analysis.running.pricing import Price, Speed, forward_flops, price
+from analysis.running.pricing import Price, Speed, price
 from analysis.running.units import Shard, deal, parse_shard, seeds_of, together, units
 from analysis.store.store import Only, Store
 from analysis.studies.experiment import Experiment, Study
@@ -24,7 +24,7 @@ from figures.catalogue import CATALOGUE
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
 from supermask.learned_masks import LearnedMask
-from supermask.networks import NETWORKS, kernels_of, shapes_of
+from supermask.networks import NETWORKS
 from supermask.restarts import Treatment
 from supermask.sparse_training.runs import SparseRun
 
@@ -130,7 +130,7 @@ def test_operations_are_those_of_the_papers_networks():
         ),
     ):
         network = NETWORKS[name]
-        assert forward_flops(kernels_of(shapes_of(network, shape)), shape) == 2 * expected
+        assert network.products(shape) == expected
 
 
 def test_a_price_counts_what_is_missing_and_what_follows_what(experiment):

@@ -14,7 +14,7 @@ from analysis.running.units import units
 from analysis.studies.experiment import Experiment, Study
 from supermask.lottery import initial_of
 from supermask.masks import full_masks
-from supermask.networks import NETWORKS, Kernels, kernels_of, parameter_count, shapes_of
+from supermask.networks import NETWORKS, kernels_of, parameter_count, shapes_of
 from supermask.population import place
 from supermask.training import Job, Trainer
 
@@ -54,7 +54,7 @@ def price(experiment: Experiment, study: Study, missing: Iterable[str]) -> Price
     wanted = set(missing)
     network, shape = NETWORKS[experiment.protocol.network], experiment.data.image_shape
     params = shapes_of(network, shape)
-    forward = forward_flops(kernels_of(params), shape)
+    forward = 2.0 * network.products(shape)
     own = [(BY_NAME[d["kind"]], d) for d, id_ in results_needed(experiment, study) if id_ in wanted]
     chains: dict[str, float] = {}  # by first id: a unit's work and that of what it needs
     of_unit: dict[str, float] = {}
@@ -72,34 +72,14 @@ def price(experiment: Experiment, study: Study, missing: Iterable[str]) -> Price
     )
 
 
-def forward_flops(kernels: Kernels, image_shape: tuple[int, int, int]) -> float:
-    """Operations of one image's way through the network: two a weight and place that it is used at.
-
-    3×3 'same' convolutions are pooled in pairs, 5×5 'valid' ones each: see `supermask.networks`.
-    """
-    height, width, _ = image_shape
-    total, index = 0.0, 0
-    for kernel in kernels.values():
-        if kernel.ndim != 4:
-            total += 2.0 * kernel.size
-            continue
-        index += 1
-        valid = kernel.shape[0] == 5
-        height, width = (height - 4, width - 4) if valid else (height, width)
-        total += 2.0 * kernel.size * height * width
-        if valid or index % 2 == 0:
-            height, width = height // 2, width // 2
-    return total
-
-
 def measure(experiment: Experiment) -> Speed:
     """A short training here: seconds a network-step, with the evaluations that go with it; compilation left out."""
     network, config, data = NETWORKS[experiment.protocol.network], experiment.training, experiment.data
     parameters = parameter_count(network, data.image_shape)
     initial = initial_of(network, 0, data.image_shape)
-    steps = 10 if forward_flops(kernels_of(initial), data.image_shape) > LARGE else 100
+    steps = 10 if network.products(data.image_shape) > LARGE else 100
     one_each = place(parameters, networks=1)
-    placement = one_each if one_each.strategy == "loop" else place(parameters)
+    placement = one_each if one_each.one_at_a_time else place(parameters)
     trainer = Trainer(network, data, replace(config, steps=steps, evaluate_every=steps), placement)
     job = Job(initial, full_masks(kernels_of(initial)), 0)
 
@@ -117,8 +97,8 @@ def measure(experiment: Experiment) -> Speed:
 
     seconds(1, steps)  # compiles
     full = a_step(placement.slots)
-    return Speed(full / placement.slots, full if placement.strategy == "loop" else a_step(1))
+    return Speed(full / placement.slots, full if placement.one_at_a_time else a_step(1))
 
 
-LARGE = 1e7
-"""Operations an image from which on ten steps are enough to measure."""
+LARGE = 5e6
+"""Multiplications an image from which on ten steps are enough to measure."""

@@ -143,7 +143,7 @@ class Workshop(WorkerPlugin):
         """How many networks this worker trains at once."""
         data = datasets.DATASETS[self._setting.protocol.dataset]
         placement = place(parameter_count(NETWORKS[self._setting.protocol.network], data.image_shape))
-        return Capacity(len(placement.devices) if placement.strategy == "loop" else placement.slots)
+        return Capacity(len(placement.devices) if placement.one_at_a_time else placement.slots)
 
     def receive(self, data: Dataset | None) -> bool:
         """Takes the data set, if it is the right one and not here yet; whether it's here. Waits for no task."""
