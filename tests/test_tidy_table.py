@@ -183,6 +183,22 @@ def test_the_documented_columns_are_the_tables():
     assert sorted(documented) == sorted(COLUMNS)
 
 
+def test_the_documented_fields_are_the_descriptions(descriptions):
+    """By kind, those that all have apart; which of `rules` and `plugins` a result has depends on its choices."""
+    page = DOCS.read_text(encoding="utf-8")
+    rows = re.search(r"\| kind \| fields \|\n\|---\|---\|\n(.*?)\n\n", page, re.S)[1].splitlines()
+    documented = {
+        kind.strip("` "): set(re.findall(r"`(\w+)`", own)) for _, kind, own, _ in (r.split("|") for r in rows)
+    }
+    own: dict[str, set[str]] = {}
+    for each in descriptions:
+        own.setdefault(each["kind"], set()).update(each)
+    shared = set.intersection(*own.values())
+    assert documented.pop("all") == shared
+    assert documented.pop("where they matter") == {"rules", "plugins"}
+    assert documented == {kind: fields - shared - {"rules", "plugins"} for kind, fields in own.items()}
+
+
 def test_the_documented_examples_run_and_find_the_papers_criterion(folder, tmp_path, monkeypatch, capsys):
     docs = DOCS.read_text(encoding="utf-8")
     (sql,), (python,) = re.findall(r"```sql\n(.*?)```", docs, re.S), re.findall(r"```python\n(.*?)```", docs, re.S)

@@ -280,6 +280,9 @@ def _announcement(experiment: Experiment, study: Study, load: Workload, request:
 
 def _print_price(console: Screen, own: Price, speed: Speed) -> None:
     """What is missing, counted, and how long it takes on one machine like this, or on several."""
+    if not own.results:
+        console.print("everything is stored: there is nothing to train")
+        return
     amounts = (
         f"{count(own.results, 'result')}, {count(round(own.steps), 'network-step')}, "
         f"{own.flops:.2g} floating-point operations, "
