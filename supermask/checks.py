@@ -24,6 +24,12 @@ def check_seed(seed: Any) -> None:
         raise ValueError(f"seed is {seed}; allowed: 0 to {SEEDS - 1:,}")
 
 
+def check_whole(argument: str, value: Any, least: int) -> None:
+    """Refuse a number of things that is no whole number, or below the least allowed."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{argument} is {value!r}; allowed: {least} or more, a whole number")
+
+
 def check_call(network: str, call: Callable[..., Any]) -> None:
     """Refuse a network that cannot be called with images alone, such as one that must be told whether it trains."""
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Int32, PyTree
 
+from supermask.checks import check_whole
 from supermask.counts import exact_fraction
 from supermask.evaluation import PlacedData
 from supermask.keys import batch_order
@@ -40,11 +41,8 @@ class TrainingConfig:
     evaluate_every: int = 100
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "evaluate_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; allowed: 1 or more")
-        if self.steps < 0:
-            raise ValueError(f"steps is {self.steps}; allowed: 0 or more")
+        for name, least in (("batch_size", 1), ("evaluate_every", 1), ("steps", 0)):
+            check_whole(name, getattr(self, name), least)
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate is {self.learning_rate}; allowed: more than 0")
 

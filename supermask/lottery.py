@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol, runtime_checkable
 
-from supermask.checks import check_seed
+from supermask.checks import check_seed, check_whole
 from supermask.criteria import CRITERIA
 from supermask.intervals import OnProgress, ignore_progress
 from supermask.keys import Purpose, derive_key
@@ -111,9 +111,9 @@ def find_tickets(
     """Runs every treatment with every seed for rounds 0 to `rounds`, in lockstep, yielding each round's record.
 
     Rounds that the memory has are neither trained nor yielded again, so an interrupted study goes on where it was.
-    Raises ValueError, before anything is trained, where a rewind step lies beyond the training, or for a seed outside 0
-    to 2³¹ - 1.
+    Raises ValueError, before any training, for rounds or seeds that cannot be, or a rewind step beyond the training.
     """
+    check_whole("rounds", rounds, 0)
     for seed in seeds:
         check_seed(seed)
     for treatment in treatments:

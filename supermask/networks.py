@@ -283,6 +283,8 @@ def _outputs_of(network: Network, image_shape: tuple[int, int, int]) -> int:
     outputs = jax.eval_shape(lambda params, x: logits(network, params, x), shapes_of(network, image_shape), image)
     if not isinstance(outputs, jax.ShapeDtypeStruct):
         raise ValueError(f"network puts out a {_name(outputs)} for an image; allowed: logits, (batch, classes)")
+    if not jnp.issubdtype(outputs.dtype, jnp.floating):
+        raise ValueError(f"network puts out {outputs.dtype}; allowed: logits of floating-point numbers")
     if len(outputs.shape) != 2:
         raise ValueError(f"network puts out shape {outputs.shape} for an image; allowed: logits, (batch, classes)")
     return int(outputs.shape[1])

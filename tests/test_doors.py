@@ -157,7 +157,14 @@ class Pair(Listed):
         return (nn.Dense(10, name="output")(x.reshape(x.shape[0], -1)),) * 2
 
 
+class Rounded(Listed):
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        return jnp.round(nn.Dense(10, name="output")(x.reshape(x.shape[0], -1))).astype(jnp.int32)
+
+
 NOT_SERVED = [
+    (Rounded(), r"network puts out int32; allowed: logits of floating-point numbers"),
     (
         BatchNormed(),
         r"network BatchNormed has variables 'batch_stats' \(in norm\) beside 'params'; allowed: ",
@@ -190,7 +197,7 @@ def test_a_network_with_more_than_parameters_is_refused_wherever_networks_come_i
         lambda: SparseTrainer(network, digits, CONFIG, placement, METHODS["set"], optax.sgd(0.1)),
         lambda: evaluated_on(network, placement, digits.test),
     ]
-    if not isinstance(network, Noisy | Pair):  # whose parameters are like others': their logits are what is refused
+    if not isinstance(network, Noisy | Pair | Rounded):  # whose logits alone are refused
         doors += [
             lambda: initialise(network, KEY, (8, 8, 1)),
             lambda: shapes_of(network, (8, 8, 1)),
@@ -416,3 +423,23 @@ def test_the_largest_seed_is_one_of_its_own():
     for seed in (0.5, True, "1"):
         with pytest.raises(ValueError, match=r"seed is .*; allowed: whole numbers"):
             derive_key(seed, Purpose.TIES)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("number", [-1, 1.5, True, "2"])
+def test_numbers_of_rounds_and_steps_are_whole(number, digits):
+    """Rounds of -1 were none, without a word."""
+    allowed = rf" is {number!r}; allowed: [01] or more, a whole number"
+    trainer = Trainer(FeedForward(hidden=(5,)), digits, CONFIG, place(1000, networks=1))
+    with pytest.raises(ValueError, match="rounds" + allowed):
+        next(find_tickets(trainer, Rates(), [], [0], number))
+    with pytest.raises(ValueError, match="steps" + allowed):
+        TrainingConfig(number, 1e-3)
+    with pytest.raises(ValueError, match="evaluate_every" + allowed):
+        replace(CONFIG, evaluate_every=number)
+
+
+def test_images_without_pixels_are_refused():
+    with pytest.raises(
+        ValueError, match=r"images is of shape \(3, 0, 8, 1\); allowed: one pixel and one channel or more"
+    ):
+        Split(np.zeros((3, 0, 8, 1), np.uint8), np.zeros(3, np.int32))

@@ -38,6 +38,8 @@ class Split:
         if self.images.ndim != 4 or self.images.dtype != np.uint8:
             found = f"{self.images.dtype} of shape {self.images.shape}"
             raise ValueError(f"images is {found}; allowed: uint8, (images, height, width, channels)")
+        if not all(self.images.shape[1:]):
+            raise ValueError(f"images is of shape {self.images.shape}; allowed: one pixel and one channel or more")
         if self.labels.shape != self.images.shape[:1] or self.labels.dtype != np.int32:
             found = f"{self.labels.dtype} of shape {self.labels.shape}"
             raise ValueError(f"labels is {found}; allowed: int32, one for each of {len(self.images)} images")
