@@ -263,7 +263,13 @@ def listens(process: subprocess.Popen[str]) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux when the process listens")
-@pytest.mark.parametrize("tries", [pytest.param(6, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "tries",
+    [
+        pytest.param(6, marks=pytest.mark.slow),
+        pytest.param(int(os.environ.get("SIGNALS", "200")), marks=pytest.mark.long),
+    ],
+)
 def test_one_signal_ends_a_command_at_any_moment(tmp_path, tries):
     """From the first line on: while JAX is imported, while a program is compiled, while the table is printed."""
     chance = random.Random(tries)  # noqa: S311
