@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,11 @@ import optax
 import pytest
 
 import supermask
+from analysis.command.verify import report_damage
 from analysis.kinds import kind_of
 from analysis.running import runner
 from analysis.running.interrupts import Interrupted, Stop
-from analysis.store.checkpoints import FolderCheckpoints, Settling
+from analysis.store.checkpoints import FOLDER, FolderCheckpoints, Settling
 from analysis.store.store import Store
 from analysis.studies.experiment import Experiment, Study
 from analysis.studies.protocols import Changes, protocol
@@ -324,3 +326,15 @@ def test_a_checkpoint_stays_where_its_result_could_not_be_stored(tmp_path):
     with pytest.raises(OSError, match="No space"):
         store.add([], {})
     assert FolderCheckpoints(tmp_path / "unfinished").load("key") is not None
+
+
+def test_a_checkpoint_is_listed_with_its_age_and_left(tmp_path, capsys):
+    with Store(tmp_path):
+        pass
+    FolderCheckpoints(tmp_path / FOLDER).save("key", {"a": np.arange(3)})
+    (path,) = (each for each in tmp_path.rglob("*") if each.suffix == ".safetensors")
+    os.utime(path, (time.time() - 3 * 86400,) * 2)
+    assert not report_damage(tmp_path)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "checkpoint of a training under way, 0.0 MB, saved 3.0 days ago" in said
+    assert path.exists()

@@ -69,7 +69,8 @@ _TYPES: dict[Type, set[type]] = {
     "truth": {bool},
     "mixed": {str, int, float},
 }
-_PYTHON_TYPES = [_TYPES[TYPES[name]] | {type(None)} for name in COLUMNS if name not in ("metric", "value")]
+_CELLS = tuple(name for name in COLUMNS if name not in ("metric", "value"))
+_PYTHON_TYPES = [_TYPES[TYPES[name]] | {type(None)} for name in _CELLS]
 
 TIDY_CSV = Kind.starting("a table of results", b"id,kind,")
 _DESCRIBED = (
@@ -172,7 +173,6 @@ def _parquet_writer(path: Path, stack: ExitStack) -> Callable[[Sequence[Tabulate
 
     types = {"whole": pa.int64(), "number": pa.float64(), "truth": pa.bool_()}
     fields = [(name, types.get(TYPES[name], pa.string())) for name in COLUMNS]
-    names = [name for name in COLUMNS if name not in ("metric", "value")]
     writer = stack.enter_context(ParquetWriter(path, pa.schema(fields)))
 
     def write(results: Sequence[Tabulated]) -> None:
@@ -180,7 +180,7 @@ def _parquet_writer(path: Path, stack: ExitStack) -> Callable[[Sequence[Tabulate
         metrics = [metric for each in results for metric in each.metrics]
         columns = {"metric": pa.array([name for name, _ in metrics], pa.string())}
         columns["value"] = pa.array([value for _, value in metrics], pa.float64())
-        for name, cells in zip(names, zip(*(each.cells for each in results), strict=True), strict=True):
+        for name, cells in zip(_CELLS, zip(*(each.cells for each in results), strict=True), strict=True):
             kind = types.get(TYPES[name])
             own = cells if kind else [None if cell is None else str(cell) for cell in cells]
             columns[name] = pa.array(own, kind or pa.string()).take(rows)
@@ -258,4 +258,4 @@ def _cells(result: StoredResult) -> tuple[Any, ...]:
         columns |= BY_NAME[description["kind"]].columns(description)
     chosen = {name: columns[name] for name in REGISTRIES if isinstance(columns.get(name), str)}
     columns |= present_names(chosen, description.get("rules", {}))
-    return tuple(columns.get(name) for name in COLUMNS if name not in ("metric", "value"))
+    return tuple(map(columns.get, _CELLS))
