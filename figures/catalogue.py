@@ -1,4 +1,4 @@
-"""What figures there are. Listing them imports none of them, so that the command's help comes at once."""
+"""Catalogue of all figures. Listing them imports none of them, so that the command's help appears at once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FigureEntry:
-    """A figure by name: its title, what of the papers it reproduces, and the networks that they show it for.
+    """Catalogue entry of a figure: name, title, the published figure that it reproduces, and the networks shown there.
 
-    `paper`: without an author's name it is of Zhou et al. 2019; 'post' has the numbers of the authors' blog post.
+    `paper`: without an author's name it refers to Zhou et al. 2019; 'post' gives figure numbers of the authors' blog.
 
-    `only`: the networks that it can be made for at all, where that is not every network.
+    `only`: the networks that the figure can be made for; empty if it can be made for all.
     """
 
     name: str
@@ -25,7 +25,7 @@ class FigureEntry:
     only: tuple[str, ...] = ()
 
     def load(self) -> "Figure":
-        """The figure itself, from the module of its name."""
+        """Import the figure's module and return the figure."""
         drawing: Drawing = import_module(f"figures.{self.name.replace('-', '_')}").FIGURE
         return drawing.named(self.name, self.title)
 

@@ -6,7 +6,7 @@ from analysis.running.interrupts import guarded
 
 
 def main() -> None:
-    """Runs the command and exits with its status. Signals are heard before anything else is imported."""
+    """Run the command and exit with its status. Signal handlers are installed before any other import."""
     sys.exit(guarded(_command))
 
 

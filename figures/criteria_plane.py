@@ -1,8 +1,8 @@
 """A mask criterion is a region of the plane of initial and final weights.
 
-Zhou et al. 2019, paper figures 1, 2 and 6 (post: figures 5, 6 and 9). The cloud is one layer of a trained network, the
-first seed's: each weight is a point (wi, wf). A criterion keeps the points of one region; here each region keeps the
-same share of the layer.
+Zhou et al. 2019, paper figures 1, 2 and 6 (post: figures 5, 6 and 9). The cloud is one layer of
+the first seed's trained network: each weight is a point (wi, wf). A criterion keeps the points of one region; here each
+region keeps the same fraction of the layer.
 """
 
 import math
@@ -31,11 +31,11 @@ LAYER = "hidden2"
 KEPT = 0.3
 BINS = 61
 FRAMED_PANEL = 1.55
-"""Least inches of a panel where the picture's width is given."""
+"""Minimum width of a panel in inches, if the picture's width is given."""
 
 
 def study(names: Sequence[str]) -> Study:
-    """Round 0 alone. Raises UsageError for a criterion that the plane cannot show."""
+    """Return round 0 alone. Raises UsageError for a criterion that the plane cannot show."""
     for name in names:
         if "gradient" in REGISTRY[name].needs:
             raise UsageError(f"criteria has {name}, which goes by gradients: criteria-plane cannot show it")
@@ -43,11 +43,12 @@ def study(names: Sequence[str]) -> Study:
 
 
 def tabulate(results: Results) -> pd.DataFrame:
-    """One row a (criterion, cell of the plane): its centre, the weights in it, how many are kept and how many of those
-    have their initial sign, and its region.
+    """Return one row per (criterion, cell of the plane).
 
-    `in_region` is 1 where the criterion's score at the cell's centre reaches the threshold that keeps the share `kept`
-    of the layer's weights. Criteria that do not score a point of the plane by its position alone have no region.
+    Columns: the cell's centre, the number of weights in it, how many of them are kept, how many of the kept ones have
+    their initial sign, and whether the cell is in the criterion's region. `in_region` is 1 where the score at the
+    cell's centre exceeds that of every pruned weight. Criteria whose score does not depend on position alone have no
+    region.
     """
     initial, final = results.unpruned_weights(results.experiment.seeds[0])
     w_initial, w_final = (np.asarray(params[LAYER]["kernel"], np.float32).ravel() for params in (initial, final))
@@ -79,9 +80,9 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 
 def _edges(weights: np.ndarray) -> np.ndarray:
-    """Bins that reach a little beyond the weights of largest magnitude, the same to either side of zero.
+    """Return edges of bins, symmetric about zero, that extend slightly beyond the largest magnitude.
 
-    Weights of a training that diverged are in none of them.
+    Non-finite weights, which a diverged training leaves, are in no bin.
     """
     reach = 1.05 * float(np.abs(weights[np.isfinite(weights)]).max(initial=0.0)) or 1.0
     return np.linspace(-reach, reach, BINS + 1)
@@ -90,10 +91,10 @@ def _edges(weights: np.ndarray) -> np.ndarray:
 def _region(
     name: str, w_initial: np.ndarray, w_final: np.ndarray, grid_initial: np.ndarray, grid_final: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which of the layer's weights are kept, and which grid points score above every weight that is not.
+    """Return which of the layer's weights are kept, and which grid points score above every pruned weight.
 
-    The grid is scored along with the layer but as no part of it (not alive), so that what a criterion takes from the
-    whole layer, such as α, is the layer's alone.
+    The grid is scored together with the layer but marked as not alive, so that statistics of the whole layer, such as
+    α, do not include it.
     """
     import jax.numpy as jnp
 
@@ -110,7 +111,7 @@ def _region(
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """A panel a criterion: the region shaded, kept weights in colour, pruned ones in grey."""
+    """Draw one panel per criterion: the region shaded, kept weights in colour, pruned ones in grey."""
 
     names = styles.ordered(table["criterion"], styles.CRITERIA)
     picture, panels = panels_of(
@@ -150,7 +151,7 @@ def _panel(axes: "Axes", table: pd.DataFrame) -> None:
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Weights kept of each criterion, in percent of the layer, and how many of them have not changed their sign."""
+    """Return each criterion's kept weights, in percent of the layer, and how many of them kept their sign."""
 
     rows = {}
     for name in styles.ordered(table["criterion"], styles.CRITERIA):

@@ -1,4 +1,4 @@
-"""Deep Compression: the paper's table stage by stage beside ours, and accuracy against compression."""
+"""Deep Compression: results stage by stage beside the paper's, and accuracy against compression."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PAPER_RUN, FURTHER = "the paper's percentages and bits", "pruned further"
 BITS = (1, 2, 3, 4, 6)
-PRUNED_BITS = BITS[1:]  # at 1 bit a pruned layer has one value beside its zero
+PRUNED_BITS = BITS[1:]  # with 1 bit, a pruned layer has one value besides zero
 LINES: Mapping[str, CompressionRun] = {
     PAPER_RUN: CompressionRun(),
     FURTHER: CompressionRun("further"),
@@ -59,16 +59,16 @@ CLAIMS = (
 
 
 def study(names: Sequence[str]) -> Study:
-    """The networks that are compressed, and their compression."""
+    """Return the trainings to compress, and their compression."""
     runs = tuple(LINES[name] for name in names)
     return Study((*dict.fromkeys([CompressionRun(pruned=False).source, *(r.source for r in runs)]), *runs))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
-    """One row a (line, seed, stage): bytes, how many times smaller than the dense network, and test accuracy.
+    """Return one row per (line, seed, stage): bytes, compression ratio to the dense network, and test accuracy.
 
     Stages: dense; pruned (live weights and filler zeros as float32, and relative indices); quantised (codes and
-    codebooks, before their values are tuned); coded (the file, as measured on disk, its values tuned).
+    codebooks, before their values are tuned); coded (the file, as measured on disk, with tuned values).
     """
     rows = []
     for name in results.names:
@@ -77,7 +77,7 @@ def tabulate(results: Results) -> pd.DataFrame:
             own = results.metrics(run, seed)
             trained = results.metrics(run.source, seed)
             dense = results.metrics(CompressionRun(pruned=False).source, seed)
-            losses = {"dense": dense["test_loss_at_end"]}  # of what is compressed: where it is no number, all is lost
+            losses = {"dense": dense["test_loss_at_end"]}  # if it is not a number, all stages diverged
             stages = {
                 "dense": (own["dense_bytes"], 1.0, dense["test_accuracy_at_end"]),
                 "pruned": (own["pruned_bytes"], own["weights_remaining"], trained["test_accuracy_at_end"]),
@@ -103,7 +103,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """The table of stages, then errors against sizes."""
+    """Draw the table of stages, and errors against sizes."""
     from analysis.drawing import plots
 
     picture, (left, right) = plots.new_picture(2, frame)
@@ -139,7 +139,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 def _stages(axes: "Axes", table: pd.DataFrame, frame: Frame) -> None:
     axes.set_axis_off()
     summary = summarise(table)
-    if summary.empty:  # neither recipe was asked for
+    if summary.empty:  # neither recipe was requested
         return
     published = PUBLISHED.get(str(table["network"].iloc[0]))
     errors = [_published(published, str(stage).split(",")[0])[1] for stage in summary.index]
@@ -157,9 +157,9 @@ def _stages(axes: "Axes", table: pd.DataFrame, frame: Frame) -> None:
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Each stage's means, beside the paper's rates: KB are 1,000 bytes, errors in percent.
+    """Return each stage's means beside the paper's rates: KB are 1,000 bytes, errors in percent.
 
-    '× fewer' counts weights alone, as the paper's 12 for pruning does; '× smaller' counts bytes, with indices,
+    '× fewer' counts only weights, like the paper's 12 for pruning; '× smaller' counts bytes, with indices,
     codebooks and biases.
     """
     numbers = ["bytes", "compression", "weights_remaining", "test_accuracy"]

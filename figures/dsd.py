@@ -1,4 +1,4 @@
-"""Dense-sparse-dense training against the control that counts: the same budget of dense training."""
+"""Dense-sparse-dense training against dense training with the same budget."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CONTROL = "dense throughout"
 LINES: Mapping[str, float] = {CONTROL: 0.0, "25% pruned": 0.25, "30% pruned": 0.30, "50% pruned": 0.50}
-"""What is pruned of each layer in the middle phase."""
+"""Fraction of each layer that is pruned in the middle phase."""
 
 PHASES = {"dense_phase": "dense", "sparse_phase": "sparse", "last_phase": "dense again"}
 
@@ -36,12 +36,12 @@ CLAIMS = tuple(
 
 
 def study(names: Sequence[str]) -> Study:
-    """Every sparsity, and the control."""
+    """Return the runs of every sparsity, and the control."""
     return Study(tuple(DSDRun(LINES[name]) for name in names))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
-    """One row a (line, seed): accuracy at the end of each phase, and the metrics of every training for the last one."""
+    """Return one row per (line, seed): accuracy at the end of each phase, and the metrics of the last phase."""
     rows = [
         {"line": name, "sparsity": LINES[name], "seed": seed, "round": 1, "weights_remaining": 1.0}
         | results.metrics(DSDRun(LINES[name]), seed)
@@ -52,7 +52,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """Accuracy at the end of each phase: a line a sparsity, a dot a seed."""
+    """Draw accuracy at the end of each phase: one line per sparsity, one dot per seed."""
     from analysis.drawing import plots
 
     picture, (axes,) = plots.new_picture(1, frame, width=6.5)
@@ -74,7 +74,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean test accuracy in percent at the end of each phase."""
+    """Return mean test accuracy in percent at the end of each phase."""
     columns = {f"after {words}": f"test_accuracy_{phase}" for phase, words in PHASES.items()}
     means = table.groupby("line", sort=False)[list(columns.values())].mean() * 100
     return means.rename(columns={old: new for new, old in columns.items()})

@@ -1,6 +1,6 @@
-"""Learned masks as pictures: which input pixels keep their weights, and how alike masks are between seeds.
+"""Learned masks as pictures: which input pixels keep their weights, and how similar masks are between seeds.
 
-Beside them the mask that a trained network's large_final criterion cuts at the same number of weights.
+For comparison: the large_final mask of a trained network with the same number of weights.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,16 +39,16 @@ CLAIMS = (
 
 
 def study(names: Sequence[str]) -> Study:
-    """The learned masks; large_final's need round 0 only."""
+    """Return the learned masks, and round 0, from which the large_final masks are made."""
     return Study((Unpruned(), *(LEARNED[name] for name in names)))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
-    """One row a (label, kind, seed) of overlaps, and one a (label, pixel) of kept shares, mean over seeds.
+    """Return overlaps, one row per (label, kind, seed), and mean fractions kept, one row per (label, pixel).
 
-    Masks are the rounded ones. kinds 'next seed' and 'large_final': the overlap with that mask over the whole network,
-    and, 'by chance', that of two independent masks of the same counts. kind 'pixel', where the first layer sees the
-    image whole: the share of a pixel's weights into it that is kept.
+    Masks are the rounded ones. Kinds 'next seed' and 'large_final': the overlap with that mask over the whole network;
+    with 'by chance': the expected overlap of two independent masks with the same counts. Kind 'pixel', if the first
+    layer reads the whole image: the kept fraction of the weights that leave a pixel.
     """
     return results.labelled(pd.DataFrame([row for label in results.names for row in _rows(results, label)]))
 
@@ -73,7 +73,7 @@ def _rows(results: Results, label: str) -> Iterator[dict[str, Any]]:
 
 
 def _large_final(results: Results, seed: int, like: Masks) -> Masks:
-    """The one-shot large_final mask of the seed's trained network, of another mask's counts."""
+    """Return the one-shot large_final mask of the seed's trained network, with the counts of `like`."""
     final = kernels_of(results.unpruned_weights(seed)[1])
     magnitudes = {layer: jnp.abs(kernel) for layer, kernel in final.items()}
     counts = {layer: int(np.sum(mask)) for layer, mask in like.items()}
@@ -81,14 +81,14 @@ def _large_final(results: Results, seed: int, like: Masks) -> Masks:
 
 
 def _overlap(first: Masks, second: Masks) -> tuple[float, float]:
-    """Kept by both over the most that could be, over all layers; and its expectation for independent masks."""
+    """Return kept by both over the possible maximum, over all layers, and its expectation for independent masks."""
     layers = [agreement(first[layer], second[layer]) for layer in first]
     kept = max(min(sum(a.kept_first for a in layers), sum(a.kept_second for a in layers)), 1)
     return sum(a.kept_both for a in layers) / kept, sum(a.kept_both_by_chance for a in layers) / kept
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """A map a learned mask, where there are maps; on the right their overlaps beside what chance would give."""
+    """Draw one pixel map per learned mask, if there are maps; on the right, overlaps and those expected by chance."""
 
     pixels = table[table["kind"] == "pixel"]
     labels = list(dict.fromkeys(pixels["label"]))
@@ -132,7 +132,7 @@ def _overlaps(axes: "Axes", table: pd.DataFrame, turn: int) -> None:
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean overlaps in percent, and the weights that the masks keep."""
+    """Return mean overlaps and the fractions of weights kept, in percent."""
     pairs = table[table["kind"] != "pixel"]
     overlaps = 100 * pairs.pivot_table(index="label", columns="kind", values="overlap", sort=False)
     overlaps["% left"] = 100 * pairs.groupby("label")["weights_remaining"].mean()

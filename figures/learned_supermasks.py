@@ -1,7 +1,7 @@
-"""Paper figure 7 (learned masks): masks found by gradient descent against masks cut from a trained network.
+"""Paper figure 7 (learned masks): masks found by gradient descent against masks of a trained network.
 
 No weight is trained: masks are learned on initial weights or on signed constants, with and without dynamic weight
-rescaling (DWR); where their logits start moves how many weights they keep.
+rescaling (DWR). The initial value of the logits changes how many weights a mask keeps.
 """
 
 from collections.abc import Sequence
@@ -31,11 +31,11 @@ LEARNED = {
     "learned, initial, DWR": LearnedMask(rescaled=True),
     "learned, S.C., DWR": LearnedMask("signed_constant", rescaled=True),
 }
-"""The paper's four, by the labels they are shown under. S.C.: signed constants."""
+"""The paper's four masks, by label. S.C.: signed constants."""
 
 OTHER_STARTS = "other starts"
 STARTS = (-4.0, -2.0, 2.0)
-"""Other starts of the logits, for masks on signed constants: sigmoid(start) of the weights are kept at first."""
+"""Other initial logits, for masks on signed constants: a fraction sigmoid(start) of the weights is kept at first."""
 
 HEURISTIC = {
     f"{criterion}, {short}": Untrained(criterion, weights)
@@ -60,7 +60,7 @@ STYLES: Styles = {
 
 
 def swept(names: Sequence[str]) -> dict[str, tuple[LearnedMask, ...]]:
-    """What is learned for those names, by label: the paper's start, and for signed constants others if asked."""
+    """Return the masks to learn, by label: from the paper's start, and on request, on signed constants, from others."""
     starts = STARTS if OTHER_STARTS in names else ()
     return {
         label: (base, *(replace(base, start=start) for start in starts if base.weights == "signed_constant"))
@@ -70,7 +70,7 @@ def swept(names: Sequence[str]) -> dict[str, tuple[LearnedMask, ...]]:
 
 
 def study(names: Sequence[str]) -> Study:
-    """Learned masks at every start, and the heuristic ones at every level. Raises UsageError for no learned mask."""
+    """Return learned masks at every start, heuristic masks at every level. Raises UsageError without learned masks."""
     if not swept(names):
         raise UsageError(f"show names no learned mask; learned-supermasks needs one of: {', '.join(LEARNED)}")
     learned = tuple(each for masks in swept(names).values() for each in masks)
@@ -78,10 +78,10 @@ def study(names: Sequence[str]) -> Study:
 
 
 def tabulate(results: Results) -> pd.DataFrame:
-    """One row a (part, label, seed, level, start or step).
+    """Return one row per (part, label, seed, level, start or step).
 
-    part 'learned': a learned mask's test accuracy (mean over drawn masks) and its rounded mask's. 'heuristic': that of
-    a mask cut from a trained network. 'curve': validation accuracy while a mask is learned, at each evaluated step.
+    Part 'learned': test accuracy of a learned mask (mean over sampled masks) and of its rounded mask. 'heuristic': test
+    accuracy under a mask of a trained network. 'curve': validation accuracy during training, at each evaluated step.
     """
     rows: list[dict[Any, Any]] = []
     for label, masks in swept(results.names).items():
@@ -107,7 +107,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """Accuracy against weights remaining on the left and its top in the middle; accuracy against step on the right."""
+    """Draw accuracy against weights remaining on the left, its top in the middle, and accuracy by step on the right."""
     from analysis.drawing import plots
 
     picture, (whole, top, curves) = plots.new_picture(3, frame, width=3.8, height=3.9)
@@ -130,7 +130,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
 
 def _learned_line(axes: "Axes", own: pd.DataFrame, label: str) -> None:
-    """Means over seeds from start to start, bars from least to greatest; hollow markers for the rounded masks."""
+    """Draw means over seeds by start, with bars from minimum to maximum; hollow markers show rounded masks."""
 
     style = STYLES[label]
     for prefix, fill in (("", style.colour), ("rounded_", "white")):
@@ -169,7 +169,7 @@ def _curves(axes: "Axes", rows: pd.DataFrame) -> None:
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Of every learned mask, at the paper's start: mean test accuracies and weights remaining, in percent."""
+    """Return mean test accuracies and weights remaining of every learned mask at the paper's start, in percent."""
     own = table[(table["part"] == "learned") & (table["start"] == 0)]
     names = {
         "test_accuracy": "drawn masks",

@@ -71,7 +71,7 @@ CLAIMS = (
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """Accuracy on the left, its top in the middle, the early-stopping step on the right."""
+    """Draw accuracy on the left, its top in the middle, and the early-stopping step on the right."""
     from analysis.drawing import plots
 
     picture, (whole, top, stop) = plots.new_picture(3, frame, width=3.6)

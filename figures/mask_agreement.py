@@ -1,7 +1,7 @@
-"""How alike masks are: of different criteria, of different seeds, iterative and one-shot; against chance.
+"""Similarity of masks between criteria, between seeds, and between iterative and one-shot pruning, against chance.
 
-Overlap is the share of kept weights that another mask of the same counts keeps too. Two independent masks of the same
-counts overlap by the fraction of weights remaining, layer by layer.
+Overlap is the fraction of kept weights that another mask with the same counts keeps too. Two independent masks with
+the same counts overlap by the fraction of weights remaining, layer by layer.
 """
 
 from collections.abc import Iterator, Sequence
@@ -59,15 +59,15 @@ CLAIMS = (
 
 
 def study(names: Sequence[str]) -> Study:
-    """Iterative pruning with large_final and each criterion, and large_final one-shot."""
+    """Return iterative pruning with large_final and each criterion, and large_final one-shot."""
     return Study((*(Treatment(name) for name in dict.fromkeys((REFERENCE, *names))), ONE_SHOT))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
-    """One row a (kind, pair of masks, seed, round): the overlap, and of what kind the pair is.
+    """Return overlaps, one row per (kind, pair of masks, seed, round).
 
-    criteria: two criteria, one seed. seeds: large_final of `seed` and of the next one. one-shot: large_final, iterative
-    and one-shot, one seed. chance: what the overlap of two independent masks would be.
+    Kinds of pairs: criteria: two criteria, one seed. seeds: large_final of `seed` and of the next one. one-shot:
+    large_final, iterative and one-shot, one seed. chance: the expected overlap of two independent masks.
     """
     return results.labelled(pd.DataFrame(list(_rows(results))))
 
@@ -98,14 +98,14 @@ def _rows(results: Results) -> Iterator[dict[str, Any]]:
 
 
 def _overlap(first: Masks, second: Masks) -> tuple[float, float]:
-    """Kept by both over kept by one, over all layers; and its expectation for independent masks of the same counts."""
+    """Return kept by both over kept by one, over all layers, and its expectation for independent masks."""
     layers = [agreement(first[layer], second[layer]) for layer in first]
     kept = min(sum(a.kept_first for a in layers), sum(a.kept_second for a in layers))
     return sum(a.kept_both for a in layers) / kept, sum(a.kept_both_by_chance for a in layers) / kept
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """A matrix of criteria at the level nearest to 20% on the left; overlap against weights remaining on the right."""
+    """Draw a matrix of criteria at the level nearest to 20% on the left, overlap by weights remaining on the right."""
     from analysis.drawing import plots
 
     picture, (matrix, lines) = plots.new_picture(2, frame, width=4.6, height=4.2)
@@ -131,7 +131,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
 
 def shown_level(table: pd.DataFrame) -> int:
-    """The round whose weights remaining are nearest to 20%."""
+    """Return the round whose weights remaining are nearest to 20%."""
     nearest = (table["weights_remaining"] - 0.2).abs().to_numpy().argmin()
     return int(table["round"].to_numpy()[nearest])
 

@@ -49,18 +49,18 @@ CLAIMS = (
 
 
 def study(names: Sequence[str]) -> Study:
-    """Iterative pruning with each criterion."""
+    """Return iterative pruning with each criterion."""
     return Study(tuple(Treatment(criterion=name) for name in names))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
-    """One row a (criterion, seed, round)."""
+    """Return one row per (criterion, seed, round)."""
     table = results.trainings()
     return table.drop(columns=["kept", "pruned", "schedule", "ranking", "rewind_step"])
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """All of the range on the left; on the right its top, where the good criteria part."""
+    """Draw the whole range on the left, and on the right its top, where the good criteria differ."""
     from analysis.drawing import plots
 
     title = "Mask criteria: test accuracy after training the pruned network, by weights remaining"
@@ -68,7 +68,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean test accuracy in percent at a few levels of weights remaining."""
+    """Return mean test accuracy in percent at a few levels of weights remaining."""
     from analysis.drawing import plots
 
     return plots.accuracy_summary(table, styles.CRITERIA)

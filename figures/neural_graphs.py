@@ -1,4 +1,4 @@
-"""Neural graphs: wirings that training discovers against random ones, in three settings."""
+"""Neural graphs: discovered wirings against random ones, in three settings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -58,12 +58,12 @@ CLAIMS = (
 
 
 def study(names: Sequence[str]) -> Study:
-    """Every line's graphs."""
+    """Return the graphs of every line."""
     return Study(tuple(LINES[name] for name in names))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
-    """One row a (setting, wiring, seed): its metrics. `weights_remaining` is live over possible edges."""
+    """Return metrics, one row per (setting, wiring, seed). `weights_remaining` is live over possible edges."""
     rows = [
         {"line": name, **asdict(LINES[name]), "seed": seed, "round": 1} | results.metrics(LINES[name], seed)
         for name in results.names
@@ -73,7 +73,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """A panel a setting: a line at each wiring's mean, a dot a seed."""
+    """Draw one panel per setting: a line at each wiring's mean, one dot per seed."""
     from analysis.drawing import plots
 
     settings = list(dict.fromkeys(table["setting"]))
@@ -85,13 +85,13 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
         for place, (wiring, rows) in enumerate(own.groupby("wiring", sort=False)):
             accuracy = 100 * rows["test_accuracy"]
             colour = styles.RED if wiring == DISCOVERED else styles.BLUE
-            # No bars: the axis does not start at 0, and their lengths would overstate differences.
+            # No bars: the axis does not start at 0, so their lengths would exaggerate differences.
             axes.hlines(accuracy.mean(), place - 0.3, place + 0.3, color=colour, linewidth=2)
             axes.scatter([place] * len(accuracy), accuracy, color=colour, s=20, alpha=0.6)
         wirings = list(dict.fromkeys(own["wiring"]))
         axes.set_xticks(range(len(wirings)), [WORDS[w].replace("–", "–\n") for w in wirings])
         axes.set_xlim(-0.5, len(wirings) - 0.5)
-        axes.set_ylim(max(0.0, least - 1), min(100.0, most + 1))  # one scale, for settings are compared as well
+        axes.set_ylim(max(0.0, least - 1), min(100.0, most + 1))  # one scale, because settings are compared too
         parameters = own["parameters"].mean()
         axes.set_title(f"{setting}, {parameters:,.0f} parameters")
         axes.grid(axis="y", alpha=0.25, linewidth=0.6)
@@ -102,7 +102,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean test accuracy in percent, parameters, and how much of its first wiring each line kept."""
+    """Return mean test accuracy in percent, parameters, and the fraction of the initial wiring that each line kept."""
     means = table.groupby("line", sort=False)[["test_accuracy", "parameters", "kept_from_start"]].mean()
     return pd.DataFrame(
         {

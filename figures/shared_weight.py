@@ -1,4 +1,4 @@
-"""Masks and wirings whose weights all share one value: what is left without the trained weights.
+"""Masks and wirings whose weights all share one value: accuracy without the trained weights.
 
 Left, every live weight is the value itself; right, the value times the sign of the trained weight.
 """
@@ -65,13 +65,16 @@ CLAIMS = (
 
 
 def study(names: Sequence[str]) -> Study:
-    """The networks, and their curves without and with signs."""
+    """Return the trained networks, and their curves without and with signs."""
     sources = [SOURCES[name] for name in names]
     return Study((*sources, *(SharedRun(source, signs) for source in sources for signs in SIGNS)))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
-    """One row a (line, signs, value, seed). `round` counts the values; `trained_accuracy` is with trained weights."""
+    """Return one row per (line, signs, value, seed). `round` numbers the values.
+
+    `trained_accuracy` is the accuracy with the trained weights.
+    """
     rows = []
     for name in results.names:
         source = SOURCES[name]
@@ -94,7 +97,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """Accuracy over the shared value, a panel without and one with signs; dashed lines are random wirings and masks."""
+    """Draw accuracy over the shared value, without and with signs; dashed lines are random wirings and masks."""
     from analysis.drawing import plots
 
     colours = {"FC": styles.BLACK, "static": styles.BLUE, "discrete": styles.RED, "continuous": styles.GREEN}
@@ -122,7 +125,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """In percent: the best value's mean accuracy without and with signs, and the trained weights' own."""
+    """Return, in percent, mean accuracy of the best value without and with signs, and of the trained weights."""
     means = 100 * table.groupby(["line", "signs", "value"], sort=False)["test_accuracy"].mean()
     best = means.groupby(level=["line", "signs"], sort=False).max().unstack("signs")[list(SIGNS.values())]
     trained = 100 * table.groupby("line", sort=False)["trained_accuracy"].mean()

@@ -1,6 +1,6 @@
-"""The supplement's comparison: criteria that look at the sign, trained iteratively.
+"""The supplement's comparison of sign-aware criteria, under iterative pruning.
 
-large_final and magnitude_increase, each also restricted to weights that kept their sign or to those that flipped it.
+large_final and magnitude_increase, each also restricted to weights that kept their sign or that flipped it.
 """
 
 from typing import TYPE_CHECKING
@@ -57,7 +57,7 @@ CLAIMS = (*_claims("large_final"), *_claims("magnitude_increase"))
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """All of the range on the left, its top on the right."""
+    """Draw the whole range on the left, its top on the right."""
     from analysis.drawing import plots
 
     title = "Criteria that look at the sign, trained iteratively"

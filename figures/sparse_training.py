@@ -1,8 +1,8 @@
-"""Sparse from the first step to the last: accuracy against weights remaining for every method, and its controls.
+"""Sparse training: accuracy against weights remaining for every method and its controls.
 
-The controls: a random mask that stays (static); a small dense network of as many weights, the best of three shapes by
-validation accuracy; and the structure that a dynamic method ended with, trained from scratch as a static network, from
-its own initial weights and from others.
+The controls: a fixed random mask (static); a small dense network with as many weights, the best of three shapes by
+validation accuracy; and the final structure of a dynamic method, trained from scratch as a static network, from its own
+initial weights and from others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ LINES: Mapping[str, SparseRun] = {
     "DSR's structure, fresh weights": SparseRun(structure="dsr", start="fresh"),
     "DNW's structure, initial weights": SparseRun(structure="dnw"),
 }
-"""What each line's runs are, but for their density."""
+"""The runs of each line, for any density."""
 
 STYLES: Styles = {
     "gradual pruning": Style(BLACK, "o"),
@@ -57,7 +57,7 @@ STYLES: Styles = {
     "DSR's structure, fresh weights": Style(GREEN, "<", ":"),
     "DNW's structure, initial weights": Style(RED, "D", ":", hollow=True),
 }
-"""What a structure is worth without the way to it is dotted."""
+"""Dotted lines show final structures that are trained from scratch."""
 
 DYNAMIC = {
     "SET": "Mocanu et al. 2018",
@@ -106,7 +106,7 @@ CLAIMS = (
 
 
 def run_of(line: str, density: float) -> SparseRun:
-    """A line's run at a density."""
+    """Return a line's run at a density."""
     return replace(LINES[line], density=density)
 
 
@@ -114,22 +114,22 @@ DENSE = SparseRun()
 
 
 def runs_of(line: str, density: float) -> tuple[SparseRun, ...]:
-    """What is trained for a line at a density: its run, and for the small dense network one of every shape."""
+    """Return the trainings of a line at a density: one run, or for the small dense network one per shape."""
     run = run_of(line, density)
     return tuple(replace(run, shape=shape) for shape in SMALL_SHAPES) if line == SMALL else (run,)
 
 
 def study(names: Sequence[str]) -> Study:
-    """Every line at every density, and the dense network."""
+    """Return every line at every density, and the dense network."""
     lines = [run for line in names for density in DENSITIES for run in runs_of(line, density)]
     return Study((DENSE, *lines))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
-    """One row a (line, density, seed). `weights_remaining` is of the dense network; `round` counts the densities.
+    """Return one row per (line, density, seed). `weights_remaining` is relative to the dense network.
 
-    Rows of 'unpruned' are the dense network. `live_weights` counts the network's own. A small dense network is each
-    seed's best `shape` by validation accuracy.
+    `round` numbers the densities. Rows of 'unpruned' are the dense network. `live_weights` counts those of the network
+    itself. The small dense network has each seed's best `shape` by validation accuracy.
     """
     table = results.sparse_trainings()
     runs = {run: line for line in results.names for density in DENSITIES for run in runs_of(line, density)}
@@ -146,7 +146,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """The whole range, and its top."""
+    """Draw the whole range, and its top."""
     from analysis.drawing import plots
 
     title = "Sparse training: solid and dashed train sparse; dotted are structures and sizes without the way there"
@@ -154,7 +154,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean test accuracy in percent at every density."""
+    """Return mean test accuracy in percent at every density."""
     from analysis.drawing import plots
 
     return plots.accuracy_summary(table, STYLES, by="line")

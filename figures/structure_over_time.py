@@ -1,4 +1,4 @@
-"""What sparse training moves: which layers its weights go to, and how many connections are exchanged."""
+"""How sparse training moves weights between layers, and how many connections it exchanges."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DENSITY = 0.02
 METHODS = ("DSR", "sparse momentum", "SET", "RigL", "DNW")
 MOVING = ("DSR", "sparse momentum")
-"""Those that move weights between layers; the others keep each layer's number."""
+"""The methods that move weights between layers; the others keep each layer's count."""
 
 _PAPER = "Mostafa & Wang 2019: parameters are reallocated across layers, to where they are needed"
 
@@ -49,15 +49,15 @@ CLAIMS = (
 
 
 def study(names: Sequence[str]) -> Study:
-    """Each method at one density."""
+    """Return each method at one density."""
     return Study(tuple(run_of(name, DENSITY) for name in names))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
-    """One row a (method, seed, evaluation, layer), and one for all layers.
+    """Return one row per (method, seed, evaluation, layer), and one for all layers.
 
-    share: the layer's live weights over all live weights. exchanged: how many weights have come alive in the layer
-    since the start, over its live weights. moment: 'start', 'end' or 'between'.
+    share: the layer's live weights over all live weights. exchanged: number of weights that have become live in the
+    layer since the start, over its live weights. moment: 'start', 'end' or 'between'.
     """
     rows: list[dict[str, Any]] = []
     for name in results.names:
@@ -81,7 +81,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """Shares of the layers for the methods that move them, then exchanges of all."""
+    """Draw the layers' shares for the methods that move weights, then the exchanges of all methods."""
     from analysis.drawing import plots
 
     names = [name for name in dict.fromkeys(table["method"]) if name in MOVING]
@@ -116,7 +116,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """At the end: exchanges over live weights, and each layer's share in percent."""
+    """Return, at the end of training, exchanges over live weights, and each layer's share in percent."""
     end = table[table["moment"] == "end"]
     rows: dict[str, dict[str, float]] = {}
     for name in dict.fromkeys(end["method"]):

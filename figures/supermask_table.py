@@ -1,4 +1,4 @@
-"""The paper's table of supermasks: how far a mask alone takes an untrained network, their numbers beside ours."""
+"""The paper's table of supermasks: accuracies of untrained networks under masks, beside the published numbers."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -57,7 +57,7 @@ CLAIMS = (
 
 
 def study(names: Sequence[str]) -> Study:
-    """The heuristic masks that the paper's best ones come from, and the learned ones, of the columns named."""
+    """Return the heuristic masks among which the paper takes its best, and the learned masks, of the named columns."""
     heuristic = [weights for column, weights in HEURISTIC.items() if column in names]
     untrained = tuple(Untrained(criterion, weights) for weights in heuristic for criterion in CRITERIA)
     learned = (own for column, own in LEARNED.items() if column in names)
@@ -65,12 +65,13 @@ def study(names: Sequence[str]) -> Study:
 
 
 def tabulate(results: Results) -> pd.DataFrame:
-    """One row a (column of the paper's table, seed): test accuracy, weights remaining, and the paper's percent.
+    """Return one row per (column of the paper's table, seed): test accuracy, weights remaining, the paper's percentage.
 
-    For heuristic masks it is each seed's best level, of the criterion for which the mean of these is greatest. A
-    replication of the released code comes to the paper's numbers that way. They are read off test data: an upper end,
-    which is conservative for what is claimed of learned masks. `one_level_accuracy` is the other reading: the greatest
-    mean over seeds at one level, of any criterion; where there are no levels, the mean over seeds. `round` is 0.
+    For heuristic masks, the accuracy is that of each seed's best level, under the criterion with the highest mean of
+    these. With this reading, a replication of the released code matches the paper's numbers. The levels are chosen on
+    test data, so these accuracies are upper bounds, which is conservative for the claims about learned masks.
+    `one_level_accuracy` is the other reading: the highest mean over seeds at one level, under any criterion; without
+    levels, the mean over seeds. `round` is 0.
     """
     paper = dict(zip(COLUMNS, PAPER[results.experiment.protocol.network], strict=True))
     untrained = results.untrained()
@@ -90,14 +91,14 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 
 def _only_level(results: Results, column: str, trained: pd.DataFrame, seed: int) -> Row:
-    """What there is of a learned mask, or of trained weights: no levels to choose from."""
+    """Return the row of a learned mask or of trained weights, which have no levels to choose from."""
     if column in LEARNED:
         return results.metrics(LEARNED[column], seed)
     return trained[trained["seed"] == seed].drop(columns="criterion").to_dict("records")[0]
 
 
 def best_levels(untrained: pd.DataFrame) -> tuple[dict[int, Row], float]:
-    """Each seed's best row, of the criterion whose mean of these is greatest; and the greatest mean at one level."""
+    """Return each seed's best row, under the criterion with the highest mean of these, and the best level's mean."""
     pruned = untrained[untrained["round"] > 0]
     peaks = pruned.loc[pruned.groupby(["criterion", "seed"], sort=False)["test_accuracy"].idxmax()]
     criterion = peaks.groupby("criterion", sort=False)["test_accuracy"].mean().idxmax()
@@ -107,7 +108,7 @@ def best_levels(untrained: pd.DataFrame) -> tuple[dict[int, Row], float]:
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """Bars, ours beside the paper's, with the numbers on them; whiskers from least to greatest over seeds."""
+    """Draw bars, ours beside the paper's, labelled with their values; whiskers from minimum to maximum over seeds."""
     from analysis.drawing import plots
 
     picture, (axes,) = plots.new_picture(1, frame, width=8.5, height=3.8)
@@ -138,9 +139,9 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean test accuracy over seeds beside the paper's, and the mean of weights remaining, in percent.
+    """Return mean test accuracy over seeds beside the paper's, and mean weights remaining, in percent.
 
-    'at one level': heuristic masks at the level that is best on average, in place of each seed's best.
+    'at one level': heuristic masks at the level that is best on average, instead of each seed's best.
     """
     groups = table.groupby("column", sort=False)
     columns = {"ours": 100 * groups["test_accuracy"].mean(), "paper": groups["paper_percent"].first()}

@@ -1,7 +1,7 @@
 """A mask alone makes an untrained network accurate: Zhou et al. 2019, paper figures 6 and 7 (post: figures 1 and 10).
 
-A network is trained once; masks are cut from it one-shot, at every level of sparsity, and put on the *initial* weights,
-or on signed constants of each layer. No weight is trained after that. The bars are the same at each mask's best level.
+A network is trained once. Its one-shot masks at every level of sparsity are applied to the *initial* weights, or to
+signed constants of each layer. No weight is trained after that. The bars show each mask at its best level.
 """
 
 import math
@@ -79,17 +79,17 @@ CLAIMS = (
 
 
 def study(names: Sequence[str]) -> Study:
-    """Each criterion's masks on initial weights and on signed constants."""
+    """Return each criterion's masks on initial weights and on signed constants."""
     return Study(tuple(Untrained(name, weights) for weights in TITLES for name in names))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
-    """One row a (criterion, weights, seed, level of sparsity). `round` counts prunings; 0 is no mask at all."""
+    """Return one row per (criterion, weights, seed, level of sparsity). `round` counts prunings; 0 has no mask."""
     return results.untrained()
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """Each mask at its best level as bars, then all levels: a panel for each kind of weights."""
+    """Draw each mask at its best level as bars, then all levels: one panel for each kind of weights."""
     from analysis.drawing import plots
 
     picture, (bars, *lines) = plots.new_picture(1 + len(TITLES), frame, width=3.6)
@@ -132,10 +132,10 @@ def _bars(axes: "Axes", table: pd.DataFrame, top: float, turn: int) -> None:
 
 
 def best_level(table: pd.DataFrame) -> tuple[pd.Series, float]:
-    """Accuracies by seed at the masked level whose mean over seeds is highest, and the weights remaining there.
+    """Return accuracies by seed at the masked level with the highest mean over seeds, and the weights remaining there.
 
-    The level is chosen on test data, here as in the paper: this describes the curve's peak and is no estimate of what a
-    level chosen beforehand would give.
+    The level is chosen on test data, as in the paper. The result describes the curve's peak; it does not estimate the
+    accuracy at a level chosen beforehand.
     """
     masked = table[table["round"] > 0]
     level = masked.groupby("round")["test_accuracy"].mean().idxmax()
@@ -144,15 +144,15 @@ def best_level(table: pd.DataFrame) -> tuple[pd.Series, float]:
 
 
 def best_of_each_seed(table: pd.DataFrame) -> float:
-    """Mean over seeds of each seed's accuracy at its own best masked level."""
+    """Return the mean over seeds of each seed's accuracy at its own best masked level."""
     return float(table[table["round"] > 0].groupby("seed")["test_accuracy"].max().mean())
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Of every criterion, in percent: the best level's mean accuracy, the weights there, and the mean of seeds' bests.
+    """Return for every criterion, in percent: mean accuracy and weights at the best level, and mean of seeds' bests.
 
-    The paper's table gives 'the maximum over fractions kept, the mean over runs', which can be read either way: the
-    maximum of the means, or the mean of the maxima.
+    The paper's table gives 'the maximum over fractions kept, the mean over runs', which can mean the maximum of the
+    means or the mean of the maxima.
     """
 
     rows: dict[str, dict[str, float]] = {}

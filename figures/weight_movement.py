@@ -1,10 +1,9 @@
-"""Where weights move: the evidence for the idea that weights near zero after training were on their way there.
+"""Where weights move: evidence that weights near zero after training were moving toward zero.
 
-Zhou et al. 2019, section 4; no figure of the paper shows it.
+Zhou et al. 2019, section 4; the paper has no figure of it.
 
 For the lottery ticket algorithm, round by round: which weights move toward zero (those to be pruned, or those kept),
-how far both move, and how many kept weights change their sign. On top, the cloud of every layer's weights before
-pruning.
+how far both move, and how many kept weights change their sign. On top, every layer's weights before pruning.
 """
 
 from collections.abc import Iterator, Sequence
@@ -56,12 +55,12 @@ def study(names: Sequence[str]) -> Study:
 
 
 def tabulate(results: Results) -> pd.DataFrame:
-    """Two kinds of rows, told apart by `panel`.
+    """Return two kinds of rows, distinguished by `panel`.
 
-    movement: one a (seed, round, layer, group): of the weights alive in that round, those that the next mask keeps or
-    prunes: `share` of the layer's live weights, `toward_zero` (fraction with |wf| < |wi|), `distance` (mean |wf - wi|)
-    and `flipped` (fraction whose sign is not the initial one).
-    density: one a (layer, cell of the plane) of the first seed's unpruned network: its centre and the weights in it.
+    movement: one row per (seed, round, layer, group); a group is the live weights that the next mask keeps, or those
+    that it prunes. Columns: `share` of the layer's live weights, `toward_zero` (fraction with |wf| < |wi|),
+    `distance` (mean |wf - wi|) and `flipped` (fraction whose sign is not the initial one).
+    density: one row per (layer, cell of the plane) of the first seed's unpruned network: its centre and its weights.
     """
     rows = [*_density(results)]
     for seed in results.experiment.seeds:
@@ -102,7 +101,7 @@ def _movement(results: Results, seed: int) -> Iterator[dict[str, Any]]:
 
 
 def _moved(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
-    if not len(before) or not np.isfinite(after).all():  # of a training that diverged nothing moved anywhere
+    if not len(before) or not np.isfinite(after).all():  # a diverged training has no movement to measure
         return dict.fromkeys(("toward_zero", "distance", "flipped"), float("nan"))
     return {
         "toward_zero": float(np.mean(np.abs(after) < np.abs(before))),
@@ -112,7 +111,7 @@ def _moved(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """Above, the layers' clouds; below, movement toward zero, distance, and sign flips by round."""
+    """Draw the layers' clouds above; below, movement toward zero, distance, and sign flips by round."""
 
     density, movement = (table[table["panel"] == panel] for panel in ("density", "movement"))
     layers = list(dict.fromkeys(density["layer"]))
@@ -177,7 +176,7 @@ def _flips(axes: "Axes", rows: pd.DataFrame, layers: Sequence[str]) -> None:
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Of kept and pruned weights, over all rounds and seeds: percent toward zero, percent flipped, distance × 1000."""
+    """Return percent toward zero, percent flipped and distance × 1000 of kept and pruned weights, over all rounds."""
     rows = table[(table["panel"] == "movement") & (table["layer"] == WHOLE)]
     means = rows.groupby("group")[["toward_zero", "flipped", "distance"]].mean()
     means *= [100, 100, 1000]

@@ -1,4 +1,4 @@
-"""The wiring of a neural graph before, during and after training: which node feeds which."""
+"""The wiring of a neural graph before, during and after training."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,23 +19,24 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
 FINEST = 100
-"""Up to so many nodes each has a row and a column of its own; more are drawn in `COARSE` groups of neighbours."""
+"""The most nodes that are drawn one by one; larger graphs are drawn in `COARSE` groups of neighbouring nodes."""
 COARSE = 50
 
 WORDS = dict(zip(MOMENTS, ("before training", "halfway", "after training"), strict=True))
 
 
 def study(names: Sequence[str]) -> Study:
-    """The discovered wiring of each setting."""
+    """Return the discovered wiring of each setting."""
     return Study(tuple(GraphRun(name) for name in names))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
-    """One row a (setting, moment, group that sends, group that receives) with edges, of the first seed.
+    """Return one row per (setting, moment, sending group, receiving group) that has edges, of the first seed.
 
-    nodes: of the graph, of which `inputs` come first and `features` last. group_size: nodes a group. edges: how many
-    lead from the one group to the other. kept_from_start: of all live edges, the fraction that was live at the start.
-    kept_to_end: the fraction that is live at the end. reached: the fraction of nodes that some edge leads to.
+    nodes: number in the graph; the first `inputs` are inputs and the last `features` are features. group_size: nodes
+    per group. edges: number that lead from the one group to the other. kept_from_start: fraction of the live edges that
+    was live at the start. kept_to_end: fraction that is live at the end. reached: fraction of nodes that an edge leads
+    to.
     """
     rows: list[dict[str, Any]] = []
     experiment, seed = results.experiment, results.experiment.seeds[0]
@@ -63,7 +64,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """A row of panels a setting, a panel a moment: edges from the nodes of a row to the nodes of a column."""
+    """Draw one row of panels per setting, one panel per moment: edges from nodes (rows) to nodes (columns)."""
 
     settings = list(dict.fromkeys(table["setting"]))
     count, columns = len(settings) * len(MOMENTS), len(MOMENTS)
@@ -95,7 +96,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """In percent: edges after training that were live before it and halfway, and nodes reached before and after."""
+    """Return, in percent, final edges that were live before training and halfway, and nodes reached at both ends."""
     moments = table.groupby(["setting", "moment"], sort=False)[["kept_from_start", "kept_to_end", "reached"]].first()
     rows = {}
     for setting in dict.fromkeys(table["setting"]):
