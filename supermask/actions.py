@@ -1,11 +1,11 @@
-"""Actions: where kept weights restart (mask-1) and what pruned weights are frozen at (mask-0).
+"""Actions: the values at which kept weights restart (mask-1) and pruned weights are frozen (mask-0).
 
-Like a criterion, an action asks for what it needs by the names of its parameters, the fields of `ActionFacts`. It gives
-a value for every weight of the layer; `start_weights` uses the mask-1 action's where the mask is 1 and the mask-0
-action's where it is 0. All values of a layer come from its own key.
+Like a criterion, an action requests its inputs by the names of its parameters, which are fields of `ActionFacts`. It
+returns a value for every weight of the layer; `start_weights` uses the mask-1 action's values where the mask is 1 and
+the mask-0 action's where it is 0. All random values of a layer come from its own key.
 
-Zhou et al. 2019, sections 3 (mask-1) and 4 (mask-0). Rules about movement are the released code's, which replaces the
-initial values by what a rule makes of them: so a weight that was set to 0 has 0 for its initial value from then on.
+Zhou et al. 2019, sections 3 (mask-1) and 4 (mask-0). Rules about movement follow the released code, which overwrites
+the initial values with a rule's result: a weight that was set to 0 has 0 as its initial value from then on.
 """
 
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ LayerKey = Key[Array, ""]
 
 @short
 class ActionFacts(NamedTuple):
-    """What is known of one layer when its weights restart; arrays of the kernel's shape.
+    """Inputs of an action for one layer: arrays of the kernel's shape.
 
-    `w_initial` is what 'rewind' goes back to: the values before training, or those of a later step k. `w_fresh` is a
-    new draw from the initial distribution, by a key of its own. `mask` is True for a weight that is kept, `alive` for
-    one that was not pruned in an earlier round. `zeroed` is True where the round that ended started the weight at 0 in
-    place of its initial value.
+    `w_initial` are the values that 'rewind' restores: those before training, or those of a later step k. `w_fresh` is a
+    new draw from the initial distribution, with its own key. `mask` is True for kept weights, `alive` for weights that
+    were not pruned in an earlier round. `zeroed` is True where the last round started the weight at 0 instead of its
+    initial value.
     """
 
     key: Key[Array, ""]
@@ -61,7 +61,7 @@ def reshuffle(key: LayerKey, w_initial: Weights, mask: Mask) -> Weights:
     """The kept initial values of the layer, permuted among the kept weights."""
     size = mask.size
     kept = mask.ravel()
-    # Positions of the kept weights, once in order and once in random order; pruned ones after them, and unused.
+    # Positions of kept weights, once in order and once in random order; those of pruned weights follow, unused.
     in_order = jnp.argsort(~kept, stable=True)
     in_random_order = jnp.lexsort((jax.random.bits(key, (size,), jnp.uint32), ~kept))
     values = w_initial.ravel()
@@ -69,28 +69,28 @@ def reshuffle(key: LayerKey, w_initial: Weights, mask: Mask) -> Weights:
 
 
 def reshuffle_same_sign(key: LayerKey, w_initial: Weights, mask: Mask) -> Weights:
-    """The kept magnitudes of the layer permuted, each weight keeping its original sign."""
+    """The layer's kept magnitudes, permuted; each weight keeps its original sign."""
     return _with_sign_of(w_initial, reshuffle(key, w_initial, mask))
 
 
 def constant(key: LayerKey, w_initial: Weights) -> Weights:
-    """±c with a random sign, c the standard deviation of the layer's initial weights."""
+    """±c with a random sign, where c is the standard deviation of the layer's initial weights."""
     signs = jnp.where(jax.random.bernoulli(key, jnp.float32(0.5), w_initial.shape), 1.0, -1.0)
     return signs.astype(w_initial.dtype) * jnp.std(w_initial)
 
 
 def constant_same_sign(w_initial: Weights) -> Weights:
-    """The signed constant: sign(wi)·c, c the standard deviation of the layer's initial weights."""
+    """The signed constant sign(wi)·c, where c is the standard deviation of the layer's initial weights."""
     return jnp.sign(w_initial) * jnp.std(w_initial)
 
 
 def reinit_released(key: LayerKey, w_initial: Weights) -> Weights:
-    """'reinit' as in the released code: all of the layer's initial values permuted, pruned ones included."""
+    """'reinit' as in the released code: all of the layer's initial values, permuted, including pruned ones."""
     return jax.random.permutation(key, w_initial.ravel()).reshape(w_initial.shape)
 
 
 def reinit_released_same_sign(key: LayerKey, w_initial: Weights) -> Weights:
-    """The released code's permutation of the layer, each weight keeping its original sign."""
+    """The released code's permutation of the layer; each weight keeps its original sign."""
     return _with_sign_of(w_initial, reinit_released(key, w_initial))
 
 
@@ -115,9 +115,9 @@ def zero_if_shrunk(w_initial: Weights, w_final: Weights, zeroed: Mask) -> Weight
 
 
 def zero_if_grown(w_initial: Weights, w_final: Weights, zeroed: Mask) -> Weights:
-    """The reverse: 0 where the weight moved away from zero (|wf| > |wi|), or was set to 0 earlier; else its start.
+    """The reverse: 0 where the weight moved away from zero (|wf| > |wi|), or was set to 0 earlier; else wi.
 
-    A weight that never moved, as under a pixel that is always black, keeps its initial value by either rule.
+    A weight that never moved, as under a pixel that is always black, keeps its initial value under either rule.
     """
     return jnp.where(zeroed | (jnp.abs(w_final) > jnp.abs(w_initial)), 0.0, w_initial)
 
@@ -143,12 +143,12 @@ def _with_sign_of(signs: Weights, magnitudes: Weights) -> Weights:
 
 @dataclass(frozen=True)
 class Action(Member):
-    """A named action. `needs` are the `ActionFacts` fields its function asks for, read off its parameters.
+    """A named action. `needs` are the `ActionFacts` fields that its function requests by its parameters.
 
-    `source` is the identity of a user's own, by default the digest of its code; empty for those of this module.
-    `revision` counts the rules that the name has stood for: results under an older rule are other results.
+    `source` is the identity of a user-defined action, by default the digest of its code; empty for this module's.
+    `revision` numbers the rules that the name has stood for: results under an older rule are different results.
 
-    Raises MemberError where the function cannot be one: see `supermask.members.Member`.
+    Raises MemberError if the function is unsuitable: see `supermask.members.Member`.
     """
 
     name: str
@@ -160,7 +160,7 @@ class Action(Member):
     facts = ActionFacts._fields
 
     def __call__(self, facts: ActionFacts) -> Float[Array, "*shape"]:
-        """A value for every weight of the layer."""
+        """Return a value for every weight of the layer."""
         return self.values({name: getattr(facts, name) for name in self.needs})
 
 
@@ -173,8 +173,8 @@ def _registry(*functions: Function) -> dict[str, Action]:
 
 
 _REVISIONS = {"rewind_or_zero": 2, "zero_if_grown": 2, "zero_at_random": 2}
-"""Of rules that changed: since zeros stay zero, since weights that never moved keep their initial value, and since the
-control sets as many zeros as the rule in every round and not in the first alone."""
+"""Revisions of rules that changed: zeros stay zero, weights that never moved keep their initial value, and the control
+sets as many zeros as the rule in every round and not only in the first."""
 
 KEPT_ACTIONS = _registry(
     rewind,
@@ -197,11 +197,11 @@ PRUNED_ACTIONS = _registry(zero, init, zero_if_shrunk, zero_if_grown, zero_at_ra
 def start_weights(
     kept_action: Action, pruned_action: Action, kept: ActionFacts, pruned: ActionFacts
 ) -> Float[Array, "*shape"]:
-    """The layer's weights at the start of a round.
+    """Return the layer's weights at the start of a round.
 
-    Kept weights get the mask-1 action's values and weights pruned in this round the mask-0 action's. A weight pruned
-    earlier stays at what it was frozen at then, its `w_final`: it did not move, so a rule about movement cannot be
-    asked of it again. `kept` and `pruned` differ in their keys only.
+    Kept weights get the mask-1 action's values, and weights pruned in this round the mask-0 action's. A weight pruned
+    earlier keeps its frozen value, `w_final`: it did not move, so a rule about movement cannot apply to it again.
+    `kept` and `pruned` differ only in their keys.
     """
     frozen = jnp.where(pruned.alive, pruned_action(pruned), pruned.w_final)
     return jnp.where(kept.mask, kept_action(kept), frozen)

@@ -1,8 +1,8 @@
-"""Checks at the library's doors: what is no network, mask, label or seed of the kind asked for is refused by name.
+"""Validation of the library's arguments: networks, masks, labels and seeds.
 
-A check raises ValueError, with one line that says what is allowed, before anything long starts. Without them such
-input gives numbers that look right: weights nested deeper than a layer would all stay dense, and a label beyond the
-last class reads another class's logit.
+A check raises ValueError, with one line that states what is allowed, before long work starts. Without these checks,
+wrong input gives plausible numbers: weights nested deeper than a layer would all stay dense, and a label beyond the
+last class would read another class's logit.
 """
 
 import inspect
@@ -13,11 +13,11 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 SEEDS = 2**31
-"""Seeds are 0 to this number - 1. JAX would take a larger one for one of these, whose weights it then shares."""
+"""Seeds are 0 to this number - 1. JAX would map a larger seed to one of these, with the same weights."""
 
 
 def check_seed(seed: Any) -> None:
-    """Refuse a seed outside 0 to 2³¹ - 1, or one that is not a whole number; traced ones were checked before."""
+    """Refuse a seed outside 0 to 2³¹ - 1, or one that is not an integer; traced seeds were checked earlier."""
     if isinstance(seed, bool | float | str):
         raise ValueError(f"seed is {seed!r}; allowed: whole numbers from 0 to {SEEDS - 1:,}")
     if isinstance(seed, int | np.integer) and not 0 <= seed < SEEDS:
@@ -31,7 +31,7 @@ def check_whole(argument: str, value: Any, least: int) -> None:
 
 
 def check_call(network: str, call: Callable[..., Any]) -> None:
-    """Refuse a network that cannot be called with images alone, such as one that must be told whether it trains."""
+    """Refuse a network that cannot be called with images alone, such as one that needs a `train` flag."""
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     needed = [p for p in inspect.signature(call).parameters.values() if p.default is p.empty]
     more = [p.name for p in needed if p.kind in (*positional, p.KEYWORD_ONLY)][1:]
@@ -43,7 +43,7 @@ def check_call(network: str, call: Callable[..., Any]) -> None:
 
 
 def check_fields(network: str, fields: Mapping[str, Any]) -> None:
-    """Refuse a network with a field that cannot be hashed, such as an array: programs are kept by network."""
+    """Refuse a network with an unhashable field, such as an array: compiled programs are cached by network."""
     for name, value in fields.items():
         try:
             hash(value)
@@ -55,10 +55,10 @@ def check_fields(network: str, fields: Mapping[str, Any]) -> None:
 
 
 def check_variables(network: str, variables: Mapping[str, Any], dropouts: Sequence[str]) -> None:
-    """Refuse a network with another collection than 'params', or with dropout.
+    """Refuse a network with a collection other than 'params', or with dropout.
 
-    Nothing here keeps running statistics or draws units to drop: batch norm would be trained and judged on other
-    numbers than its author meant, and dropout would never drop anything.
+    Trainers here keep no running statistics and draw no units to drop: batch norm would train and evaluate with other
+    statistics than its author intended, and dropout would never drop anything.
     """
     allowed = "allowed: parameters alone, such as layer norm in place of batch norm, and no dropout"
     if "params" not in variables:
@@ -90,7 +90,7 @@ def check_params(params: Mapping[str, Any]) -> None:
 
 
 def check_layers(argument: str, arrays: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    """Refuse a dict whose layers are not among the known ones, or whose arrays have other shapes than theirs."""
+    """Refuse a dict with unknown layers, or with arrays of other shapes than the known ones."""
     for layer, array in arrays.items():
         if not hasattr(array, "shape"):
             raise ValueError(f"{argument}[{layer!r}] is a {type(array).__name__}; allowed: an array a layer")
@@ -101,7 +101,7 @@ def check_layers(argument: str, arrays: Mapping[str, Any], known: Mapping[str, A
 
 
 def check_masks(masks: Mapping[str, Bool[Any, "..."]], kernels: Mapping[str, Any]) -> None:
-    """Refuse masks of other layers, of other shapes, or of numbers in place of True and False."""
+    """Refuse masks of unknown layers, of other shapes, or of numbers instead of booleans."""
     check_layers("masks", masks, kernels)
     for layer, mask in masks.items():
         if mask.dtype != bool:
@@ -109,14 +109,14 @@ def check_masks(masks: Mapping[str, Bool[Any, "..."]], kernels: Mapping[str, Any
 
 
 def check_names(argument: str, layers: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse a layer that is not among the known ones: a misspelt one would be left as it is."""
+    """Refuse unknown layers: a misspelt one would silently stay unchanged."""
     known = tuple(known)
     if foreign := [layer for layer in layers if layer not in known]:
         raise ValueError(f"{argument} has layer {foreign[0]!r}; allowed: {', '.join(known)}")
 
 
 def check_counts(argument: str, counts: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
-    """Refuse counts that leave out a layer, name another, or are more than the layer has weights."""
+    """Refuse counts that omit a layer, name an unknown one, or exceed the layer's weights."""
     check_names(argument, counts, sizes)
     for layer, size in sizes.items():
         if layer not in counts:

@@ -1,7 +1,7 @@
-"""Counts from fractions, exactly: how many weights a rate prunes, and how many steps some epochs are.
+"""Exact counts from fractions: the number of weights that a rate prunes, and the number of steps in epochs.
 
-A rate such as 0.29 means 29/100. Its product with a number of weights is computed in integers, on the host and inside
-compiled code alike, so floor(0.29 × 100) is 29, where floating point gives 28.
+A rate such as 0.29 means 29/100. Its product with a number of weights is computed in integers, both on the host and in
+compiled code, so that floor(0.29 × 100) is 29; floating point gives 28.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ Number = float | Fraction | np.floating | np.integer | Float[Array, ""]
 
 
 def check_fraction(argument: str, fraction: float) -> None:
-    """Raises ValueError unless 0 <= fraction < 1: to prune every weight of a layer leaves no network."""
+    """Raise ValueError unless 0 <= fraction < 1, since pruning every weight of a layer leaves no network."""
     if not 0 <= fraction < 1:
         raise ValueError(f"{argument} is {fraction}; allowed: 0 <= fraction < 1")
 
@@ -42,11 +42,11 @@ def share(fraction: Number, alive: Count) -> Count:
 
 
 def exact_fraction(number: Number) -> Fraction:
-    """Return the fraction that a number stands for: 0.1 stands for 1/10, not for the binary number beside it.
+    """Return the fraction that a number stands for: 0.1 stands for 1/10, not for the nearest binary number.
 
-    That is the ratio of small whole numbers whose floating-point value it is; if there is none, the decimal number that
-    it is written as; and where it has more digits than its type can hold, as 1 - 0.99998 has, which was computed, the
-    simplest fraction within a few roundings of it.
+    This is the ratio of small integers with this floating-point value, if there is one; else the decimal number as it
+    is written; and for a computed number with more digits than its type can hold, such as 1 - 0.99998, the simplest
+    fraction within a few roundings of it.
 
     Raises:
         ValueError: for a number that is not finite.
@@ -70,7 +70,7 @@ def exact_fraction(number: Number) -> Fraction:
 
 
 def _simplest(near: Fraction, within: Fraction) -> Fraction:
-    """The fraction of smallest denominator at most `within` away: by bisection, for larger denominators get nearer."""
+    """Return the fraction of smallest denominator at most `within` away; bisection works as larger ones get nearer."""
     low, high = 0, 1
     while abs(near.limit_denominator(high) - near) > within:
         low, high = high, 2 * high
@@ -81,7 +81,7 @@ def _simplest(near: Fraction, within: Fraction) -> Fraction:
 
 
 def _share_in_32_bits(ratio: Fraction, alive: Int32[Array, ""]) -> Int32[Array, ""]:
-    """floor(ratio × alive) by long division, two bits of carry above a denominator of 31 bits.
+    """Return floor(ratio × alive) by long division, with two bits of carry above a denominator of 31 bits.
 
     The largest fraction below the ratio whose denominator has 31 bits gives the same floor for every 31-bit integer.
     """
@@ -93,7 +93,7 @@ def _share_in_32_bits(ratio: Fraction, alive: Int32[Array, ""]) -> Int32[Array, 
 def _divided(
     over: UInt32[Array, ""] | np.uint32, under: UInt32[Array, ""] | np.uint32, alive: Int32[Array, ""]
 ) -> Int32[Array, ""]:
-    """floor(alive × over / under), bit by bit; compiled once for all fractions."""
+    """Return floor(alive × over / under), bit by bit; compiled once for all fractions."""
     over, under, number = (jnp.asarray(each).astype(jnp.uint32) for each in (over, under, alive))
 
     def take_bit(step: Array | int, carried: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -109,24 +109,24 @@ def _divided(
 def _carry(
     quotient: UInt32[Array, ""], rest: UInt32[Array, ""], under: UInt32[Array, ""]
 ) -> tuple[UInt32[Array, ""], UInt32[Array, ""]]:
-    """One step of a long division: the rest, less than twice the denominator, becomes less than it."""
+    """Do one step of a long division: reduce a remainder below twice the denominator to below the denominator."""
     over = rest >= under
     return quotient + over.astype(jnp.uint32), jnp.where(over, rest - under, rest)
 
 
 def _at_most(ratio: Fraction, largest: int) -> Fraction:
-    """The largest fraction that is at most `ratio` and whose denominator is at most `largest`."""
+    """Return the largest fraction that is at most `ratio` and whose denominator is at most `largest`."""
     nearest = ratio.limit_denominator(largest)
     if nearest <= ratio:
         return nearest
-    # Its lower neighbour among the fractions of such denominators: a/b - c/d = 1/(b·d), with d as large as can be.
+    # Its lower neighbour among fractions with such denominators: a/b - c/d = 1/(b·d), with the largest possible d.
     first = pow(nearest.numerator, -1, nearest.denominator)
     denominator = first + (largest - first) // nearest.denominator * nearest.denominator
     return Fraction(nearest.numerator * denominator - 1, nearest.denominator * denominator)
 
 
 def kept_counts(sizes: Mapping[str, int], rates: Mapping[str, float], rounds: int) -> list[dict[str, int]]:
-    """How many weights each layer keeps after 0, 1, ..., `rounds` rounds of `prune`."""
+    """Return the number of weights that each layer keeps after 0, 1, ..., `rounds` rounds of `prune`."""
     counts = [dict(sizes)]
     for _ in range(rounds):
         counts.append({layer: n - share(rates.get(layer, 0.0), n) for layer, n in counts[-1].items()})

@@ -1,15 +1,15 @@
-"""Mask criteria: which weights to keep, judged by where each one started and where it ended.
+"""Mask criteria: which weights to keep, judged by their initial and final values.
 
-A criterion gives every weight of a layer a score; the highest scores are kept. It asks for what it needs by the names
-of its parameters, which are the fields of `LayerFacts`:
+A criterion scores every weight of a layer; the highest scores are kept. It requests its inputs by the names of its
+parameters, which are fields of `LayerFacts`:
 
     w_initial   the layer's weights before any training
     w_final     its weights at the end of the round's training
     alive       True where a weight has not been pruned yet
     gradient    of the training loss with respect to w_initial, in the unmasked network
 
-Zhou et al. 2019 (arXiv 1905.01067), section 2 and figure 2. Where the paper's words leave a rule open, the default is
-what the paper's released code does; another reading has a name of its own (`..._std_scaled`, `..._strict`).
+Zhou et al. 2019 (arXiv 1905.01067), section 2 and figure 2. Where the paper's text leaves a rule open, the default
+follows the paper's released code; other readings have their own names (`..._std_scaled`, `..._strict`).
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ Alive = Bool[Array, "*shape"]
 
 @short
 class LayerFacts(NamedTuple):
-    """What is known of one layer when its mask is chosen; arrays of the kernel's shape. `gradient` may be missing."""
+    """Inputs of a criterion for one layer: arrays of the kernel's shape. `gradient` may be missing."""
 
     w_initial: Float[Array, "*shape"]
     w_final: Float[Array, "*shape"]
@@ -58,16 +58,16 @@ def small_init(w_initial: Weights) -> Weights:
 
 
 def large_init_large_final(w_initial: Weights, w_final: Weights, alive: Alive) -> Weights:
-    """min(α|wf|, |wi|), α aligning percentiles: the smaller of a weight's percentile ranks by |wi| and by |wf|.
+    """min(α|wf|, |wi|), where α aligns percentiles: the smaller of the percentile ranks by |wi| and by |wf|.
 
-    The released code looks for one percentile p of each layer such that the weights above the p-th percentile in both
-    magnitudes are the wanted number, which is to keep the largest of these scores.
+    The released code searches for a percentile p of each layer such that the weights above the p-th percentile in both
+    magnitudes have the wanted number. That is equivalent to keeping the highest of these scores.
     """
     return jnp.minimum(magnitude_rank(w_initial, alive), magnitude_rank(w_final, alive))
 
 
 def small_init_small_final(w_initial: Weights, w_final: Weights, alive: Alive) -> Weights:
-    """-max(α|wf|, |wi|), α aligning percentiles: minus the larger of the percentile ranks by |wi| and by |wf|."""
+    """-max(α|wf|, |wi|), where α aligns percentiles: minus the larger of the percentile ranks by |wi| and |wf|."""
     return -jnp.maximum(magnitude_rank(w_initial, alive), magnitude_rank(w_final, alive))
 
 
@@ -87,7 +87,7 @@ def random(w_initial: Weights) -> Weights:
 
 
 def large_final_same_sign(w_initial: Weights, w_final: Weights) -> Weights:
-    """|wf| where wi and wf have one sign, else 0: large weights that kept their sign."""
+    """|wf| where wi and wf have the same sign, else 0: large weights that kept their sign."""
     return jnp.where(same_sign(w_initial, w_final), jnp.abs(w_final), 0.0)
 
 
@@ -97,10 +97,10 @@ def large_final_diff_sign(w_initial: Weights, w_final: Weights) -> Weights:
 
 
 def magnitude_increase_same_sign(w_initial: Weights, w_final: Weights) -> Weights:
-    """|wf| - |wi| where wi and wf have one sign, else 0: a weight that flipped comes before those that shrank.
+    """|wf| - |wi| where wi and wf have the same sign, else 0: flipped weights rank above those that shrank.
 
-    As released: the score of the other sign is 0 in all four sign-aware criteria. See
-    `magnitude_increase_same_sign_strict` for the rule that puts every flipped weight last.
+    As in the released code, the score of the other sign is 0 in all four sign-aware criteria.
+    `magnitude_increase_same_sign_strict` instead ranks every flipped weight last.
     """
     return jnp.where(same_sign(w_initial, w_final), magnitude_increase(w_initial, w_final), 0.0)
 
@@ -111,44 +111,44 @@ def magnitude_increase_diff_sign(w_initial: Weights, w_final: Weights) -> Weight
 
 
 def snip(w_initial: Weights, gradient: Weights) -> Weights:
-    """|g·wi|, g the loss's gradient at initialisation: connection sensitivity (Lee et al. 2019, equation 6)."""
+    """|g·wi|, with g the loss's gradient at initialisation: connection sensitivity (Lee et al. 2019, equation 6)."""
     return jnp.abs(gradient * w_initial)
 
 
 def grad(gradient: Weights) -> Weights:
-    """|g|, g the loss's gradient at initialisation."""
+    """|g|, where g is the loss's gradient at initialisation."""
     return jnp.abs(gradient)
 
 
 def large_init_large_final_std_scaled(w_initial: Weights, w_final: Weights, alive: Alive) -> Weights:
-    """min(α|wf|, |wi|) with α a ratio of standard deviations (`scale_ratio`): a reading of our own, not the paper's."""
+    """min(α|wf|, |wi|) with α a ratio of standard deviations (`scale_ratio`): our own variant, not the paper's."""
     return jnp.minimum(scale_ratio(w_initial, w_final, alive) * jnp.abs(w_final), jnp.abs(w_initial))
 
 
 def small_init_small_final_std_scaled(w_initial: Weights, w_final: Weights, alive: Alive) -> Weights:
-    """-max(α|wf|, |wi|) with α the ratio of standard deviations (`scale_ratio`): a reading of our own."""
+    """-max(α|wf|, |wi|) with α the ratio of standard deviations (`scale_ratio`): our own variant."""
     return -jnp.maximum(scale_ratio(w_initial, w_final, alive) * jnp.abs(w_final), jnp.abs(w_initial))
 
 
 def magnitude_increase_same_sign_strict(w_initial: Weights, w_final: Weights) -> Weights:
-    """|wf| - |wi| where wi and wf have one sign; every weight that flipped comes after all of those (-∞)."""
+    """|wf| - |wi| where wi and wf have the same sign; every flipped weight ranks below those (-∞)."""
     return jnp.where(same_sign(w_initial, w_final), magnitude_increase(w_initial, w_final), -jnp.inf)
 
 
 def magnitude_increase_diff_sign_strict(w_initial: Weights, w_final: Weights) -> Weights:
-    """|wf| - |wi| where the sign flipped; every other weight comes after all of those (-∞)."""
+    """|wf| - |wi| where the sign flipped; every other weight ranks below those (-∞)."""
     return jnp.where(same_sign(w_initial, w_final), -jnp.inf, magnitude_increase(w_initial, w_final))
 
 
 def same_sign(w_initial: Weights, w_final: Weights) -> Alive:
-    """True where both have the same sign; a zero has neither sign, so it is never the same as a weight's."""
+    """Return True where both have the same sign; a zero has no sign, so it never equals a weight's."""
     return jnp.sign(w_initial) * jnp.sign(w_final) > 0
 
 
 def scale_ratio(w_initial: Weights, w_final: Weights, alive: Alive) -> Float[Array, ""]:
-    """α = std(wi) / std(wf) over the layer's live weights: brings final magnitudes to the scale of the initial ones.
+    """Return α = std(wi) / std(wf) over the layer's live weights, which scales final magnitudes to the initial ones.
 
-    1 where a standard deviation is 0 (a layer of one weight, or one that collapsed), so that scores stay finite.
+    α is 1 if a standard deviation is 0 (a layer of one weight, or a collapsed one), so that scores stay finite.
     """
     spread_initial, spread_final = (jnp.std(w, where=alive) for w in (w_initial, w_final))
     usable = (spread_initial > 0) & (spread_final > 0)
@@ -156,9 +156,9 @@ def scale_ratio(w_initial: Weights, w_final: Weights, alive: Alive) -> Float[Arr
 
 
 def magnitude_rank(w: Weights, alive: Alive) -> Weights:
-    """Rank of |w| among the layer's live weights, from 0 (smallest) to 1 (largest); equal magnitudes rank equally.
+    """Return the rank of |w| among live weights, from 0 (smallest) to 1 (largest); equal magnitudes have equal ranks.
 
-    NaN for NaN, so that what a diverged training leaves is pruned first, as with every other criterion.
+    NaN ranks as NaN, so that a diverged training's NaN weights are pruned first, as under every other criterion.
     """
     magnitude = jnp.abs(w).ravel()
     below = jnp.searchsorted(jnp.sort(jnp.where(alive.ravel(), magnitude, jnp.inf)), magnitude)
@@ -169,12 +169,12 @@ def magnitude_rank(w: Weights, alive: Alive) -> Weights:
 
 @dataclass(frozen=True)
 class Criterion(Member):
-    """A named criterion. `needs` are the `LayerFacts` fields its function asks for, read off its parameters.
+    """A named criterion. `needs` are the `LayerFacts` fields that its function requests by its parameters.
 
-    `source` is the identity of a user's own, by default the digest of its code; empty for those of this module.
-    `revision` counts the rules that the name has stood for: results under an older rule are other results.
+    `source` is the identity of a user-defined criterion, by default the digest of its code; empty for this module's.
+    `revision` numbers the rules that the name has stood for: results under an older rule are different results.
 
-    Raises MemberError where the function cannot be one: see `supermask.members.Member`.
+    Raises MemberError if the function is unsuitable: see `supermask.members.Member`.
     """
 
     name: str
@@ -187,7 +187,7 @@ class Criterion(Member):
     facts = LayerFacts._fields
 
     def __call__(self, facts: LayerFacts) -> Float[Array, "*shape"]:
-        """Scores of a layer's weights, same shape. Raises ValueError where the facts lack what it needs."""
+        """Return scores of a layer's weights, in their shape. Raises ValueError if the facts lack an input."""
         chosen = {name: getattr(facts, name) for name in self.needs}
         missing = [name for name, value in chosen.items() if value is None]
         if missing:
@@ -224,7 +224,7 @@ OTHER_READINGS: tuple[Criterion, ...] = (
     _criterion(magnitude_increase_same_sign_strict, "|wf| − |wi| if signs agree, else −∞"),
     _criterion(magnitude_increase_diff_sign_strict, "|wf| − |wi| if signs differ, else −∞"),
 )
-"""Readings of our own, beside the released ones."""
+"""Our own variants of released criteria."""
 
 CRITERIA: dict[str, Criterion] = {
     criterion.name: criterion
@@ -237,7 +237,7 @@ CRITERIA: dict[str, Criterion] = {
         *OTHER_READINGS,
     )
 }
-"""Every criterion by name. A new one is one function and one line here."""
+"""All criteria by name. A new one needs one function and one line here."""
 
 FIRST_RULES: Mapping[str, str] = {
     "large_init_large_final": "large_init_large_final_std_scaled",
@@ -245,17 +245,17 @@ FIRST_RULES: Mapping[str, str] = {
     "magnitude_increase_same_sign": "magnitude_increase_same_sign_strict",
     "magnitude_increase_diff_sign": "magnitude_increase_diff_sign_strict",
 }
-"""What the rule that a name stood for in its first revision is called now."""
+"""Current names of the rules that these names stood for in their first revision."""
 
 RENAMED: Mapping[str, str] = {
     "large_init_large_final_percentile": "large_init_large_final",
     "small_init_small_final_percentile": "small_init_small_final",
 }
-"""Names that are gone, with the name that their rule has now."""
+"""Former names, and the current names of their rules."""
 
 
 def score_layers(criterion: Criterion, facts: Mapping[str, LayerFacts]) -> dict[str, Float[Array, "*shape"]]:
-    """The criterion's scores of every layer."""
+    """Return the criterion's scores for every layer."""
     return {layer: criterion(layer_facts) for layer, layer_facts in facts.items()}
 
 

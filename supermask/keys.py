@@ -1,7 +1,7 @@
-"""Where every random number comes from: one seed, a purpose, and a round.
+"""Random keys: derived from a seed, a purpose, and a round.
 
-A key is derived by folding, never by splitting a key that is handed around, so what a run draws depends on its own
-description alone: not on its neighbours in a population, nor on the order of work, nor on a restart.
+Keys are derived by folding, never by splitting a key that is passed around. A run's draws therefore depend only on its
+own description, not on its neighbours in a population, the order of work, or a restart.
 """
 
 from enum import IntEnum
@@ -18,7 +18,7 @@ Number = Int[Array, ""] | int
 
 
 class Purpose(IntEnum):
-    """What a key is for. The numbers are part of every stored result's meaning: append, never renumber."""
+    """Purposes of keys. The numbers are part of the meaning of stored results: append, never renumber."""
 
     INITIAL_WEIGHTS = 0
     TIES = 1
@@ -26,18 +26,18 @@ class Purpose(IntEnum):
     PRUNED_VALUES = 3
     FRESH_WEIGHTS = 4
     DATA_ORDER = 5
-    MASK_SAMPLES = 6  # masks drawn while logits are trained, a fold for every step
-    MASK_EVALUATION = 7  # masks that learned logits are judged by
-    MASK_SCORES = 8  # where edge-popup's scores start
-    SPARSE_STRUCTURE = 20  # initial masks of sparse training, and what it grows at random
+    MASK_SAMPLES = 6  # masks sampled while logits are trained, one fold per step
+    MASK_EVALUATION = 7  # masks sampled to evaluate learned logits
+    MASK_SCORES = 8  # initial scores of edge-popup
+    SPARSE_STRUCTURE = 20  # initial masks of sparse training, and weights grown at random
     WIRING = 30  # random wirings of neural graphs
 
 
 def derive_key(seed: Number, purpose: Purpose, round_: Number = 0) -> Key[Array, ""]:
-    """The key of one seed for one purpose in one round of pruning.
+    """Return the key of a seed for a purpose in a round of pruning.
 
-    The generator is named (threefry), so that a changed default of JAX cannot change results. Raises ValueError for a
-    seed outside 0 to 2³¹ - 1, and under settings of JAX or Flax that change what is drawn.
+    The generator is fixed (threefry), so that a changed default of JAX cannot change results. Raises ValueError for a
+    seed outside 0 to 2³¹ - 1, and under settings of JAX or Flax that change random draws.
     """
     check_seed(seed)
     check_draws()
@@ -48,13 +48,14 @@ def derive_key(seed: Number, purpose: Purpose, round_: Number = 0) -> Key[Array,
 def batch_order(
     seed: int, examples: int, batch_size: int, first_step: int, last_step: int
 ) -> Int32[np.ndarray, "steps batch"]:
-    """Indices of the training examples of steps first_step to last_step - 1.
+    """Return the indices of the training examples of steps first_step to last_step - 1.
 
-    The order is one fresh permutation of the examples an epoch, laid end to end and cut into batches, so every example
-    is seen equally often and a batch may span two epochs. It depends on the seed alone: all networks of a seed see the
-    same batches at the same step, in every round, which is what pairs them for a comparison.
+    A fresh permutation of the examples is drawn per epoch. The permutations are concatenated and cut into batches, so
+    every example is used equally often and a batch may span two epochs. The order depends only on the seed: all
+    networks of a seed see the same batches at the same step, in every round, so that they can be compared pair by pair.
 
-    Drawn by NumPy (Philox, keyed by seed and epoch) on the host: a permutation of 55,000 takes XLA's CPU backend 25 ms.
+    NumPy draws on the host (Philox, keyed by seed and epoch), because a permutation of 55,000 takes XLA's CPU backend
+    25 ms.
     """
     check_seed(seed)
     first, last = first_step * batch_size, last_step * batch_size
@@ -68,7 +69,7 @@ def batch_order(
 
 @lru_cache(maxsize=64)
 def _permutation(seed: int, epoch: int, examples: int) -> Int32[np.ndarray, "examples"]:
-    """Kept for the networks of the same seed and the next batches of the same epoch: a few megabytes."""
+    """Cached for networks of the same seed and for the next batches of the epoch: a few megabytes."""
     entropy = np.random.SeedSequence([int(Purpose.DATA_ORDER), seed, epoch])
     order = np.random.Generator(np.random.Philox(entropy)).permutation(examples).astype(np.int32)
     order.flags.writeable = False

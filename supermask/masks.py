@@ -1,12 +1,12 @@
-"""Masks: from scores to which weights stay, with exact counts.
+"""Masks from scores, with exact counts.
 
-The masks of a network are a dict from layer to a boolean array of the kernel's shape, True for a weight that is kept;
-a layer that is not in the dict is dense. Biases are never pruned.
+The masks of a network are a dict from layer to a boolean array of the kernel's shape, True for kept weights; a layer
+that is not in the dict is dense. Biases are never pruned.
 
-One order serves everything here. Weights rank by score, highest first; equal scores rank by random bits drawn from the
-key; equal bits (rare) by position. So a mask is a function of key and scores alone, the masks of one ranking nest, and
-a count is met exactly whatever the ties. Each layer draws from a key of its own, numbered in the order of the layers'
-names, which is the network's order. NaN scores, as a diverged training leaves them, rank like -∞.
+All functions use one order. Weights rank by score, highest first; equal scores rank by random bits drawn from the key;
+equal bits (rare) by position. A mask therefore depends only on key and scores, the masks of one ranking nest, and
+counts are exact despite ties. Each layer draws from a key of its own, numbered in the order of the layers' names, which
+is the network's order. NaN scores, as a diverged training leaves them, rank like -∞.
 """
 
 import math
@@ -46,14 +46,14 @@ class Rates:
             check_fraction(f"rates.{kind}", getattr(self, kind))
 
     def by_layer(self, kinds: Mapping[str, str]) -> dict[str, float]:
-        """The rate of each layer, given each layer's kind."""
+        """Return the rate of each layer, given each layer's kind."""
         return {layer: float(getattr(self, kind)) for layer, kind in kinds.items()}
 
 
 def prune(key: Key[Array, ""], scores: Scores, masks: Masks, rates: Mapping[str, float]) -> Masks:
-    """Removes exactly floor(rate × alive) weights from each layer: its live weights of lowest score.
+    """Prune exactly floor(rate × alive) weights from each layer: its live weights of lowest score.
 
-    A layer without a rate is left as it is. The result nests in `masks`. Ties are broken by `key`.
+    A layer without a rate stays unchanged. The result nests in `masks`. Ties are broken by `key`.
 
     Raises ValueError for rates of unknown layers, and for masks that are not boolean arrays of the scores' shapes.
     """
@@ -63,7 +63,7 @@ def prune(key: Key[Array, ""], scores: Scores, masks: Masks, rates: Mapping[str,
 
 
 def prune_globally(key: Key[Array, ""], scores: Scores, masks: Masks, rate: float) -> Masks:
-    """Removes floor(rate × alive) weights of the whole network: the lowest scores wherever they are.
+    """Prune floor(rate × alive) weights of the whole network: the lowest scores in any layer.
 
     The alternative to `prune`'s ranking within layers. A layer may lose all of its weights.
     """
@@ -75,7 +75,7 @@ def prune_globally(key: Key[Array, ""], scores: Scores, masks: Masks, rate: floa
 def keep_best_of_layers(
     key: Key[Array, ""], scores: Scores, masks: Masks, counts: Mapping[str, Int[Array, ""] | int]
 ) -> Masks:
-    """The `counts[layer]` live weights of highest score of every layer."""
+    """Return masks of the `counts[layer]` live weights of highest score in every layer."""
     check_masks(masks, scores)
     return {
         layer: keep_best(jax.random.fold_in(key, index), scores[layer], jnp.asarray(masks[layer]), counts[layer])
@@ -84,7 +84,7 @@ def keep_best_of_layers(
 
 
 def keep_best_of_network(key: Key[Array, ""], scores: Scores, masks: Masks, count: Int[Array, ""] | int) -> Masks:
-    """The `count` live weights of highest score of the whole network."""
+    """Return masks of the `count` live weights of highest score in the whole network."""
     check_masks(masks, scores)
     layers = sorted(masks)
     every_score = jnp.concatenate([scores[layer].ravel() for layer in layers])
@@ -95,7 +95,7 @@ def keep_best_of_network(key: Key[Array, ""], scores: Scores, masks: Masks, coun
 
 
 def rank_layers(key: Key[Array, ""], scores: Scores, masks: Masks) -> dict[str, Int32[np.ndarray, "..."]]:
-    """Every layer's `ranks`. One ranking serves every level of sparsity: see `one_shot`."""
+    """Return `ranks` of every layer. One ranking serves every level of sparsity: see `one_shot`."""
     check_masks(masks, scores)
     return {
         layer: ranks(jax.random.fold_in(key, index), scores[layer], masks[layer])
@@ -106,7 +106,7 @@ def rank_layers(key: Key[Array, ""], scores: Scores, masks: Masks) -> dict[str, 
 def one_shot(
     layer_ranks: Mapping[str, Int32[Array | np.ndarray, "..."]], kept: Mapping[str, Int[Array, ""] | int]
 ) -> Masks:
-    """Masks that keep the `kept[layer]` best-ranked weights of each layer, in one step and at any level."""
+    """Return masks of the `kept[layer]` best-ranked weights of each layer, in one step, for any level."""
     return {layer: layer_ranks[layer] < kept[layer] for layer in layer_ranks}
 
 
@@ -114,11 +114,11 @@ def one_shot(
 def keep_best(
     key: Key[Array, ""], scores: Float[Array, "*shape"], alive: Bool[Array, "*shape"], count: Int[Array, ""] | int
 ) -> Bool[Array, "*shape"]:
-    """The mask of the `count` best live weights of one layer; all live ones where there are fewer.
+    """Return the mask of the `count` best live weights of one layer, or of all live weights if there are fewer.
 
-    Finds the threshold by bisection on the bits of a score: 32 passes over the layer, where sorting it would cost an
-    order of magnitude more on XLA's CPU backend. Only when scores tie at the threshold are ties resolved, in the same
-    way: first by random bits, then by position.
+    Finds the threshold by bisection on the bits of a score: 32 passes over the layer, an order of magnitude faster than
+    sorting on XLA's CPU backend. Ties are resolved only if scores tie at the threshold, in the same way: first by
+    random bits, then by position.
     """
     remaining = jnp.asarray(count, jnp.int32)
     kept, tied, remaining = _above_threshold(_ordered_bits(scores), alive, remaining)
@@ -136,10 +136,10 @@ def keep_best(
 def ranks(
     key: Key[Array, ""], scores: Float[Array | np.ndarray, "*shape"], alive: Bool[Array | np.ndarray, "*shape"]
 ) -> Int32[np.ndarray, "*shape"]:
-    """Place of each weight in its layer's order, 0 for the best; pruned weights come after all live ones.
+    """Return each weight's rank in its layer, 0 for the best; pruned weights rank after all live ones.
 
     `ranks(...) < count` is the mask `keep_best(..., count)`, for every count up to the number of live weights.
-    Sorted on the host: XLA's CPU backend takes twenty times as long.
+    Sorts on the host, because XLA's CPU backend takes twenty times as long.
     """
     shape = np.shape(scores)
     bits, random = (np.asarray(part, np.uint64).ravel() for part in _score_and_random_bits(key, scores, alive))
@@ -159,7 +159,7 @@ def _score_and_random_bits(
 
 
 def _stable_argsort(values: UInt64[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-    """NumPy's fast sort, which is not stable, with the few equal values put right: a tenth of a stable sort's time."""
+    """Sort with NumPy's fast unstable sort, then reorder the few equal values: a tenth of a stable sort's time."""
     order = np.argsort(values)
     in_order = values[order]
     same_as_before = np.concatenate([[False], in_order[1:] == in_order[:-1]])
@@ -171,7 +171,7 @@ def _stable_argsort(values: UInt64[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
 
 
 def _ordered_bits(scores: Float[Array, "*shape"]) -> UInt32[Array, "*shape"]:
-    """Unsigned integers in the order of the scores; -0 and +0 are one score, and NaN is -∞."""
+    """Return unsigned integers in the order of the scores; -0 equals +0, and NaN counts as -∞."""
     scores = scores.astype(jnp.float32)
     scores = jnp.where(jnp.isnan(scores), -jnp.inf, jnp.where(scores == 0, 0.0, scores))
     bits = lax.bitcast_convert_type(scores, jnp.uint32)
@@ -182,9 +182,9 @@ def _ordered_bits(scores: Float[Array, "*shape"]) -> UInt32[Array, "*shape"]:
 def _above_threshold(
     values: UInt32[Array, "*shape"], candidates: Bool[Array, "*shape"], count: Int32[Array, ""]
 ) -> tuple[Bool[Array, "*shape"], Bool[Array, "*shape"], Int32[Array, ""]]:
-    """Splits candidates at the largest threshold that at least `count` of them reach.
+    """Split candidates at the largest threshold that at least `count` of them reach.
 
-    Returns those above it, those that tie at it, and how many of the tied are still wanted.
+    Returns the candidates above it, those that tie at it, and how many of the ties to keep.
     """
 
     def settle_bit(bit: Array | int, threshold: Array) -> Array:
@@ -198,23 +198,23 @@ def _above_threshold(
 
 
 def full_masks(kernels: Mapping[str, Float[Array | np.ndarray, "..."]]) -> Masks:
-    """Masks that keep everything."""
+    """Return masks that keep all weights."""
     check_layers("kernels", kernels, kernels)
     return {layer: jnp.ones(kernel.shape, bool) for layer, kernel in kernels.items()}
 
 
 def weights_remaining(masks: Masks) -> float:
-    """The fraction of all masked layers' weights that is kept."""
+    """Return the kept fraction of the weights of all masked layers."""
     return sum(int(np.sum(m)) for m in masks.values()) / sum(m.size for m in masks.values())
 
 
 def pack(mask: Bool[Array, "..."] | Bool[np.ndarray, "..."]) -> UInt8[np.ndarray, "bytes"]:
-    """A mask as bits, eight weights a byte in row-major order; the last byte is filled with zeros."""
+    """Pack a mask into bits, eight weights per byte in row-major order; the last byte is padded with zeros."""
     return np.packbits(np.asarray(mask).ravel())
 
 
 def unpack(bits: UInt8[np.ndarray, "bytes"], shape: tuple[int, ...]) -> Bool[np.ndarray, "..."]:
-    """The mask of that shape. Raises ValueError where the number of bytes is not that of the shape."""
+    """Unpack a mask of that shape. Raises ValueError if the number of bytes does not match the shape."""
     size = math.prod(shape)
     if bits.size != -(-size // 8):
         raise ValueError(f"bits holds {bits.size} bytes; a mask of shape {shape} takes {-(-size // 8)}")
@@ -223,7 +223,7 @@ def unpack(bits: UInt8[np.ndarray, "bytes"], shape: tuple[int, ...]) -> Bool[np.
 
 @dataclass(frozen=True)
 class Agreement:
-    """How alike two masks of one shape are. Counts of weights; chance is two independent masks of the same counts."""
+    """Similarity of two masks of one shape, in counts of weights. Chance: independent masks with the same counts."""
 
     size: int
     kept_first: int
@@ -232,17 +232,17 @@ class Agreement:
 
     @property
     def overlap(self) -> float:
-        """Kept by both, over the most that could be (the smaller mask's count): 1 for nested masks."""
+        """Kept by both over the maximum possible (the smaller mask's count): 1 for nested masks."""
         return self.kept_both / max(min(self.kept_first, self.kept_second), 1)
 
     @property
     def overlap_by_chance(self) -> float:
-        """What `overlap` is expected to be by chance: the larger mask's fraction of weights remaining."""
+        """Expected `overlap` by chance: the larger mask's fraction of weights remaining."""
         return max(self.kept_first, self.kept_second) / self.size
 
     @property
     def kept_both_by_chance(self) -> float:
-        """How many weights two independent masks of these counts would both keep, in expectation."""
+        """Expected number of weights kept by two independent masks with these counts."""
         return self.kept_first * self.kept_second / self.size
 
     @property
@@ -253,6 +253,6 @@ class Agreement:
 
 
 def agreement(first: Bool[Array | np.ndarray, "*shape"], second: Bool[Array | np.ndarray, "*shape"]) -> Agreement:
-    """Compares two masks of a layer."""
+    """Compare two masks of a layer."""
     one, other = np.asarray(first), np.asarray(second)
     return Agreement(one.size, int(one.sum()), int(other.sum()), int((one & other).sum()))

@@ -1,7 +1,7 @@
-"""What criteria and actions have in common: a name, a function that asks for facts by name, and an identity.
+"""Common base of criteria and actions: a name, a function that requests inputs by parameter name, and an identity.
 
-A function's parameters are facts of a layer; any other parameter has a default, and is the function's own. Whatever can
-be called will do: a function, `functools.partial`, what a factory returns, an instance of a dataclass with `__call__`.
+A function's parameters are inputs of a layer; all others need a default and belong to the function itself. Any callable
+works: a function, `functools.partial`, the result of a factory, an instance of a dataclass with `__call__`.
 """
 
 import inspect
@@ -18,21 +18,21 @@ from supermask.code_digest import UndigestedError, code_digest
 Function = Callable[..., Float[Array, "*shape"]]
 
 RESERVED = ("unpruned", "none", "nan", "null", "na", "true", "false", "inf", "all", "default")
-"""Words that are no names: what tables call the unpruned network, and what programs read from a table as no text."""
+"""Reserved names: tables call the unpruned network so, or programs read them from a table as something but text."""
 
 CODE = "code "
-"""What the source of a member begins with whose code was digested; that of a plugin's is its file's digest."""
+"""Prefix of the source of a member identified by its code; the source of a plugin's member is its file's digest."""
 
 
 class MemberError(ValueError):
-    """A user's criterion or action does not keep what it should; the message names it."""
+    """An unsuitable user-defined criterion or action; the message names it."""
 
 
 class Member:
-    """What a named function of a layer's facts can do, for the dataclasses `Criterion` and `Action`.
+    """Base of the dataclasses `Criterion` and `Action`: a named function of a layer's inputs.
 
-    `source` is the identity of a user's own: the digest of its file or its code, or its version. The toolkit's own have
-    none; a name is enough for them.
+    `source` is the identity of a user-defined member: the digest of its file or its code, or its version. The toolkit's
+    own members have none, because their names identify them.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Member:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Names of the facts that the function asks for. Raises MemberError for parameters that nothing is known of."""
+        """Names of the inputs that the function requests. Raises MemberError for unknown parameters."""
         names, own = [], []
         for parameter in inspect.signature(self.function).parameters.values():
             by_name = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
@@ -74,7 +74,7 @@ class Member:
 
     @property
     def is_built_in(self) -> bool:
-        """Whether it's one of the toolkit's own, under its own name: those have an identity by name alone."""
+        """Whether it is one of the toolkit's own under its own name, which then identifies it."""
         module = getattr(self.function, "__module__", None) or ""
         own = getattr(sys.modules.get(module), self.name, None)
         return module.startswith("supermask.") and own is self.function
@@ -89,9 +89,9 @@ class Member:
             ) from None
 
     def values(self, chosen: dict[str, Any]) -> Float[Array, "*shape"]:
-        """The function's values for those facts, float32 and of the layer's shape.
+        """Return the function's values for these inputs, as float32 in the layer's shape.
 
-        Raises MemberError for values of another shape or kind, and where the function has changed since it was named.
+        Raises MemberError for values of another shape or type, and if the function has changed since it was named.
         """
         if self.source.startswith(CODE) and self.source != self._digest():
             raise MemberError(f"{self.kind} {self.name} has changed since it was defined; define it anew")

@@ -1,16 +1,17 @@
-"""A network as a mask and a seed: what must be stored to rebuild it, in one small file.
+"""A network as a mask and a seed, in one small file from which it can be rebuilt.
 
-An untrained network's weights follow from its seed, so its mask is all that was learned (Zhou et al. 2019, and the
-closing remark of the authors' blog). A file is
+An untrained network's weights follow from its seed, so only its mask was learned (Zhou et al. 2019, and the closing
+remark of the authors' blog). A file is
 
     magic (8 bytes)  version (2)  length of header (4)  header  masks  SHA-256 of all before (32)
 
-numbers little-endian; the header is JSON; the masks are one block a layer, in the order of the layers' names. A block's
-coding is 'bits' (eight weights a byte, row-major) or 'rows' (range coded: how many weights each row keeps, then each
-row's weights as draws of that frequency), whichever is smaller. A row is all that leaves one input unit.
+with little-endian numbers and a JSON header. The masks are one block per layer, ordered by the layers' names. A block
+is coded as 'bits' (eight weights per byte, row-major) or 'rows' (range coded: the number of weights that each row
+keeps, then each row's weights as Bernoulli variables of that frequency), whichever is smaller. A row holds the weights
+that leave one input unit.
 
-Reading checks length and digest before anything else, runs no code, and allocates what the named network needs and no
-more. Network and data set must be ones that this package knows.
+Reading checks length and digest first, runs no code, and allocates only what the named network needs. The package must
+know the network and the data set.
 """
 
 import hashlib
@@ -38,7 +39,7 @@ _CODINGS = ("bits", "rows")
 
 
 class PackedError(ValueError):
-    """A file is not a packed network, is damaged, or cannot be rebuilt here. The message says which, and what to do."""
+    """A file that is no packed network, is damaged or cannot be rebuilt; the message says which and what to do."""
 
 
 ENVELOPE = Envelope(b"SUPERMSK", 1, 4096, "a packed network", PackedError)
@@ -47,11 +48,11 @@ ENVELOPE = Envelope(b"SUPERMSK", 1, 4096, "a packed network", PackedError)
 @short
 @dataclass(frozen=True)
 class MaskedNetwork:
-    """An untrained network under a mask: everything that it is.
+    """An untrained network under a mask, completely specified.
 
     network, dataset: names in `NETWORKS` and `DATASETS`; the data set gives the images' shape.
-    seed: what the initial weights are drawn from.
-    weights: what the kept weights are, a name in `WEIGHTS`.
+    seed: seed of the initial weights.
+    weights: values of the kept weights, a name in `WEIGHTS`.
     rescaled: whether each layer is multiplied by (weights in it / ones in its mask).
     masks: a boolean array of each kernel's shape.
     """
@@ -66,7 +67,7 @@ class MaskedNetwork:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes: of the packed file, of the information in the masks by the coding's model, one bit a weight, float32."""
+    """Bytes of the packed file, of the masks' entropy by the coding's model, at one bit per weight, and as float32."""
 
     packed: int
     information: float
@@ -75,7 +76,7 @@ class Sizes:
 
 
 def rebuild(network: MaskedNetwork) -> Params:
-    """The network itself: kernels drawn from the seed, under the mask; zero biases."""
+    """Return the network's parameters: kernels drawn from the seed, under the mask; zero biases."""
     initial = initial_of(NETWORKS[network.network], network.seed, DATASETS[network.dataset].image_shape)
     kernels = masked_kernels(untrained_kernels(kernels_of(initial), network.weights), network.masks, network.rescaled)
     return {
@@ -84,7 +85,7 @@ def rebuild(network: MaskedNetwork) -> Params:
 
 
 def pack(network: MaskedNetwork) -> bytes:
-    """The file's content. The header names the JAX version and digests the rebuilt weights, for `unpack` to compare."""
+    """Return the file's content. Its header has the JAX version, and a digest of the weights for `unpack`."""
     blocks = {layer: _encode(np.asarray(network.masks[layer])) for layer in sorted(network.masks)}
     header = {
         "network": network.network,
@@ -100,10 +101,10 @@ def pack(network: MaskedNetwork) -> bytes:
 
 
 def unpack(content: bytes) -> tuple[MaskedNetwork, Params]:
-    """The network of a file, and its parameters, bit for bit those that were packed.
+    """Return the network of a file and its parameters, bit for bit as they were packed.
 
-    Raises PackedError for a file that is truncated, altered, foreign or of another version, and where the weights drawn
-    here are not those that were packed: another version of JAX, or another kind of processor.
+    Raises PackedError for a file that is truncated, altered, foreign or of another version, and if the weights drawn
+    here differ from those that were packed, as under another version of JAX or on another kind of processor.
     """
     header, blocks = ENVELOPE.open(content)
     _check_header(header)
@@ -133,14 +134,14 @@ def unpack(content: bytes) -> tuple[MaskedNetwork, Params]:
 
 
 def sizes_of(network: MaskedNetwork, content: bytes) -> Sizes:
-    """What a packed file takes, beside what its masks hold and what the kernels would take."""
+    """Return the sizes of a packed file, of its masks' entropy and of the kernels."""
     weights = sum(mask.size for mask in network.masks.values())
     information = sum(_information(np.asarray(mask)) for mask in network.masks.values())
     return Sizes(len(content), information, -(-weights // 8), 4 * weights)
 
 
 def digest_of(kernels: Mapping[str, Float[Any, "..."]]) -> str:
-    """SHA-256 (hex) of kernels as little-endian float32, in the order of the layers' names."""
+    """Return the SHA-256 (hex) of kernels as little-endian float32, ordered by the layers' names."""
     digest = hashlib.sha256()
     for layer in sorted(kernels):
         digest.update(np.ascontiguousarray(np.asarray(kernels[layer]), "<f4").tobytes())
@@ -148,12 +149,12 @@ def digest_of(kernels: Mapping[str, Float[Any, "..."]]) -> str:
 
 
 def _rows(mask: Bool[np.ndarray, "*shape"]) -> Bool[np.ndarray, "rows columns"]:
-    """One row an input unit (of a convolution: an input channel at one place of the filter)."""
+    """Reshape to one row per input unit (of a convolution: an input channel at one position of the filter)."""
     return mask.reshape(-1, mask.shape[-1])
 
 
 def _information(mask: Bool[np.ndarray, "*shape"]) -> float:
-    """Bytes: the entropy of every row's weights at the row's own frequency, and of the rows' counts."""
+    """Return bytes: the entropy of every row's weights at the row's own frequency, and of the rows' counts."""
     rows = _rows(mask)
     p = rows.mean(axis=1)
     inside = p[(p > 0) & (p < 1)]
@@ -162,7 +163,7 @@ def _information(mask: Bool[np.ndarray, "*shape"]) -> float:
 
 
 def _encode(mask: Bool[np.ndarray, "*shape"]) -> tuple[str, bytes]:
-    """The smaller of the two codings, and the block."""
+    """Return the smaller of the two codings, and the block."""
     bits = mask_functions.pack(mask).tobytes()
     rows = _rows(mask)
     counts = rows.sum(axis=1).astype(np.int32)
@@ -186,7 +187,7 @@ def _decode(coding: str, block: bytes, shape: tuple[int, ...]) -> Bool[np.ndarra
     try:
         counts = decoder.decode(constriction.stream.model.Uniform(columns + 1), rows)
         weights = decoder.decode(_model(), _frequencies(counts, (rows, columns)))
-    except AssertionError as error:  # what constriction raises for words that no encoder writes
+    except AssertionError as error:  # constriction's error for words that no encoder writes
         raise PackedError(f"the file is inconsistent: {error}") from None
     mask: np.ndarray = weights.astype(bool).reshape(shape)
     if (_rows(mask).sum(axis=1) != counts).any():
@@ -199,12 +200,12 @@ def _model() -> Any:
 
 
 def _frequencies(counts: np.ndarray, shape: tuple[int, ...]) -> Float[np.ndarray, "weights"]:
-    """Each weight's probability of being kept, by its row's count."""
+    """Return each weight's probability of being kept, from its row's count."""
     return np.repeat(counts.astype(np.float64) / shape[1], shape[1])
 
 
 def _check_header(header: Any) -> None:
-    """Raises PackedError unless every field is there, of its type, and names something known."""
+    """Raise PackedError unless every field is present, has its type, and names something known."""
     allowed = {"network": NETWORKS, "dataset": DATASETS, "weights": WEIGHTS}
     if not isinstance(header, dict):
         raise PackedError("the file's header is not an object")
@@ -230,7 +231,7 @@ def _is_entry(entry: Any) -> bool:
 
 
 def _shapes(header: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """The named network's kernels' shapes; nothing is drawn."""
+    """Return the shapes of the named network's kernels without drawing weights."""
     image_shape = DATASETS[header["dataset"]].image_shape
 
     def kernels() -> Kernels:

@@ -1,4 +1,4 @@
-"""Opens files to be read, regular ones only: reading a pipe or a device might never end."""
+"""Opens regular files for reading; reading a pipe or a device might never end."""
 
 import io
 import os
@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def open_regular(path: Path) -> io.BufferedReader:
-    """Open a regular file for reading, links followed. Nothing is waited for.
+    """Open a regular file for reading, following links and without waiting.
 
     Raises:
         OSError: the file cannot be read, or is not a regular file.
     """
-    check_regular(path)  # before it is opened: opening some devices does something
+    check_regular(path)  # before opening it, because opening some devices has effects
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     file = os.fdopen(descriptor, "rb")
     try:
@@ -24,21 +24,21 @@ def open_regular(path: Path) -> io.BufferedReader:
 
 
 def read_regular(path: Path) -> bytes:
-    """All of a regular file. Raises OSError as `open_regular` does."""
+    """Return the content of a regular file. Raises OSError as `open_regular` does."""
     with open_regular(path) as file:
         return file.read()
 
 
 def check_regular(path: Path) -> None:
-    """Raise OSError where there is nothing of that name, or something that is not a regular file."""
+    """Raise OSError if nothing has that name, or something other than a regular file."""
     _check(path.stat(), path)
 
 
 def is_regular(path: Path) -> bool:
-    """Whether a regular file is there; False where nothing is.
+    """Return whether a regular file exists; False if nothing does.
 
     Raises:
-        OSError: something else is there, or nothing can be learned of it.
+        OSError: something else has that name, or its status cannot be read.
     """
     try:
         check_regular(path)

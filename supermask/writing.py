@@ -1,7 +1,8 @@
-"""Writes files whole or not at all: the one way in which this package and the command write any.
+"""Atomic file writes, used for all files of this package and the command.
 
-A new file under a name that nobody can guess is made beside the old one, forced to the disk, and put in its place. So a
-reader sees the old file or the new one, several writers never touch each other's, and a full disk leaves nothing.
+A new file with an unpredictable name is created beside the old one, forced to disk, and renamed into its place. A
+reader therefore sees the old file or the new one, writers never touch each other's files, and a full disk leaves
+nothing behind.
 """
 
 import errno
@@ -17,11 +18,11 @@ from pathlib import Path
 
 _NEW = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)|/dev/(stdout|stderr)")
-"""Names of this process's own descriptors, such as standard output: what they stand for is never replaced."""
+"""Names of this process's own descriptors, such as standard output, which are never replaced."""
 
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:
-    """Replace a file by a complete one with this content, or leave it as it is.
+    """Replace a file's content atomically, or leave it unchanged.
 
     See `replacing` for links, devices and pipes.
 
@@ -34,13 +35,13 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a new, empty file that takes the place of `path` when the block ends without an error.
+    """Yield a new, empty file that replaces `path` when the block ends without an error.
 
-    It is gone when the block ends with one. A link is followed: what it points to is replaced. A character device or a
-    pipe stays what it is, and the content is written into it.
+    If the block raises, the file is deleted. Links are followed: their target is replaced. A character device or a pipe
+    stays, and the content is written into it.
 
     Raises:
-        OSError: the file cannot be written; there is a folder, a disk or a socket of that name; nobody reads the pipe.
+        OSError: the file cannot be written; a folder, a disk or a socket has that name; the pipe has no reader.
     """
     now = _existing(path)
     into = now is not None and (not stat.S_ISREG(now.st_mode) or _DESCRIPTOR.fullmatch(str(path)) is not None)
@@ -61,7 +62,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _existing(path: Path) -> os.stat_result | None:
-    """What there is of that name, links followed; None where nothing is. Raises OSError where it cannot be written."""
+    """Return the status of what has that name, following links; None if nothing has. Raises OSError if unwritable."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -76,7 +77,7 @@ def _existing(path: Path) -> os.stat_result | None:
 
 
 def _settle(part: Path, mode: int | None) -> None:
-    """Has the content on the disk before its name is; the file is as accessible as the one that it replaces."""
+    """Force the content to disk before it is renamed, with the permissions of the file that it replaces."""
     descriptor = os.open(part, os.O_RDWR)
     try:
         if mode is not None and hasattr(os, "fchmod"):
@@ -87,10 +88,10 @@ def _settle(part: Path, mode: int | None) -> None:
 
 
 def _copy_into(part: Path, path: Path) -> None:
-    """Writes a file's content into a device or a pipe. A pipe that nobody reads is an error, not a wait.
+    """Write a file's content into a device or a pipe. A pipe without a reader is an error instead of a wait.
 
-    A descriptor of this process, such as standard output, goes on where it is: opened anew, a file would be written
-    from its beginning.
+    A descriptor of this process, such as standard output, continues at its position; if it were opened again, a file
+    would be overwritten from its beginning.
     """
     own = _DESCRIPTOR.fullmatch(str(path))
     if own:

@@ -1,8 +1,8 @@
-"""What pictures, tables and file names say of where numbers come from: computed from what was used.
+"""Captions and file names that state where numbers come from, computed from what was used.
 
-The data set speaks for itself, not the protocol's name of one. What was changed of a protocol is found by comparing it
-with the protocol of that name, field by field, however it was made; and only what matters for a study is named: a field
-matters where the study's results would be others without the change.
+The data set is named from the data, not from the protocol. Changes of a protocol are found by comparing it, field by
+field, with the original of its name, however it was made. Only changes that matter for a study are named: those without
+which the study's results would differ.
 """
 
 import hashlib
@@ -24,14 +24,14 @@ from supermask.neural_graphs.runs import GraphRun
 from supermask.sparse_training.runs import SparseRun
 
 LONGEST = 60
-"""A part of a file's name with more bytes is given by its digest."""
+"""Maximum bytes of a part of a file name; longer parts are replaced by a digest."""
 
 _SHOWN_ANYWAY = ("dataset", "epochs", "rounds", "seeds", "mask-epochs", "sparse-epochs", "graph-epochs")
-"""Fields whose values are elsewhere in a caption."""
+"""Fields whose values appear elsewhere in a caption."""
 
 
 def title_of(data: Dataset) -> str:
-    """A data set's name for people: the published one's title where it is that, its own name where it is the user's."""
+    """Return a data set's display name: the title of a published one, or the user's own name."""
     published = DATASETS.get(data.name)
     if published is None:
         return data.name
@@ -39,7 +39,7 @@ def title_of(data: Dataset) -> str:
 
 
 def changes(experiment: Experiment, study: Study) -> dict[str, Any]:
-    """What differs from the protocol of that name and matters for the study: the values that were used, by field."""
+    """Return the fields, with their values, that differ from the original protocol and matter for the study."""
     used = ids_needed(experiment, study)
     found = {
         change.name: change.value
@@ -53,7 +53,7 @@ def changes(experiment: Experiment, study: Study) -> dict[str, Any]:
 
 
 def _named(experiment: Experiment, study: Study) -> frozenset[str] | None:
-    """The ids of a study's results; None where it cannot be run so."""
+    """Return the ids of a study's results; None if it cannot be run with this protocol."""
     try:
         return ids_needed(experiment, study)
     except UsageError:
@@ -61,13 +61,13 @@ def _named(experiment: Experiment, study: Study) -> frozenset[str] | None:
 
 
 def label(experiment: Experiment, study: Study) -> str:
-    """The protocol's name, with what was changed of it that matters for the study."""
+    """Return the protocol's name with the changes that matter for the study."""
     name, names = experiment.protocol.name, ", ".join(changes(experiment, study))
     return f"{name} (changed: {names})" if names else name
 
 
 def caption(experiment: Experiment, study: Study) -> str:
-    """What every picture says of itself: data set, protocol, seeds, version, and how long what it shows was trained."""
+    """Return a picture's caption: data set, protocol, seeds, version, and training lengths."""
     protocol = experiment.protocol
     commit = provenance()["commit"]
     version = f"supermask {supermask.__version__}" + (f" ({commit[:7]})" if commit else "")
@@ -89,9 +89,9 @@ def caption(experiment: Experiment, study: Study) -> str:
 def stem(
     figure: str, shown_by_default: Sequence[str], experiment: Experiment, study: Study, names: Sequence[str]
 ) -> str:
-    """A figure's file name without its ending; another for every other choice of what it shows and how it was trained.
+    """Return a figure's file name without its ending, unique to what the figure shows and how it was trained.
 
-    FIGURE-NETWORK-DATASET-PROTOCOL; then what was changed of the protocol, then what is shown, where that is not all.
+    FIGURE-NETWORK-DATASET-PROTOCOL; then the protocol's changes; then what is shown, if that is not the default.
     """
     protocol = experiment.protocol
     parts = [figure, protocol.network, _short(experiment.data.name, "data", experiment.data.name), protocol.name]
@@ -115,12 +115,12 @@ def _value(value: Any) -> str:
 
 
 def _short(words: str, kind: str, content: Any) -> str:
-    """The words, or, where they are long, their kind and a digest of what they say."""
+    """Return the words or, if they are long, their kind and a digest of the content."""
     if len(words.encode()) <= LONGEST:
         return words
     return f"{kind}-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]}"
 
 
 def _slug(text: str) -> str:
-    """The text with nothing in it that a file's name should not have."""
+    """Return the text without characters that do not belong in a file name."""
     return re.sub(r"[^\w.+-]+", "-", text).strip("-.")

@@ -1,4 +1,4 @@
-"""What is known of a figure before it is loaded, which takes seconds."""
+"""Interface of catalogue entries, which are available before a figure is loaded; loading takes seconds."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -8,26 +8,26 @@ if TYPE_CHECKING:
 
 
 class CatalogueEntry(Protocol):
-    """What the command needs to know of a figure before it is loaded."""
+    """What the command needs to know about a figure before it is loaded."""
 
     @property
     def paper(self) -> str:
-        """What it reproduces."""
+        """The published figure that it reproduces."""
 
     @property
     def title(self) -> str:
-        """What it shows."""
+        """Its title."""
 
     @property
     def networks(self) -> tuple[str, ...]:
-        """The networks the papers show it for."""
+        """The networks for which the papers show it."""
 
     @property
     def only(self) -> tuple[str, ...]:
-        """The networks that it can be made for; empty for all."""
+        """The networks for which it can be made; empty for all."""
 
     def load(self) -> "Figure":
-        """The figure."""
+        """Load the figure."""
 
 
 Catalogue = Mapping[str, CatalogueEntry]

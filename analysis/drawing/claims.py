@@ -1,16 +1,17 @@
 """Claims: a sentence, a paired test, a threshold; and the verdict on them.
 
 A claim compares two sides of a figure's table, seed by seed, at each level of sparsity in a range. It is *reproduced*
-where the test says so at every level it speaks of (or, for a claim about the curve as a whole, on average over them);
-*not reproduced* where five seeds or more do not show it, or fewer show the contrary; else there is *not enough data*.
+if the test is significant at every level of the claim (or, for a claim about the whole curve, on average over levels).
+It is *not reproduced* if five seeds or more do not show it, or fewer show the opposite. Otherwise there is *not enough
+data*.
 
-A claim of every level is an intersection of claims, one a level. Its test needs no correction for their number: it is
-called reproduced where each level's own test is significant, and the chance of that is at most 5% when even one level's
-claim is wrong (intersection-union test: Berger 1982). Holm's correction would be right for the question *which* levels
-show it; here it would cost power and buy nothing.
+A claim about every level is an intersection of claims, one per level. Its test needs no correction for their number: it
+is reproduced if each level's own test is significant, and the probability of that is at most 5% if even one level's
+claim is false (intersection-union test: Berger 1982). Holm's correction answers *which* levels show an effect; here it
+would only reduce power.
 
-A training that diverged shows nothing, and it is not by chance that it is missing. Its seed is left out of the numbers
-and counted, and a claim that lost a seed so is never called reproduced.
+A diverged training shows nothing, but its seed is not missing at random. The seed is left out and counted, and the
+claim is never called reproduced.
 """
 
 import math
@@ -25,11 +26,11 @@ from scipy import special, stats
 from analysis.drawing.statistics import FEWEST_PAIRS, SIGNIFICANCE, diverged_rows, no_spread, resolution_of
 
 ENOUGH_SEEDS = 5
-"""The paper's number: a failure to show a claim on fewer seeds says little."""
+"""The paper's number of seeds: with fewer, a failure to show a claim says little."""
 
 
 class Verdict(Enum):
-    """What the data say of a claim."""
+    """Verdict of the data on a claim."""
 
     REPRODUCED = "reproduced"
     NOT_REPRODUCED = "not reproduced"
@@ -38,16 +39,16 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Claim:
-    """That `first` exceeds `second` in a metric, by more than a margin, at some levels of sparsity.
+    """The claim that `first` exceeds `second` in a metric, by more than a margin, at some levels of sparsity.
 
     sentence: the claim in words, range and margin included.
-    published: what the paper reports, in words.
+    published: the paper's result, in words.
     first, second: values of the table's columns that pick each side's rows.
     metric: the column compared.
     above, below: the range of weights remaining, as fractions: above < remaining <= below.
     margin: what the difference must exceed; negative for 'at most this much worse'.
     smaller: the first side is claimed to be smaller, as with training times; difference and margin are then reversed.
-    every_level: whether it is claimed of every level, or on average over them.
+    every_level: whether the claim holds at every level, or on average over them.
     """
 
     sentence: str
@@ -64,11 +65,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Pairs:
-    """What a claim is judged by.
+    """The data for judging a claim.
 
-    differences: seeds × levels, all finite: first minus second; reversed where the first is claimed to be smaller.
-    diverged: how many more seeds there are of which a training diverged, on either side, at a level in the range.
-    resolution: differences between differences that are none: see `statistics.resolution_of`.
+    differences: seeds × levels, all finite: first minus second; reversed if the first is claimed to be smaller.
+    diverged: number of further seeds with a diverged training, on either side, at a level in the range.
+    resolution: deviation up to which differences count as equal: see `statistics.resolution_of`.
     """
 
     differences: np.ndarray
@@ -78,13 +79,12 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict on a claim and what it rests on.
+    """The verdict on a claim and its statistics.
 
-    seeds: how many the numbers are of. diverged: how many were left out because a training of theirs diverged.
-    levels: how many. shown: at how many of them the level's own test is significant, uncorrected; only all of them
-    together are a test at 5%. effect: mean difference over seeds and levels, positive as claimed, in the metric's unit;
-    with a 95% confidence interval over seeds. p_value: of the claim: the largest over levels, or that of the mean over
-    them; NaN where no test is made.
+    seeds: number of seeds used. diverged: number left out because a training diverged. levels: number of levels. shown:
+    number of levels whose own test is significant, uncorrected; only all of them together are a test at 5%. effect:
+    mean difference over seeds and levels, positive as claimed, in the metric's unit, with a 95% confidence interval
+    over seeds. p_value: of the claim: the largest over levels, or that of the mean over levels; NaN if no test is made.
     """
 
     claim: Claim
@@ -99,15 +99,15 @@ class Judgement:
 
 
 def judge(claim: Claim, table: pd.DataFrame) -> Judgement:
-    """Tests a claim on a figure's table: columns of its sides, `seed`, `round`, `weights_remaining` and the metric.
+    """Test a claim on a figure's table: columns of its sides, `seed`, `round`, `weights_remaining` and the metric.
 
-    Raises ValueError where a side has several rows of one seed and round.
+    Raises ValueError if a side has several rows of one seed and round.
     """
     return judge_pairs(claim, pair(claim, table))
 
 
 def judge_pairs(claim: Claim, pairs: Pairs) -> Judgement:
-    """Tests a claim on the differences between its sides."""
+    """Test a claim on the differences between its sides."""
     seeds, levels = pairs.differences.shape
     if not seeds or not levels:
         nothing = math.nan, (math.nan, math.nan), math.nan
@@ -130,7 +130,7 @@ def judge_pairs(claim: Claim, pairs: Pairs) -> Judgement:
 
 
 def judge_all(claims: Sequence[Claim], table: pd.DataFrame) -> list[Judgement]:
-    """Judges those claims of which both sides are in the table: what was not asked for makes no claim."""
+    """Judge the claims whose sides are both in the table; the others were not requested."""
 
     def present(picks: Mapping[str, str | float]) -> bool:
         return all((table[column] == value).any() for column, value in picks.items())
@@ -139,13 +139,13 @@ def judge_all(claims: Sequence[Claim], table: pd.DataFrame) -> list[Judgement]:
 
 
 def pair(claim: Claim, table: pd.DataFrame) -> Pairs:
-    """The claim's differences, seed by seed and level by level.
+    """Return the claim's differences, seed by seed and level by level.
 
-    A level is in the range by the median of its rows' weights remaining. Seeds that lack the row of a level on either
-    side are left out: what was not run says nothing. Seeds of which a training diverged are left out and counted; so
-    are those whose lowest validation loss was at the start, where the step of it is compared: they never learned.
+    The median of a level's weights remaining decides whether the level is in the range. Seeds that lack a row of a
+    level on either side are left out. Seeds with a diverged training are left out and counted. If the claim compares
+    the step of lowest validation loss, so are seeds for which that step is the start, because they never learned.
 
-    Raises ValueError where a side has several rows of one seed and round.
+    Raises ValueError if a side has several rows of one seed and round.
     """
     sides = [
         table[np.logical_and.reduce([table[column] == value for column, value in picks.items()])]
@@ -164,7 +164,7 @@ def pair(claim: Claim, table: pd.DataFrame) -> Pairs:
 
 
 def _grid(side: pd.DataFrame, metric: str, seeds: list[int], levels: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Seeds × levels: whether there is a row, and the metric; NaN where its training diverged."""
+    """Return arrays of seeds × levels: whether there is a row, and the metric, NaN for a diverged training."""
     rows = side[side["seed"].isin(seeds) & side["round"].isin(levels)].set_index(["seed", "round"])
     if rows.index.has_duplicates:
         raise ValueError(f"seed and round have {rows.index[rows.index.duplicated()][0]} twice; allowed: once a side")
@@ -178,10 +178,10 @@ def _grid(side: pd.DataFrame, metric: str, seeds: list[int], levels: list[int]) 
 
 
 def one_sided_p_value(differences: np.ndarray, resolution: float = 0.0) -> float:
-    """p of the t-test that the mean is above 0; NaN for fewer than three.
+    """Return p of the one-sided t-test that the mean is above 0; NaN for fewer than three differences.
 
-    Differences that are all equal (up to `resolution`) have no spread for a t-test: p is 1 where they are not above 0,
-    else that of the sign test, 2⁻ⁿ for n of them.
+    If all differences are equal (up to `resolution`), a t-test is undefined: p is 1 if they are not above 0, else that
+    of the sign test, 2⁻ⁿ for n differences.
     """
     if len(differences) < FEWEST_PAIRS:
         return math.nan
@@ -192,7 +192,7 @@ def one_sided_p_value(differences: np.ndarray, resolution: float = 0.0) -> float
 
 
 def confidence_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Student's interval of the mean; NaN for fewer than two values, which have no spread."""
+    """Return Student's confidence interval of the mean; NaN for fewer than two values."""
     if len(values) < 2:
         return math.nan, math.nan
     mean, error = float(np.mean(values)), float(np.std(values, ddof=1) / math.sqrt(len(values)))

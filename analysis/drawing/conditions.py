@@ -8,7 +8,7 @@ from analysis.system.errors import UsageError, choose
 
 Type = Literal["text", "whole", "number", "truth", "mixed"]
 DIGITS = 12
-"""Significant digits to which numbers are compared: 0.003 is what 0.0029999999999999996 is called."""
+"""Significant digits to which numbers are compared, so that 0.003 matches 0.0029999999999999996."""
 
 _TRUTHS = {"true": True, "false": False}
 _WORDS = {"whole": "a whole number", "number": "a number", "truth": "true or false"}
@@ -17,14 +17,14 @@ _PATHS = {"kind": "$.kind", "dataset": "$.dataset", "network": "$.network"}
 
 @dataclass(frozen=True)
 class Condition:
-    """That a column has a value. An empty value stands for cells that are empty."""
+    """A condition that a column has a value. An empty value matches empty cells."""
 
     column: str
     type: Type
     text: str
 
     def matches(self, cell: Any) -> bool:
-        """Whether a cell has the value."""
+        """Return whether a cell has the value."""
         if cell is None or not self.text:
             return cell is None and not self.text
         if self.type == "truth":
@@ -36,10 +36,10 @@ class Condition:
 
 
 def parse(where: Sequence[str], types: Mapping[str, Type]) -> tuple[Condition, ...]:
-    """Conditions on columns of these types.
+    """Parse conditions on columns of these types.
 
-    Raises UsageError where one does not read like column=value, names another column, or has a value that is none of
-    the column's.
+    Raises UsageError if one is not of the form column=value, names an unknown column, or has a value that the column
+    cannot have.
     """
     conditions = []
     for each in where:
@@ -54,7 +54,7 @@ def parse(where: Sequence[str], types: Mapping[str, Type]) -> tuple[Condition, .
 
 
 def narrowing(conditions: Sequence[Condition]) -> tuple[str, tuple[str, ...]]:
-    """SQL on the table `results` that holds for whatever matches, and its values: the rest need not be read."""
+    """Return SQL on the table `results`, with its values, that every match satisfies, so that fewer rows are read."""
     queries, values = ["1"], []
     for each in conditions:
         if each.column == "id":
@@ -67,7 +67,7 @@ def narrowing(conditions: Sequence[Condition]) -> tuple[str, tuple[str, ...]]:
 
 
 def _fits(text: str, kind: Type) -> bool:
-    """Whether a column of that type can have a value that reads so."""
+    """Return whether a column of that type can have this value."""
     number = _number(text)
     match kind:
         case "whole":

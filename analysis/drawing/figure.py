@@ -1,4 +1,4 @@
-"""What a figure is, and how it is written to disk."""
+"""Definition of a figure, and writing it to disk."""
 
 import io
 import math
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """What a module of `figures/` says of its figure.
+    """A figure as its module in `figures/` defines it.
 
     compares: what its lines or panels are: criteria, mask-1 actions ('kept'), mask-0 actions ('pruned'), or else.
-    names: the members of that kind that it shows unless others are asked for.
-    study: what it needs, for those names.
-    tabulate: from stored results to the tidy table that everything else is made from.
-    draw: from the table and what surrounds it to a picture.
-    summarise: from the table to the few numbers for a terminal.
-    claims: what the paper says the figure shows, each with its test.
-    styles: how each of `names` looks, where they are lines.
+    names: the members of that kind that it shows by default.
+    study: returns the runs that it needs, for those names.
+    tabulate: turns stored results into the tidy table from which everything else is made.
+    draw: turns the table and a frame into a picture.
+    summarise: turns the table into the few numbers for a terminal.
+    claims: the paper's claims about the figure, each with its test.
+    styles: line styles of `names`, if they are lines.
     """
 
     compares: Literal["criterion", "kept", "pruned", "else"]
@@ -47,29 +47,30 @@ class Drawing:
     styles: Styles = field(default_factory=dict)
 
     def named(self, name: str, title: str) -> "Figure":
-        """The figure of the catalogue: what it is called on the command line, and what it shows in a line."""
+        """Return the figure with the catalogue's name, as on the command line, and title."""
         own = {each.name: getattr(self, each.name) for each in fields(Drawing)}
         return Figure(name=name, title=title, **own)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure(Drawing):
-    """One figure of the catalogue, which gives it its name and title."""
+    """A figure with the name and title from the catalogue."""
 
     name: str
     title: str
 
 
 def diverged(table: pd.DataFrame) -> int:
-    """How many rows are of trainings that diverged: a loss of theirs is not a number."""
+    """Return the number of rows of diverged trainings, which have a loss that is not a number."""
     return int(diverged_rows(table).sum())
 
 
 def collapsed(table: pd.DataFrame, classes: int) -> int:
-    """How many rows are of trainings that learned nothing: their best validation loss is that of a guess, or above.
+    """Return the number of rows of trainings that learned nothing: their best validation loss is at least a guess's.
 
-    A guess is the logarithm of the number of classes; who learns how often each class occurs, and no more, is within 1%
-    of it where classes are about equally frequent. Rows of no training, without an `early_stop_step`, do not count.
+    The loss of guessing is the logarithm of the number of classes. A network that learns only the frequencies of the
+    classes is within 1% of it, if classes are about equally frequent. Rows without a training, which have no
+    `early_stop_step`, do not count.
     """
     if not {"early_stop_step", "validation_loss"} <= set(table.columns):
         return 0
@@ -84,14 +85,14 @@ def write(
     folder: Path,
     look: Look = SCREEN,
 ) -> list[Path]:
-    """Writes the table as CSV, and the pictures drawn from that very file. Returns the paths, the table's first.
+    """Write the table as CSV, and the pictures drawn from that file. Returns the paths, the table's first.
 
-    `names` are what it shows: another choice is another file.
+    `names` are what the figure shows: each choice has its own file.
     """
     make_folder(folder)
     study = figure.study(names)
     base = stem(figure.name, figure.names, experiment, study, names)
-    text = table.to_csv(index=False, float_format="%.9g")  # enough to tell any two float32 apart
+    text = table.to_csv(index=False, float_format="%.9g")  # enough digits to distinguish any two float32
     words = caption(experiment, study)
     if number := diverged(table):
         words += f" · {number} of {len(table)} diverged: they are drawn as they were last"
@@ -105,12 +106,12 @@ def write(
 
 
 def render(figure: Figure, text: str, words: str, base: str, look: Look = SCREEN) -> dict[str, bytes]:
-    """The picture of a table given as CSV, with a caption: its formats by ending. `base` names the SVG's ids.
+    """Draw the picture of a CSV table with a caption; return its formats by ending. `base` prefixes the SVG's ids.
 
-    The same table gives the same SVG and PDF to the byte: no dates and no random ids are in them. All of them carry the
-    caption in their metadata, whole and as one line.
+    The same table gives the same SVG and PDF to the byte, since they contain no dates and no random ids. All formats
+    have the complete caption, as one line, in their metadata.
 
-    Raises UsageError where the user's style cannot be drawn.
+    Raises UsageError if the user's style cannot be drawn.
     """
     import matplotlib
 

@@ -1,8 +1,8 @@
-"""How a picture is framed: its width, title, caption and formats, and a style of the user's own.
+"""Frames of pictures: width, title, caption, formats, and the user's own style.
 
-A figure draws panels; this puts them side by side or below one another, as the width allows, and leaves room for the
-title above, the legend and the caption. So a picture that is to stand in a column of a paper is drawn for that width,
-with letters of the size that they are read at.
+A figure draws panels. This module arranges them side by side or below one another, as the width allows, and leaves room
+for the title, the legend and the caption. A picture for a column of a paper is drawn at that width, with letters at
+their final size.
 """
 
 import logging
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 FORMATS = ("svg", "png", "pdf")
 WIDTHS: Mapping[str, float] = {"column": 3.25, "page": 6.75}
-"""Inches of a column and of a page of two columns: ICML's; IEEE's and ACL's are a little wider."""
+"""Width in inches of a column and of a two-column page, as for ICML; IEEE's and ACL's are slightly wider."""
 
 LEAST_WIDTH, GREATEST_WIDTH = 2.0, 40.0
 
 FLAT, LESS_FLAT = 0.6, 0.68
-"""Height over width of panels that stand below one another: so two or three of them fit on a page."""
+"""Height over width of panels below one another, so that two or three fit on a page."""
 
 BANDS = "Lines: means over seeds. Bands: from the least to the greatest seed."
 DOTS = "Dots: seeds. Bars: their means."
@@ -35,10 +35,10 @@ WHISKERS = "Bars: means over seeds. Whiskers: from the least to the greatest see
 
 @dataclass(frozen=True)
 class Frame:
-    """What surrounds the panels.
+    """The surroundings of the panels.
 
-    caption: where the numbers come from. width: in inches; None is as wide as the panels like to be. title: whether the
-    picture says what it shows; in a paper the text does.
+    caption: where the numbers come from. width: in inches; None for the panels' natural width. title: whether to draw
+    the title, which a paper gives in its text.
     """
 
     caption: str = ""
@@ -47,13 +47,13 @@ class Frame:
 
     @property
     def narrow(self) -> bool:
-        """Whether it is for a column: letters are smaller, and lines thinner."""
+        """Whether it is for a column, with smaller letters and thinner lines."""
         return self.width is not None and self.width < 5
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a user wants pictures: formats, width in inches, whether titled, and a Matplotlib style file."""
+    """A user's choices for pictures: formats, width in inches, title or not, and a Matplotlib style file."""
 
     formats: tuple[str, ...] = ("svg", "png")
     width: float | None = None
@@ -61,16 +61,16 @@ class Look:
     style: Path | None = None
 
     def frame(self, caption: str) -> Frame:
-        """The frame of a picture with that caption."""
+        """Return the frame of a picture with that caption."""
         return Frame(caption, self.width, self.title)
 
 
 SCREEN = Look()
-"""How pictures look unless asked for otherwise."""
+"""The default look."""
 
 
 def look(formats: str | None, width: str | None, title: bool, style: Path | None) -> Look:
-    """The look that options ask for. Raises UsageError, with what is allowed, where one cannot be had."""
+    """Return the look for command-line options. Raises UsageError, with the allowed values, for an impossible one."""
     names = SCREEN.formats if formats is None else [name.strip() for name in formats.split(",")]
     chosen = tuple(dict.fromkeys(choose("format", name, FORMATS) for name in names))
     if style is not None:
@@ -79,7 +79,7 @@ def look(formats: str | None, width: str | None, title: bool, style: Path | None
 
 
 def parse_width(text: str) -> float:
-    """Inches from 'column', 'page' or a number. Raises UsageError."""
+    """Parse 'column', 'page' or a number as inches. Raises UsageError."""
     if text in WIDTHS:
         return WIDTHS[text]
     try:
@@ -94,11 +94,11 @@ def parse_width(text: str) -> float:
 
 
 NO_STYLE = frozenset({"backend", "backend_fallback", "interactive", "savefig.directory", "savefig.format", "toolbar"})
-"""Settings that are about windows and files, not about looks."""
+"""Settings for windows and files, which do not belong in a style."""
 
 
 def read_style(path: Path) -> dict[str, Any]:
-    """The settings of a Matplotlib style file. Raises UsageError where it cannot be read or a line says nothing."""
+    """Read the settings of a Matplotlib style file. Raises UsageError if it cannot be read or a line is invalid."""
     import matplotlib
 
     if not path.is_file():
@@ -123,7 +123,7 @@ def read_style(path: Path) -> dict[str, Any]:
 
 
 def settings(frame: Frame) -> dict[str, Any]:
-    """Matplotlib's settings for a frame; a user's own style goes on top."""
+    """Return Matplotlib's settings for a frame, overridden by the user's own style."""
     size = 9 if frame.width is None else 8
     return {
         "font.size": size,
@@ -141,16 +141,17 @@ def settings(frame: Frame) -> dict[str, Any]:
         "grid.linewidth": 0.6,
         "pdf.fonttype": 42,
         "svg.fonttype": "none",
-        "text.parse_math": False,  # a name with dollar signs is a name
+        "text.parse_math": False,  # dollar signs in names are literal
     }
 
 
 def panels_of(
     count: int, frame: Frame, *, width: float, height: float, columns: int = 0, least: float = 2.2
 ) -> tuple["Picture", list["Axes"]]:
-    """A picture of panels: `columns` side by side (all, where 0), of that width and height in inches each.
+    """Return a picture of panels: `columns` side by side (0: all), each of that width and height in inches.
 
-    Where the frame has a width, as many as are at least `least` wide are side by side, and their form stays.
+    If the frame has a width, as many panels are side by side as can be `least` inches wide; they keep their aspect
+    ratio.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -163,7 +164,7 @@ def panels_of(
         width, height = share, share * form
     rows = -(-count // columns)
     picture = Figure(figsize=(width * columns, height * rows), layout="constrained", dpi=100)
-    FigureCanvasAgg(picture)  # by which texts are measured; pyplot would keep every picture
+    FigureCanvasAgg(picture)  # needed to measure texts; pyplot would keep every picture in memory
     axes = picture.subplots(rows, columns, squeeze=False)
     for place in axes.flat[count:]:
         place.set_visible(False)
@@ -171,10 +172,10 @@ def panels_of(
 
 
 def finish(picture: "Picture", frame: Frame, title: str, note: str = "", legend: "Axes | None" = None) -> None:
-    """Puts title, legend and caption around the panels, in room of their own.
+    """Add title, legend and caption around the panels, without overlap.
 
-    note: what bands, bars or stars are, which is said with the caption. legend: the panel whose legend is that of all:
-    right of the panels, or below them where the frame has a width.
+    note: explanation of bands, bars or stars, added to the caption. legend: the panel whose legend serves all panels;
+    it is placed to their right, or below them if the frame has a width.
     """
     width, height = picture.get_size_inches()
     _fit_labels(picture)
@@ -214,9 +215,9 @@ def finish(picture: "Picture", frame: Frame, title: str, note: str = "", legend:
 
 
 def _settle(picture: "Picture") -> None:
-    """Lays the panels out for good, in places of six digits.
+    """Fix the layout of the panels, rounded to six digits.
 
-    The solver's last bits depend on where objects lie in memory, and the names of an SVG's parts on these bits.
+    The solver's last bits depend on memory addresses, and the ids in an SVG depend on these bits.
     """
     picture.draw_without_rendering()
     places = [[round(float(each), 6) for each in axes.get_position(original=True).bounds] for axes in picture.axes]
@@ -226,9 +227,9 @@ def _settle(picture: "Picture") -> None:
 
 
 def wrapped(text: str, width: float, scale: float = 1.0) -> str:
-    """Text in lines that fit into that many inches, at that multiple of the settings' letters.
+    """Wrap text to that many inches, at that multiple of the settings' font size.
 
-    Lines end at spaces, none of them before a middle dot, and, where there is none, after underscores.
+    Lines break at spaces, never before a middle dot, and without spaces after underscores.
     """
     room = max(8, int((width - 0.1) / (_letter() * scale)))
     lines: list[str] = []
@@ -242,7 +243,7 @@ def wrapped(text: str, width: float, scale: float = 1.0) -> str:
 
 
 def _fit_labels(picture: "Picture") -> None:
-    """Wraps titles of panels and names of axes to their panel's width or height."""
+    """Wrap titles of panels and labels of axes to their panel's width or height."""
     width, height = map(float, picture.get_size_inches())
     for axes in picture.axes:
         place = axes.get_subplotspec()
@@ -255,7 +256,7 @@ def _fit_labels(picture: "Picture") -> None:
 
 
 def _letter() -> float:
-    """The mean width of a letter in inches."""
+    """Return the mean width of a letter in inches."""
     import matplotlib
 
     return 0.56 * float(matplotlib.rcParams["font.size"]) / 72

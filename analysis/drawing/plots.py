@@ -1,4 +1,4 @@
-"""Accuracy against weights remaining: lines, bands, stars and axes that all figures share."""
+"""Plots of accuracy against weights remaining: lines, bands, stars and axes shared by all figures."""
 
 import math
 
@@ -15,7 +15,7 @@ from analysis.kinds.rounds import UNPRUNED
 
 
 def new_picture(panels: int, frame: Frame, *, width: float = 4.2, height: float = 3.6) -> tuple[Picture, list[Axes]]:
-    """A picture with panels of that size side by side, or as the frame's width allows; `finish` ends it."""
+    """Create a picture with panels of that size side by side, as the frame's width allows; `finish` completes it."""
     return panels_of(panels, frame, width=width, height=height)
 
 
@@ -27,9 +27,9 @@ def accuracy_lines(
     value: str = "test_accuracy",
     scale: float = 100,
 ) -> None:
-    """A line of means and a band from least to greatest over seeds, for each member of the `by` column, times `scale`.
+    """Draw means and bands from minimum to maximum over seeds, times `scale`, for each member of the `by` column.
 
-    Rows of 'unpruned' are every line's first point.
+    Rows of 'unpruned' are the first point of every line.
     """
     unpruned = table[table[by] == UNPRUNED]
     for name in ordered(table[by], styles):
@@ -38,25 +38,25 @@ def accuracy_lines(
 
 
 def seed_band(axes: Axes, rows: pd.DataFrame, value: str, style: Style, label: str, scale: float) -> None:
-    """One line of means over seeds at each level of weights remaining, and its band from least to greatest."""
+    """Draw a line of means over seeds at each level of weights remaining, and its band from minimum to maximum."""
     band = bands(rows, ("round", "weights_remaining"), value).sort_values("round")
     x = 100 * band["weights_remaining"]
-    shown = f"\u200a{label}" if label.startswith("_") else label  # Matplotlib hides labels that begin so
+    shown = f"\u200a{label}" if label.startswith("_") else label  # Matplotlib hides labels with a leading underscore
     axes.plot(x, scale * band["mean"], **style.line, label=shown)
     least, greatest = scale * band["least"], scale * band["greatest"]
     axes.fill_between(x, least, greatest, color=style.colour, alpha=0.15, linewidth=0)
 
 
 def unpruned_line(axes: Axes, table: pd.DataFrame, by: str = "criterion", value: str = "test_accuracy") -> None:
-    """A horizontal line at the unpruned network's mean."""
+    """Draw a horizontal line at the unpruned network's mean."""
     mean = 100 * table.loc[table[by] == UNPRUNED, value].mean()
     axes.axhline(mean, color=BLACK, linewidth=0.9, label=f"unpruned, trained ({mean:.1f}%)", zorder=1)
 
 
 def stars(axes: Axes, table: pd.DataFrame, first: str, second: str, value: str = "test_accuracy") -> str:
-    """A star above each level where two criteria differ (paired t-test).
+    """Draw a star above each level at which two criteria differ (paired t-test).
 
-    Returns the sentence that explains the stars; an empty one where no star is drawn.
+    Returns the sentence that explains the stars; empty if there is none.
     """
     tests = paired_tests(table, "criterion", first, second, value)
     significant = tests.loc[tests["p_value"] < SIGNIFICANCE, "round"]
@@ -71,9 +71,9 @@ def stars(axes: Axes, table: pd.DataFrame, first: str, second: str, value: str =
 
 
 def remaining_axis(axes: Axes, table: pd.DataFrame, value_label: str = "test accuracy, %") -> None:
-    """A log axis of weights remaining in percent, from all of them on the left to few on the right, as in the paper.
+    """Set up a log axis of weights remaining in percent, from many on the left to few on the right, as in the paper.
 
-    Levels without any weight left have no place on it.
+    Levels without any live weight cannot be shown on it.
     """
     remaining = 100 * table.loc[table["weights_remaining"] > 0, "weights_remaining"]
     axes.set_xscale("log")
@@ -90,7 +90,7 @@ def remaining_axis(axes: Axes, table: pd.DataFrame, value_label: str = "test acc
 
 
 def _room_for_ticks(axes: Axes) -> int:
-    """How many ticks a panel is wide enough for; ten at most."""
+    """Return how many ticks fit in a panel, at most ten."""
     place = axes.get_subplotspec()
     columns = 1 if place is None else place.get_gridspec().ncols
     width = float(axes.get_figure(root=True).get_size_inches()[0]) / columns  # type: ignore[union-attr]
@@ -98,9 +98,9 @@ def _room_for_ticks(axes: Axes) -> int:
 
 
 def remaining_ticks(least: float, most: float, room: int = 10) -> list[float]:
-    """Ticks of a log axis in percent: 1, 2 and 5 of each decade; fewer where those are many, others where they are few.
+    """Return ticks of a log axis in percent: 1, 2 and 5 of each decade, or fewer or others to suit their number.
 
-    For any range: a tenth of a percent is not the end. `room` is the greatest number of them.
+    Works for any range, also below a tenth of a percent. `room` is the maximum number of ticks.
     """
     decades = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
     for digits in ((1, 2, 5), (1, 3), (1,)):
@@ -112,7 +112,7 @@ def remaining_ticks(least: float, most: float, room: int = 10) -> list[float]:
 
 
 def top_range(table: pd.DataFrame, by: str = "criterion") -> tuple[float, float]:
-    """Percent: from a little below the best member's worst mean to a little above the best run."""
+    """Return limits in percent, from slightly below the best member's worst mean to slightly above the best run."""
     means = 100 * table.groupby([by, "round"])["test_accuracy"].mean().unstack()
     best = 100 * float(table["test_accuracy"].max())
     lowest = float(means.max().min())
@@ -128,9 +128,9 @@ def whole_and_top(
     by: str = "treatment",
     starred: tuple[str, str] | None = None,
 ) -> Picture:
-    """Accuracy against weights remaining: all of the range on the left, on the right its top, where good lines part.
+    """Draw accuracy against weights remaining: the whole range on the left, its top, where good lines differ, right.
 
-    starred: two members of `by`; stars mark the levels at which they differ, and are explained below.
+    starred: two members of `by`; stars, explained in the caption, mark the levels at which they differ.
     """
     picture, panels = new_picture(2, frame)
     notes = [BANDS]
@@ -147,7 +147,7 @@ def whole_and_top(
 
 
 def levels_shown(table: pd.DataFrame, columns: int = 7) -> list[int]:
-    """A few rounds, evenly spread from the first to the last, for a summary."""
+    """Return a few rounds for a summary, evenly spaced from the first to the last."""
     last = int(table["round"].max())
     return sorted({round(step * last / (columns - 1)) for step in range(columns)})
 
@@ -155,7 +155,7 @@ def levels_shown(table: pd.DataFrame, columns: int = 7) -> list[int]:
 def accuracy_summary(
     table: pd.DataFrame, styles: Styles, by: str = "criterion", value: str = "test_accuracy"
 ) -> pd.DataFrame:
-    """Mean accuracy in percent: a row for each member of `by`, a column for each of a few levels of sparsity."""
+    """Return mean accuracy in percent: one row per member of `by`, one column for each of a few levels of sparsity."""
     unpruned = table[table[by] == UNPRUNED]
     rounds = levels_shown(table)
     rows = {}

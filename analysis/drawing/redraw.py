@@ -1,4 +1,4 @@
-"""Pictures again from their tables alone: no results folder is needed, and nothing is trained."""
+"""Redraws pictures from their tables, without a results folder or any training."""
 
 import html
 import io
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from analysis.drawing.catalogue import Catalogue
 
 MARK = " · supermask "
-"""What every caption has in it."""
+"""Text that every caption contains."""
 
 _DESCRIPTION = re.compile(r"<dc:description>([^<]*)</dc:description>")
 _TEXT = re.compile(r"<text[^>]*>([^<]*)</text>")
 
 
 def figure_name(csv: Path, names: Iterable[str]) -> str:
-    """The figure that a table is of, by the beginning of its file's name, which is how `write` names it.
+    """Return the figure of a table, from the beginning of its file name, as given by `write`.
 
-    Raises UsageError where that is no figure.
+    Raises UsageError if it names no figure.
     """
     allowed = list(names)
     fitting = [name for name in allowed if csv.name.startswith(f"{name}-")]
@@ -38,10 +38,10 @@ def figure_name(csv: Path, names: Iterable[str]) -> str:
 
 
 def caption_beside(csv: Path) -> str:
-    """The caption of the picture beside a table: where its numbers come from, which the table does not say.
+    """Return the caption of the picture beside a table, since the table does not say where its numbers come from.
 
-    It is in the metadata of the SVG or the PNG; of older SVGs, in their text. Raises UsageError where there is no such
-    picture.
+    The caption is in the metadata of the SVG or the PNG, or in the text of older SVGs. Raises UsageError if there is no
+    such picture.
     """
     svg, png = csv.with_suffix(".svg"), csv.with_suffix(".png")
     if not svg.exists() and png.exists():
@@ -71,10 +71,10 @@ def _caption_of_png(png: Path, csv: Path) -> str:
 
 
 def redraw(tables: Iterable[Path], catalogue: "Catalogue", look: Look = SCREEN) -> dict[Path, bool]:
-    """Draws the pictures beside each table again. Returns of each whether it is another than before.
+    """Redraw the pictures beside each table. Returns for each whether it changed.
 
-    Raises UsageError where a file is not a figure's table with its picture, or has a cell that is not what its column
-    holds. A picture is replaced by a whole one only, and none is before all are drawn.
+    Raises UsageError if a file is not a figure's table with its picture, or has an invalid cell. Pictures are replaced
+    atomically, and only after all are drawn.
     """
     jobs = [(csv, catalogue[figure_name(csv, catalogue)].load(), caption_beside(csv)) for csv in tables]
     from analysis.drawing.figure import render
@@ -92,13 +92,13 @@ def redraw(tables: Iterable[Path], catalogue: "Catalogue", look: Look = SCREEN) 
             raise UsageError(f"file {csv} is no table of the figure {figure.name}: {why}") from None
         drawn |= {csv.with_suffix(ending): content for ending, content in images.items()}
     changed = {path: not path.is_file() or read_regular(path) != content for path, content in drawn.items()}
-    for path, content in drawn.items():  # when all are drawn: where one cannot be, none is replaced
+    for path, content in drawn.items():  # only after all are drawn, so that a failure replaces none
         write_whole(path, content)
     return changed
 
 
 def _lacking(error: Exception, text: str) -> str:
-    """Which column a table lacks, if that is why it cannot be drawn."""
+    """Return the missing column, if that is why the table cannot be drawn."""
     columns = text.partition("\n")[0].strip().split(",")
     if not isinstance(error, KeyError) or not error.args or error.args[0] in columns:
         return ""

@@ -1,6 +1,6 @@
-"""The report: every figure with its claims judged, as one self-contained HTML page and as Markdown.
+"""The report: every figure with verdicts on its claims, as one self-contained HTML page and as Markdown.
 
-Nothing is trained for it. A figure whose results are not all stored is named, with the command that trains them.
+It trains nothing. For a figure with missing results, it gives the command that trains them.
 """
 
 import base64
@@ -48,16 +48,16 @@ MARKDOWN = Kind(
     "a report of this toolkit",
     lambda head: bool(re.match(rb"<!-- supermask report -->|# supermask: \S+ on \S+\n\n[^\n]* protocol ", head)),
 )
-"""By what they begin with; pages of versions that wrote no such line by their title."""
+"""Beginnings by which reports are recognised; older versions without this line are recognised by their title."""
 
 
 PLAIN_UNITS = {"distance": "", "compression": " times", "exchanged": " times"}
-"""Units of metrics that are no fractions."""
+"""Units of metrics that are not fractions."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """One figure of the report. `missing` counts results that are not stored; the rest is empty then."""
+    """One figure of the report. `missing` counts results that are not stored; if there are any, the rest is empty."""
 
     name: str
     title: str
@@ -73,13 +73,13 @@ class Section:
     rows: tuple[tuple[str, ...], ...] = ()
 
     def count(self, verdict: str) -> int:
-        """How many of its claims came out so."""
+        """Return the number of its claims with this verdict."""
         return sum(row["verdict"] == verdict for row in self.claims)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A figure to report on: what of the paper it is, what it is to show, and the command that trains what it needs."""
+    """A figure to report on: the published figure, what to show, and the command that trains what it needs."""
 
     figure: Figure
     paper: str
@@ -88,14 +88,14 @@ class Subject:
 
     @property
     def study(self) -> Study:
-        """What it needs."""
+        """The runs that it needs."""
         return self.figure.study(self.names)
 
 
 def write_report(experiment: Experiment, subjects: Sequence[Subject], store: Store, path: Path) -> list[Section]:
-    """Writes the page to `path` and the Markdown beside it (same name, .md).
+    """Write the page to `path` and the Markdown beside it (same name, .md).
 
-    Pictures go into the results folder; where nothing can be written there, into a folder beside the page.
+    Pictures go into the results folder or, if that is read-only, into a folder beside the page.
     """
     pictures = (store.folder if os.access(store.folder, os.W_OK) else path.parent) / "figures"
     sections = [_section(experiment, subject, store, pictures) for subject in subjects]
@@ -121,8 +121,8 @@ def write_report(experiment: Experiment, subjects: Sequence[Subject], store: Sto
 
 
 def check_report(path: Path) -> None:
-    """Raises UsageError where the page or the Markdown beside it cannot be written, or would replace another's file."""
-    if not path.name:  # '.' and '/', whose suffix cannot be changed
+    """Raise UsageError if the page or the Markdown beside it cannot be written, or would replace a foreign file."""
+    if not path.name:  # '.' and '/' have no name whose suffix could change
         raise UsageError(f"output {str(path)!r} cannot be written: it is a folder")
     beside = path.with_suffix(".md")
     if path.name.casefold() == beside.name.casefold():
@@ -134,9 +134,9 @@ def check_report(path: Path) -> None:
 
 
 def markdown_text(words: object) -> str:
-    """Words that are no more than words in Markdown: neither markup, nor HTML, nor the end of a table's cell.
+    """Escape words for Markdown, so that they contain no markup, no HTML and no end of a table cell.
 
-    Underscores inside names stay as they are: there they are no markup.
+    Underscores inside names stay unescaped, since Markdown takes them literally.
     """
     text = " ".join(html.escape(str(words), quote=False).split())
     text = re.sub(r"([\\`*\[\]~#!])", r"\\\1", text).replace("|", "&#124;")
@@ -191,7 +191,7 @@ def _claim_row(judgement: Judgement) -> dict[str, str]:
 
 
 def _alt(figure: Figure, judgements: list[Judgement], summary: pd.DataFrame) -> str:
-    """The picture in words: what it shows, whose lines, and what was found; the table below has the numbers."""
+    """Return the picture's alt text: what it shows, its lines, and the findings; the table below has the numbers."""
     names = ", ".join(str(name) for name in summary.index)
     found = "; ".join(f"{j.claim.sentence}: {j.verdict.value}" for j in judgements)
     return f"{figure.title}. Shown: {names}." + (f" Found: {found}." if found else "")

@@ -1,4 +1,4 @@
-"""A study's stored results as tables: what figures are drawn from."""
+"""A study's stored results as tables, from which figures are drawn."""
 
 from collections.abc import Hashable
 from dataclasses import asdict, dataclass, field, fields

@@ -8,48 +8,48 @@ import pandas as pd
 from scipy import stats
 
 SIGNIFICANCE = 0.05
-"""The paper's level for its stars."""
+"""The paper's significance level for its stars."""
 
 FEWEST_PAIRS = 3
-"""No test is made on fewer seeds: with two, a t-test has one degree of freedom and finds next to nothing."""
+"""Minimum number of seeds for a test: with two, a t-test has one degree of freedom and almost no power."""
 
 
 def bands(table: pd.DataFrame, by: Sequence[str], value: str) -> pd.DataFrame:
-    """Mean, least and greatest value over seeds, and the number of seeds, for each combination of the `by` columns."""
+    """Return mean, minimum, maximum and number of seeds for each combination of the `by` columns."""
     grouped = table.groupby(list(by), sort=True, dropna=False)[value]
     return grouped.agg(mean="mean", least="min", greatest="max", seeds="count").reset_index()
 
 
 def diverged_rows(table: pd.DataFrame) -> pd.Series:
-    """Which rows are of trainings that diverged: a loss of theirs is not a finite number.
+    """Return which rows are of diverged trainings, which have a loss that is not finite.
 
     A network of NaN still has an accuracy (it answers class 0) and a step of lowest validation loss (the start), so
-    neither tells.
+    these cannot be used.
     """
     losses = table[[name for name in table.columns if "loss" in str(name).split("_")]]
     return pd.Series(~np.isfinite(losses.to_numpy(float)).all(axis=1), index=table.index)
 
 
 def no_spread(differences: np.ndarray, resolution: float) -> bool:
-    """Whether all differences are equal, up to what stored numbers resolve: a t-test has nothing to go by then."""
+    """Return whether all differences are equal up to the resolution of stored numbers: a t-test is then undefined."""
     return bool(np.ptp(differences) <= resolution)
 
 
 def resolution_of(*values: np.ndarray) -> float:
-    """The difference that is none: two units in the last place of float32, in which metrics are computed."""
+    """Return the largest difference that counts as none: two units in the last place of float32."""
     finite = np.concatenate([np.ravel(np.asarray(each, float)) for each in values])
     finite = finite[np.isfinite(finite)]
     return 2 * float(np.finfo(np.float32).eps) * float(np.abs(finite).max(initial=0.0))
 
 
 def paired_p_value(first: Sequence[float], second: Sequence[float]) -> float:
-    """Two-sided p of the paired t-test, member by member; NaN for fewer than three pairs or a value that is not finite.
+    """Return two-sided p of the paired t-test; NaN for fewer than three pairs or a value that is not finite.
 
-    Equal seeds share initial weights and data order, so treatments are compared within seeds. Differences that are all
-    equal have no spread for a t-test: p is 1 where they are 0, else that of the sign test, 2 · 2⁻ⁿ for n pairs. So
-    accuracies that happen to differ by the same few images on three seeds are not taken for certainty.
+    Equal seeds share initial weights and data order, so treatments are compared within seeds. If all differences are
+    equal, a t-test is undefined: p is 1 if they are 0, else that of the sign test, 2 · 2⁻ⁿ for n pairs. Accuracies that
+    happen to differ by the same few images on three seeds thus do not count as certain.
 
-    Raises ValueError where the lengths differ.
+    Raises ValueError if the lengths differ.
     """
     if len(first) != len(second):
         raise ValueError(f"second has {len(second)} values; allowed: as many as first, {len(first)}")
@@ -66,11 +66,12 @@ def paired_p_value(first: Sequence[float], second: Sequence[float]) -> float:
 def paired_tests(
     table: pd.DataFrame, column: str, first: str, second: str, value: str, by: str = "round"
 ) -> pd.DataFrame:
-    """`paired_p_value` of two members of a column, paired by seed, at each level of `by`; not corrected for several.
+    """Return `paired_p_value` of two members of a column, paired by seed, at each level of `by`, without correction.
 
-    Seeds that only one of them has at a level are left out there. Where a training of either diverged, no test is made.
+    Seeds that only one member has at a level are left out there. If a training of either diverged, no test is made.
 
-    Columns: `by`, difference (mean of first minus second), p_value, pairs. Both are NaN where a training diverged.
+    Columns: `by`, difference (mean of first minus second), p_value, pairs. Difference and p are NaN if a training
+    diverged.
     """
     usable = table[value].where(~diverged_rows(table))
     sides = [

@@ -1,9 +1,10 @@
-"""How lines look: colours, markers, dashes.
+"""Styles of lines: colours, markers, dashes.
 
-Colours are Okabe and Ito's, and two of Paul Tol's, told apart by every kind of colour vision. Markers, filled or
-hollow, and dashes repeat what colours say: no two lines of a figure differ by their dash alone.
+Colours are Okabe and Ito's, and two of Paul Tol's, which are distinct under all kinds of colour vision. Markers, filled
+or
+hollow, and dashes carry the same information: no two lines of a figure differ only in their dash.
 
-A figure's module gives each of its lines a style; those of criteria, which several figures show, are here.
+A figure's module defines the styles of its lines; those of criteria, which several figures share, are here.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,7 +20,7 @@ WINE, INDIGO = "#882255", "#332288"
 
 @dataclass(frozen=True)
 class Style:
-    """How one line looks."""
+    """Style of a line."""
 
     colour: str
     marker: str
@@ -28,13 +29,13 @@ class Style:
 
     @property
     def line(self) -> dict[str, Any]:
-        """Arguments of `Axes.plot`."""
+        """Arguments for `Axes.plot`."""
         face = "white" if self.hollow else self.colour
         return {"color": self.colour, "marker": self.marker, "linestyle": self.dash, "markerfacecolor": face}
 
 
 Styles = Mapping[str, Style]
-"""The lines of a figure by their labels, in the order of its legend."""
+"""Styles of a figure's lines by label, in the order of its legend."""
 
 CRITERIA: Styles = {
     "large_final": Style(BLUE, "o"),
@@ -57,15 +58,15 @@ CRITERIA: Styles = {
     "magnitude_increase_same_sign_strict": Style(GREY, "p"),
     "magnitude_increase_diff_sign_strict": Style(INDIGO, "p", "--", hollow=True),
 }
-"""Of a pair, the member that keeps the small or the flipped is dashed and has hollow markers; same and different sign
-have colours of their own as well."""
+"""In a pair, the criterion that keeps small or flipped weights is dashed with hollow markers; same and different sign
+also have their own colours."""
 
 OWN = Style(GREY, "d", "-.")
-"""A line that no figure knows: a user's own criterion or action."""
+"""Style of a user's own criterion or action."""
 
 
 def ordered(names: Iterable[str], styles: Styles) -> list[str]:
-    """Distinct names without 'unpruned', in the order of the styles; a user's own after them, by name."""
+    """Return distinct names without 'unpruned', in the order of the styles; a user's own follow, sorted by name."""
     known = list(styles)
     distinct = {name for name in names if name != UNPRUNED}
     return sorted(distinct, key=lambda name: (known.index(name) if name in known else len(known), name))

@@ -1,6 +1,6 @@
-"""The tidy table of everything stored: one row a (result, metric), with description and provenance in columns.
+"""The tidy table of all stored results: one row per (result, metric), with description and provenance in columns.
 
-It is read, filtered and written result by result, so that it takes no more memory for a hundred thousand than for ten.
+It is read, filtered and written result by result, so that memory does not grow with the number of results.
 See docs/results.md.
 """
 
@@ -60,7 +60,7 @@ TYPES: dict[str, Type] = {
     **dict.fromkeys(("rescaled", "through_factor", "signs"), "truth"),
     "start": "mixed",
 }
-"""What a column holds. `start` is a number of learned masks, and a name of sparse trainings."""
+"""Types of the columns. `start` is a number for learned masks and a name for sparse trainings."""
 
 _TYPES: dict[Type, set[type]] = {
     "text": {str},
@@ -80,7 +80,7 @@ _DESCRIBED = (
 _MADE_WITH = COLUMNS[COLUMNS.index("supermask") : COLUMNS.index("revision")]
 
 TOGETHER = 2000
-"""Results that are held in memory at once."""
+"""Number of results in memory at once."""
 
 _ORDER = (
     *("'$.kind'", "'$.dataset'", "'$.network'", "'$.criterion', '$.treatment.criterion'", "'$.treatment.kept'"),
@@ -90,17 +90,17 @@ _AT = COLUMNS.index("metric")
 
 
 class Tabulated(NamedTuple):
-    """A result's cells, in COLUMNS without metric and value, and its metrics."""
+    """A result's cells, by COLUMNS without metric and value, and its metrics."""
 
     cells: tuple[Any, ...]
     metrics: list[tuple[str, float]]
 
 
 def tidy_table(store: Store, where: Sequence[str] = ()) -> pd.DataFrame:
-    """Everything stored, in COLUMNS; `where` keeps rows that match all of 'column=value'.
+    """Return all stored results, in COLUMNS; `where` keeps rows that match all conditions 'column=value'.
 
-    Whole numbers and truth values are of pandas' types that may be missing. Raises UsageError where a condition is not
-    like that, names another column, or has a value that the column cannot have.
+    Whole numbers and truth values have pandas' nullable types. Raises UsageError if a condition has another form, names
+    an unknown column, or has a value that the column cannot have.
     """
     rows = [
         (*each.cells[:_AT], metric, value, *each.cells[_AT:])
@@ -115,9 +115,9 @@ def tidy_table(store: Store, where: Sequence[str] = ()) -> pd.DataFrame:
 def write_tables(
     store: Store, where: Sequence[str] = (), csv_file: Path | None = None, parquet_file: Path | None = None
 ) -> Counter[tuple[str, str, str]]:
-    """Writes the table as CSV or Parquet, as it is read. Returns how many results it has by kind, data set and network.
+    """Stream the table to CSV or Parquet. Returns the number of results by kind, data set and network.
 
-    Raises UsageError as `tidy_table` does, and where Parquet is asked for without pyarrow.
+    Raises UsageError as `tidy_table` does, and if Parquet is requested without pyarrow.
     """
     conditions = check_asked(where, parquet_file)
     counts: Counter[tuple[str, str, str]] = Counter()
@@ -138,14 +138,14 @@ def write_tables(
 
 
 def check_asked(where: Sequence[str], parquet_file: Path | None) -> tuple[Condition, ...]:
-    """The conditions, parsed. Raises UsageError as `write_tables` does, before anything is read or merged."""
+    """Parse the conditions. Raises UsageError as `write_tables` does, before anything is read or merged."""
     if parquet_file is not None and find_spec("pyarrow") is None:
         raise UsageError("parquet needs the package pyarrow: pip install pyarrow")
     return parse(where, TYPES)
 
 
 def _csv_writer(file: io.TextIOBase) -> Callable[[Sequence[Tabulated]], None]:
-    """Writes results into a CSV file: what is the same in all rows of a result is put into words once."""
+    """Return a writer of results to a CSV file, which formats the cells common to a result's rows once."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="")
 
@@ -167,7 +167,7 @@ def _csv_writer(file: io.TextIOBase) -> Callable[[Sequence[Tabulated]], None]:
 
 
 def _parquet_writer(path: Path, stack: ExitStack) -> Callable[[Sequence[Tabulated]], None]:
-    """Writes results into a Parquet file, a group of rows at a time."""
+    """Return a writer of results to a Parquet file, one group of rows at a time."""
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 
@@ -190,7 +190,7 @@ def _parquet_writer(path: Path, stack: ExitStack) -> Callable[[Sequence[Tabulate
 
 
 def _tabulated(store: Store, conditions: Sequence[Condition]) -> Iterator[Tabulated]:
-    """Results that match, in order, with those of their metrics that match."""
+    """Yield matching results, in order, with their matching metrics."""
     of_result = [each for each in conditions if each.column not in ("metric", "value")]
     of_metric = [each for each in conditions if each.column == "metric"]
     of_value = [each for each in conditions if each.column == "value"]
@@ -218,19 +218,19 @@ def _tabulated(store: Store, conditions: Sequence[Condition]) -> Iterator[Tabula
 
 
 def _fits(cells: tuple[Any, ...]) -> bool:
-    """Whether cells are of their columns' types, and their text can be printed: not so of records that were forged."""
+    """Return whether cells have their columns' types and printable text, which forged records may not have."""
     texts = "".join([cell for cell in cells if type(cell) is str])
     return texts.isprintable() and all(map(_holds, _PYTHON_TYPES, map(type, cells)))
 
 
 def _place(column: str) -> int:
-    """Where a column is among a result's cells."""
+    """Return the position of a column among a result's cells."""
     place = COLUMNS.index(column)
     return place if place < _AT else place - 2
 
 
 def _in_order(store: Store, conditions: Sequence[Condition]) -> Iterator[StoredResult]:
-    """Results in the order of the table; SQLite leaves out what it can tell not to match."""
+    """Yield results in the order of the table; SQLite skips those that it can recognise as not matching."""
     query, values = narrowing(conditions)
     order = ", ".join(
         f"coalesce(json_extract(description, {paths.replace(', ', '), json_extract(description, ')}), '')"
@@ -254,7 +254,7 @@ def _cells(result: StoredResult) -> tuple[Any, ...]:
         "plugins": " ".join(sorted(description.get("plugins", {}))),
         "weights": description.get("weights", "trained"),
     }
-    if not unknown_part(description):  # what a later version wrote has its own columns there
+    if not unknown_part(description):  # results of later versions may have other columns
         columns |= BY_NAME[description["kind"]].columns(description)
     chosen = {name: columns[name] for name in REGISTRIES if isinstance(columns.get(name), str)}
     columns |= present_names(chosen, description.get("rules", {}))

@@ -1,4 +1,4 @@
-"""Kinds of results, a module each. To add one: write its module, and put it into `KINDS` after what it starts from."""
+"""Kinds of results, one module each. To add one, write its module and list it in `KINDS` after those it needs."""
 
 from collections.abc import Hashable
 from typing import Any
@@ -14,16 +14,16 @@ from analysis.kinds.sparse_training import SPARSE
 from analysis.kinds.untrained import UNTRAINED
 
 KINDS: tuple[Kind[Any], ...] = (ROUNDS, UNTRAINED, LEARNED, SPARSE, DSD, COMPRESSION, GRAPHS, SHARED)
-"""Every kind, in the order in which they are made: what starts from another comes after it."""
+"""All kinds in the order in which they are made: a kind comes after those that it starts from."""
 
 BY_NAME = {kind.name: kind for kind in KINDS}
-"""Kinds by what descriptions call them."""
+"""Kinds by their names in descriptions."""
 
 _BY_TYPE = {run_type: kind for kind in KINDS for run_type in kind.run_types}
 
 
 def kind_of(run: Hashable) -> Kind[Any]:
-    """The kind that a run belongs to. Raises TypeError where it belongs to none."""
+    """Return the kind of a run. Raises TypeError if it has none."""
     if type(run) not in _BY_TYPE:
         allowed = ", ".join(sorted(run_type.__name__ for run_type in _BY_TYPE))
         raise TypeError(f"run is {run!r}; allowed: instances of {allowed}")

@@ -1,8 +1,8 @@
-"""What a kind of result is: how its runs are described, made, priced and tabulated.
+"""Interface of a kind of result: how its runs are described, made, priced and tabulated.
 
-A *run* is one thing that a figure asks for, seed and protocol apart: a treatment taken through its rounds, a mask to
-learn, a neural graph to train. Runs are small frozen dataclasses; each type of run belongs to one kind. A run of a seed
-makes one *result* or several, each of which is stored under the hash of its description.
+A *run* is one thing that a figure asks for, independent of seed and protocol: a treatment over its rounds, a mask to
+learn, a neural graph to train. Runs are small frozen dataclasses; each type of run belongs to one kind. A run with a
+seed makes one or more *results*, each stored under the hash of its description.
 """
 
 import time
@@ -30,17 +30,17 @@ Run = TypeVar("Run", bound=Hashable)
 Metrics = dict[str, float]
 Arrays = Mapping[str, np.ndarray]
 Made = tuple[Metrics, Arrays | None]
-"""What a run of a seed makes: a result's metrics, and its arrays if it has any."""
+"""Metrics of a result, and its arrays if it has any."""
 
 RECORD_BYTES = 2600
-"""What a result takes in SQLite, its description and metrics included: measured."""
+"""Bytes of a result in SQLite, including its description and metrics (measured)."""
 
 FILE_BYTES = 800
-"""What a file of arrays takes beyond their values, for names and shapes: measured."""
+"""Bytes of a file of arrays besides their values, for names and shapes (measured)."""
 
 
 class Named(NamedTuple):
-    """A result that an experiment needs: its description, and the id that is made of it."""
+    """A result that an experiment needs: its description, and the id derived from it."""
 
     description: Description
     id: str
@@ -61,32 +61,32 @@ class Context:
     networks: int = 1
 
     def slots(self, networks: int) -> Placement:
-        """Slots for as many networks of the experiment's shape, or for as many as the workbench is set to."""
+        """Return slots for `networks` of the experiment's shape, or for the workbench's fixed number."""
         return self.placement(NETWORKS[self.experiment.protocol.network], networks)
 
     def placement(self, network: Network, networks: int) -> Placement:
-        """Slots for as many networks of a shape."""
+        """Return slots for `networks` of a shape."""
         size = parameter_count(network, self.experiment.data.image_shape)
         return place(size, networks=self.bench.slots(networks))
 
     def steps(self, cost: float = 1.0) -> OnProgress:
-        """Tells the watcher of steps that cost so many network-steps each."""
+        """Return a function that reports steps to the watcher, each as `cost` network-steps."""
         return steps_teller(self.watch, cost)
 
     def keep(self, kind: str, results: Sequence[Result], work: float = 0.0) -> None:
-        """Stores results that are done, in one transaction, and tells the watcher."""
+        """Store finished results in one transaction, and tell the watcher."""
         self.store.add(results, provenance())
         self.watch(Done(work, kind, len(results)))
 
 
 class Kind(ABC, Generic[Run]):
-    """One kind of result. A subclass a kind; see `analysis.kinds` for how to add one."""
+    """One kind of result, with one subclass per kind; see `analysis.kinds` for how to add one."""
 
     name: ClassVar[str]
-    """What descriptions call it."""
+    """Its name in descriptions."""
 
     plural: ClassVar[str]
-    """What people call several of them."""
+    """Plural name for the user."""
 
     run_types: tuple[type, ...]
     """The types of its runs."""
@@ -101,19 +101,19 @@ class Kind(ABC, Generic[Run]):
     """Whether each of its results has arrays."""
 
     chained: ClassVar[bool] = False
-    """Whether each result of a run starts from the one before."""
+    """Whether each result of a run starts from the previous one."""
 
     @abstractmethod
     def describe(self, experiment: Experiment, run: Run, seed: int) -> Sequence[Description]:
-        """The description of each result that a run of a seed makes, in order: all that determines it, no more."""
+        """Describe each result of a run with a seed, in order: everything that determines it, and nothing else."""
 
     @abstractmethod
     def make(self, context: Context, runs: Sequence[Run]) -> None:
-        """Makes what the store lacks of the runs, for all seeds, storing each population as soon as it is done."""
+        """Make missing results of the runs for all seeds; store each population when it is complete."""
 
     @abstractmethod
     def columns(self, description: Description) -> dict[str, Any]:
-        """The columns of the tidy table that are this kind's own, of one result."""
+        """Return one result's values in this kind's own columns of the tidy table."""
 
     def check_arrays(self, description: Description, arrays: Arrays) -> None:
         """Raise KeyError for an array that is missing, ValueError or TypeError for one that is not as it should be.
@@ -124,10 +124,10 @@ class Kind(ABC, Generic[Run]):
 
     @abstractmethod
     def length(self, protocol: Protocol, runs: Sequence[Run]) -> str:
-        """How long those runs are, in the words of a caption; empty where their sources say it."""
+        """Return the length of those runs in the words of a caption; empty if their sources state it."""
 
     def results(self, experiment: Experiment, run: Run, seed: int) -> tuple[Named, ...]:
-        """The results that a run of a seed makes, in order. Each is described and named once an experiment."""
+        """Return the results of a run with a seed, in order. Each is described and named once per experiment."""
         key = (run, seed, self.code(run))
         if key not in experiment.described:
             named = tuple(Named(each, identity(each)) for each in self.describe(experiment, run, seed))
@@ -135,7 +135,7 @@ class Kind(ABC, Generic[Run]):
         return experiment.described[key]
 
     def missing(self, context: Context, runs: Iterable[tuple[Run, int]]) -> list[tuple[Run, int]]:
-        """Those of the runs, each with its seed, of which the store lacks a result; in their order."""
+        """Return the runs with seeds that lack a result in the store, in their order."""
         ids = {run: [each.id for each in self.results(context.experiment, *run)] for run in runs}
         stored = context.store.known(id_ for own in ids.values() for id_ in own)
         return [run for run, own in ids.items() if not stored.issuperset(own)]
@@ -147,7 +147,7 @@ class Kind(ABC, Generic[Run]):
         slots: int,
         make: Callable[[Sequence[tuple[Run, int]]], Iterable[Made]],
     ) -> None:
-        """Makes runs of one result each, as many at once as there are slots, and stores each population when done."""
+        """Make runs of one result each, one population at a time, and store each population when it is complete."""
         for some in batched(jobs, slots):
             started = time.monotonic()
             made = list(make(some))
@@ -160,47 +160,47 @@ class Kind(ABC, Generic[Run]):
 
     @abstractmethod
     def uses(self, run: Run) -> frozenset[str]:
-        """What of a protocol a run's own results depend on, seeds and data set apart: names as in `Changes`."""
+        """Return the protocol fields, named as in `Changes`, that a run's results depend on, besides seeds and data."""
 
     def code(self, run: Run) -> Hashable:
-        """What a user's own code in a run is known by: a name that was registered anew makes other results."""
+        """Return the identity of a user's own code in a run, since a re-registered name makes other results."""
         return ()
 
     def sources(self, run: Run) -> Sequence[Hashable]:
-        """The runs, of this kind or an earlier one, whose results a run starts from."""
+        """Return the runs, of this kind or an earlier one, whose results a run starts from."""
         return ()
 
     def group(self, run: Run) -> str:
-        """Runs of one group are made side by side, in populations."""
+        """Return a run's group: runs of a group are made side by side, in populations."""
         return self.plural
 
     def bundles(self, runs: Sequence[Run]) -> Iterable[tuple[Run, ...]]:
-        """The runs, cut into what has to be made in one place."""
+        """Split the runs into bundles that must be made in one place."""
         return ((run,) for run in runs)
 
     def write_beside(self, folder: Path, id_: str, arrays: Arrays) -> None:
-        """Writes what lies beside a result that was made elsewhere, if it has any such: a file, say."""
+        """Write additional files of a result that was made elsewhere, if it has any."""
         return
 
     def work(self, experiment: Experiment, description: Description) -> float:
-        """What a result costs, in steps of one network at the protocol's batch size."""
+        """Return the cost of a result in steps of one network at the protocol's batch size."""
         return float(description["steps"])
 
     def flops(self, experiment: Experiment, description: Description, forward: float) -> float:
-        """Floating-point operations of making a result; `forward` are those of one image through the network."""
+        """Return the FLOPs of making a result; `forward` are those of one image's forward pass."""
         return training_flops(experiment, description, forward)
 
     def size(self, experiment: Experiment, description: Description, params: Params) -> float:
-        """Bytes that a result takes in the results folder; `params` have the shapes of the network's parameters."""
+        """Return a result's bytes in the results folder; `params` have the shapes of the network's parameters."""
         return RECORD_BYTES
 
 
 def training_flops(
     experiment: Experiment, description: Description, forward: float, phases: int = 1, looks: int = 1
 ) -> float:
-    """Operations of a training: a step is three times its batch's way forward, an evaluation is one way forward.
+    """Return the FLOPs of a training: a step costs three forward passes of its batch, an evaluation one forward pass.
 
-    looks: how many networks an evaluation evaluates.
+    looks: number of networks per evaluation.
     """
     data = experiment.data
     steps = phases * (description["steps"] - description.get("treatment", {}).get("rewind_step", 0))

@@ -46,7 +46,7 @@ class Compression(Kind[CompressionRun]):
     has_arrays = True
 
     def describe(self, experiment: Experiment, run: CompressionRun, seed: int) -> Sequence[Description]:
-        """What it was trained like, and how it is coded."""
+        """Describe its training, quantisation and coding."""
         recipe = _recipe(experiment, run)
         own = {
             "bits": dict.fromkeys(recipe.bits, run.bits) if run.bits else dict(recipe.bits),
@@ -56,11 +56,11 @@ class Compression(Kind[CompressionRun]):
         return (experiment.describe(self.name, seed, tuning_of(experiment)) | {"compression": own},)
 
     def sources(self, run: CompressionRun) -> Sequence[Hashable]:
-        """The training that it compresses."""
+        """Return the training that it compresses."""
         return (run.source,)
 
     def group(self, run: CompressionRun) -> str:
-        """All of them are alike."""
+        """Put all runs in one group."""
         return self.name
 
     def make(self, context: Context, runs: Sequence[CompressionRun]) -> None:
@@ -97,19 +97,19 @@ class Compression(Kind[CompressionRun]):
             raise ValueError(f"array file is {arrays['file'].dtype}; it should be uint8")
 
     def uses(self, run: CompressionRun) -> frozenset[str]:
-        """Tuning takes a tenth of a sparse training."""
+        """Return the fields of sparse training, since tuning takes a tenth of one."""
         return frozenset({"sparse_epochs"})
 
     def length(self, protocol: Protocol, runs: Sequence[CompressionRun]) -> str:
-        """Its source says it."""
+        """Return nothing, since its source states it."""
         return ""
 
     def write_beside(self, folder: Path, id_: str, arrays: Arrays) -> None:
-        """Its file."""
+        """Write its file."""
         keep_file(folder, id_, arrays["file"].tobytes())
 
     def size(self, experiment: Experiment, description: Description, params: Params) -> float:
-        """About a byte a weight that is kept, twice: the file lies beside."""
+        """Return about one byte per kept weight, twice, for arrays and file."""
         live = sparse_training.live_weights(description["compression"]["trained"], params)
         biases = sum(leaves["bias"].size for leaves in params.values())
         return RECORD_BYTES + FILE_BYTES + 2 * (live + 4 * biases)
@@ -130,7 +130,7 @@ def _recipe(experiment: Experiment, run: CompressionRun) -> Recipe:
 
 @dataclass(frozen=True)
 class Written:
-    """A compressed network on disk: what it decodes to, what each stage takes, and the bytes that the file has."""
+    """A compressed network on disk: its decoded parameters, the bytes of each stage, and the bytes of the file."""
 
     content: bytes
     params: Params
@@ -143,7 +143,7 @@ class Written:
 
 
 def keep_file(folder: Path, id_: str, content: bytes) -> Path:
-    """Writes a compressed network to where its result's file lies; whole or not at all."""
+    """Write a compressed network to its result's file atomically."""
     path = folder / "compressed" / f"{id_}.deep"
     make_folder(path.parent)
     write_whole(path, content)

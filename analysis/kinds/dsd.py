@@ -23,7 +23,7 @@ PHASES = ("dense_phase", "sparse_phase", "last_phase")
 
 
 class DenseSparseDense(Kind[DSDRun]):
-    """Dense-sparse-dense trainings, one result each; its steps are those of a phase."""
+    """Dense-sparse-dense trainings, one result each; `steps` counts those of one phase."""
 
     name, plural = "dsd", "dense-sparse-dense trainings"
     run_types = (DSDRun,)
@@ -36,11 +36,11 @@ class DenseSparseDense(Kind[DSDRun]):
         return (experiment.describe(self.name, seed, phase_of(experiment)) | own,)
 
     def group(self, run: DSDRun) -> str:
-        """All of them are alike."""
+        """Put all runs in one group."""
         return self.name
 
     def bundles(self, runs: Sequence[DSDRun]) -> Iterable[tuple[DSDRun, ...]]:
-        """All sparsities share the first phase."""
+        """Bundle all sparsities, which share the first phase."""
         return (tuple(runs),) if runs else ()
 
     def make(self, context: Context, runs: Sequence[DSDRun]) -> None:
@@ -72,7 +72,7 @@ class DenseSparseDense(Kind[DSDRun]):
         return {"sparsity": description["dsd"]["sparsity"]}
 
     def uses(self, run: DSDRun) -> frozenset[str]:
-        """A phase is as long as a sparse training."""
+        """Return the fields of sparse training, since a phase is as long."""
         return frozenset({"sparse_epochs"})
 
     def length(self, protocol: Protocol, runs: Sequence[DSDRun]) -> str:
@@ -80,11 +80,11 @@ class DenseSparseDense(Kind[DSDRun]):
         return f"{count(protocol.sparse.epochs, 'epoch')} a phase"
 
     def work(self, experiment: Experiment, description: Description) -> float:
-        """Three phases."""
+        """Return the work of three phases."""
         return float(3 * description["steps"])
 
     def flops(self, experiment: Experiment, description: Description, forward: float) -> float:
-        """Three phases, each with its evaluations."""
+        """Return the FLOPs of three phases, each with its evaluations."""
         return training_flops(experiment, description, forward, phases=3)
 
 

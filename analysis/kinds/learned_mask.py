@@ -21,11 +21,11 @@ from supermask.masks import Masks
 from supermask.networks import NETWORKS, Kernels, Params, kernels_of
 
 OPTIMISERS = {"sgd": "sgd, momentum 0.9", "adam": "adam, cosine to 0"}
-"""What descriptions call the optimisers of learned masks."""
+"""Optimisers of learned masks by their names in descriptions."""
 
 
 class LearnedMasks(Kind[LearnedMask]):
-    """Learned masks, one result each. What they go onto is drawn from the seed: no training comes before them."""
+    """Learned masks, one result each. Their weights are drawn from the seed, so they need no earlier training."""
 
     name, plural = "learned_mask", "learned masks"
     run_types = (LearnedMask,)
@@ -108,7 +108,7 @@ class LearnedMasks(Kind[LearnedMask]):
         return f"masks learned for {count(protocol.masks.epochs, 'epoch')}"
 
     def work(self, experiment: Experiment, description: Description) -> float:
-        """Its steps, at the price of their larger batches."""
+        """Return its steps, weighted by their larger batches."""
         return float(description["steps"] * description["batch_size"] / experiment.protocol.batch_size)
 
     def flops(self, experiment: Experiment, description: Description, forward: float) -> float:

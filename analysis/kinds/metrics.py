@@ -1,4 +1,4 @@
-"""Numbers and curves that are stored of every training."""
+"""Metrics and curves that are stored for every training."""
 
 from supermask.training import Trained
 

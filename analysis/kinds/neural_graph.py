@@ -28,7 +28,7 @@ MOMENTS = ("first", "halfway", "last")
 
 
 class NeuralGraphs(Kind[GraphRun]):
-    """Trainings of neural graphs, one result each. The network of the experiment is no part of them."""
+    """Trainings of neural graphs, one result each. They do not use the experiment's network."""
 
     name, plural = "neural_graph", "neural graphs"
     run_types = (GraphRun,)
@@ -48,7 +48,7 @@ class NeuralGraphs(Kind[GraphRun]):
         return (base | {"network": "neural_graph", "graph": own | {"wiring": run.wiring}},)
 
     def group(self, run: GraphRun) -> str:
-        """Settings have a program each."""
+        """Group by setting, since each has its own program."""
         return f"graphs, {run.setting}"
 
     def make(self, context: Context, runs: Sequence[GraphRun]) -> None:
@@ -96,11 +96,11 @@ class NeuralGraphs(Kind[GraphRun]):
         return f"graphs trained for {count(protocol.graph.epochs, 'epoch')}"
 
     def work(self, experiment: Experiment, description: Description) -> float:
-        """Its steps, at the price of the graph."""
+        """Return its steps, weighted by the graph's cost."""
         return cost_of(experiment, description) * float(description["steps"])
 
     def flops(self, experiment: Experiment, description: Description, forward: float) -> float:
-        """Those of the graph, in place of the experiment's network."""
+        """Return the FLOPs of the graph instead of the experiment's network."""
         return training_flops(experiment, description, forward_flops(experiment, description))
 
     def size(self, experiment: Experiment, description: Description, params: Params) -> float:
@@ -133,7 +133,7 @@ def graph_of(experiment: Experiment, setting: str) -> NeuralGraph:
 
 
 def forward_flops(experiment: Experiment, description: Description) -> float:
-    """Operations of one image's way through the described graph."""
+    """Return the FLOPs of one image's forward pass through the described graph."""
     return 2.0 * graph_of(experiment, description["graph"]["setting"]).products(experiment.data.image_shape)
 
 
@@ -147,7 +147,7 @@ def cost_of(experiment: Experiment, description: Description) -> float:
 
 
 def metrics_of(outcome: SparseTrained) -> dict[str, float]:
-    """The metrics of a neural graph: those of every training; its parameters; how much of its wiring stayed.
+    """The metrics of a neural graph: those of every training; its parameters; how much of its wiring it kept.
 
     `parameters` counts live edges and everything that is not an edge. `kept_from_start` is the fraction of the final
     wiring that was live at the start, `changes` how often an edge came alive, over the live edges.

@@ -1,4 +1,4 @@
-"""What a study needs of an experiment: the results of its runs and of all that they start from."""
+"""Results that a study needs in an experiment: those of its runs and of all runs that they start from."""
 
 from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from analysis.studies.experiment import Experiment, Study
 
 
 def complete(study: Study) -> Study:
-    """The study and every run that one of its runs starts from, sources first."""
+    """Return the study with every run that its runs start from, sources first."""
 
     def with_sources(run: Hashable) -> Iterator[Hashable]:
         for source in kind_of(run).sources(run):
@@ -22,19 +22,19 @@ def complete(study: Study) -> Study:
 
 
 def by_kind(study: Study) -> Iterator[tuple[Kind[Any], tuple[Any, ...]]]:
-    """The study's runs by kind, in the order of `KINDS`; kinds that it has none of are left out."""
+    """Yield the study's runs by kind, in the order of `KINDS`; kinds without runs are left out."""
     for kind in KINDS:
         if runs := tuple(run for run in study.runs if isinstance(run, kind.run_types)):
             yield kind, runs
 
 
 def results_of(experiment: Experiment, run: Hashable, seed: int) -> tuple[Named, ...]:
-    """The results that a run of a seed makes, in order."""
+    """Return the results of a run with a seed, in order."""
     return kind_of(run).results(experiment, run, seed)
 
 
 def results_needed(experiment: Experiment, study: Study) -> Iterator[Named]:
-    """Every result that the study needs, once."""
+    """Yield every result that the study needs, once."""
     runs = complete(study).runs
     yield from {
         named.id: named for seed in experiment.seeds for run in runs for named in results_of(experiment, run, seed)
@@ -42,17 +42,17 @@ def results_needed(experiment: Experiment, study: Study) -> Iterator[Named]:
 
 
 def ids_needed(experiment: Experiment, study: Study) -> frozenset[str]:
-    """The ids of every result that the study needs."""
+    """Return the ids of all results that the study needs."""
     return frozenset(named.id for named in results_needed(experiment, study))
 
 
 def work_of(experiment: Experiment, description: Mapping[str, Any]) -> float:
-    """What a result costs, in steps of one network at the protocol's batch size: for progress and estimates."""
+    """Return the cost of a result in steps of one network at the protocol's batch size, for progress and estimates."""
     return BY_NAME[description["kind"]].work(experiment, dict(description))
 
 
 class Count(NamedTuple):
-    """How many results of a kind a study needs, and how many of them are stored."""
+    """Numbers of results of one kind: needed by a study, and stored."""
 
     needed: int
     stored: int
@@ -60,9 +60,9 @@ class Count(NamedTuple):
 
 @dataclass(frozen=True)
 class Workload:
-    """What is to be done for a study, and what of it is stored.
+    """A study's needed and stored results, and the missing work.
 
-    `counts` are by the kind's name, in the order of `KINDS`; `work` is what is missing, in network-steps.
+    `counts` are by the kind's name, in the order of `KINDS`; `work` is the missing work in network-steps.
     """
 
     counts: Mapping[str, Count]
@@ -73,7 +73,7 @@ class Workload:
 
 
 def workload(experiment: Experiment, study: Study, store: Store, wanted: Container[str] | None = None) -> Workload:
-    """Counts a study's results, stored and missing; of those wanted alone, if there are any such."""
+    """Count a study's stored and missing results; only the `wanted` ones, if given."""
     named = [each for each in results_needed(experiment, study) if wanted is None or each.id in wanted]
     stored = store.known(each.id for each in named)
     counts = {}
@@ -85,17 +85,17 @@ def workload(experiment: Experiment, study: Study, store: Store, wanted: Contain
 
 
 def missing_results(experiment: Experiment, study: Study, store: Store) -> int:
-    """How many of a study's results are not stored."""
+    """Return the number of a study's results that are not stored."""
     ids = ids_needed(experiment, study)
     return len(ids - store.known(ids))
 
 
 def uses_of(study: Study) -> frozenset[str]:
-    """What of a protocol the study's results depend on, beside data set, network and seeds: names as in `Changes`."""
+    """Return the protocol fields that the study's results depend on, besides data set, network and seeds."""
     return frozenset(name for run in complete(study).runs for name in kind_of(run).uses(run))
 
 
 def lengths(experiment: Experiment, study: Study) -> Sequence[str]:
-    """How long the study's runs are, in the words of a caption, kind by kind."""
+    """Return the lengths of the study's runs, kind by kind, in the words of a caption."""
     own = (kind.length(experiment.protocol, runs) for kind, runs in by_kind(complete(study)))
     return [words for words in dict.fromkeys(own) if words]

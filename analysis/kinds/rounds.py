@@ -1,4 +1,4 @@
-"""Trainings: the unpruned network, and treatments taken through their rounds of pruning."""
+"""Trainings of the unpruned network, and of treatments over their rounds of pruning."""
 
 import time
 from collections.abc import Hashable, Mapping, Sequence
@@ -25,7 +25,7 @@ from supermask.restarts import End, Treatment, zeroed_of
 from supermask.training import Trainer
 
 UNPRUNED = "unpruned"
-"""What stands for the treatment of round 0, which has none."""
+"""Name in place of a treatment for round 0, which has none."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Unpruned:
 
 
 class Rounds(Kind[Treatment | Unpruned]):
-    """Trainings of the lottery ticket algorithm: one result a round."""
+    """Trainings of the lottery ticket algorithm: one result per round."""
 
     name, plural = "training", "trainings"
     run_types = (Unpruned, Treatment)
@@ -44,7 +44,7 @@ class Rounds(Kind[Treatment | Unpruned]):
     chained = True
 
     def describe(self, experiment: Experiment, run: Treatment | Unpruned, seed: int) -> Sequence[Description]:
-        """Round 0 alone for the unpruned network, rounds 1 and later for a treatment."""
+        """Describe round 0 for the unpruned network, rounds 1 and later for a treatment."""
         base = experiment.describe(self.name, seed)
         if isinstance(run, Unpruned):
             return (base | {"round": 0},)
@@ -54,7 +54,7 @@ class Rounds(Kind[Treatment | Unpruned]):
         return tuple(base | {"round": round_} | own for round_ in range(1, experiment.protocol.rounds + 1))
 
     def code(self, run: Treatment | Unpruned) -> Hashable:
-        """Of its criterion and actions."""
+        """Return the identity of its criterion and actions."""
         return () if isinstance(run, Unpruned) else str(plugins_of(run.criterion, run.kept, run.pruned))
 
     def sources(self, run: Treatment | Unpruned) -> Sequence[Hashable]:
@@ -62,7 +62,7 @@ class Rounds(Kind[Treatment | Unpruned]):
         return () if isinstance(run, Unpruned) else (Unpruned(),)
 
     def group(self, run: Treatment | Unpruned) -> str:
-        """Round 0 comes before all others."""
+        """Separate round 0, which comes before all others."""
         return "round 0" if isinstance(run, Unpruned) else "rounds"
 
     def make(self, context: Context, runs: Sequence[Treatment | Unpruned]) -> None:
@@ -80,7 +80,7 @@ class Rounds(Kind[Treatment | Unpruned]):
             pass
 
     def columns(self, description: Description) -> dict[str, Any]:
-        """The treatment, defaults written out."""
+        """Return the treatment, including defaults."""
         if "treatment" in description:
             return vars(Treatment()) | description["treatment"]
         return dict.fromkeys(("criterion", "kept", "pruned"), UNPRUNED)
@@ -104,7 +104,7 @@ class Rounds(Kind[Treatment | Unpruned]):
         decode_round(arrays, kernels_of(params))
 
     def uses(self, run: Treatment | Unpruned) -> frozenset[str]:
-        """The unpruned network is pruned by no rates."""
+        """Return the fields; pruning rates do not matter to the unpruned network."""
         return frozenset({"epochs"} if isinstance(run, Unpruned) else {"epochs", "rounds", "rates"})
 
     def length(self, protocol: Protocol, runs: Sequence[Treatment | Unpruned]) -> str:
@@ -149,12 +149,12 @@ def trainer_of(context: Context) -> Trainer:
 
 
 def round_zero(experiment: Experiment, store: Storage, seed: int) -> tuple[Params, Params]:
-    """Initial and final parameters of a seed's stored round 0."""
+    """Return initial and final parameters of a seed's stored round 0."""
     return decode_round_zero(store.arrays(ROUNDS.results(experiment, Unpruned(), seed)[0].id))
 
 
 class StoredRounds:
-    """A `lottery.Memory` on a store: a round that is stored is not trained again."""
+    """A `lottery.Memory` backed by a store: stored rounds are not trained again."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -162,23 +162,23 @@ class StoredRounds:
         self._since = time.monotonic()
 
     def has(self, treatment: Treatment | None, seed: int, round_: int) -> bool:
-        """Whether that round is stored."""
+        """Return whether that round is stored."""
         return bool(self._context.store.known([self._id(treatment, seed, round_)]))
 
     def round_zero(self, seed: int) -> tuple[Params, Kernels]:
-        """Initial parameters, and kernels at the end of round 0."""
+        """Return initial parameters, and kernels at the end of round 0."""
         if seed not in self._round_zero:
             self._round_zero[seed] = round_zero(self._context.experiment, self._context.store, seed)
         initial, final = self._round_zero[seed]
         return initial, kernels_of(final)
 
     def end_of_round(self, treatment: Treatment, seed: int, round_: int) -> End:
-        """How a later round ended."""
+        """Return the end of a later round."""
         arrays = self._context.store.arrays(self._id(treatment, seed, round_))
         return decode_round(arrays, kernels_of(self.round_zero(seed)[0]))
 
     def remember(self, records: Sequence[RoundRecord]) -> None:
-        """Stores the rounds of one population in one transaction."""
+        """Store the rounds of one population in one transaction."""
         now = time.monotonic()
         seconds, self._since = (now - self._since) / len(records), now
         self._context.keep(ROUNDS.name, [self._result(record, seconds) for record in records])
@@ -225,7 +225,7 @@ def encode(record: RoundRecord, initial: Params) -> dict[str, np.ndarray]:
 
 
 def decode_round_zero(arrays: Mapping[str, np.ndarray]) -> tuple[Params, Params]:
-    """Initial and final parameters of round 0."""
+    """Return initial and final parameters of round 0."""
 
     def tree(part: str) -> Params:
         params: Params = {}
@@ -239,7 +239,7 @@ def decode_round_zero(arrays: Mapping[str, np.ndarray]) -> tuple[Params, Params]
 
 
 def decode_round(arrays: Mapping[str, np.ndarray], initial: Kernels) -> End:
-    """How a later round ended; `initial` are the seed's initial kernels."""
+    """Return the end of a later round; `initial` are the seed's initial kernels."""
     masks: Masks = {}
     kernels: Kernels = {}
     zeroed: Masks = {}

@@ -1,7 +1,7 @@
 """What a record may hold: its description by its kind, its metrics, what it was made with.
 
-A digest says that a record is what somebody stored, not that it is one of ours. Records that come from elsewhere are
-held to this before they are taken over, and all by `results --verify`, so that what reads them need not.
+A digest shows that a record is unchanged, not that this toolkit made it. Records from elsewhere are checked against the
+schema before they are merged, and all records by `results --verify`, so that readers can rely on it.
 """
 
 import json
@@ -21,7 +21,7 @@ LARGEST = 1e39
 """No metric is larger: all are computed in float32, or are counts."""
 
 DEPTH = 8
-"""How deep a description may be nested; a compressed network's, of the deepest kind, is four deep."""
+"""Maximum nesting of a description; the deepest kind, a compressed network's, has a depth of four."""
 
 
 def _is_text(value: object) -> bool:
@@ -89,13 +89,13 @@ _PARTS: Mapping[str, Mapping[str, Check]] = {
     "graph": {"setting": TEXT, "wiring": TEXT, "nodes": WHOLE, "edges": WHOLE},
     "shared": {"signs": TRUTH, "of": TEXT},
 }
-"""Parts of descriptions, and the fields of them that are read."""
+"""Parts of descriptions and their fields that are read."""
 _MAPPINGS: Mapping[str, Check] = {"rates": NUMBER, "plugins": TEXT, "rules": WHOLE}
-"""Parts whose values are all alike."""
+"""Parts whose values all have the same type."""
 
 
 def unknown_part(description: object) -> str | None:
-    """What of a description this version does not know, but a later one may: a kind, or a choice; None for nothing."""
+    """Return a kind or choice in a description that only a later version may know; None if there is none."""
     if not isinstance(description, dict):
         return None
     kind = description.get("kind")
@@ -155,7 +155,7 @@ def fault_of_arrays(result: StoredResult, arrays: Mapping[str, np.ndarray] | Non
 
 
 def fault_of_description(description: object) -> str | None:
-    """What is wrong with a description; None where nothing is. Fields that nothing reads may hold any plain value."""
+    """Return what is wrong with a description, or None. Fields that nothing reads may hold any plain value."""
     if not isinstance(description, dict):
         return f"its description is a {type(description).__name__}, not an object"
     if fault := _not_plain(description, DEPTH):

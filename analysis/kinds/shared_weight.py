@@ -24,7 +24,7 @@ from supermask.training import Trainer
 
 
 class SharedWeights(Kind[SharedRun]):
-    """Curves over one shared weight, one result each."""
+    """Accuracy over the value of one shared weight, one result each."""
 
     name, plural = "shared_weight", "curves over one shared weight"
     run_types = (SharedRun,)
@@ -32,16 +32,16 @@ class SharedWeights(Kind[SharedRun]):
     metrics = ("typical_weight", *(f"test_accuracy_at_{value:g}" for value in VALUES))
 
     def describe(self, experiment: Experiment, run: SharedRun, seed: int) -> Sequence[Description]:
-        """That of the network it is of, and the values."""
+        """Describe the trained network and the values."""
         of = _source(experiment, run, seed).description
         return (of | {"kind": self.name, "shared": {"of": of["kind"], "signs": run.signs, "values": list(VALUES)}},)
 
     def sources(self, run: SharedRun) -> Sequence[Hashable]:
-        """The trained network whose weights come to share a value."""
+        """Return the trained network whose weights are set to one value."""
         return (run.source,)
 
     def group(self, run: SharedRun) -> str:
-        """All of them are alike."""
+        """Put all runs in one group."""
         return "shared weight"
 
     def make(self, context: Context, runs: Sequence[SharedRun]) -> None:
@@ -69,27 +69,27 @@ class SharedWeights(Kind[SharedRun]):
         context.keep(self.name, [result], self.work(experiment, description))
 
     def columns(self, description: Description) -> dict[str, Any]:
-        """The network that it is of, and whether signs are kept."""
+        """Return the trained network, and whether signs are kept."""
         own = {"signs": description["shared"]["signs"]}
         if "graph" in description:
             return own | GRAPHS.columns(description)
         return own | vars(SparseRun()) | description["sparse"]
 
     def uses(self, run: SharedRun) -> frozenset[str]:
-        """Nothing but what its source depends on."""
+        """Return no fields of its own: it depends only on its source."""
         return frozenset()
 
     def length(self, protocol: Protocol, runs: Sequence[SharedRun]) -> str:
-        """Its source says it."""
+        """Return nothing, since its source states it."""
         return ""
 
     def work(self, experiment: Experiment, description: Description) -> float:
-        """Test images on their way forward, once a value; a step is three times its batch's."""
+        """Return forward passes of the test images, once per value, in steps of three forward passes of a batch."""
         cost = neural_graph.cost_of(experiment, description) if "graph" in description else 1.0
         return cost * len(VALUES) * len(experiment.data.test) / (3 * description["batch_size"])
 
     def flops(self, experiment: Experiment, description: Description, forward: float) -> float:
-        """Test images on their way forward, once a value."""
+        """Return the FLOPs of forward passes of the test images, once per value."""
         if "graph" in description:
             forward = neural_graph.forward_flops(experiment, description)
         return forward * len(VALUES) * len(experiment.data.test)
@@ -111,7 +111,7 @@ def _network(experiment: Experiment, run: SharedRun) -> Network:
 
 
 def _stored(context: Context, network: Network, run: SharedRun, seed: int) -> tuple[Masks, Params]:
-    """The final masks and parameters of the run's network."""
+    """Return the final masks and parameters of the run's network."""
     start = shapes_of(network, context.experiment.data.image_shape)
     decode = neural_graph.decode_graph if isinstance(run.source, GraphRun) else sparse_training.decode_params
     return decode(context.store.arrays(_source(context.experiment, run, seed).id), start)

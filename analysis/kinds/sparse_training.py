@@ -60,7 +60,7 @@ class SparseTrainings(Kind[SparseRun]):
         return () if run.source is None else (run.source,)
 
     def group(self, run: SparseRun) -> str:
-        """Methods have a program each, small dense networks one a size; what starts from another comes later."""
+        """Group by program: one per method, one per size of small dense network; runs that need others come later."""
         size = f", {run.density:g}, {run.shape}" if run.method == SMALL_DENSE else ""
         return f"sparse, {run.method}{size}{', from another' if run.source is not None else ''}"
 
@@ -171,7 +171,7 @@ def training_of(experiment: Experiment) -> TrainingConfig:
 
 
 def live_weights(description: Description, params: Params) -> float:
-    """How many weights a described sparse network keeps."""
+    """Return the number of weights that a described sparse network keeps."""
     sizes = {layer: kernel.size for layer, kernel in kernels_of(params).items()}
     if "kept" in description:
         return sum(size * description["kept"][layer] for layer, size in sizes.items())

@@ -34,7 +34,7 @@ class Untrained:
 
 
 class UntrainedMasks(Kind[Untrained]):
-    """Evaluations of untrained networks: one result a level of sparsity."""
+    """Evaluations of untrained networks: one result per level of sparsity."""
 
     name, plural = "untrained", "masks on untrained networks"
     run_types = (Untrained,)
@@ -42,7 +42,7 @@ class UntrainedMasks(Kind[Untrained]):
     metrics = ("weights_remaining", "test_accuracy", "test_loss")
 
     def describe(self, experiment: Experiment, run: Untrained, seed: int) -> Sequence[Description]:
-        """Levels 0 (nothing pruned) to the protocol's last round."""
+        """Describe levels 0 (nothing pruned) to the protocol's last round."""
         own: Description = {"criterion": run.criterion, "weights": run.weights}
         own |= rates_of(experiment) | plugins_of(run.criterion)
         own |= rules_of_criterion(run.criterion)
@@ -50,24 +50,24 @@ class UntrainedMasks(Kind[Untrained]):
         return tuple(base | {"level": level} | own for level in range(experiment.protocol.rounds + 1))
 
     def code(self, run: Untrained) -> Hashable:
-        """Of its criterion."""
+        """Return the identity of its criterion."""
         return str(plugins_of(run.criterion))
 
     def sources(self, run: Untrained) -> Sequence[Hashable]:
-        """Masks are cut from the unpruned network's training."""
+        """Return the unpruned network's training, from which masks are made."""
         return (Unpruned(),)
 
     def group(self, run: Untrained) -> str:
-        """All of them are alike."""
+        """Put all runs in one group."""
         return self.name
 
     def bundles(self, runs: Sequence[Untrained]) -> Iterable[tuple[Untrained, ...]]:
-        """Runs of one criterion share its ranking."""
+        """Bundle runs of one criterion, which share its ranking."""
         names = dict.fromkeys(run.criterion for run in runs)
         return (tuple(run for run in runs if run.criterion == name) for name in names)
 
     def make(self, context: Context, runs: Sequence[Untrained]) -> None:
-        """Evaluates the levels that the store lacks, seed by seed, criterion by criterion."""
+        """Evaluate missing levels, seed by seed, criterion by criterion."""
         for seed in context.experiment.seeds:
             lacking = [run for run, _ in self.missing(context, ((run, seed) for run in runs))]
             if not lacking:
@@ -114,15 +114,15 @@ class UntrainedMasks(Kind[Untrained]):
         return frozenset({"rounds", "rates"})
 
     def length(self, protocol: Protocol, runs: Sequence[Untrained]) -> str:
-        """At how many levels masks are cut."""
+        """Return the number of levels."""
         return f"masks cut at {count(protocol.rounds, 'level')}"
 
     def work(self, experiment: Experiment, description: Description) -> float:
-        """Test images on their way forward; a step is three times its batch's."""
+        """Return forward passes of the test images, in steps, each of which costs three forward passes of its batch."""
         return len(experiment.data.test) / (3 * experiment.protocol.batch_size)
 
     def flops(self, experiment: Experiment, description: Description, forward: float) -> float:
-        """Test images on their way forward."""
+        """Return the FLOPs of forward passes of the test images."""
         return forward * len(experiment.data.test)
 
 

@@ -1,1 +1,1 @@
-"""Making what a store lacks: units, prices, progress, interrupts, one process or a cluster."""
+"""Makes missing results: units, cost estimates, progress, interrupts, one process or a cluster."""

@@ -1,7 +1,7 @@
-"""What a study costs: trainings, steps, floating-point operations, bytes, and hours on one machine or on many.
+"""Cost of a study: trainings, steps, floating-point operations, bytes, and hours on one machine or many.
 
-Time is calibrated by a short training on this machine, the rest is counted. What the model leaves out is in
-docs/scaling.md.
+A short training on this machine calibrates the time; everything else is counted. docs/scaling.md lists what the model
+omits.
 """
 
 import time
@@ -23,7 +23,7 @@ MACHINES = (1, 2, 10, 100, 1000)
 
 @dataclass(frozen=True)
 class Speed:
-    """Of training here, in seconds a network-step: of a full machine, and of a network that has a device alone."""
+    """Seconds per network-step on this machine: with all devices busy, and of a network that has a device to itself."""
 
     full: float
     alone: float
@@ -31,11 +31,11 @@ class Speed:
 
 @dataclass(frozen=True)
 class Price:
-    """What is missing of a study, by count.
+    """The missing results of a study, in numbers.
 
-    results: how many. steps: network-steps, evaluations at the price of what they cost. longest: those of the longest
-    chain that has to be done one after another. flops: floating-point operations (a multiplication and an addition
-    are two). stored: bytes.
+    results: number of results. steps: network-steps, with evaluations converted to steps of the same cost. longest:
+    network-steps of the longest chain of results that depend on one another. flops: floating-point operations (a
+    multiplication and an addition are two). stored: bytes.
     """
 
     results: int
@@ -45,18 +45,18 @@ class Price:
     stored: float
 
     def seconds(self, speed: Speed, machines: int) -> float:
-        """Of so many machines like this one: no less than the longest chain takes."""
+        """Return the time on `machines` like this one, which is at least that of the longest chain."""
         return max(self.steps * speed.full / machines, self.longest * speed.alone)
 
 
 def price(experiment: Experiment, study: Study, missing: Iterable[str]) -> Price:
-    """The price of the results of those ids."""
+    """Return the price of the results with those ids."""
     wanted = set(missing)
     network, shape = NETWORKS[experiment.protocol.network], experiment.data.image_shape
     params = shapes_of(network, shape)
     forward = 2.0 * network.products(shape)
     own = [(BY_NAME[d["kind"]], d) for d, id_ in results_needed(experiment, study) if id_ in wanted]
-    chains: dict[str, float] = {}  # by first id: a unit's work and that of what it needs
+    chains: dict[str, float] = {}  # by first id: the work of a unit and of all units that it needs
     of_unit: dict[str, float] = {}
     for unit in units(experiment, study):
         before = max((of_unit.get(id_, 0.0) for id_ in unit.needs), default=0.0)
@@ -73,7 +73,7 @@ def price(experiment: Experiment, study: Study, missing: Iterable[str]) -> Price
 
 
 def measure(experiment: Experiment) -> Speed:
-    """A short training here: seconds a network-step, with the evaluations that go with it; compilation left out."""
+    """Measure seconds per network-step in a short training, with its evaluations but without compilation."""
     network, config, data = NETWORKS[experiment.protocol.network], experiment.training, experiment.data
     parameters = parameter_count(network, data.image_shape)
     initial = initial_of(network, 0, data.image_shape)
@@ -89,7 +89,7 @@ def measure(experiment: Experiment) -> Speed:
         return time.monotonic() - started
 
     def a_step(networks: int) -> float:
-        """Seconds a step of so many networks side by side: one evaluation costs what it takes beside the test's two."""
+        """Return seconds per step of `networks` side by side, including the share of evaluations."""
         evaluations = min(seconds(networks, 0) for _ in range(2))
         once = evaluations * len(data.validation) / (len(data.validation) + 2 * len(data.test))
         trained = min(seconds(networks, steps) for _ in range(2))
@@ -101,4 +101,4 @@ def measure(experiment: Experiment) -> Speed:
 
 
 LARGE = 5e6
-"""Multiplications an image from which on ten steps are enough to measure."""
+"""Multiplications per image from which ten steps are enough for a measurement."""

@@ -1,4 +1,4 @@
-"""One progress display for a whole job: a live line in a terminal; in a log or notebook a line now and then."""
+"""One progress display for a whole job: a live line in a terminal, occasional lines in a log or notebook."""
 
 import time
 from collections import deque
@@ -15,25 +15,25 @@ from analysis.studies.work import Done
 SECONDS_BETWEEN_LINES = 60.0
 MINUTES_OF_SPEED = 10
 SECONDS_TO_FIRST_LINE = 10.0
-"""Where there is no terminal. Each further line comes half as much later than the one before, up to a minute."""
+"""Delay of the first line outside a terminal. The interval grows by half with each line, up to a minute."""
 
 
 class Speed:
-    """Work a second, of the last minutes.
+    """Work per second over the last minutes.
 
-    It counts from the first word on: that comes after compiling, and may tell of steps taken up from a checkpoint.
+    It starts at the first message, because that follows compilation and may include steps restored from a checkpoint.
     """
 
     def __init__(self) -> None:
         self._marks: deque[tuple[float, float]] = deque(maxlen=MINUTES_OF_SPEED)
 
     def mark(self, now: float, work: float) -> None:
-        """Notes all work done so far, once a minute."""
+        """Record all work done so far, once a minute."""
         if not self._marks or now - self._marks[-1][0] >= SECONDS_BETWEEN_LINES:
             self._marks.append((now, work))
 
     def over(self, now: float, work: float) -> float | None:
-        """The speed now that so much work is done; None as long as there is nothing to go by."""
+        """Return the current speed, given all work done so far; None as long as it cannot be estimated."""
         if not self._marks or now <= self._marks[0][0] or work <= self._marks[0][1]:
             return None
         then, done = self._marks[0]
@@ -41,7 +41,7 @@ class Speed:
 
 
 class JobProgress:
-    """Counts what the runner says is done. A context manager; `watch` is the runner's watcher."""
+    """Counts the work that the runner reports. A context manager; `watch` is the runner's watcher."""
 
     def __init__(self, load: Workload, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._load, self._console, self._clock = load, console, clock
@@ -73,7 +73,7 @@ class JobProgress:
         self._display.stop()
 
     def watch(self, done: Done) -> None:
-        """Takes in what is done since the last word."""
+        """Add the work done since the last message."""
         if done.results:
             self._done[done.kind] += done.results
         self._work += done.work
@@ -87,7 +87,7 @@ class JobProgress:
             self._console.print(f"{self._words(speed)}{left}")
 
     def say(self, words: str) -> None:
-        """Prints a line above the display."""
+        """Print a line above the display."""
         self._console.print(words, highlight=False, markup=False, soft_wrap=True)
 
     def _words(self, speed: float | None) -> str:
@@ -98,7 +98,7 @@ class JobProgress:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as '3 min 05 s', or '2 h 10 min'."""
+    """Format seconds as '3 min 05 s' or '2 h 10 min'."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"

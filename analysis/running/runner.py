@@ -1,6 +1,6 @@
-"""Making whatever a study needs and the store does not have.
+"""Trains and evaluates everything that a study needs and the store does not have.
 
-What is interrupted is taken up again by calling it again.
+Call it again to resume after an interrupt.
 """
 
 from analysis.kinds.base import Context

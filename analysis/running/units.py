@@ -1,7 +1,7 @@
-"""A study cut into units: what is trained from start to end in one place. Shards and clusters are made of them.
+"""Splits a study into units, each trained from start to end in one place. Shards and clusters distribute units.
 
 A unit is one run through all of its rounds, one seed's untrained networks under one criterion, one learned mask, and so
-on. Results do not depend on what a network is trained beside, so units can be dealt out at will.
+on. Results do not depend on which networks train side by side, so units can be distributed in any way.
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -19,12 +19,12 @@ from analysis.system.errors import UsageError
 class Unit:
     """One unit of a study.
 
-    group: units of one group are made side by side, in populations.
+    group: units of the same group are made side by side, in populations.
     study: its runs, for its seed alone.
-    ids: of the results it makes.
-    needs: ids of results that it starts from, which other units make.
+    ids: ids of the results that it makes.
+    needs: ids of the results that it starts from, made by other units.
     work: in network-steps, see `analysis.kinds.plan.work_of`.
-    chained: whether each result of it starts from the one before.
+    chained: whether each of its results starts from the previous one.
     """
 
     group: str
@@ -37,11 +37,11 @@ class Unit:
 
 
 def units(experiment: Experiment, study: Study) -> Iterator[Unit]:
-    """The units of a study, seed by seed and kind by kind, each once: those that others need come before them."""
+    """Yield the units of a study, seed by seed and kind by kind, each once and before the units that need it."""
     kinds = list(by_kind(complete(study)))
     for seed in experiment.seeds:
         own = (_unit(experiment, kind, runs, seed) for kind, every in kinds for runs in kind.bundles(every))
-        yield from {unit.ids: unit for unit in own}.values()  # two runs may be described alike
+        yield from {unit.ids: unit for unit in own}.values()  # two runs may have the same description
 
 
 def _unit(experiment: Experiment, kind: Kind[Any], runs: tuple[Hashable, ...], seed: int) -> Unit:
@@ -54,18 +54,18 @@ def _unit(experiment: Experiment, kind: Kind[Any], runs: tuple[Hashable, ...], s
 
 
 def together(some: Iterable[Unit]) -> Study:
-    """The study that units make up."""
+    """Return the study of all runs of these units."""
     return reduce(Study.__or__, (unit.study for unit in some), Study())
 
 
 def seeds_of(some: Iterable[Unit]) -> tuple[int, ...]:
-    """Their seeds, in order."""
+    """Return their seeds, in order."""
     return tuple(sorted({unit.seed for unit in some}))
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One of `count` parts of a study, 1 to `count`."""
+    """One of `count` parts of a study, numbered from 1 to `count`."""
 
     index: int
     count: int
@@ -75,7 +75,7 @@ class Shard:
 
 
 def parse_shard(text: str) -> Shard:
-    """A shard from text such as '2/8'. Raises UsageError where it is not like that."""
+    """Parse a shard such as '2/8'. Raises UsageError for any other text."""
     index, _, count = text.partition("/")
     if not (index.isascii() and count.isascii() and index.isdigit() and count.isdigit() and len(text) < 20):
         raise UsageError(f"shard is {text!r}; allowed: I/N, two whole numbers such as 2/8: the second of eight")
@@ -87,9 +87,9 @@ def parse_shard(text: str) -> Shard:
 
 
 def deal(experiment: Experiment, study: Study, shard: Shard) -> list[Unit]:
-    """The shard's units, and those that they need: these may be in several shards, with the same results.
+    """Return the shard's units and those that they need, which several shards may make, with the same results.
 
-    Units of each group are dealt in runs of neighbours, so that most of a seed's need its round 0 in one shard alone.
+    Units of each group are dealt in runs of neighbours, so that most seeds need their round 0 in only one shard.
     """
     every = list(units(experiment, study))
     groups: dict[str, list[Unit]] = {}
@@ -103,7 +103,7 @@ def deal(experiment: Experiment, study: Study, shard: Shard) -> list[Unit]:
 
 
 def _with_what_they_need(some: Sequence[Unit], makers: Mapping[str, Unit]) -> set[str]:
-    """First ids of the units and of all that they start from."""
+    """Return the first ids of the units and of all units that they start from."""
     found: set[str] = set()
     left = list(some)
     while left:

@@ -1,1 +1,1 @@
-"""Results on disk: records and arrays, what they are named by, checkpoints of what is not done."""
+"""Results on disk: records and arrays, their ids, and checkpoints of unfinished trainings."""

@@ -1,7 +1,7 @@
-"""The SQLite file of a results folder: its tables, how it is recognised, opened for writing or for reading.
+"""SQLite file of a results folder: its tables, how it is recognised, and opening it for writing or reading.
 
-A file is a results file by its application id; older ones, which have none, by their tables. Everything else is left
-alone. Reading makes no file and changes none, so it works where nothing can be written.
+A results file is recognised by its application id; older ones, which have none, by their tables. Other files are left
+untouched. Reading creates and changes no file, so it works in read-only folders.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ NAME = "results.sqlite"
 APPLICATION_ID = int.from_bytes(b"smsk")
 SCHEMA_VERSION = 1
 SECONDS_TO_OPEN, SECONDS_TO_WRITE = 10, 60
-"""How long another process may keep the file locked: nothing is lost at opening; at writing a training's result is."""
+"""Seconds to wait for a lock: a failure to open loses nothing, a failure to write loses a training's result."""
 
 _COLUMNS = ("id", "description", "metrics", "arrays_sha256", "seconds", "stored_at", "provenance")
 _SCHEMA = """
@@ -45,10 +45,10 @@ CREATE TABLE results (
 ) WITHOUT ROWID;
 """
 _DIGESTS = "CREATE TABLE IF NOT EXISTS digests (id TEXT PRIMARY KEY, sha256 TEXT NOT NULL) WITHOUT ROWID"
-"""Of records, and of rows of provenance, as 'provenance 1'. A table of its own: versions that know nothing of it can
-write to the same folder."""
+"""Digests of records, and of rows of provenance as 'provenance 1'. They have a separate table so that versions without
+digests can write to the same folder."""
 _SECOND_COPY = "CREATE INDEX IF NOT EXISTS digests_by_sha256 ON digests (sha256)"
-"""Holds every digest once more, on other pages: a damaged page costs records, not the means to check others."""
+"""A second copy of every digest, on other pages: a damaged page then costs records, but not the check of others."""
 
 RECORDS = (
     "SELECT r.id, description, metrics, arrays_sha256, seconds, stored_at, r.provenance, d.sha256, made_with, m.sha256 "
@@ -59,7 +59,7 @@ REMEDY = "`supermask results --verify` sets aside what is damaged"
 
 
 class Record(NamedTuple):
-    """A row of `RECORDS`, as it is read: of whatever type, where it is damaged."""
+    """A row of `RECORDS` as it is read: a damaged one may have values of any type."""
 
     id: Any
     description: Any
@@ -73,10 +73,10 @@ class Record(NamedTuple):
     made_with_sha256: Any
 
     def parts(self) -> tuple[dict[str, Any], dict[str, float | None]] | None:
-        """Description and metrics, where the record is what was stored; None where it is not.
+        """Return description and metrics if the record is intact, else None.
 
-        It is where its digest is its own, its id that of its description, and all of it can be read. A record without a
-        digest is that of a version that wrote none.
+        A record is intact if its digest and its id match and all of it can be read. Records of versions that wrote no
+        digests have none.
         """
         if self.sha256 is not None and digest_of(*self[:7]) != self.sha256:
             return None
@@ -88,23 +88,23 @@ class Record(NamedTuple):
         return (description, metrics) if right else None
 
     def origin(self) -> Mapping[str, Any] | None:
-        """What it was made with, where that is what was stored, too; None where it is not."""
+        """Return the record's provenance if that is intact too, else None."""
         return _origin(self.made_with, self.made_with_sha256)
 
     @property
     def is_intact(self) -> bool:
-        """Whether it is what was stored, what it was made with apart."""
+        """Return whether the record is intact, not counting its provenance."""
         return self.parts() is not None
 
     @property
     def has_its_provenance(self) -> bool:
-        """Whether what it was made with is what was stored, too."""
+        """Return whether the record's provenance is intact."""
         return self.origin() is not None
 
 
 @lru_cache(maxsize=256)
 def _origin(made_with: Any, sha256: Any) -> Mapping[str, Any] | None:
-    """Read once: many records were made with the same."""
+    """Cached, because many records have the same provenance."""
     if sha256 is not None and digest_of(made_with) != sha256:
         return None
     try:
@@ -116,7 +116,7 @@ def _origin(made_with: Any, sha256: Any) -> Mapping[str, Any] | None:
 
 @dataclass(frozen=True)
 class State:
-    """What a database says of itself."""
+    """Identity and version of a database."""
 
     application: int
     version: int
@@ -125,7 +125,7 @@ class State:
 
     @classmethod
     def of(cls, database: sqlite3.Connection) -> "State":
-        """Asks it. Raises sqlite3.DatabaseError where it cannot be read."""
+        """Read the state. Raises sqlite3.DatabaseError if it cannot be read."""
         application, version = (
             database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
         )
@@ -135,16 +135,16 @@ class State:
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing was ever stored in it."""
+        """Return whether nothing was ever stored in it."""
         return not self.tables and self.version == 0 and self.application == 0
 
     @property
     def is_foreign(self) -> bool:
-        """Whether it is another program's. A results file has its mark or, damaged or old, its tables."""
+        """Return whether it is another program's: a results file has the application id or, if old, the tables."""
         return not self.is_new and self.application != APPLICATION_ID and not self.has_our_columns
 
     def fault(self) -> str | None:
-        """What is wrong with a results file; None where nothing is."""
+        """Return what is wrong with a results file; None if nothing is."""
         if self.version != SCHEMA_VERSION:
             return f"its format is {self.version}"
         if self.application not in (0, APPLICATION_ID):
@@ -155,10 +155,10 @@ class State:
 
 
 def open_for_writing(folder: Path) -> sqlite3.Connection:
-    """Makes the folder and its database where they are not there, and opens it.
+    """Open a folder's database for writing; create both if they do not exist.
 
-    Raises UsageError where it cannot be made or written to, or where its file system has no locks; StoreError where it
-    holds something else, is damaged or in use.
+    Raises UsageError if the folder cannot be created or written to, or if its file system has no locks; StoreError if
+    the file is of another kind, damaged or in use.
     """
     path = folder / NAME
     try:
@@ -174,7 +174,7 @@ def open_for_writing(folder: Path) -> sqlite3.Connection:
         database = connect(path)
         with _closed_on_error(database):
             database.execute("PRAGMA synchronous = FULL")
-            # Asked under the write lock, so that two processes cannot both find the folder new.
+            # Checked under the write lock, so that two processes cannot both find the folder new.
             database.execute("BEGIN IMMEDIATE")
             _check(state := State.of(database), path)
             if state.is_new:
@@ -192,7 +192,7 @@ def open_for_writing(folder: Path) -> sqlite3.Connection:
 
 @contextmanager
 def _closed_on_error(database: sqlite3.Connection) -> Iterator[None]:
-    """Closes it where what follows fails: else it would stay locked for as long as the error is kept."""
+    """Close the database if the block fails; otherwise it would stay locked as long as the error is referenced."""
     try:
         yield
     except BaseException:
@@ -201,9 +201,9 @@ def _closed_on_error(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def open_for_reading(folder: Path) -> sqlite3.Connection:
-    """Opens a folder's database without making or changing anything; where there is none, an empty one in memory.
+    """Open a folder's database without creating or changing anything; without a database, open an empty one in memory.
 
-    Raises UsageError where it cannot be read, StoreError where it is something else, damaged or in use.
+    Raises UsageError if it cannot be read, StoreError if it is of another kind, damaged or in use.
     """
     path = folder / NAME
     check_is_folder("results", folder)
@@ -216,7 +216,7 @@ def open_for_reading(folder: Path) -> sqlite3.Connection:
             database = _connect_to_read(path)
             with _closed_on_error(database):
                 _check(state := State.of(database), path)
-                if "digests" not in state.tables:  # of a version that wrote none
+                if "digests" not in state.tables:  # made by a version without digests
                     database.execute(_DIGESTS.replace("CREATE TABLE", "CREATE TEMP TABLE"))
         database.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:
@@ -225,7 +225,7 @@ def open_for_reading(folder: Path) -> sqlite3.Connection:
 
 
 def is_there(path: Path) -> bool:
-    """Whether a file is there. Raises UsageError where something else is: opening a pipe might never end."""
+    """Return whether a file exists. Raises UsageError for anything but a file: opening a pipe might never end."""
     try:
         return is_regular(path)
     except (OSError, ValueError) as error:
@@ -234,17 +234,17 @@ def is_there(path: Path) -> bool:
 
 
 class Connection(sqlite3.Connection):
-    """SQLite's errors quote the names of a damaged schema, which may be no text: that is damage like any other."""
+    """Reports damaged schemas as such: SQLite's errors quote names of the schema, which may be invalid text."""
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        """Runs a statement. Raises sqlite3.DatabaseError where the error's own words cannot be read, too."""
+        """Run a statement. Raises sqlite3.DatabaseError, also if the error's message is invalid text."""
         try:
             return super().execute(sql, parameters)
         except UnicodeDecodeError:
             raise sqlite3.DatabaseError("its schema is damaged: a name in it is no text") from None
 
     def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
-        """Runs a statement for each of several parameters. Raises as `execute` does."""
+        """Run a statement for each of several parameters. Raises as `execute` does."""
         try:
             return super().executemany(sql, parameters)
         except UnicodeDecodeError:
@@ -252,7 +252,7 @@ class Connection(sqlite3.Connection):
 
 
 def connect(path: Path, options: str = "") -> sqlite3.Connection:
-    """A connection that reads any text, damaged or not. `options` are those of SQLite's addresses, such as mode=ro."""
+    """Open a connection that reads any text, even invalid. `options` are those of SQLite's URIs, such as mode=ro."""
     name = f"{path.absolute().as_uri()}?{options}" if options else path
     database = sqlite3.connect(
         name, timeout=SECONDS_TO_OPEN, isolation_level=None, uri=bool(options), factory=Connection
@@ -262,7 +262,7 @@ def connect(path: Path, options: str = "") -> sqlite3.Connection:
 
 
 def create_tables(database: sqlite3.Connection) -> None:
-    """Makes the tables of a new, empty database. Part of a transaction."""
+    """Create the tables of a new, empty database, within a transaction."""
     for statement in _SCHEMA.split(";"):
         database.execute(statement)
     database.execute(_DIGESTS)
@@ -272,18 +272,18 @@ def create_tables(database: sqlite3.Connection) -> None:
 
 
 def insert_digests(database: sqlite3.Connection, record: Record) -> None:
-    """Enters the digests of a record and of what it was made with, as they are. Part of a transaction."""
+    """Insert the digests of a record and of its provenance, within a transaction."""
     rows = [(record.id, digest_of(*record[:7])), (f"provenance {record.provenance}", digest_of(record.made_with))]
     database.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?)", rows)
 
 
 def digest_of(*columns: Any) -> str:
-    """SHA-256 (hex) of columns as text, whatever they are."""
+    """Return the SHA-256 (hex) of columns as text; any types are allowed."""
     return hashlib.sha256("\n".join(map(str, columns)).encode(errors="surrogateescape")).hexdigest()
 
 
 def trouble(path: Path, error: sqlite3.Error, waited: int, what: str = "cannot be used as a results file") -> str:
-    """What is wrong with a database and what to do about it, from SQLite's error. `what` did not work with it."""
+    """Return what is wrong with a database, from SQLite's error, and what to do about it. `what` is what failed."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return f"{path} is in use: another process has kept it locked for {waited} seconds; try again once it has ended"
@@ -292,12 +292,12 @@ def trouble(path: Path, error: sqlite3.Error, waited: int, what: str = "cannot b
 
 
 def arrays_in(folder: Path) -> int:
-    """How many files of arrays lie in a results folder."""
+    """Return the number of array files in a results folder."""
     return sum(1 for path in (folder / "arrays").rglob("*.safetensors") if path.is_file())
 
 
 def _check(state: State, path: Path) -> None:
-    """Raises StoreError where the database is not a results file that this version reads and writes."""
+    """Raise StoreError if the database is not a results file that this version reads and writes."""
     if state.is_foreign:
         raise StoreError(f"{path} is a database of another program, not a results file; it is left as it is")
     if state.is_new:
@@ -309,7 +309,7 @@ def _check(state: State, path: Path) -> None:
 
 
 def _check_no_arrays(path: Path) -> None:
-    """Raises StoreError where a folder without records has arrays: then its records are gone."""
+    """Raise StoreError if a folder has arrays but no records, since its records must have been lost."""
     if number := arrays_in(path.parent):
         raise StoreError(
             f"{path} has no records, but {path.parent / 'arrays'} has {count(number, 'file of arrays')}: put back the "
@@ -318,7 +318,7 @@ def _check_no_arrays(path: Path) -> None:
 
 
 def _connect_to_read(path: Path) -> sqlite3.Connection:
-    """A connection that makes no file. What a write that was cut off left is undone first: in a copy, if need be."""
+    """Open a connection that creates no file. An interrupted write is rolled back first, in a copy if necessary."""
     if access(path, W_OK) and access(path.parent, W_OK):
         return connect(path, "mode=rw")
     unsettled = [each for end in ("-journal", "-wal") if (each := path.with_name(path.name + end)).exists()]
@@ -335,7 +335,7 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
 
 
 def _adopt_older_records(database: sqlite3.Connection) -> None:
-    """Digests for records of versions that wrote none, as they are found. What does not hold together gets none."""
+    """Insert digests for consistent records of versions that wrote none. Inconsistent records get none."""
     database.execute(_DIGESTS)
     database.execute(_SECOND_COPY)
     for record in map(Record._make, database.execute(f"{RECORDS} WHERE d.id IS NULL").fetchall()):

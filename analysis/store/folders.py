@@ -1,4 +1,4 @@
-"""Whether a folder holds results: said before anything is read from one that does not."""
+"""Checks that a folder holds results before anything is read from it."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ from analysis.system.files import check_is_folder
 
 
 def lacking(folder: Path, argument: str = "results") -> str:
-    """Why there is nothing to read in a folder: it is not there, or has no results; empty where it has some.
+    """Return why there is nothing to read in a folder: it does not exist or has no results; empty if it has some.
 
-    Raises UsageError where it is something else than a folder, or cannot be read.
+    Raises UsageError if the path is not a folder or cannot be read.
     """
     check_is_folder(argument, folder)
     if is_there(folder / NAME):
@@ -19,7 +19,7 @@ def lacking(folder: Path, argument: str = "results") -> str:
 
 
 def check_stored(argument: str, folder: Path) -> None:
-    """Raises UsageError for a folder without results: what can only read has nothing to do there."""
+    """Raise UsageError for a folder without results. For commands that only read."""
     if why := lacking(folder, argument):
         where = f"{argument} {str(folder)!r}"
         raise UsageError(f"{where} is not a results folder: {why}; `supermask reproduce` makes one")

@@ -1,4 +1,4 @@
-"""What a result was made with: versions, backend, machine."""
+"""Provenance of results: versions, backend, machine."""
 
 import os
 import platform
@@ -17,9 +17,10 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
 @cache
 def provenance() -> dict[str, Any]:
-    """Versions of all that shapes a number, the backend and its devices, and the toolkit's commit if it has one.
+    """Return versions of everything that affects numbers, the backend and its devices, and the toolkit's commit.
 
-    Settings of JAX are no part of it: see `supermask.settings`. XLA's flags, which may change rounding, are, if set.
+    XLA's flags are included if set, because they may change rounding. Settings of JAX are not: see
+    `supermask.settings`.
     """
     devices = jax.local_devices()
     return {
@@ -36,7 +37,7 @@ def provenance() -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The checkout's commit, with '+' where files differ from it; None where the package is not run from a checkout."""
+    """Return the checkout's commit, with '+' if files differ from it; None outside a checkout."""
     root = Path(supermask.__file__).parent.parent
     if not (root / ".git").exists():
         return None

@@ -1,7 +1,7 @@
-"""Reads the records of a damaged results file without SQLite, which gives up a whole tree for one damaged page of it.
+"""Recovers records of a damaged results file without SQLite, which gives up a whole tree for one damaged page.
 
-Every record is found by the bytes that it begins with, wherever in the file it lies, and held to its digest, which is
-found in the same way. Pages that are intact yield all of their records, whatever became of others.
+Every record is found by its first bytes, anywhere in the file, and checked against its digest, which is found the
+same way. Intact pages yield all of their records, whatever happened to other pages.
 Format: https://www.sqlite.org/fileformat2.html, sections 1.6 (pages) and 2.1 (records).
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from analysis.store.database import Record, digest_of
 
 _TEXT = rb"(?:[\x80-\xff]{1,3}[\x00-\x7f]|[\x0d-\x7f])"  # the type of a text: 13 + 2 × its length, as a varint
-_ID, _SHA256 = rb"\x4d", rb"\x81\x0d"  # of 32 and 64 characters
+_ID, _SHA256 = rb"\x4d", rb"\x81\x0d"  # the types of texts of 32 and 64 characters
 _RECORD = re.compile(
     rb"[\x08-\x10]" + _ID + _TEXT + _TEXT + rb"(?:\x00|" + _SHA256 + rb")[\x01-\x09]" + _TEXT + rb"[\x01-\x09]"
     rb"(?=[0-9a-f]{32}\{)"
@@ -26,19 +26,19 @@ _PROVENANCE_INDEXED = re.compile(rb"([0-9a-f]{64})provenance (\d+)")
 _PROVENANCE = re.compile(rb"([\x01-\x7f])(?:\x03\x00[\x0d-\x7f]|\x04\x00[\x80-\xff][\x00-\x7f])(?=(\{[^{}]*\}))")
 _FLAT_JSON = re.compile(rb"\{[^{}]*\}")
 _PAGE = 4096
-"""Bytes of a page, in every results file that Python's SQLite makes."""
+"""Page size in bytes of every results file that Python's SQLite creates."""
 
 _INTEGERS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 
 
 @dataclass(frozen=True)
 class Recovered:
-    """What could be read.
+    """Result of a recovery.
 
-    records: those that are what was stored.
-    unchecked: those of which no digest is left, though others have one: whether they are right cannot be told.
-    contradicted: those that read as whole records, but have other digests: the record or both copies were altered.
-    lost: of how many there is a digest and nothing that it could be of.
+    records: intact records.
+    unchecked: records without a remaining digest although others have one, so that they cannot be verified.
+    contradicted: complete records with different digests: the record, or both copies of the digest, were altered.
+    lost: number of digests without a record that could match.
     """
 
     records: tuple[Record, ...]
@@ -48,7 +48,7 @@ class Recovered:
 
 
 def recover(content: bytes) -> Recovered:
-    """All records of a database's bytes, damaged or not."""
+    """Recover all records from the bytes of a database, damaged or not."""
     digests = _digests(content)
     vouched = {sha256 for _, sha256 in digests}
     provenance = _provenance(content)
@@ -57,7 +57,7 @@ def recover(content: bytes) -> Recovered:
     for size in dict.fromkeys((_page_size(content), _PAGE)):
         for columns in _rows(content, size):
             id_, found = columns[0], digest_of(*columns)
-            checked = found in vouched  # a digest is of the id, too: it counts whatever the copy of the id beside it
+            checked = found in vouched  # the digest covers the id, so the copy of the id beside it may be damaged
             made_with = provenance.get(columns[6], (None, None))
             record = Record._make((*columns, found if checked else None, *made_with))
             if record.is_intact:
@@ -77,13 +77,13 @@ def recover(content: bytes) -> Recovered:
 
 
 def _digests(content: bytes) -> set[tuple[str, str]]:
-    """Ids with digests: of the table, and of its index; where one of them was damaged, both differ."""
+    """Return pairs of id and digest from the table and from its index; if one of them is damaged, the two differ."""
     found = {(id_.decode(), sha256.decode()) for id_, sha256 in _DIGEST.findall(content)}
     return found | {(id_.decode(), sha256.decode()) for sha256, id_ in _INDEXED.findall(content)}
 
 
 def _clusters(pairs: Iterable[tuple[str, str]]) -> int:
-    """How many records those ids and digests were of: two copies of one record share an id or a digest, or both."""
+    """Return the number of records of these pairs: copies of one record share an id, a digest, or both."""
     above: dict[str, str] = {}
 
     def top(name: str) -> str:
@@ -97,7 +97,7 @@ def _clusters(pairs: Iterable[tuple[str, str]]) -> int:
 
 
 def _provenance(content: bytes) -> Mapping[int, tuple[str, str | None]]:
-    """What records were made with, and its digest, by number; without a digest as it reads, where it has none."""
+    """Return records' provenance and its digest, by number; unverified if it has no digest."""
     found: dict[int, tuple[str, str | None]] = {
         number[0]: (text.decode(errors="surrogateescape"), None) for number, text in _PROVENANCE.findall(content)
     }
@@ -117,7 +117,7 @@ def _page_size(content: bytes) -> int:
 
 
 def _rows(content: bytes, page: int) -> Iterator[tuple[Any, ...]]:
-    """The columns of everything that begins as a record of results does."""
+    """Yield the columns of everything that begins like a record of a result."""
     for match in _RECORD.finditer(content):
         header = match.group()
         types = _varints(header[1:])
@@ -130,12 +130,12 @@ def _rows(content: bytes, page: int) -> Iterator[tuple[Any, ...]]:
             columns.append(_value(kind, body[:length]))
             body = body[length:]
         if isinstance(columns[4], int):
-            columns[4] = float(columns[4])  # SQLite keeps a whole number of a column of reals as an integer
+            columns[4] = float(columns[4])  # SQLite stores whole numbers in a column of reals as integers
         yield tuple(columns)
 
 
 def _payload(content: bytes, start: int, size: int, page: int) -> bytes:
-    """The bytes of a record that begins at `start`, those on overflow pages included (sections 1.6 and 1.7)."""
+    """Return the bytes of a record that begins at `start`, including overflow pages (sections 1.6 and 1.7)."""
     most, least = (page - 12) * 64 // 255 - 23, (page - 12) * 32 // 255 - 23
     if size <= most:
         return content[start : start + size]
@@ -161,7 +161,7 @@ def _varints(content: bytes) -> list[int]:
 
 
 def _length(kind: int) -> int:
-    """Bytes of a value of a type."""
+    """Return the size in bytes of a value of a type."""
     return (kind - 12) // 2 if kind >= 12 else _INTEGERS.get(kind, 8 if kind == 7 else 0)
 
 

@@ -1,12 +1,11 @@
-"""The results folder: one record a result in SQLite, arrays beside it in safetensors.
+"""The results folder: one SQLite record per result, and arrays in safetensors files.
 
     FOLDER/results.sqlite         descriptions, metrics, provenance; readable from pandas, R or a shell
     FOLDER/arrays/ab/abcd….safetensors   weights, masks and curves of the training abcd…
 
-Arrays are on the disk before the record that names them and their digest, and records of one population are one
-transaction: a process that is killed, or a power cut, leaves whole results or none. Nothing stored is ever changed. A
-record has a digest too, and whatever is read is checked against it; `analysis.command.verify` sets aside what is
-damaged.
+Arrays are on disk before the record that names them and their digest, and the records of a population are one
+transaction: a killed process or a power cut leaves complete results or none. Stored results never change. A record has
+a digest too, and everything that is read is checked against it; `analysis.command.verify` sets damaged results aside.
 """
 
 import hashlib
@@ -48,7 +47,7 @@ from supermask.writing import write_whole
 class Result:
     """One finished training or evaluation. `seconds` is its share of its population's time.
 
-    A metric that is not a number (a training that diverged) is kept as such: JSON's null.
+    A metric that is not a number (of a diverged training) is stored as JSON's null.
     """
 
     description: Description
@@ -59,7 +58,7 @@ class Result:
 
 @dataclass(frozen=True)
 class StoredResult:
-    """A result as it lies in the store, with what it was made with. `metrics_text` are its metrics to the letter."""
+    """A stored result with its provenance. `metrics_text` is the exact text of its metrics."""
 
     id: str
     description: Description
@@ -71,7 +70,7 @@ class StoredResult:
 
     @classmethod
     def of(cls, record: Record) -> "StoredResult | None":
-        """What a record holds; None where it is not what was stored."""
+        """Return the result in a record; None if the record is damaged."""
         parts, made_with = record.parts(), record.origin()
         if parts is None or made_with is None:
             return None
@@ -80,36 +79,36 @@ class StoredResult:
 
     @cached_property
     def metrics(self) -> dict[str, float]:
-        """Numbers by name; NaN where a training diverged."""
+        """Metrics by name; NaN if the training diverged."""
         return {name: math.nan if value is None else value for name, value in json.loads(self.metrics_text).items()}
 
 
 class Storage(Protocol):
-    """What is needed of a place where results are kept."""
+    """Interface of a place that stores results."""
 
     @property
     def folder(self) -> Path:
-        """Where files of one's own may lie."""
+        """Folder for additional files."""
 
     def known(self, ids: Iterable[str]) -> set[str]:
-        """Those of the ids that need not be made."""
+        """Return the ids whose results need not be made."""
 
     def arrays(self, id_: str) -> dict[str, np.ndarray]:
-        """A result's arrays."""
+        """Return a result's arrays."""
 
     def add(self, results: Sequence[Result], made_with: Mapping[str, Any]) -> None:
-        """Keeps results."""
+        """Store results."""
 
 
 class Only:
-    """A place of which some results alone are to be made: all others count as known."""
+    """A store restricted to some wanted results: all others count as known."""
 
     def __init__(self, store: Storage, wanted: Iterable[str]) -> None:
         self._store, self._wanted = store, frozenset(wanted)
         self.folder, self.arrays, self.add = store.folder, store.arrays, store.add
 
     def known(self, ids: Iterable[str]) -> set[str]:
-        """Those of the ids that are stored, or not wanted."""
+        """Return the ids that are stored or not wanted."""
         asked = set(ids)
         return asked - self._wanted | self._store.known(asked & self._wanted)
 
@@ -117,11 +116,11 @@ class Only:
 class Store:
     """A results folder. A context manager.
 
-    Opened for writing, it is made where it is not there. Opened `for_reading`, it is left as it is: one that is not
-    there reads as empty, and one that cannot be written to can be read all the same.
+    Opened for writing, it is created if it does not exist. Opened `for_reading`, it is never changed: a missing folder
+    reads as empty, and a read-only folder can be read.
 
-    Raises UsageError where the folder cannot be made, written to or read, or where its file system has no locks;
-    StoreError where it holds something else, where what is read is damaged, or where another process keeps it locked.
+    Raises UsageError if the folder cannot be created, written to or read, or if its file system has no locks;
+    StoreError if it holds something else, if what is read is damaged, or if another process keeps it locked.
     """
 
     def __init__(self, folder: Path, *, for_reading: bool = False) -> None:
@@ -137,7 +136,7 @@ class Store:
         self._database.close()
 
     def known(self, ids: Iterable[str]) -> set[str]:
-        """Those of the ids that are stored."""
+        """Return the ids that are stored."""
         wanted = list(ids)
         stored: set[str] = set()
         for some in (wanted[at : at + 500] for at in range(0, len(wanted), 500)):
@@ -146,18 +145,18 @@ class Store:
         return stored
 
     def metrics(self, id_: str) -> dict[str, float]:
-        """A result's metrics. Raises StoreError where it is not stored, or not what was stored."""
+        """Return a result's metrics. Raises StoreError if it is not stored or damaged."""
         return self.result(id_).metrics
 
     def arrays(self, id_: str) -> dict[str, np.ndarray]:
-        """A result's arrays. Raises StoreError where they are missing or not what was stored."""
+        """Return a result's arrays. Raises StoreError if they are missing or damaged."""
         expected = self.result(id_).arrays_sha256
         if expected is None:
             raise StoreError(f"result {id_} has no arrays in {self.folder}")
         return self.read_arrays(id_, expected)
 
     def read_arrays(self, id_: str, expected: str) -> dict[str, np.ndarray]:
-        """A result's arrays, whose file has this SHA-256. Raises StoreError where they are missing or damaged."""
+        """Return a result's arrays from a file with this SHA-256. Raises StoreError if they are missing or damaged."""
         content = self.arrays_content(id_, expected)
         try:
             arrays: dict[str, np.ndarray] = load(content)
@@ -166,7 +165,7 @@ class Store:
         return arrays
 
     def arrays_content(self, id_: str, expected: str) -> bytes:
-        """The bytes of a result's arrays. Raises StoreError where they are missing or have another SHA-256."""
+        """Return the bytes of a result's arrays. Raises StoreError if they are missing or have another SHA-256."""
         path = self.arrays_path(id_)
         try:
             content = read_regular(path)
@@ -178,7 +177,7 @@ class Store:
         return content
 
     def add(self, results: Sequence[Result], made_with: Mapping[str, Any]) -> None:
-        """Stores results in one transaction; one that is there already is left as it is."""
+        """Store results in one transaction; results that are already stored stay unchanged."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self._insert(
             [
@@ -197,7 +196,7 @@ class Store:
         )
 
     def adopt(self, results: Sequence[tuple[StoredResult, Mapping[str, np.ndarray] | None]]) -> None:
-        """Takes over results of another folder, with their arrays, as they are: provenance and time included."""
+        """Copy results of another folder, with their arrays, provenance and time, unchanged."""
         for result, arrays in results:
             digest = None if arrays is None else hashlib.sha256(_content(arrays)).hexdigest()
             if digest != result.arrays_sha256:
@@ -207,11 +206,11 @@ class Store:
         self._insert([result for result, _ in results], [arrays for _, arrays in results])
 
     def everything(self) -> Iterator[StoredResult]:
-        """All results, in the order of their ids. Raises StoreError at one that is not what was stored."""
+        """Iterate over all results, by id. Raises StoreError at a damaged one."""
         return map(self.checked, self.records())
 
     def records(self) -> Iterator[Record]:
-        """All records as they lie there, damaged or not, in the order of their ids; read as they are asked for."""
+        """Iterate over all records, damaged or not, by id; they are read lazily."""
         try:
             rows = self._database.execute(f"{RECORDS} ORDER BY r.id")
             while some := rows.fetchmany(1000):
@@ -220,7 +219,7 @@ class Store:
             raise StoreError(trouble(self.folder / NAME, error, SECONDS_TO_WRITE)) from None
 
     def records_of(self, ids: Sequence[str]) -> list[Record]:
-        """The records of those ids, 500 at most, in their order. Raises StoreError where one is not stored."""
+        """Return the records of at most 500 ids, in their order. Raises StoreError if one is not stored."""
         marks = ", ".join("?" * len(ids))
         found = {row[0]: Record(*row) for row in self._read(f"{RECORDS} WHERE r.id IN ({marks})", ids)}
         if missing := [id_ for id_ in ids if id_ not in found]:
@@ -228,42 +227,42 @@ class Store:
         return [found[id_] for id_ in ids]
 
     def ids(self, query: str = "", values: Sequence[str] = ()) -> list[str]:
-        """Ids of results; `query` is SQL on the table of results that says which, and in what order."""
+        """Return ids of results; `query` is SQL on the table of results that filters and orders them."""
         return [id_ for (id_,) in self._read(f"SELECT id FROM results {query}", values)]  # noqa: S608
 
     def result(self, id_: str) -> StoredResult:
-        """A result. Raises StoreError where it is not stored, or not what was stored."""
+        """Return a result. Raises StoreError if it is not stored or damaged."""
         return self.checked(self.records_of([id_])[0])
 
     def get(self, id_: str) -> StoredResult | None:
-        """A result, or None where it is not stored."""
+        """Return a result, or None if it is not stored."""
         return self.result(id_) if self.known([id_]) else None
 
     def checked(self, record: Record) -> StoredResult:
-        """What a record holds. Raises StoreError where it is not what was stored."""
+        """Return the result in a record. Raises StoreError if the record is damaged."""
         result = StoredResult.of(record)
         if result is None:
             raise StoreError(f"record {record.id} in {self.folder} is damaged: not what was stored; {REMEDY}")
         return result
 
     def remove(self, id_: str) -> None:
-        """Forgets a record, so that it will be trained again. For `analysis.command.verify` alone."""
+        """Delete a record, so that its result is made again. Only for `analysis.command.verify`."""
         with self._transaction() as database:
             database.execute("DELETE FROM results WHERE id = ?", (id_,))
             database.execute("DELETE FROM digests WHERE id = ?", (id_,))
 
     def provenance(self, ids: Iterable[str]) -> list[dict[str, Any]]:
-        """The different ways in which the results of those ids were made."""
+        """Return the distinct provenances of the results of those ids."""
         wanted = set(ids)
         made_with = (record.made_with for record in self.records() if record.id in wanted and record.has_its_provenance)
         return [json.loads(text) for text in dict.fromkeys(made_with)]
 
     def arrays_path(self, id_: str) -> Path:
-        """Where a result's arrays lie, if it has any."""
+        """Return the path of a result's arrays, if it has any."""
         return self.folder / "arrays" / id_[:2] / f"{id_}.safetensors"
 
     def _insert(self, results: Sequence[StoredResult], arrays: Sequence[Mapping[str, np.ndarray] | None]) -> None:
-        """Results and their arrays, in one transaction; arrays are written under its lock, for new results alone."""
+        """Insert results and arrays in one transaction; under its lock, arrays are written for new results only."""
         with self._transaction() as database:
             known = self.known(result.id for result in results)
             new = {result.id: (result, own) for result, own in zip(results, arrays, strict=True)}
@@ -285,7 +284,7 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of what is done within it, or none. Raises StoreError where it cannot be done."""
+        """Run the block as one transaction. Raises StoreError if it fails."""
         try:
             self._database.execute("BEGIN IMMEDIATE")
             yield self._database
@@ -300,7 +299,7 @@ class Store:
                     self._database.execute("ROLLBACK")
 
     def _write_arrays(self, id_: str, arrays: Mapping[str, np.ndarray]) -> str:
-        """Writes a file that is either whole or not there, and returns its digest."""
+        """Write a file atomically and return its digest."""
         content = _content(arrays)
         path = self.arrays_path(id_)
         path.parent.mkdir(exist_ok=True)
@@ -308,7 +307,7 @@ class Store:
         return hashlib.sha256(content).hexdigest()
 
     def _settle(self, ids: Iterable[str]) -> None:
-        """Has the names of new files on the disk before a record tells of them: the files' contents are already."""
+        """Force the names of new files to disk before a record refers to them; their contents already are on disk."""
         folders = {self.arrays_path(id_).parent for id_ in ids}
         for folder in (*folders, *({self.folder / "arrays"} if folders else ())):
             descriptor = os.open(folder, os.O_RDONLY)
@@ -319,7 +318,7 @@ class Store:
 
 
 def insert_record(database: sqlite3.Connection, result: StoredResult, arrays_sha256: str | None) -> None:
-    """Enters a record, whose arrays are in place, and its digests. Part of a transaction."""
+    """Insert a record, whose arrays are in place, and its digests, within a transaction."""
     made_with = _json(result.made_with)
     database.execute("INSERT OR IGNORE INTO provenance (made_with) VALUES (?)", (made_with,))
     key = database.execute("SELECT id FROM provenance WHERE made_with = ?", (made_with,)).fetchone()[0]

@@ -1,1 +1,1 @@
-"""What to run: protocols, experiments and studies, rules and their revisions, a user's own criteria and actions."""
+"""Protocols, experiments and studies, rules and their revisions, user-defined criteria and actions."""

@@ -1,6 +1,6 @@
-"""What to run: an experiment is a network, its data and a protocol; a study is the set of runs that a figure needs.
+"""Experiments (a network, its data and a protocol) and studies (the runs that a figure needs).
 
-What a run is, is told by its kind: see `analysis.kinds`.
+`analysis.kinds` defines the runs.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -22,25 +22,25 @@ Run = TypeVar("Run")
 
 @dataclass(frozen=True)
 class Study:
-    """The runs that a figure needs, each once, in order; what they start from is needed as well and not named."""
+    """The runs that a figure needs, each once, in order. Runs that they start from are not listed."""
 
     runs: tuple[Hashable, ...] = ()
 
     def of(self, run_type: type[Run]) -> tuple[Run, ...]:
-        """Its runs of a type."""
+        """Return the runs of a type."""
         return tuple(run for run in self.runs if isinstance(run, run_type))
 
     def __or__(self, other: "Study") -> "Study":
-        """Both studies, with what they share once."""
+        """Return the union of both studies."""
         return Study(tuple(dict.fromkeys(self.runs + other.runs)))
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A protocol and the data it runs on: what all results of one job have in common.
+    """A protocol and its data: what all results of one job have in common.
 
-    `chosen` are the seeds that it is about, where not all of the protocol's. `described` holds the results that were
-    described so far, so that each is described and named once: see `analysis.kinds.base.Kind.results`.
+    `chosen` are the seeds to use, if not all of the protocol's. `described` caches results that were already described,
+    so that each is described and named once: see `analysis.kinds.base.Kind.results`.
     """
 
     protocol: Protocol
@@ -55,7 +55,7 @@ class Experiment:
 
     @property
     def training(self) -> TrainingConfig:
-        """How each network of the rounds is trained; epochs become steps of this data set."""
+        """Training of each network of the rounds, with epochs converted to steps on this data set."""
         protocol = self.protocol
         return TrainingConfig(
             steps=steps_of(protocol.epochs, len(self.data.train), protocol.batch_size),
@@ -67,7 +67,7 @@ class Experiment:
     def describe(
         self, kind: str, seed: int, training: TrainingConfig | None = None, optimiser: str = "adam"
     ) -> Description:
-        """What the description of every result begins with; `training` is that of the rounds unless given."""
+        """Return the common beginning of every result's description; `training` defaults to that of the rounds."""
         training = training or self.training
         return {
             "revision": REVISIONS.get(kind, 1),
@@ -85,17 +85,17 @@ class Experiment:
 
 
 def without_defaults(choice: Any) -> dict[str, Any]:
-    """The fields of a frozen dataclass that differ from their defaults.
+    """Return the fields of a frozen dataclass that differ from their defaults.
 
-    Defaults are left out of descriptions, so that a new kind of choice leaves old results their names.
+    Descriptions omit defaults, so that a new field does not rename old results.
     """
     return {f.name: getattr(choice, f.name) for f in fields(choice) if getattr(choice, f.name) != f.default}
 
 
 def plugins_of(criterion: str, kept: str = "rewind", pruned: str = "zero") -> dict[str, dict[str, str]]:
-    """What a user's own criteria and actions are known by: the digest of a file or of code, or a version.
+    """Return the identities of user-defined criteria and actions: the digest of a file or of code, or a version.
 
-    Raises ValueError where a registry has a member under another name than its own, whose results would be mistaken.
+    Raises ValueError if a registry has a member under a name other than its own, since its results would be confused.
     """
     members: tuple[Criterion | Action, ...] = CRITERIA[criterion], KEPT_ACTIONS[kept], PRUNED_ACTIONS[pruned]
     for name, member in zip((criterion, kept, pruned), members, strict=True):
@@ -108,7 +108,7 @@ def plugins_of(criterion: str, kept: str = "rewind", pruned: str = "zero") -> di
 
 
 def rates_of(experiment: Experiment) -> Description:
-    """The pruning rates of the layer kinds that the network has, as descriptions have them."""
+    """Return the pruning rates of the network's kinds of layers, in the form of descriptions."""
     rates = experiment.protocol.rates
     convolutional = {"conv": rates.conv} if NETWORKS[experiment.protocol.network].convolutional else {}
     own = convolutional | {"dense": rates.dense, "output": rates.output}

@@ -1,4 +1,4 @@
-"""Loading a user's own criteria and actions. This runs the user's file: the one way in which the toolkit runs code."""
+"""Loads user-defined criteria and actions by running the user's file. Nothing else here runs foreign code."""
 
 import functools
 import hashlib
@@ -24,7 +24,7 @@ from supermask.reading import read_regular
 
 @dataclass(frozen=True)
 class Plugin:
-    """What a file defines."""
+    """The criteria and actions that a file defines."""
 
     path: Path
     criteria: tuple[Criterion, ...]
@@ -32,17 +32,17 @@ class Plugin:
     pruned_actions: tuple[PrunedAction, ...]
 
     def members(self) -> Iterator[Criterion | KeptAction | PrunedAction]:
-        """Everything it defines."""
+        """Iterate over all criteria and actions."""
         yield from self.criteria
         yield from self.kept_actions
         yield from self.pruned_actions
 
 
 def load_plugin(path: Path) -> Plugin:
-    """Run the file and collect what it decorated, lists and dicts included; nothing is registered yet.
+    """Run the file and collect its decorated functions, also from lists and dicts; nothing is registered yet.
 
     Raises:
-        UsageError: where it cannot be read, raises an error itself, defines nothing, or takes a name that is taken.
+        UsageError: the file cannot be read, raises an error, defines nothing, or uses a name that is taken.
     """
     try:
         content = read_regular(path)
@@ -71,12 +71,12 @@ def load_plugin(path: Path) -> Plugin:
 
 
 def register(plugin: Plugin) -> None:
-    """Enters what the plugin defines into the registries of this process, once, before anything is run."""
+    """Add the plugin's criteria and actions to this process's registries. Call it once, before anything runs."""
     use(*plugin.members())
 
 
 def _run(path: Path) -> ModuleType:
-    """The module that the file is, run; known to Python by name meanwhile and after, as dataclasses in it need."""
+    """Run the file as a module and return it. It stays in `sys.modules`, because dataclasses in it need that."""
     spec = importlib.util.spec_from_file_location(f"supermask_plugin_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise UsageError(f"plugin {path} is not a Python file: its name should end in .py")
@@ -92,7 +92,7 @@ def _run(path: Path) -> ModuleType:
 
 
 def _members_in(value: Any) -> Iterator[Criterion | KeptAction | PrunedAction]:
-    """What a value of a module, or a list or dict in it, decorates; not what it imported from the toolkit."""
+    """Yield decorated members in a module's value, list or dict, except those imported from the toolkit."""
     if isinstance(value, Member):
         if isinstance(value, Criterion | KeptAction | PrunedAction) and not value.is_built_in:
             yield value
@@ -103,7 +103,7 @@ def _members_in(value: Any) -> Iterator[Criterion | KeptAction | PrunedAction]:
 
 
 def _advice(module: ModuleType) -> str:
-    """What a file without members may lack: a decorator, by the functions that look as if they should have one."""
+    """Return advice for a file without members: which of its functions may lack a decorator."""
     facts = {*Criterion.facts, *Action.facts}
     plain = [
         name
@@ -120,7 +120,7 @@ def _advice(module: ModuleType) -> str:
 
 
 def _source(content: bytes, module: ModuleType, path: Path) -> str:
-    """The digest of the file; of it and the user's own modules that it imports, where there are any."""
+    """Return the digest of the file and of the user's own modules that it imports, if any."""
     own = hashlib.sha256(content).hexdigest()
     others = [other for other in own_modules(module) if other is not module]
     if not others:
@@ -133,7 +133,7 @@ def _source(content: bytes, module: ModuleType, path: Path) -> str:
 
 
 def _named(path: Path, member: Criterion | Action) -> Callable[..., Any]:
-    """The member's function; what it raises, or returns in a shape that cannot be used, is told by file and name."""
+    """Wrap the member's function so that errors and results of a wrong shape are reported with file and name."""
 
     @functools.wraps(member.function)
     def called(**facts: Any) -> Any:

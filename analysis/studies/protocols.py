@@ -1,8 +1,8 @@
-"""Protocols: how long, on what, how often. `paper` has the paper's numbers; the others are labelled as they are.
+"""Protocols: training length, data set and number of seeds. `paper` has the paper's numbers.
 
-Zhou et al. 2019, table 1 and supplement; Frankle & Carbin 2019, figure 2. In two points `paper` is not the released
-code: the validation images are the last 5,000 of the training images (there, a random 5,000), and batches go on from
-one epoch to the next (there, an epoch's last part batch is dropped: 50,380 steps in 55 epochs of MNIST, here 50,416).
+Zhou et al. 2019, table 1 and supplement; Frankle & Carbin 2019, figure 2. `paper` differs from the released code in two
+points. The validation images are the last 5,000 training images (there, a random 5,000). Batches continue across epochs
+(there, an epoch's last partial batch is dropped: 50,380 steps in 55 epochs of MNIST, here 50,416).
 """
 
 from collections.abc import Mapping
@@ -15,15 +15,15 @@ from supermask.networks import NETWORKS
 
 PROTOCOLS = ("quick", "short", "paper")
 MOST_SEEDS, MOST_ROUNDS, MOST_EPOCHS = 10_000, 1_000, 1_000_000
-"""More than anyone means: a slip of the finger is an error, not a year of work."""
+"""Upper limits, so that a mistyped number is an error and not a year of work."""
 
 
 @dataclass(frozen=True)
 class MaskProtocol:
-    """How masks are learned on untrained weights. The default is Zhou et al. 2019, section 5.2, and its released code.
+    """Training of masks on untrained weights. Defaults: Zhou et al. 2019, section 5.2, and its released code.
 
     optimiser: a name in `learned_masks.OPTIMISERS`.
-    score_learning_rate: for the methods that read a logit's sign or rank alone.
+    score_learning_rate: for the methods that use only a logit's sign or rank.
     """
 
     epochs: float = 2000
@@ -36,10 +36,11 @@ class MaskProtocol:
 
 @dataclass(frozen=True)
 class SparseProtocol:
-    """How sparse networks are trained from the start: `sgd_cosine`, with momentum and weight decay, from this rate.
+    """Sparse training of all methods: `sgd_cosine`, with momentum and weight decay, from this learning rate.
 
-    No paper's own, but near those of DSR and sparse momentum; all methods alike. Chosen on validation data: in 20
-    epochs DSR, from ERK densities, at 2% of FC's weights on MNIST gets to 97.8%; by Adam at 2.5e-3 it gets to 97.2%.
+    The settings are no paper's, but close to those of DSR and sparse momentum. They were chosen on validation data: at
+    2% of FC's weights on MNIST, after 20 epochs, DSR from ERK densities has a validation accuracy of 97.8%; under Adam
+    at 2.5e-3 it has 97.2%.
     """
 
     epochs: float = 20
@@ -48,10 +49,10 @@ class SparseProtocol:
 
 @dataclass(frozen=True)
 class GraphProtocol:
-    """Neural graphs, and how they are trained. The default is Wortsman et al. 2019, section 4.1, and its released code.
+    """Neural graphs and their training. Defaults: Wortsman et al. 2019, section 4.1, and its released code.
 
-    nodes, edges, inputs, features, side, ode_steps: see `supermask.neural_graphs.graph.NeuralGraph`; some 41,000
-        parameters.
+    nodes, edges, inputs, features, side, ode_steps: see `supermask.neural_graphs.graph.NeuralGraph`. They give
+        about 41,000 parameters.
     """
 
     epochs: float = 160
@@ -67,9 +68,9 @@ class GraphProtocol:
 
 @dataclass(frozen=True)
 class Protocol:
-    """One network's training and pruning, fully resolved. Rates are fractions of live weights a round.
+    """One network's training and pruning, fully resolved. Rates are fractions of live weights per round.
 
-    What differs from the protocol of that name is found by comparing: see `differences`.
+    `differences` compares it with the original protocol of its name.
     """
 
     name: str
@@ -88,22 +89,22 @@ class Protocol:
 
     @property
     def named(self) -> "Protocol | None":
-        """The protocol of that name, unchanged; None where the name or the network is the user's own."""
+        """The original protocol of this name; None if the name or the network is the user's own."""
         return protocol(self.name, self.network) if self.name in PROTOCOLS and self.network in PAPER else None
 
     @property
     def label(self) -> str:
-        """The name, with all that was changed."""
+        """The name with all changes."""
         names = ", ".join(change.name for change in differences(self))
         return f"{self.name} (changed: {names})" if names else self.name
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One field in which a protocol is not the one that it is named after.
+    """One field in which a protocol differs from the original of its name.
 
-    name: of the field, as options are called: 'epochs', 'batch-size', 'mask-epochs', 'mask-optimiser'.
-    value: what it is; of rates, those that differ, by kind of layer. undone: the protocol with that field as it was.
+    name: the field in the spelling of options: 'epochs', 'batch-size', 'mask-epochs', 'mask-optimiser'.
+    value: its value; for rates, only those that differ, by kind of layer. undone: the protocol with the original field.
     """
 
     name: str
@@ -112,7 +113,7 @@ class Difference:
 
 
 def differences(own: Protocol) -> list[Difference]:
-    """All fields in which a protocol is not the one that it is named after, however it was made."""
+    """Return all fields in which a protocol differs from the original of its name, however it was made."""
     named = own.named
     if named is None:
         return []
@@ -147,18 +148,18 @@ PAPER: Mapping[str, Protocol] = {
     "conv2": Protocol("paper", "conv2", "cifar10", 27, 24, 5, 2e-4, Rates(conv=0.10, dense=0.20, output=0.10)),
     "conv4": Protocol("paper", "conv4", "cifar10", 34, 24, 5, 3e-4, Rates(conv=0.10, dense=0.20, output=0.10)),
     "conv6": Protocol("paper", "conv6", "cifar10", 40, 24, 5, 3e-4, Rates(conv=0.15, dense=0.20, output=0.10)),
-    # Deep Compression's network; the protocol is FC's, for want of one of the pruning papers'.
+    # Deep Compression's network has FC's protocol, because the pruning papers give none for it.
     "lenet5": Protocol("paper", "lenet5", "mnist", 55, 24, 5, 1.2e-3, Rates(conv=0.10, dense=0.20, output=0.10)),
 }
 
 
 TITLES: Mapping[str, str] = {"fc": "FC", "conv2": "Conv2", "conv4": "Conv4", "conv6": "Conv6", "lenet5": "LeNet-5"}
-"""Networks as the papers call them."""
+"""Names of the networks in the papers."""
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What a user changes of a protocol; None leaves it as it is."""
+    """A user's changes of a protocol; None keeps a field."""
 
     dataset: str | None = None
     seeds: int | None = None
@@ -171,15 +172,16 @@ class Changes:
 
 
 def protocol(name: str, network: str = "fc", changes: Changes | None = None) -> Protocol:
-    """The protocol of that name for a network, with changes.
+    """Return the protocol of that name for a network, with changes.
 
-    quick: embedded digits, 3 epochs a round at a higher rate, 6 rounds that prune what four of the paper's do, 3
-        seeds; masks learned by Adam for 20 epochs, sparse training for 3. For a first look: every figure in minutes.
-    short: the paper's data, rates and 24 rounds, but 3 epochs a round; masks learned by Adam for 300 epochs, on other
-        networks than FC for 100. 5 seeds.
-    paper: the paper's epochs as well; for masks SGD and 2,000. Sparse training takes 20 epochs in both.
+    quick: embedded digits, 3 epochs per round at a higher learning rate, 6 rounds that each prune as much as four of
+        the paper's, 3 seeds; masks learned by Adam for 20 epochs, sparse training for 3. A first look: every figure in
+        minutes.
+    short: the paper's data, rates and 24 rounds, but 3 epochs per round and 5 seeds; masks learned by Adam for 300
+        epochs, or 100 for networks other than FC.
+    paper: also the paper's epochs; masks learned by SGD for 2,000 epochs. Sparse training takes 20 epochs in both.
 
-    Raises UsageError, with what is allowed, for an unknown name or an impossible value.
+    Raises UsageError, with the allowed values, for an unknown name or an impossible value.
     """
     choose("protocol", name, PROTOCOLS)
     choose("network", network, PAPER)
@@ -211,11 +213,11 @@ _LONG_MASKS = MaskProtocol(300, "adam", 0.03, 0.003, evaluate_every=2200)
 
 _QUICK_GRAPHS = GraphProtocol(3, nodes=80, edges=80, inputs=12, features=20, side=4, ode_steps=4, batch_size=60)
 _SHORT_GRAPHS = GraphProtocol(2, side=4, ode_steps=4, learning_rate=0.05, batch_size=60)
-"""The rate was chosen on validation data: at 0.1 the static setting's discovery suffers, at 0.03 the discrete one's."""
+"""The learning rate was chosen on validation data: 0.1 is worse for static discovery, 0.03 for discrete discovery."""
 
 
 def _in_one_round(rates: Rates, rounds: int) -> Rates:
-    """Rates that reach in one round what these reach in so many: 1 - (1 - r)^rounds."""
+    """Return rates that prune in one round as much as these prune in `rounds`: 1 - (1 - r)^rounds."""
     together = {kind: round(1 - (1 - getattr(rates, kind)) ** rounds, 4) for kind in LAYER_KINDS}
     return Rates(conv=together["conv"], dense=together["dense"], output=together["output"])
 
@@ -255,7 +257,7 @@ def _change(base: Protocol, changes: Changes) -> Protocol:
 
 
 def parse_rates(text: str) -> dict[str, float]:
-    """Rates from text such as 'dense=0.2,output=0.1'. Raises UsageError where it is not like that."""
+    """Parse rates such as 'dense=0.2,output=0.1'. Raises UsageError for any other text."""
     rates: dict[str, float] = {}
     for part in text.split(","):
         kind, _, value = part.partition("=")

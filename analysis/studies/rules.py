@@ -1,7 +1,7 @@
-"""Which revision of its rule a result's criterion and actions go by: a name may have stood for another rule once.
+"""Revisions of the rules of criteria and actions: a name may have stood for another rule in the past.
 
-A description names the revisions of rules that have changed, under `rules`, and of those only. So old results are never
-taken for new ones, and results that go by unchanged rules keep their names.
+A description names, under `rules`, only the revisions of rules that have changed. Old results are thus never confused
+with new ones, and results under unchanged rules keep their names.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ REGISTRIES: Mapping[str, Mapping[str, Criterion | Action]] = {
 
 
 def rules_of(treatment: Treatment) -> dict[str, dict[str, int]]:
-    """The part of a training's description that names its rules' revisions; empty where none has changed."""
+    """Return the part of a training's description that names its rules' revisions; empty if none has changed."""
     kept, pruned = KEPT_ACTIONS[treatment.kept], PRUNED_ACTIONS[treatment.pruned]
     # What asks for the weights that started at 0 has another answer than it once had where a weight can: of the
     # toolkit's kept actions that is `rewind_or_zero` alone, whose own revision tells; a user's own may be another.
@@ -34,15 +34,15 @@ def rules_of(treatment: Treatment) -> dict[str, dict[str, int]]:
 
 
 def rules_of_criterion(criterion: str) -> dict[str, dict[str, int]]:
-    """The same for what goes by a criterion alone: an untrained network's mask."""
+    """Return the same for results that depend only on a criterion: masks of untrained networks."""
     return _part({"criterion": CRITERIA[criterion].revision})
 
 
 def present_names(choices: Mapping[str, str], revisions: Mapping[str, int]) -> dict[str, str]:
-    """What the rules of a stored result's choices are called today.
+    """Return the current names of the rules of a stored result's choices.
 
-    `choices` are a criterion and actions as stored, `revisions` its description's `rules`. A former rule that has no
-    name of its own any more is told by its revision.
+    `choices` are a criterion and actions as stored, `revisions` its description's `rules`. A former rule that no longer
+    has its own name is identified by its revision.
     """
     return {choice: _present_name(choice, name, revisions.get(choice, 1)) for choice, name in choices.items()}
 

@@ -1,4 +1,4 @@
-"""Word of what is done."""
+"""Progress messages."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Done:
-    """Told to whoever watches: work and results of a kind done since the last word."""
+    """Work and results of a kind completed since the last message to the watcher."""
 
     work: float = 0
     kind: str = "training"
@@ -17,5 +17,5 @@ Watcher = Callable[[Done], None]
 
 
 def steps_teller(watch: Watcher, cost: float = 1.0) -> Callable[[int], None]:
-    """Tells the watcher of steps that take `cost` times the work of a network-step: an `intervals.OnProgress`."""
+    """Return an `intervals.OnProgress` that reports steps to the watcher, each as `cost` network-steps of work."""
     return lambda steps: watch(Done(work=steps * cost))

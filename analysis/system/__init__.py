@@ -1,1 +1,1 @@
-"""The machine and its people: errors, files, locks, terminals, what JAX runs on."""
+"""Interface to the machine and the user: errors, files, locks, terminals, JAX's platform."""

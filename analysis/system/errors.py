@@ -1,4 +1,4 @@
-"""Errors a person can act on, and how choices are suggested."""
+"""Errors that a user can act on, and suggestions for misspelt choices."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -6,27 +6,27 @@ from pathlib import Path
 
 
 class UsageError(ValueError):
-    """Something asked for is not possible. The message names the argument, the value and what is allowed."""
+    """A request that cannot be met. The message names the argument, the value and what is allowed."""
 
 
 class StoreError(Exception):
-    """A results folder cannot be used, or something in it is damaged."""
+    """A results folder that cannot be used, or that is damaged."""
 
 
 class FileError(Exception):
-    """The system failed to read or write a file, though nothing was wrong with what was asked for: a full disk."""
+    """A failure of the system to read or write a file although the request was valid, such as a full disk."""
 
 
 def reason(error: OSError | ValueError) -> str:
-    """What the operating system says, in words of one line and without the path."""
+    """Return the operating system's message, on one line and without the path."""
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(words.split()) or type(error).__name__
 
 
 def choose(argument: str, value: str, allowed: Iterable[str], renamed: Mapping[str, str] | None = None) -> str:
-    """The value, if allowed. Raises UsageError with the choices, and the nearest one, if not.
+    """Return the value if it is allowed. Otherwise raise UsageError with the choices and the nearest one.
 
-    `renamed` has former names; the error for one of them says the new name.
+    `renamed` maps former names to new ones, which the error then names.
     """
     choices = list(allowed)
     if value in choices:
@@ -39,18 +39,18 @@ def choose(argument: str, value: str, allowed: Iterable[str], renamed: Mapping[s
 
 
 def at_least(argument: str, value: int | float, least: int | float) -> None:
-    """Raises UsageError where the value is below the least allowed."""
+    """Raise UsageError if the value is below the minimum."""
     if not value >= least:
         raise UsageError(f"{argument} is {value}; allowed: {least} or more")
 
 
 def between(argument: str, value: int | float, least: int | float, most: int | float) -> None:
-    """Raises UsageError where the value is below the least or above the most allowed; NaN is neither."""
+    """Raise UsageError if the value is below the minimum or above the maximum, or is NaN."""
     if not least <= value <= most:
         raise UsageError(f"{argument} is {value}; allowed: {least:,} to {most:,}")
 
 
 def in_a_folder(argument: str, path: Path) -> None:
-    """Raises UsageError for a file or folder that cannot be written: what it should lie in is no folder."""
+    """Raise UsageError for a file or folder whose parent is not a folder, so that it cannot be written."""
     if not path.parent.is_dir():
         raise UsageError(f"{argument} {str(path)!r} cannot be written: {path.parent} is not a folder")

@@ -1,4 +1,4 @@
-"""Files that a user names: read up to a size, checked before long work, written whole or not at all.
+"""Files that a user names: read up to a maximum size, checked before long work, written atomically.
 
 Every error of the operating system becomes one line with the path: `UsageError` where another path would help,
 `FileError` where the system failed (a full disk).
@@ -23,7 +23,7 @@ _HEAD = 4096
 class Kind:
     """A kind of file that a command writes.
 
-    words: what it is: 'a safetensors file'.
+    words: description of the kind: 'a safetensors file'.
     fits: whether a file that begins with these bytes (4,096 at most) is of the kind.
     """
 
@@ -32,12 +32,12 @@ class Kind:
 
     @classmethod
     def starting(cls, words: str, *beginnings: bytes) -> "Kind":
-        """The kind of files that begin with one of these."""
+        """Return the kind of files that begin with one of these byte strings."""
         return cls(words, lambda head: head.startswith(beginnings))
 
 
 def is_safetensors(head: bytes) -> bool:
-    """Whether a file begins as safetensors do: the length of a header, and a JSON object."""
+    """Return whether a file begins like safetensors: with a header's length and a JSON object."""
     return len(head) > 9 and 2 <= int.from_bytes(head[:8], "little") <= 100_000_000 and head[8:9] == b"{"
 
 
@@ -46,10 +46,10 @@ PARQUET = Kind.starting("a Parquet file", b"PAR1")
 
 
 def read_at_most(path: Path, most: int, what: str = "network of ours") -> bytes:
-    """All of a regular file.
+    """Return the content of a regular file.
 
-    Raises UsageError where it cannot be read or is no regular file (reading a pipe might never end), StoreError where
-    it has more bytes than `most`; `what` is then what it is not.
+    Raises UsageError if it cannot be read or is not a regular file (reading a pipe might never end), and StoreError if
+    it has more bytes than `most`; the message then says that it is no `what`.
     """
     with reading(path) as file:
         content = file.read(most + 1)
@@ -60,7 +60,7 @@ def read_at_most(path: Path, most: int, what: str = "network of ours") -> bytes:
 
 @contextmanager
 def reading(path: Path) -> Iterator[BinaryIO]:
-    """A regular file, open for reading; nothing is waited for. Raises UsageError where it cannot be read."""
+    """Open a regular file for reading, without waiting. Raises UsageError if it cannot be read."""
     try:
         file = open_regular(path)
     except (OSError, ValueError) as error:
@@ -73,9 +73,9 @@ def reading(path: Path) -> Iterator[BinaryIO]:
 
 
 def read_text(path: Path, most: int = 1 << 24, what: str = "text of ours") -> str:
-    """The text of a regular file: UTF-8 whatever the locale, with or without a byte-order mark.
+    """Return the text of a regular file: UTF-8 under any locale, with or without a byte-order mark.
 
-    Raises UsageError where it cannot be read or is no UTF-8, StoreError where it has more bytes than `most`.
+    Raises UsageError if it cannot be read or is not UTF-8, StoreError if it has more bytes than `most`.
     """
     try:
         return read_at_most(path, most, what).decode("utf-8-sig")
@@ -84,9 +84,9 @@ def read_text(path: Path, most: int = 1 << 24, what: str = "text of ours") -> st
 
 
 def check_output(argument: str, path: Path, kind: Kind) -> None:
-    """Raises UsageError where a file could not be written, or would replace one that is not of its kind.
+    """Raise UsageError if a file could not be written, or would replace a file of another kind.
 
-    Called before anything long begins. Nothing is written or changed.
+    Call it before long work. It writes and changes nothing.
     """
     named = f"{argument} {str(path)!r} cannot be written"
     try:
@@ -116,14 +116,14 @@ def _not_a_folder(path: Path) -> str:
 
 
 def check_is_folder(argument: str, path: Path) -> None:
-    """Raises UsageError where something else than a folder is at a path, or on the way to it; nothing may be there."""
+    """Raise UsageError if a path or one of its parents exists and is not a folder."""
     nearest = _nearest(f"{argument} {str(path)!r} cannot be read", path)
     if not nearest.is_dir():
         raise UsageError(f"{argument} {str(path)!r} is no folder: {nearest} is something else")
 
 
 def check_folder(argument: str, path: Path) -> None:
-    """Raises UsageError where files could not be written in a folder, or it could not be made. Nothing is changed."""
+    """Raise UsageError if a folder could not be created or written to. Changes nothing."""
     named = f"{argument} {str(path)!r} cannot be written to"
     nearest = _nearest(named, path)
     if not nearest.is_dir():
@@ -133,7 +133,7 @@ def check_folder(argument: str, path: Path) -> None:
 
 
 def _nearest(named: str, path: Path) -> Path:
-    """What is there of a path: itself, or the nearest of what it lies in. Raises UsageError, with what was `named`."""
+    """Return the path or its nearest existing parent. Raises UsageError, which quotes `named`."""
     try:
         return next(each for each in (path, *path.absolute().parents) if each.is_dir() or os.path.lexists(each))
     except (OSError, ValueError) as error:
@@ -141,7 +141,7 @@ def _nearest(named: str, path: Path) -> Path:
 
 
 def check_replaced(argument: str, path: Path, kind: Kind) -> None:
-    """Raises UsageError for a regular file that is neither empty nor of the kind that is to take its place."""
+    """Raise UsageError if a regular file is neither empty nor of the kind that would replace it."""
     with reading(path) as file:
         head = file.read(_HEAD)
     if head and not kind.fits(head):
@@ -149,15 +149,15 @@ def check_replaced(argument: str, path: Path, kind: Kind) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replaces a file only by a complete one. Raises FileError where it cannot be written."""
+    """Replace a file atomically. Raises FileError if it cannot be written."""
     with replacing(path) as part, part.open("wb") as file:
         file.write(content)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A new file that takes the place of `path` at the end: `supermask.writing.replacing`. Raises FileError."""
-    if "\0" in str(path):  # of which the system says ValueError
+    """Yield a new file that replaces `path` at the end, by `supermask.writing.replacing`. Raises FileError."""
+    if "\0" in str(path):  # Python would raise ValueError
         raise UsageError(f"file {str(path)!r} cannot be written: a name has no null characters")
     try:
         with writing.replacing(path) as part:
@@ -167,7 +167,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder, and those it lies in, unless it is there. Raises FileError where that cannot be done."""
+    """Create a folder and its parents unless they exist. Raises FileError if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Whether a folder's file system locks files: without locks two processes would damage what they both write to."""
+"""Checks that a folder's file system locks files: without locks, two writing processes would damage a file."""
 
 import errno
 import struct
@@ -11,11 +11,11 @@ _BUSY = {errno.EAGAIN, errno.EACCES}
 
 
 def check_locks(folder: Path) -> None:
-    """Raises UsageError where locks are refused, or granted to everyone, in that folder.
+    """Raise UsageError if locks are refused, or granted to everyone, in that folder.
 
-    Asked of a file beside the results, since SQLite's own would tell only when it is too late.
+    Tests a file beside the results, because SQLite's own file would show the fault only when it is too late.
     """
-    if sys.platform == "win32":  # its file systems lock
+    if sys.platform == "win32":  # its file systems always lock
         return
     path = folder / ".locks"
     try:
@@ -28,9 +28,9 @@ def check_locks(folder: Path) -> None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Whether the file's first byte could be locked for this descriptor alone; False where someone else has it.
+    """Return whether the file's first byte could be locked for this descriptor alone; False if it is already locked.
 
-    Locks of open files, where there are any: those of processes are granted again to who has them already.
+    Uses locks per open file where available, because locks per process are granted again to their owner.
     """
     import fcntl
 

@@ -1,4 +1,4 @@
-"""Setting JAX up for a command: devices and the compilation cache. Nothing here is needed to use `supermask` itself."""
+"""JAX set-up for commands: devices and the compilation cache. The library `supermask` itself needs none of it."""
 
 import os
 import sys
@@ -10,12 +10,12 @@ from supermask.cores import cores as cores
 
 
 def set_up_jax(devices: int | None = None) -> None:
-    """One CPU device a core (or `devices` of them), so that networks train side by side; compiled programs are kept.
+    """Create one CPU device per core (or `devices` of them), so that networks train side by side, and cache programs.
 
-    Settings that touch a number get the values of `supermask.settings`. Where JAX has computed something before, as in
-    a notebook, its devices are taken as they are. On an accelerator the number of CPU devices does not matter.
-    Raises UsageError for fewer than one device, more than there are cores, or another number than JAX has already; and
-    where JAX finds no device.
+    Settings that affect numbers get the values of `supermask.settings`. If JAX has already computed something, as in a
+    notebook, its devices stay as they are. On an accelerator the number of CPU devices does not matter.
+    Raises UsageError for fewer than one device, for more than there are cores, for another number than JAX already has,
+    and if JAX finds no device.
     """
     if devices is not None:
         at_least("devices", devices, 1)
@@ -40,7 +40,7 @@ def set_up_jax(devices: int | None = None) -> None:
 
 
 def _cache() -> Path | None:
-    """Where compiled programs are kept; None, which is said, where that cannot be: JAX would warn at every one."""
+    """Return the cache of compiled programs; None, with a message, if there can be none: JAX would warn each time."""
     import platformdirs
 
     try:
@@ -56,9 +56,9 @@ def _cache() -> Path | None:
 
 
 def backend_fault(error: Exception | None = None) -> str:
-    """What is wrong with what JAX is told by the environment, in a line; empty where nothing is.
+    """Return what is wrong with the environment's settings for JAX, on one line; empty if nothing is.
 
-    `error` is one that came up meanwhile: JAX refuses some settings as soon as it is imported.
+    `error` is one that was raised before: JAX refuses some settings on import.
     """
     if isinstance(error, ValueError) and " for environment '" in str(error):
         return " ".join(str(error).split())

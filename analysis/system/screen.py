@@ -1,4 +1,4 @@
-"""Rich's console as the commands use it: no markup, no codes where there is no terminal, tables that fit."""
+"""Rich's console for the commands: no markup, no control codes outside a terminal, tables that fit."""
 
 import os
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from rich.text import Text
 from analysis.system.terminal import is_terminal, plain
 
 PADDING = 3
-"""What a column takes beside its cells: a space on both sides, and a line."""
+"""Width that a column needs besides its cells: a space on both sides, and a line."""
 
 
 class Screen(Console):
-    """Shows texts as they are: [brackets] stay, control characters are spelled.
+    """Prints texts literally: [brackets] stay, control characters are escaped.
 
-    Colours and a live line come on a terminal only, whatever FORCE_COLOR says; no styles where NO_COLOR is set.
+    Colours and a live line appear only on a terminal, whatever FORCE_COLOR says; NO_COLOR disables styles.
     """
 
     def __init__(self) -> None:
@@ -48,10 +48,10 @@ def print_table(
     numbers: bool = True,
     lines: bool = True,
 ) -> None:
-    """Prints a table, in several below one another where the columns do not fit; each has the first column.
+    """Print a table, split into several below one another if the columns do not fit; each repeats the first column.
 
-    Cells and headers wrap between words. numbers: whether all columns but the first are aligned to the right. lines:
-    whether there are lines around it.
+    Cells and headers wrap between words. numbers: whether all columns except the first are right-aligned. lines:
+    whether to draw lines around the table.
     """
     every = list(zip(columns, *rows, strict=True))
     least = [max(_longest_word(text) for text in column) for column in every]
@@ -70,7 +70,7 @@ def print_table(
 
 
 def dealt(least: Sequence[int], width: int) -> list[list[int]]:
-    """Columns' places dealt to tables of at most that width; `least` is what each needs. Each table has the first."""
+    """Distribute columns over tables of at most `width`; `least` are their minimum widths. Each table has the first."""
     tables: list[list[int]] = [[0]]
     for at in range(1, len(least)):
         taken = sum(least[each] + PADDING for each in tables[-1])
@@ -81,7 +81,7 @@ def dealt(least: Sequence[int], width: int) -> list[list[int]]:
 
 
 def fitted(least: Sequence[int], most: Sequence[int], width: int) -> list[int]:
-    """Widths between the least and the most that columns take, in all as much of the width as there is."""
+    """Return column widths between `least` and `most` that use as much of the total width as possible."""
     widths = list(least)
     left = width - PADDING * len(widths) - sum(widths)
     while left > 0 and any(own < wanted for own, wanted in zip(widths, most, strict=True)):

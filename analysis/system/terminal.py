@@ -1,6 +1,6 @@
-"""What reaches the terminal: spelled in characters that it has, without control codes of others, wherever output goes.
+"""Terminal output: in the characters that the terminal can show, without control codes from data, wherever output goes.
 
-Light, so that help comes at once; `analysis.system.screen` has tables and progress.
+Imports little, so that help appears at once; `analysis.system.screen` has tables and progress.
 """
 
 import codecs
@@ -20,31 +20,31 @@ _SPELLED = {
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]"
 )
-"""Control characters but for line feed and tab; marks that change a text's direction; halves of characters."""
+"""Control characters except line feed and tab; marks that change a text's direction; lone surrogates."""
 
 _HANDLER = "supermask.spell"
 
 
 def plain(text: object) -> str:
-    """The text with control characters spelled, as \\x1b: a file's content cannot steer the terminal."""
+    """Return the text with control characters escaped, as \\x1b: a file's content cannot control the terminal."""
     return _CONTROL.sub(lambda found: _escaped(found[0]), str(text))
 
 
 def say(text: object) -> None:
-    """Prints lines to standard output."""
+    """Print lines to standard output."""
     print(plain(text))
 
 
 def complain(text: object) -> None:
-    """Prints a line to standard error; where there is none, nothing."""
+    """Print a line to standard error, if there is one."""
     with suppress(OSError, ValueError):
         print(f"supermask: {plain(text)}", file=sys.stderr, flush=True)
 
 
 def is_terminal() -> bool:
-    """Whether standard output is a terminal that understands cursor movement and colours.
+    """Return whether standard output is a terminal that understands cursor movement and colours.
 
-    The pseudo-terminal of a notebook's `!command` is none: it shows them as text, and asks for them all the same.
+    The pseudo-terminal of a notebook's `!command` is not: it claims to understand them but shows them as text.
     """
     try:
         shown = sys.stdout is not None and sys.stdout.isatty()
@@ -54,7 +54,7 @@ def is_terminal() -> bool:
 
 
 def set_up_streams() -> None:
-    """Has characters that the terminal's encoding lacks spelled in others, for the whole process."""
+    """Replace characters that the terminal's encoding lacks by others, for the whole process."""
     codecs.register_error(_HANDLER, _spell)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -75,11 +75,11 @@ def _escaped(character: str) -> str:
 
 
 class Output:
-    """Standard output that may go: when it cannot be written any more, the command goes on without it.
+    """Standard output that may disappear: when it can no longer be written, the command continues without it.
 
-    lost: why it went, if it did.
-    word: said on standard error when who reads a pipe has gone; nothing is said where it is empty. A full disk is
-        always said.
+    lost: why it was lost, if it was.
+    word: message for standard error when the reader of a pipe has gone; none if empty. A full disk is always
+        reported.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -91,7 +91,7 @@ class Output:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Writes the text, or drops it."""
+        """Write the text, or drop it if the stream is lost."""
         if self.lost is None:
             try:
                 self._stream.write(text)
@@ -100,7 +100,7 @@ class Output:
         return len(text)
 
     def flush(self) -> None:
-        """Flushes the stream, unless it is lost."""
+        """Flush the stream, unless it is lost."""
         if self.lost is None:
             try:
                 self._stream.flush()
@@ -109,7 +109,7 @@ class Output:
 
     def _lose(self, error: OSError) -> None:
         self.lost = error
-        with suppress(OSError, ValueError):  # what is in its buffer is written at exit: to nowhere
+        with suppress(OSError, ValueError):  # the buffer is written at exit, to the null device
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
@@ -121,7 +121,7 @@ class Output:
 
 @contextmanager
 def lasting_output() -> Iterator[Output | None]:
-    """Standard output as an `Output` within the block; None where the process has none."""
+    """Make standard output an `Output` within the block; yields None if the process has none."""
     if sys.stdout is None:
         yield None
         return
