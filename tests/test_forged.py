@@ -96,7 +96,7 @@ def forged(value, number: int, how: str, other):
     return value
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(forgeries())
 def test_what_passes_the_schema_trips_no_table(tmp_path_factory, experiment, forgery):
     """Taken over with nothing said: then `results` reads it. Refused: then --verify sets it aside."""
@@ -121,6 +121,32 @@ def test_what_passes_the_schema_trips_no_table(tmp_path_factory, experiment, for
     else:
         assert f"it is no result: {fault}" in [each.how for each in verify(folder).damages]
         fault.encode("ascii")
+
+
+def test_whatever_part_of_a_description_is_another_the_table_can_be_read(tmp_path, experiment):
+    """Every part of every kind's description, left out or replaced: what passes the schema is listed."""
+    passed: dict[str, StoredResult] = {}
+    tried = 0
+    for run in RUNS:
+        honest = results_of(experiment, run, 0)[-1].description
+        metrics = json.dumps(dict.fromkeys(kind_of(run).metrics, 0.5))
+        for number in range(sum(1 for each in places(honest) if each)):
+            for how, other in (("drop", None), ("rename", None), *(("replace", each) for each in REPLACED)):
+                description = forged(honest, number, how, other)
+                result = StoredResult(identity(description), description, metrics, None, 1.0, "2026-01-02", MADE_WITH)
+                tried += 1
+                if fault_of(result) is None:
+                    passed[result.id] = result
+    with Store(tmp_path) as store, store._transaction() as database:
+        for result in passed.values():
+            insert_record(database, result, None)
+    with Store(tmp_path, for_reading=True) as store:
+        assert set(tidy_table(store)["id"]) == set(passed)
+    assert len(passed) > 100
+    assert tried > 2 * len(passed)
+
+
+REPLACED = (None, True, -1, 0.5, "x", [], {}, {"a": 1})
 
 
 def arrays_of(run, experiment) -> dict[str, np.ndarray]:

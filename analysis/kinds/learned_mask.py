@@ -86,7 +86,7 @@ class LearnedMasks(Kind[LearnedMask]):
         mask = vars(LearnedMask()) | description["mask"]
         scored = mask["method"] == "edge_popup"
         # Until revision 4 the gradient took the factor of rescaling for constant.
-        through = mask["through_factor"] and description["revision"] >= REVISIONS["rescaled mask"]
+        through = mask["through_factor"] and description.get("revision", 1) >= REVISIONS["rescaled mask"]
         of_factor = {"through_factor": through if mask["rescaled"] and not scored else None}
         return mask | of_factor | {"kept": None, "kept_fraction": mask["kept"] if scored else None}
 

@@ -176,8 +176,14 @@ def fault_of_description(description: object) -> str | None:
     required = kind.required if kind else ()
     if description.get("round"):
         required = (*required, "treatment")
-    missing = [name for name in required if not _has(description, name)]
-    return f"it has no {missing[0]}, which a description of kind {description['kind']} has" if missing else None
+    if missing := [name for name in required if not _has(description, name)]:
+        return f"it has no {missing[0]}, which a description of kind {description['kind']} has"
+    try:
+        if kind and not unknown_part(description):
+            kind.columns(description)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return f"the table's columns cannot be told from its description: {type(error).__name__} {_shown(error.args)}"
+    return None
 
 
 def _has(description: Mapping[str, Any], name: str) -> bool:
