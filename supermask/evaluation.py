@@ -1,7 +1,8 @@
-"""Loss and accuracy of a network over a split of the data.
+"""Loss and accuracy of a network on a split of the data.
 
-Most pixels of a handwritten digit are 0, and a dense layer makes nothing of a 0. So on CPU, where size is time,
-networks of dense layers are evaluated on chunks of similar images, without the pixels that are 0 in a whole chunk.
+Most pixels of a handwritten digit are 0 and contribute nothing to a dense layer. On CPU, where time is proportional to
+size, networks of dense layers are therefore evaluated on chunks of similar images, without the pixels that are 0 in the
+whole chunk.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from supermask.short import short
 
 @short
 class Examples(NamedTuple):
-    """A split as the devices hold it: bytes, which are scaled where they are used."""
+    """A split on the devices: bytes, which are scaled where they are used."""
 
     images: UInt8[AnyArray, "n height width channels"]
     labels: Int32[AnyArray, " n"]
@@ -34,7 +35,7 @@ class Examples(NamedTuple):
 
 @short
 class Trimmed(NamedTuple):
-    """Chunks of images of a split, flattened, without pixels that are 0 in all images of a chunk: `pixels` are left."""
+    """Chunks of flattened images of a split, without pixels that are 0 in a whole chunk; `pixels` remain."""
 
     pixels: Int32[AnyArray, "chunks width"]
     images: UInt8[AnyArray, "chunks size width"]
@@ -42,25 +43,25 @@ class Trimmed(NamedTuple):
 
 
 Evaluated = Examples | tuple[Trimmed, ...]
-"""A split to evaluate on, as it is or trimmed; sizes and widths of chunks are the same within a `Trimmed`."""
+"""A split for evaluation, whole or trimmed; within a `Trimmed`, all chunks have the same size and width."""
 
 TRIMMED_CHUNK = 250
-"""Images a chunk: fewer have fewer pixels in common that are not 0, more spread the cost of picking a layer's rows."""
+"""Images per chunk: fewer images share more blank pixels, more images spread the cost of selecting a layer's rows."""
 
 WIDTHS = 2
-"""How many widths there are at most: each is compiled for itself, and chunks are as wide as the widest of theirs."""
+"""Maximum number of widths: each needs its own compilation, and chunks are padded to the widest of their group."""
 
 CHUNKS_A_WIDTH = 4
-"""Fewer are not worth a width of their own."""
+"""Minimum number of chunks that justifies another width."""
 
 WORTH_TRIMMING = 0.9
-"""The part of all pixels that is left at most where trimming pays: picking rows takes about a twentieth."""
+"""Trimming pays if at most this fraction of the pixels remains: selecting rows takes about a twentieth of the time."""
 
 
 def trimmed(split: Split) -> tuple[Trimmed, ...] | None:
-    """The split in chunks of images of one class, as far as that goes, each without its blank pixels.
+    """Split images into chunks, of a single class where possible, each without its blank pixels.
 
-    None where hardly any pixel is blank.
+    Returns None if hardly any pixel is blank.
     """
     order = np.argsort(split.labels, kind="stable")
     images = split.images.reshape(len(split), -1)[order]
@@ -75,7 +76,7 @@ def trimmed(split: Split) -> tuple[Trimmed, ...] | None:
 
     def group_of(indices: Sequence[int]) -> Trimmed:
         inked = max(every - int(blank[index].sum()) for index in indices)
-        width = min(-(-max(inked, 1) // 16) * 16, every)  # one pixel at least, for images that are blank all over
+        width = min(-(-max(inked, 1) // 16) * 16, every)  # at least one pixel, for completely blank images
         inked_first = [np.argsort(blank[index], kind="stable")[:width].astype(np.int32) for index in indices]
         pixels = [np.sort(each) for each in inked_first]
         return Trimmed(
@@ -90,14 +91,14 @@ def trimmed(split: Split) -> tuple[Trimmed, ...] | None:
 
 
 def examples_on(placement: Placement, split: Split) -> Examples:
-    """A split, on every device of the placement."""
+    """Return a split on every device of the placement."""
     return placement.shared(Examples(split.images, split.labels))
 
 
 def evaluated_on(network: Network, placement: Placement, split: Split) -> Evaluated:
-    """A split on every device of the placement, as the network is evaluated on it: trimmed where that is faster.
+    """Return a split on every device of the placement, in the network's form for evaluation: trimmed if that is faster.
 
-    On accelerators, which take much at once, it is not. Raises ValueError for a split without images, or with labels
+    On accelerators it is not. Raises ValueError for a split without images, or with labels
     that the network has no outputs for.
     """
     height, width, channels = split.images.shape[1:]
@@ -110,7 +111,7 @@ def evaluated_on(network: Network, placement: Placement, split: Split) -> Evalua
 @short
 @dataclass(frozen=True, eq=False)
 class PlacedData:
-    """The splits of a data set on every device of a placement, each sent there when it is first asked for.
+    """The splits of a data set on every device of a placement, each sent when it is first used.
 
     Raises ValueError where the network has fewer outputs than the data has classes.
     """
@@ -126,17 +127,17 @@ class PlacedData:
 
     @cached_property
     def train(self) -> Examples:
-        """What is trained on."""
+        """The training split."""
         return examples_on(self.placement, self.data.train)
 
     @cached_property
     def validation(self) -> Evaluated:
-        """What decides when to stop."""
+        """The split for early stopping."""
         return evaluated_on(self.network, self.placement, self.data.validation)
 
     @cached_property
     def test(self) -> Evaluated:
-        """What is reported."""
+        """The split for reported results."""
         return evaluated_on(self.network, self.placement, self.data.test)
 
     @cached_property
@@ -158,23 +159,23 @@ class PlacedData:
 
 @short
 class Scores(NamedTuple):
-    """Mean cross-entropy (nats) and accuracy (fraction) over a split."""
+    """Mean cross-entropy (nats) and accuracy (fraction) on a split."""
 
     loss: Float32[AnyArray, ""]
     accuracy: Float32[AnyArray, ""]
 
 
 UNSEEN = Scores(*np.array([np.inf, 0], np.float32))
-"""Scores before the first evaluation, which every evaluation betters."""
+"""Scores before the first evaluation; every evaluation is better."""
 
 
 def scaled(images: Num[Array, "*shape"], maximum: int) -> Float32[Array, "*shape"]:
-    """Images as the networks read them, in [0, 1]."""
+    """Scale images to [0, 1], as networks read them."""
     return images.astype(jnp.float32) / maximum
 
 
 def where_better(better: Bool[AnyArray, ""], new: PyTree, old: PyTree) -> PyTree:
-    """The new tree if it is better, else the old one: how the best so far is kept aside."""
+    """Return the new tree if it is better, else the old one, to keep the best so far."""
     return jax.tree.map(lambda n, o: jnp.where(better, n, o), new, old)
 
 
@@ -189,7 +190,7 @@ def cross_entropy(
     images: Float[Array, "batch height width channels"],
     labels: Int32[Array, " batch"],
 ) -> Float[Array, ""]:
-    """Mean softmax cross-entropy, in nats."""
+    """Return mean softmax cross-entropy, in nats."""
     outputs = networks.logits(network, params, images)
     return optax.softmax_cross_entropy_with_integer_labels(outputs, labels).mean()
 
@@ -197,7 +198,7 @@ def cross_entropy(
 def read_by(
     inputs: Int32[AnyArray, " inputs"] | None, images: Float[Array, "batch height width channels"]
 ) -> Float[Array, "batch h w c"]:
-    """What a network sees of images: all of it, or the values at `inputs` of each one flattened, as a column."""
+    """Return a network's inputs: whole images, or of each flattened image the values at `inputs`, as a column."""
     if inputs is None:
         return images
     return images.reshape(images.shape[0], -1).take(inputs, axis=1, mode="clip")[:, :, None, None]
@@ -210,7 +211,7 @@ def evaluate(
     maximum: int,
     inputs: Int32[AnyArray, " inputs"] | None = None,
 ) -> Scores:
-    """Loss and accuracy over a split, in chunks that bound the memory. `inputs`: see `read_by`.
+    """Return loss and accuracy on a split, evaluated in chunks that bound the memory. `inputs`: see `read_by`.
 
     Raises ValueError where the split is trimmed and the network has no dense layer that reads its pixels.
     """
@@ -220,7 +221,7 @@ def evaluate(
 
 
 def _totals(network: Network, params: Params, images: Array, labels: Array) -> Float[Array, "2"]:
-    """Sums over images as the network reads them: of the loss, and of those that are read right."""
+    """Return sums over images: of the loss, and of correct predictions."""
     outputs = networks.logits(network, params, images)
     loss = optax.softmax_cross_entropy_with_integer_labels(outputs, labels).sum()
     return jnp.stack([loss, jnp.sum(jnp.argmax(outputs, axis=-1) == labels, dtype=jnp.float32)])
@@ -271,7 +272,7 @@ def _evaluate_trimmed(
 def _rows(
     kernel: Float[Array, "inputs outputs"], pixels: Int32[Array, " width"], inputs: Int32[AnyArray, " inputs"] | None
 ) -> Float[Array, "width outputs"]:
-    """The rows of a kernel that those pixels go to; 0 for pixels that are not among the ascending `inputs`."""
+    """Return a kernel's rows for these pixels; 0 for pixels that are not among the ascending `inputs`."""
     if inputs is None:
         return kernel.take(pixels, axis=0, mode="clip")
     place = jnp.searchsorted(jnp.asarray(inputs), pixels)

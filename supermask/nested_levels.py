@@ -1,12 +1,12 @@
-"""One network under every level of one ranking, on CPU: a level's sums are those of the level below, and a few more.
+"""Evaluates one network under every level of a ranking on CPU; each level's sums extend those of the level below.
 
-The masks of a ranking nest. So, from the sparsest level up, the first layer only ever adds the weights that are new:
-over all levels together it costs one dense product, where masked dense products would cost one a level. Later layers
-read values that change with the level; they are summed anew, over their kept weights alone. For FC's 25 levels that is
-a seventeenth of the multiplications. What is summed is sparse, so a compiled loop takes them, 64 images at a time.
+The masks of a ranking nest. From the sparsest level up, the first layer therefore only adds the new weights: all levels
+together cost one dense product, whereas masked dense products cost one per level. Later layers read values that change
+with the level, so they are summed again, over kept weights only. For FC's 25 levels this takes a seventeenth of the
+multiplications. The sums are sparse, so a compiled loop computes them, 64 images at a time.
 
-A unit adds up its weights in the order of their ranks, whatever the levels: a level's loss is the same to the bit alone
-or among others. It is the masked network's but for rounding.
+A unit adds its weights in the order of their ranks, whatever the levels: a level's loss is the same to the bit alone or
+among others. It equals the masked network's up to rounding.
 """
 
 import inspect
@@ -24,14 +24,14 @@ from supermask.networks import AnyArray, Network, Params, kernels_of
 from supermask.short import short
 
 LANES = 64
-"""Images at a time: their values of one pixel are next to each other, four registers of the widest kind."""
+"""Images per pass: their values of one pixel are adjacent and fill four registers of the widest kind."""
 
 
 @short
 class Sums(NamedTuple):
     """A layer's weights by the unit that they feed, best-ranked first.
 
-    starts: where a unit's weights start, and where those of each level end; `place[level]` is a level's column.
+    starts: index at which a unit's weights start, and at which each level's end; `place[level]` is a level's column.
     """
 
     inputs: UInt32[np.ndarray, " weights"]
@@ -47,7 +47,7 @@ def sums_of(
     ranks: Int[AnyArray, "inputs units"],
     counts: Sequence[int],
 ) -> Sums:
-    """A layer ready to be summed at each level, where its `counts[level]` best-ranked weights are kept.
+    """Return a layer's sums for levels that keep its `counts[level]` best-ranked weights.
 
     Raises ValueError unless the ranks number the weights from 0, each once.
     """
@@ -80,7 +80,7 @@ def evaluate_nested(
     maximum: int,
     threads: int,
 ) -> list[tuple[float, float]]:
-    """Mean cross-entropy (nats) and accuracy over a split, at each level: its `level[layer]` best-ranked weights kept.
+    """Return mean cross-entropy (nats) and accuracy on a split, at levels that keep `level[layer]` best-ranked weights.
 
     `ranks` number the weights of a layer from 0; layers without them keep all. `maximum` scales images to [0, 1].
 
@@ -116,7 +116,7 @@ def evaluate_nested(
 
 @cache
 def _compiled() -> Callable[..., Float64[np.ndarray, "levels 2"]]:
-    """`_scores` as machine code, which other threads run beside."""
+    """Compile `_scores` to machine code that releases the GIL."""
     import numba
 
     compiled = numba.njit(nogil=True, fastmath={"contract"})
@@ -126,7 +126,7 @@ def _compiled() -> Callable[..., Float64[np.ndarray, "levels 2"]]:
 
 
 def _add(row: Any, values: Any, inputs: Any, weights: Any, at: Any, end: Any) -> None:
-    """Adds a unit's weights, from `at` to before `end`, times the values that they read."""
+    """Add a unit's weights, from `at` to before `end`, times the values that they read."""
     one, four, lanes = np.uint64(1), np.uint64(4), np.uint64(LANES)  # of known length and sign: vectors without checks
     at, end = np.uint64(at), np.uint64(end)
     while at + four <= end:
@@ -143,7 +143,7 @@ def _add(row: Any, values: Any, inputs: Any, weights: Any, at: Any, end: Any) ->
 
 
 def _judge(logits: Any, labels: Any, totals: Any) -> None:
-    """Adds up the losses of those images that have labels, and how many of them are read right."""
+    """Add the losses of images that have labels, and the number of correct predictions."""
     for image in range(labels.size):
         best = 0
         for each in range(1, logits.shape[0]):
@@ -157,7 +157,7 @@ def _judge(logits: Any, labels: Any, totals: Any) -> None:
 
 
 def _scores(add: Any, judge: Any) -> Any:
-    """The loop over levels, with its two parts."""
+    """Return the loop over levels, given its two parts."""
 
     def scores(
         pixels: Any, labels: Any, order: Any, inputs: Any, weights: Any, starts: Any, place: Any, biases: Any

@@ -1,10 +1,11 @@
-"""Running one function over a population of networks, on all devices: the one place that knows how.
+"""Runs one function over a population of networks on all devices; no other module knows how.
 
-On CPU a device takes its networks one after another (`lax` loop): XLA's CPU backend is 20 to 40% slower on a batch of
-networks than on one. On an accelerator a device takes all of its networks at once (`vmap`): that is what fills it.
+On CPU a device runs its networks one after another (`lax` loop), because XLA's CPU backend is 20 to 40% slower on a
+batch of networks than on one. On an accelerator a device runs all of its networks at once (`vmap`), which keeps it
+busy.
 
-A population has a fixed number of slots, and how many are filled is data, not shape. So one compiled program serves
-every population of a study, and a network's numbers cannot depend on what it is trained beside.
+A population has a fixed number of slots, and the number of filled slots is data, not shape. One compiled program
+therefore serves every population of a study, and a network's numbers cannot depend on its neighbours.
 """
 
 import math
@@ -31,9 +32,9 @@ _EVERYWHERE = PartitionSpec()
 
 @dataclass(frozen=True)
 class Placement:
-    """The devices of a population and how many networks each has slots for.
+    """The devices of a population and the number of slots on each.
 
-    Raises ValueError where there is no device or no slot.
+    Raises ValueError if there is no device or no slot.
     """
 
     devices: tuple[jax.Device, ...]
@@ -47,7 +48,7 @@ class Placement:
 
     @property
     def slots(self) -> int:
-        """How many networks there is room for."""
+        """Total number of slots."""
         return len(self.devices) * self.slots_per_device
 
     @property
@@ -57,23 +58,23 @@ class Placement:
 
     @property
     def mesh(self) -> Mesh:
-        """The devices as one axis."""
+        """Return the devices as a mesh of one axis."""
         return Mesh(np.array(self.devices), ("networks",))
 
     def shared(self, tree: PyTree) -> PyTree:
-        """Arrays that all networks read, such as the data: one copy a device."""
+        """Copy arrays that all networks read, such as the data, to each device."""
         return jax.device_put(tree, NamedSharding(self.mesh, _EVERYWHERE))
 
     def counts(self, networks: int) -> Int32[Array, "devices"]:
-        """How many networks each device holds: as even as can be."""
+        """Return the number of networks on each device, distributed evenly."""
         share, extra = divmod(networks, len(self.devices))
         per_device = [share + (index < extra) for index in range(len(self.devices))]
         return jax.device_put(np.array(per_device, np.int32), NamedSharding(self.mesh, _NETWORKS))
 
     def stack(self, networks: Sequence[PyTree]) -> PyTree:
-        """Host pytrees of single networks as one population, dealt out to the devices; empty slots repeat the first.
+        """Stack host pytrees of single networks into one population on the devices; empty slots repeat the first.
 
-        Raises ValueError where there are none, or more than there are slots.
+        Raises ValueError if there are none, or more than slots.
         """
         if not 1 <= len(networks) <= self.slots:
             raise ValueError(f"networks has {len(networks)} members; allowed: 1 to {self.slots}")
@@ -84,27 +85,27 @@ class Placement:
         return jax.tree.map(lambda *leaves: jax.device_put(np.stack(leaves), sharding), *dealt)
 
     def unstack(self, population: PyTree, networks: int) -> list[PyTree]:
-        """The first `networks` members of a population as host pytrees, in the order they were given."""
+        """Return the first `networks` members of a population as host pytrees, in their original order."""
         on_host = jax.tree.map(np.asarray, population)
         slots = [self._slot(index) for index in range(networks)]
         return [jax.tree.map(itemgetter(slot), on_host) for slot in slots]
 
     def _slot(self, index: int) -> int:
-        """Networks are dealt like cards, so that any number is spread evenly."""
+        """Return the slot of a network; networks are dealt in turn, so that any number is spread evenly."""
         round_, device = divmod(index, len(self.devices))
         return device * self.slots_per_device + round_
 
 
 def batched(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """The items in consecutive pieces of at most `size`."""
+    """Yield the items in consecutive batches of at most `size`."""
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def place(parameters: int, devices: Sequence[jax.Device] | None = None, networks: int | None = None) -> Placement:
-    """A placement for networks of that many parameters on the devices; all local ones by default.
+    """Return a placement for networks of that many parameters on the devices; all local ones by default.
 
-    Slots are bounded by memory (about half a gigabyte of training state a device on CPU, four on an accelerator) and,
-    on CPU where more would gain nothing, by 16. `networks` lowers the bound where fewer will ever be there.
+    Memory bounds the slots (about half a gigabyte of training state per device on CPU, four on an accelerator); on CPU,
+    so does 16, since more slots gain nothing. `networks` lowers the bound if there will never be more.
     """
     devices = tuple(devices if devices is not None else jax.local_devices())
     on_cpu = devices[0].platform == "cpu"
@@ -117,13 +118,13 @@ def place(parameters: int, devices: Sequence[jax.Device] | None = None, networks
 
 
 def use_all_cores(devices: int | None = None) -> int:
-    """Give JAX one CPU device a core, or `devices` of them, so that as many networks train side by side.
+    """Give JAX one CPU device per core, or `devices` of them, so that as many networks train side by side.
 
-    To be called before JAX computes anything or lists its devices. Returns how many CPU devices there are.
+    Call it before JAX computes anything or lists its devices. Returns the number of CPU devices.
 
     Raises:
         ValueError: for a number outside 1 to the cores of this machine.
-        RuntimeError: where JAX has been started already, with another number of CPU devices.
+        RuntimeError: JAX has already started with another number of CPU devices.
     """
     wanted = cores() if devices is None else devices
     if not 1 <= wanted <= cores():
@@ -147,7 +148,7 @@ def program_text(run: Run, *arguments: PyTree) -> str:
 
 
 def over_population(body: Body, placement: Placement) -> Run:
-    """Lifts `body` from one network to a population, compiled.
+    """Lift `body` from one network to a population, and compile it.
 
     `body(carried, given, shared)` returns the next `carried`: `carried` and `given` belong to one network, `shared` to
     all. The result maps (population of carried, population of given, shared, counts) to the next population of carried,

@@ -22,9 +22,9 @@ from supermask.sparse_training.runs import SparseRun
 
 @dataclass(frozen=True)
 class Results:
-    """Read access to one experiment's results of one study, all of which must be stored.
+    """Read access to the results of a study in an experiment, all of which must be stored.
 
-    `names` are what the figure was asked to show.
+    `names` are the members that the figure shows.
     """
 
     experiment: Experiment
@@ -34,7 +34,7 @@ class Results:
     _round_zero: dict[int, tuple[Params, Params]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def trainings(self) -> pd.DataFrame:
-        """One row a training: the treatment's fields, seed, round, and metrics; round 0 once a seed, as 'unpruned'."""
+        """Return one row per training: treatment, seed, round, and metrics; round 0 once per seed, as 'unpruned'."""
         nothing = dict.fromkeys((choice.name for choice in fields(Treatment)), UNPRUNED)
         rows = []
         for seed in self.experiment.seeds:
@@ -45,7 +45,7 @@ class Results:
         return self.labelled(pd.DataFrame(rows))
 
     def untrained(self) -> pd.DataFrame:
-        """One row an untrained network: criterion, weights, seed, round (the level of sparsity), and metrics."""
+        """Return one row per untrained network: criterion, weights, seed, round (level of sparsity), and metrics."""
         rows = [
             asdict(run) | {"seed": seed, "round": level} | self.store.metrics(named.id)
             for run in self.study.of(Untrained)
@@ -55,7 +55,7 @@ class Results:
         return self.labelled(pd.DataFrame(rows))
 
     def sparse_trainings(self) -> pd.DataFrame:
-        """One row a sparse training: the run's fields, seed, and metrics."""
+        """Return one row per sparse training: the run's fields, seed, and metrics."""
         rows = [
             asdict(run) | {"seed": seed} | self.metrics(run, seed)
             for run in self.study.of(SparseRun)
@@ -64,31 +64,31 @@ class Results:
         return self.labelled(pd.DataFrame(rows))
 
     def metrics(self, run: Hashable, seed: int) -> dict[str, float]:
-        """Metrics of a run of one result; of the first where it makes several."""
+        """Return the metrics of a run's result, or of its first if it has several."""
         return self.store.metrics(results_of(self.experiment, run, seed)[0].id)
 
     def arrays(self, run: Hashable, seed: int) -> dict[str, np.ndarray]:
-        """Arrays of a run of one result, as its kind's module writes them."""
+        """Return the arrays of a run with one result, as its kind's module writes them."""
         return self.store.arrays(results_of(self.experiment, run, seed)[0].id)
 
     def learned_mask(self, learned: LearnedMask, seed: int) -> Masks:
-        """The rounded mask of learned logits."""
+        """Return the rounded mask of learned logits."""
         return rounded(learned, self.arrays(learned, seed))
 
     def unpruned_weights(self, seed: int) -> tuple[Params, Params]:
-        """Initial and final parameters of round 0, read once: every later round is decoded against them."""
+        """Return initial and final parameters of round 0, cached because every later round is decoded against them."""
         if seed not in self._round_zero:
             self._round_zero[seed] = round_zero(self.experiment, self.store, seed)
         return self._round_zero[seed]
 
     def end_of_round(self, treatment: Treatment, seed: int, round_: int) -> tuple[Masks, Kernels]:
-        """Masks of a later round, and kernels at its end."""
+        """Return masks of a later round, and kernels at its end."""
         named = results_of(self.experiment, treatment, seed)[round_ - 1]
         masks, final, _ = decode_round(self.store.arrays(named.id), kernels_of(self.unpruned_weights(seed)[0]))
         return masks, final
 
     def labelled(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The table with what it was made from in its first columns."""
+        """Return the table with its origin in the first columns."""
         labels = {
             "dataset": self.experiment.data.name,
             "network": self.experiment.protocol.network,

@@ -1,4 +1,4 @@
-"""Checkpoints of trainings under way, in the results folder: an interrupt costs minutes, not hours."""
+"""Checkpoints of unfinished trainings, in the results folder, so that an interrupt costs minutes, not hours."""
 
 import hashlib
 import json
@@ -20,15 +20,15 @@ from supermask.writing import write_whole
 
 SECONDS_BETWEEN = 300.0
 FOLDER = "unfinished"
-"""Where checkpoints lie in a results folder."""
+"""Folder of checkpoints in a results folder."""
 
 
 class FolderCheckpoints:
-    """An `resuming.Checkpoints` in files, one a population, saved every five minutes by default.
+    """An `resuming.Checkpoints` in files, one per population, saved every five minutes by default.
 
-    A file's name covers the versions that made it, and its content is digested: a training is resumed to the same bits
-    or not at all. A file goes when its training's results are stored, and never for another reason: other commands may
-    have trainings of their own under way in the same folder.
+    A file's name covers the versions that made it, and its content has a digest: a training resumes to the same bits or
+    starts again. A file is removed only when its training's results are stored, because other commands may have
+    unfinished trainings in the same folder.
     """
 
     def __init__(self, folder: Path, seconds_between: float = SECONDS_BETWEEN) -> None:
@@ -38,11 +38,11 @@ class FolderCheckpoints:
         self._own: set[Path] = set()
 
     def due(self) -> bool:
-        """Whether it is time to save again."""
+        """Return whether it is time to save again."""
         return time.monotonic() - self._saved_at >= self._seconds_between
 
     def load(self, key: str) -> Mapping[str, np.ndarray] | None:
-        """What was saved under that key; None where nothing was, or where the file is damaged."""
+        """Return the arrays saved under that key; None if there are none or the file is damaged."""
         self._saved_at = time.monotonic()
         path = self._path(key)
         self._own.add(path)
@@ -56,7 +56,7 @@ class FolderCheckpoints:
         return arrays
 
     def save(self, key: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Writes the file beside the old one and puts it in its place. A full disk costs the checkpoint, no more."""
+        """Replace the checkpoint atomically. A full disk costs only the checkpoint."""
         content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
         path = self._path(key)
         with suppress(OSError):
@@ -65,12 +65,12 @@ class FolderCheckpoints:
         self._saved_at = time.monotonic()
 
     def settle(self) -> None:
-        """Removes the checkpoints of the trainings that came here since the last call: their results are stored."""
+        """Remove the checkpoints used since the last call, because their trainings' results are stored."""
         for path in self._own:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
         self._own.clear()
-        with suppress(OSError):  # others' are there
+        with suppress(OSError):  # other commands' checkpoints are there
             self._folder.rmdir()
 
     def _path(self, key: str) -> Path:
@@ -88,6 +88,6 @@ class Settling:
         self.folder, self.known, self.arrays = store.folder, store.known, store.arrays
 
     def add(self, results: Sequence[Result], made_with: Mapping[str, Any]) -> None:
-        """Stores results. All trainings since the last call are theirs: trainings and stores take turns."""
+        """Store results of all trainings since the last call: trainings and stores alternate."""
         self._store.add(results, made_with)
         self._checkpoints.settle()

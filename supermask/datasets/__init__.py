@@ -5,9 +5,9 @@
     data = load("mnist5k")
     data.train.images  # uint8, images x height x width x channels
 
-Two small sets come inside installed packages and always work; the others are read from files of the user's,
-or downloaded once to the user's cache. Every set is known by digests of its content: what is damaged or
-mislabelled is refused with a `DataError`, never used in part.
+Two small sets come with installed packages and always work; the others are read from the user's files, or
+downloaded once to the user's cache. Digests identify every set by its content: damaged or mislabelled files are
+refused with a `DataError`, never used in part.
 """
 
 import difflib
@@ -34,14 +34,14 @@ __all__ = [
 def load(name: str, *, data_dir: Path | None = None, download: bool = True, progress: bool = False) -> Dataset:
     """Load a data set, verified by content.
 
-    Files are looked for in `data_dir`/`name`, in `data_dir`, in the same two places of the folder that the
-    environment variable SUPERMASK_DATA names, and in the user's cache; what is found nowhere is downloaded
-    to the cache. Embedded sets need none of this.
+    Searches `data_dir`/`name`, `data_dir`, the same two places in the folder that the environment variable
+    SUPERMASK_DATA names, and the user's cache; missing files are downloaded to the cache. Embedded sets need
+    none of this.
 
     Args:
         name: a key of `DATASETS`.
         data_dir: folder with the user's own files. Nothing is written to it.
-        download: whether files that are found nowhere may be downloaded.
+        download: whether missing files may be downloaded.
         progress: whether to report a download on standard error.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a data set is: three splits of images with labels, and the digest that names their content."""
+"""Data sets: three splits of images with labels, and the digest that identifies their content."""
 
 import hashlib
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from supermask.short import short
 
 
 class DataError(Exception):
-    """A data set cannot be had as asked; the message names the file, what was expected and what was found."""
+    """A data set that cannot be loaded; the message names the file, what was expected and what was found."""
 
 
 @short
@@ -56,13 +56,13 @@ class Dataset:
     Attributes:
         name: its key in `DATASETS`, such as "mnist".
         train: images to train on.
-        validation: images to choose by; part of the published training images, never of the test images.
+        validation: images for choices; part of the published training images, never of the test images.
         test: images to report on.
         maximum: largest possible pixel value; pixels divided by it lie in 0..1.
         classes: number of classes.
         digest: SHA-256 (hex) of all three splits and `maximum`, the same on every platform.
         source: where the content came from, in words.
-        title: its name for people, of a published data set that was loaded as such; empty for any other.
+        title: display name of a published data set that was loaded as such; empty for any other.
 
     Raises:
         ValueError: for an empty split, images of different shapes, pixels above `maximum`, or labels outside the
@@ -100,7 +100,7 @@ class Dataset:
 
 
 def make_split(images: UInt8[np.ndarray, "n height width channels"], labels: UInt8[np.ndarray, " n"]) -> Split:
-    """The split of these images and labels, as contiguous read-only arrays.
+    """Make a split of these images and labels, as contiguous read-only arrays.
 
     Read-only, because splits share memory: train and validation are views of one array.
     """
@@ -111,9 +111,10 @@ def make_split(images: UInt8[np.ndarray, "n height width channels"], labels: UIn
 
 
 def dataset_digest(train: Split, validation: Split, test: Split, *, maximum: int) -> str:
-    """SHA-256 (hex) over names, shapes and bytes of the splits' arrays, and the pixels' maximum.
+    """Return the SHA-256 (hex) of names, shapes and bytes of the splits' arrays, and of the pixels' maximum.
 
-    Two data sets with the same digest train a network alike: order counts, the machine's byte order doesn't.
+    Two data sets with the same digest train a network identically: the order of images counts, the machine's byte
+    order does not.
     """
     digest = hashlib.sha256(f"pixels 0..{maximum}\n".encode())
     for name, split in (("train", train), ("validation", validation), ("test", test)):
@@ -128,10 +129,10 @@ _CHECKED: "WeakSet[Dataset]" = WeakSet()
 
 
 def check_content(data: Dataset) -> None:
-    """Raise DataError where a data set's digest is not that of its content. Each data set is looked at once.
+    """Raise DataError if a data set's digest is not that of its content. Each data set is checked once.
 
-    Results are stored under this digest. A data set made from another by `dataclasses.replace` keeps the other's, and
-    its results would be taken for the other's.
+    Results are stored under this digest. A data set made by `dataclasses.replace` keeps the original's digest, and its
+    results would be confused with the original's.
     """
     if data in _CHECKED:
         return
@@ -145,26 +146,26 @@ def check_content(data: Dataset) -> None:
 
 
 def checked(data: Dataset) -> Dataset:
-    """A data set whose digest has just been computed from its content."""
+    """Mark and return a data set whose digest has just been computed from its content."""
     _CHECKED.add(data)
     return data
 
 
 def refusal(path: Path, expected: str, found: str) -> DataError:
-    """The error that turns a file down."""
+    """Return the error that refuses a file."""
     return DataError(f"{path}: expected {expected}; found {found}")
 
 
 def reason(error: Exception) -> str:
-    """What an error says, without the number and the path of one of the operating system's."""
+    """Return an error's message, without the number and path of errors of the operating system."""
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def first_regular(paths: Iterable[Path], expected: str) -> Path | None:
-    """The first of several spellings under which there is a regular file, links followed; None where none has anything.
+    """Return the first of several paths that is a regular file, following links; None if none exists.
 
     Raises:
-        DataError: no spelling has a regular file, but one has something else: a folder, a pipe, a device.
+        DataError: no path is a regular file, but one is something else: a folder, a pipe, a device.
     """
     others = []
     for path in paths:
@@ -179,10 +180,10 @@ def first_regular(paths: Iterable[Path], expected: str) -> Path | None:
 
 
 def is_folder(path: Path, expected: str) -> bool:
-    """Whether a folder is there; False where nothing is.
+    """Return whether a folder exists; False if nothing does.
 
     Raises:
-        DataError: something else is there, or nothing can be learned of it.
+        DataError: something else has that name, or its status cannot be read.
     """
     try:
         if path.is_dir():

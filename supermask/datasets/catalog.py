@@ -1,4 +1,4 @@
-"""The data sets this package knows: where they come from and what exactly they hold."""
+"""Catalogue of data sets: their sources and their exact content."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class DatasetInfo:
 
     @property
     def title(self) -> str:
-        """Its name for people."""
+        """Its display name."""
         return self.source.title
 
     @property
@@ -42,7 +42,7 @@ class DatasetInfo:
 
     @property
     def embedded(self) -> bool:
-        """Whether it comes with an installed package and needs no files and no network."""
+        """Whether it comes with an installed package and needs neither files nor a network connection."""
         return isinstance(self.source, EmbeddedSource)
 
 

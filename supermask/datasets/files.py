@@ -1,4 +1,4 @@
-"""Where the files of a data set are: in folders that the user named, in the user's cache, or on a mirror."""
+"""Finds the files of a data set in folders that the user named, in the user's cache, or on a mirror."""
 
 import os
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ ENVIRONMENT = "SUPERMASK_DATA"
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for data sets, such as ~/.cache/supermask/data. It may not exist yet.
+    """Return the user's cache folder for data sets, such as ~/.cache/supermask/data. It may not exist yet.
 
     Raises:
         DataError: the user has no home folder.
@@ -24,7 +24,7 @@ def cache_folder() -> Path:
         folder = Path(pooch.os_cache("supermask"))
     except RuntimeError:
         folder = Path("~")
-    if folder.parts[0] == "~":  # what some versions of platformdirs say of a user without a home
+    if folder.parts[0] == "~":  # some versions of platformdirs return this for a user without a home
         raise DataError("there is no home folder to keep data in; set HOME, or XDG_CACHE_HOME to a folder")
     return folder / "data"
 
@@ -32,11 +32,11 @@ def cache_folder() -> Path:
 def obtain(
     name: str, source: IdxSource | RecordSource, *, data_dir: Path | None, download: bool, progress: bool
 ) -> tuple[Split, Split, str]:
-    """Training and test images of a data set, and in words where they came from.
+    """Return training and test images of a data set, and a description of their source.
 
-    Looks into `data_dir`/`name`, `data_dir`, the same two of the folder in SUPERMASK_DATA, then into the
-    user's cache. The first place with a file of the set must have them all, undamaged: to turn to another
-    one then would hide the damage. Only the cache is ever completed by a download.
+    Searches `data_dir`/`name`, `data_dir`, the same two places in the folder of SUPERMASK_DATA, then the user's
+    cache. The first place with a file of the set must have them all, undamaged, since falling back to another one
+    would hide the damage. Only the cache is completed by downloads.
 
     Raises:
         DataError: no such folder; files damaged, mislabelled or missing; no mirror reached.
@@ -70,7 +70,7 @@ def _named_folders(data_dir: Path | None) -> list[Path]:
     if os.environ.get(ENVIRONMENT):
         folders[ENVIRONMENT] = Path(os.environ[ENVIRONMENT])
     for whose, folder in folders.items():
-        # A mistyped folder must not end in a download.
+        # A mistyped folder must not cause a download.
         if not is_folder(folder, expected := f"a folder with data sets, as {whose} says"):
             raise DataError(f"{folder}: expected {expected}; found none")
     return list(folders.values())

@@ -1,4 +1,4 @@
-"""MNIST and its look-alikes: IDX files, plain or gzip, known by the digest of their uncompressed bytes."""
+"""MNIST and its look-alikes: IDX files, plain or gzip, identified by the digest of their uncompressed bytes."""
 
 import hashlib
 import math
@@ -21,9 +21,9 @@ class IdxFile:
     """One IDX file of a data set.
 
     Attributes:
-        content: what it holds, in words.
+        content: description of the content.
         shape: sizes of its array: images, or images x height x width.
-        sha256: of the uncompressed bytes; recompressed copies differ in theirs, but not in this.
+        sha256: of the uncompressed bytes, which is the same for recompressed copies.
         archive: the gzip file as published.
     """
 
@@ -38,21 +38,21 @@ class IdxFile:
         return 4 + 4 * len(self.shape)
 
     def find(self, folder: Path) -> Path | None:
-        """The file in this folder, in any of its usual spellings, unpacked ones first; None where there is none.
+        """Find the file in this folder under any of its usual names, unpacked ones first; None if there is none.
 
         Raises:
-            DataError: there is something of such a name, but no file.
+            DataError: something other than a file has such a name.
         """
         published = self.archive.name.removesuffix(".gz")
         names = (published, published.replace("-idx", ".idx"))
         return first_regular([folder / f"{name}{end}" for name in names for end in ("", ".gz")], self.content)
 
     def read(self, path: Path, lookalikes: Sequence["IdxFile"] = ()) -> UInt8[np.ndarray, "..."]:
-        """The array in a file, which must be this very file.
+        """Read the array from a file, which must be this very file.
 
         Args:
             path: the file, gzip if its name ends in .gz.
-            lookalikes: files of other data sets, to name the one that got here by mistake.
+            lookalikes: files of other data sets, so that an error can name the one that was used by mistake.
 
         Returns:
             Read-only array of `shape`.
@@ -64,7 +64,7 @@ class IdxFile:
         size = self.header + math.prod(self.shape)
         try:
             with unpacked(path, size + SLACK) as stream:
-                # One byte more than fits tells a longer file, however far it would inflate.
+                # One extra byte detects a longer file, however far it would inflate.
                 data = stream.read(size + 1)
         except DAMAGE as error:
             raise refusal(path, expected, f"a damaged or unreadable file ({reason(error)})") from error
@@ -91,11 +91,11 @@ class IdxSource:
     """A data set of four IDX files.
 
     Attributes:
-        title: name of the data set for people.
+        title: display name of the data set.
         train_images, train_labels, test_images, test_labels: its files.
         mirrors: addresses of folders with the published archives.
         lookalikes: files of other sets with the same names and shapes.
-        remark: advice for who looks for the files.
+        remark: advice on where to find the files.
     """
 
     title: str
@@ -120,20 +120,20 @@ class IdxSource:
 
     @property
     def archives(self) -> tuple[Archive, ...]:
-        """What to download, file by file."""
+        """Archives to download, one per file."""
         return tuple(file.archive for file in self.files)
 
     def find(self, folder: Path) -> tuple[Path | None, ...]:
-        """The files in this folder, None for each that isn't there."""
+        """Find the files in this folder; None for each missing one."""
         return tuple(file.find(folder) for file in self.files)
 
     def read(self, paths: Sequence[Path], cache: Path) -> tuple[Split, Split]:
-        """All training images, and the test images, from the files at `paths` (in the order of `files`).
+        """Read all training images, and the test images, from the files at `paths` (in the order of `files`).
 
         Nothing is written to `cache`: these files unpack fast.
 
         Raises:
-            DataError: a file is not the one that belongs there.
+            DataError: a file is not the expected one.
         """
         arrays = [file.read(path, self.lookalikes) for file, path in zip(self.files, paths, strict=True)]
         train_images, train_labels, test_images, test_labels = arrays

@@ -1,7 +1,7 @@
 """CIFAR-10 in its binary version: files of fixed-size records, in a tar archive or an extracted folder.
 
-The records' content is verified whatever their order, since copies in another order are about.
-The Python version of the set is a pickle, which can run code when it is read, so it isn't read at all.
+The records' content is verified in any order, because copies in other orders are in circulation.
+The Python version of the set is never read, because it is a pickle and can run code.
 """
 
 import contextlib
@@ -27,15 +27,15 @@ class RecordSource:
     """A data set in files of records: one label byte, then the pixels, channel by channel.
 
     Attributes:
-        title: name of the data set for people.
+        title: display name of the data set.
         folder: name of the folder that the archive extracts to.
         train_files, test_files: names of the files in that folder, in order.
         per_file: records in each file.
         image_shape: height, width, channels.
         train_sha256, test_sha256: `records_digest` of all training and of all test records.
-        archive: the .tar.gz as published; the same name with .tar.xz is read too.
+        archive: the .tar.gz as published; the same name with .tar.xz works too.
         mirrors: addresses of folders with the published archive.
-        remark: advice for who looks for the files.
+        remark: advice on where to find the files.
     """
 
     title: str
@@ -52,7 +52,7 @@ class RecordSource:
 
     @property
     def archives(self) -> tuple[Archive, ...]:
-        """What to download: one archive."""
+        """The archive to download."""
         return (self.archive,)
 
     @property
@@ -65,14 +65,14 @@ class RecordSource:
 
     @property
     def _most(self) -> int:
-        """Bytes that an archive may have, packed or unpacked."""
+        """Maximum bytes of an archive, packed or unpacked."""
         return self._file_size * len(self._file_names) + SLACK
 
     def find(self, folder: Path) -> tuple[Path | None, ...]:
-        """The extracted folder or the archive in this folder, or None.
+        """Find the extracted folder or the archive in this folder; None if there is neither.
 
         Raises:
-            DataError: something of that name is neither.
+            DataError: something else has that name.
         """
         extracted = folder / self.folder
         if is_folder(extracted, f"a folder with the files of {self.title}"):
@@ -81,11 +81,11 @@ class RecordSource:
         return (first_regular((packed, packed.with_suffix(".xz")), f"the {self.title} archive"),)
 
     def read(self, paths: Sequence[Path], cache: Path) -> tuple[Split, Split]:
-        """All training images, and the test images, in the order in which the records lie.
+        """Read all training images, and the test images, in the order of the records.
 
         Args:
-            paths: what `find` found.
-            cache: folder for the unpacked records of a .tar.xz, which takes long to unpack.
+            paths: result of `find`.
+            cache: folder for the unpacked records of a .tar.xz, which is slow to unpack.
 
         Raises:
             DataError: damaged or foreign files, or records that are not those of the data set.
@@ -137,7 +137,7 @@ class RecordSource:
         return self._gather(contents)
 
     def _read_archive(self, path: Path) -> UInt8[np.ndarray, "n bytes"]:
-        """Records of a tar archive, read in one pass in memory; members count by exact name only."""
+        """Read the records of a tar archive in one pass in memory; only exact names of members count."""
         names = [f"{self.folder}/{name}" for name in self._file_names]
         expected = f"the {self.title} archive, {len(names)} files of {self._file_size} bytes in {self.folder}/"
         try:
@@ -154,10 +154,10 @@ class RecordSource:
         return self._gather([members[name] for name in names])
 
     def _read_through_cache(self, path: Path, cache: Path) -> UInt8[np.ndarray, "n bytes"]:
-        """Like reading the archive, with the unpacked records kept for next time.
+        """Read the archive, and cache the unpacked records.
 
-        The copy is named by the archive's digest, so it can't be stale, and verified like any other file.
-        A copy that can't be read, verified or written is no error: the archive is there.
+        The copy is named by the archive's digest, so it cannot be stale, and is verified like any other file.
+        A copy that cannot be read, verified or written is no error, since the archive exists.
         """
         expected = f"the {self.title} archive"
         try:
@@ -184,6 +184,6 @@ class RecordSource:
 
 
 def records_digest(records: UInt8[np.ndarray, "n bytes"]) -> str:
-    """SHA-256 (hex) of the sorted SHA-256 digests of the records: the same in whatever order they come."""
+    """Return the SHA-256 (hex) of the sorted SHA-256 digests of the records, which does not depend on their order."""
     digests = sorted(hashlib.sha256(record.tobytes()).digest() for record in records)
     return hashlib.sha256(b"".join(digests)).hexdigest()

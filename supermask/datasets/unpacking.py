@@ -1,7 +1,7 @@
-"""Reads compressed files and tar archives in which nothing can be trusted, in one pass and in memory.
+"""Reads untrusted compressed files and tar archives, in one pass and in memory.
 
-Python's gzip, lzma and tarfile read every form that there is. Some forms take them minutes, gigabytes or all of the
-stack: millions of empty gzip members, an extended header of five million digits. Here everything has a bound.
+Python's gzip, lzma and tarfile read every possible form, and some forms take them minutes, gigabytes or the whole
+stack: millions of empty gzip members, an extended header of five million digits. Here everything is bounded.
 Format of tar: POSIX.1-1988 (ustar), https://www.gnu.org/software/tar/manual/html_node/Standard.html.
 """
 
@@ -17,13 +17,13 @@ from typing import BinaryIO, Protocol, runtime_checkable
 from supermask.reading import open_regular
 
 SLACK = 1 << 20
-"""Bytes that a file may have beyond what is wanted of it: headers, padding, a read-me."""
+"""Maximum bytes of a file besides the wanted content, for headers, padding and a read-me."""
 
 MOST_PARTS = 10_000
-"""Of a compressed file, each compressed for itself. Block compressors make one of every 64 kB."""
+"""Maximum number of separately compressed parts of a file. Block compressors make one per 64 kB."""
 
 DAMAGE = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
-"""What reading damaged or foreign files raises."""
+"""Errors from reading damaged or foreign files."""
 
 _BLOCK = 512  # bytes: the unit of a tar archive
 _CHUNK = 1 << 16
@@ -31,19 +31,19 @@ _REGULAR = b"0\0007"  # types of members that are files: ordinary, of old archiv
 
 
 class TooMuchError(ValueError):
-    """A file holds more than it may."""
+    """A file that exceeds a limit."""
 
 
 class ForeignMemberError(ValueError):
-    """A wanted member of an archive is not what it should be; the message says what it is."""
+    """A wanted member of an archive of an unexpected type or size; the message says what it is."""
 
 
 @runtime_checkable
 class Reader(Protocol):
-    """What can be read."""
+    """A readable stream."""
 
     def read(self, count: int, /) -> bytes:
-        """The next bytes: fewer than asked for at the end only."""
+        """Return the next bytes; fewer than requested only at the end."""
 
 
 @runtime_checkable
@@ -58,7 +58,7 @@ class _Decompressor(Protocol):
 
 
 class _Gzip:
-    """zlib's decompressor of one gzip member, with the interface of lzma's."""
+    """zlib's decompressor for one gzip member, with lzma's interface."""
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
@@ -80,16 +80,16 @@ class _Gzip:
 
 
 _DECOMPRESSORS: Mapping[str, Callable[[], _Decompressor]] = {".gz": _Gzip, ".xz": lzma.LZMADecompressor}
-"""By the end of a file's name; every other file is read as it is."""
+"""Decompressors by file name suffix; all other files are read unchanged."""
 
 
 @contextmanager
 def unpacked(path: Path, most: int) -> Iterator[Reader]:
-    """The content of a regular file, decompressed if its name ends in .gz or .xz.
+    """Open a regular file for reading, decompressed if its name ends in .gz or .xz.
 
     Args:
-        path: the file; links are followed, nothing is waited for.
-        most: bytes that the file may have if it is compressed. Parts that hold nothing could go on for ever.
+        path: the file; links are followed, and opening does not wait.
+        most: maximum bytes of a compressed file, since empty parts could continue forever.
 
     Raises:
         OSError: the file cannot be read or is not a regular file.
@@ -103,10 +103,10 @@ def unpacked(path: Path, most: int) -> Iterator[Reader]:
 
 
 class _Decompressed:
-    """A file of one or several compressed parts, one behind the other, with zeros in between or not.
+    """A file of one or more compressed parts, one after the other, with or without zeros between them.
 
     Args:
-        file: where the parts are.
+        file: the compressed file.
         begin: makes the decompressor of a part.
     """
 
@@ -118,7 +118,7 @@ class _Decompressed:
             raise EOFError("an empty file")
 
     def read(self, count: int, /) -> bytes:
-        """The next bytes: fewer than `count` at the end only.
+        """Return the next bytes; fewer than `count` only at the end.
 
         Raises:
             OSError, EOFError, zlib.error, lzma.LZMAError: the file is damaged or cut off.
@@ -131,7 +131,7 @@ class _Decompressed:
         return b"".join(pieces)
 
     def _piece(self, most: int) -> bytes:
-        """Some of the next bytes; none at the end of the file."""
+        """Return some of the next bytes; none at the end of the file."""
         while not self._part.eof or self._has_another():
             if not self._ahead and self._part.needs_input:
                 self._ahead = self._file.read(_CHUNK)
@@ -145,7 +145,7 @@ class _Decompressed:
         return b""
 
     def _has_another(self) -> bool:
-        """Goes on to the part behind the one that has ended, if there is one."""
+        """Continue with the next part, if there is one."""
         data = self._part.unused_data
         while not (data := data.lstrip(b"\0")):
             if not (data := self._file.read(_CHUNK)):
@@ -158,21 +158,21 @@ class _Decompressed:
 
 
 def read_members(source: Reader, sizes: Mapping[str, int]) -> dict[str, bytes]:
-    """The wanted members of a tar archive, which is read to its end, checksums behind it included.
+    """Read the wanted members of a tar archive, which is read to its end, including checksums after it.
 
-    Extended headers (pax, GNU) are skipped like any other member that is not wanted: names that are looked for fit into
-    a plain header. Of several members of one name, the first counts.
+    Extended headers (pax, GNU) are skipped like every unwanted member, because the wanted names fit in a plain header.
+    If several members have the same name, the first counts.
 
     Args:
         source: the archive, decompressed.
         sizes: bytes of each wanted member, by its exact name.
 
     Returns:
-        Contents by name; members that the archive lacks are missing.
+        Contents by name, without members that the archive lacks.
 
     Raises:
-        TooMuchError: the archive has more than `SLACK` bytes besides the wanted members; told before they are read.
-        ValueError: it is no tar archive, is cut off, or a wanted member is no file or has another size.
+        TooMuchError: the archive has more than `SLACK` bytes besides the wanted members; raised before reading them.
+        ValueError: it is no tar archive or is truncated, or a wanted member is no file or has another size.
     """
     found: dict[str, bytes] = {}
     left = SLACK
@@ -203,7 +203,7 @@ def read_members(source: Reader, sizes: Mapping[str, int]) -> dict[str, bytes]:
 
 
 def _parse(header: bytes) -> tuple[str, bytes, int]:
-    """Name, type and size of the member that a header of 512 bytes begins."""
+    """Return name, type and size of a member from its header of 512 bytes."""
     if len(header) < _BLOCK:
         raise ValueError("it ends in the middle of a header")
     total = sum(header) - sum(header[148:156]) + 8 * ord(" ")
@@ -220,7 +220,7 @@ def _text(field: bytes) -> str:
 
 
 def _number(field: bytes) -> int:
-    match = re.fullmatch(rb"[ \0]*([0-7]+)[ \0]*", field)  # sizes beyond 8 GB are written in another way
+    match = re.fullmatch(rb"[ \0]*([0-7]+)[ \0]*", field)  # sizes beyond 8 GB have another encoding
     if not match:
         raise ValueError(f"a header with a number of bytes {field.hex(' ')}")
     return int(match[1], 8)

@@ -1,1 +1,1 @@
-"""Neural graphs: classifiers that are a graph of small nodes, whose wiring is found by training or drawn at random."""
+"""Neural graphs: classifiers made of small nodes whose wiring is discovered by training or drawn at random."""

@@ -1,8 +1,8 @@
-"""Finding a wiring among candidates, by DNW's rule; a fixed wiring is the case of no more candidates than live edges.
+"""Discovers a wiring among candidate edges by DNW's rule; a fixed wiring has only its live edges as candidates.
 
-So discovered and random wirings are trained by one program, and differ in nothing but what there is to choose from. The
-edges of largest |w| among the candidates are live; all candidates get the gradient at that network (straight-through).
-Wortsman, Farhadi & Rastegari 2019 (arXiv 1906.00586), section 2.3; the rule itself is in `sparse_training.dnw`.
+Discovered and random wirings are therefore trained by one program and differ only in their candidates. The candidates
+of largest |w| are live; the gradient at that network updates all candidates (straight-through). Wortsman, Farhadi &
+Rastegari 2019 (arXiv 1906.00586), section 2.3; the rule itself is in `sparse_training.dnw`.
 """
 
 from typing import NamedTuple
@@ -20,16 +20,16 @@ from supermask.sparse_training.dnw import DNWConfig, Edges, dnw
 
 @short
 class Candidates(NamedTuple):
-    """The method's own memory: DNW's, and which edges it may choose from."""
+    """State of the method: DNW's, and the candidate edges."""
 
     edges: Edges
     masks: Masks
 
 
 def discover(optimiser: optax.GradientTransformation, horizon: Horizon, config: DNWConfig | None = None) -> Method:
-    """DNW among candidates: the masks that `init` is given, or everything.
+    """Return DNW among candidates, which are the masks passed to `init`, or all edges.
 
-    An edge that is no candidate has weight 0 and no gradient for good. There must be as many candidates as live edges.
+    All other edges always have weight 0 and no gradient. There must be at least as many candidates as live edges.
     """
     rule = dnw(optimiser, horizon, config)
 
@@ -49,4 +49,4 @@ def discover(optimiser: optax.GradientTransformation, horizon: Horizon, config: 
 
 
 DISCOVER = Entry(discover, DNWConfig, "layer")
-"""The method as the trainer of sparse networks takes it."""
+"""The method's entry for the sparse trainer."""

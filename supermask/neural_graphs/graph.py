@@ -1,23 +1,22 @@
-"""A network as a graph: every node is one channel, every edge one weight, and any node may feed any other.
+"""Neural graph networks: every node is one channel, every edge one weight, and any node may feed any other.
 
-A node normalises what comes in over the image's positions, applies ReLU, and filters it with a 3×3 kernel of its own.
-An edge carries its node's output to another, times the edge's weight; what arrives at a node adds up. The first nodes
-are fed by a small stem of convolutions; the last ones, 'features', are read out by a linear layer. There are three
-settings, which differ in when nodes act:
+A node sums its inputs, normalises them over the image's positions, applies ReLU, and filters the result with its own
+3×3 kernel. An edge carries a node's output to another node, times the edge's weight. A small stem of convolutions feeds
+the first nodes; a linear layer reads the last nodes, the 'features'. Three settings differ in when nodes act:
 
-- static: nodes stand in an acyclic order, cut into consecutive blocks. Edges lead from a block to later ones, and each
-  block acts once, when all that leads to it has arrived.
+- static: nodes have an acyclic order, split into consecutive blocks. Edges lead from a block to later ones, and each
+  block acts once, after all of its inputs have arrived.
 - discrete: all nodes act at the same time, for a few steps, each step through the same edges.
-- continuous: the change of all nodes at any time is what a discrete step would give, dx/dt = f(x), from t = 0 to 1.
+- continuous: nodes change at the rate of a discrete step, dx/dt = f(x), from t = 0 to 1.
 
-Wortsman, Farhadi & Rastegari 2019 (arXiv 1906.00586), sections 2.1, 2.2 and 4.1. As there, but for the stem, where
-normalisation is per image in place of batch norm, so that an image's logits depend on it alone; and in the static
-setting, features form a block of their own.
+Wortsman, Farhadi & Rastegari 2019 (arXiv 1906.00586), sections 2.1, 2.2 and 4.1. Differences: the stem normalises per
+image instead of by batch norm, so that an image's logits depend only on the image; and in the static setting, features
+form a separate block.
 
-Maps lie node by node, each node's images below one another. So edges are one matrix product, and filters are as many as
-there are nodes; so are all of their gradients. A 3×3 filter is a matrix of positions × positions, mostly zeros: on maps
-as small as these that costs next to nothing beside the edges, while a sum of nine shifted maps takes XLA's CPU backend
-four times as long, and a grouped convolution's gradients inside a loop some hundred times.
+Maps are stored node by node, with each node's images below one another. Edges are then one matrix product, and filters
+one product per node, and so are their gradients. A 3×3 filter is a matrix of positions × positions, mostly zeros. On
+maps this small it costs almost nothing compared with the edges, whereas a sum of nine shifted maps takes XLA's CPU
+backend four times as long, and a grouped convolution's gradients inside a loop about a hundred times.
 """
 
 from collections.abc import Mapping
@@ -33,11 +32,11 @@ from supermask.networks import Network
 
 SETTINGS = ("static", "discrete", "continuous")
 EDGES = "edges"
-"""The layer whose kernel holds the weights of all possible edges; `NeuralGraph.endpoints` says from where to where."""
+"""The layer whose kernel holds the weights of all possible edges; `NeuralGraph.endpoints` gives their nodes."""
 
 EPSILON = 0.1
-"""What is added to a node's variance. Not less: a node that no edge reaches has none, and the gradients of edges that
-might reach it grow with 1/√ε."""
+"""Constant added to a node's variance. It must not be smaller: an unreached node has no variance, and the gradients of
+candidate edges to it grow with 1/√ε."""
 
 Leaves = Mapping[str, tuple[Any, tuple[int, ...]]]
 Maps = Float[Array, "_ batch positions"]
@@ -55,16 +54,16 @@ class Layer(nn.Module):
 
 
 class NeuralGraph(Network):
-    """A classifier of images that is a neural graph. All weights of edges are one flat kernel, the layer `EDGES`.
+    """An image classifier that is a neural graph. The weights of all edges form one flat kernel, the layer `EDGES`.
 
     setting: when nodes act.
-    nodes: how many there are, the first `inputs` and the last `features` of them included.
-    edges: how many are live. Their weights start with variance nodes / edges, so that what arrives at a node varies
-        about as much as what one other sends.
-    steps: how often nodes act in the discrete setting; in the static one, how many blocks act, features apart.
-    side: nodes see maps of at most side × side positions; the stem's strides see to it. A node's filter takes side⁴
+    nodes: number of nodes, including the first `inputs` and the last `features`.
+    edges: number of live edges. Their weights start with variance nodes / edges, so that a node's summed input varies
+        about as much as one node's output.
+    steps: number of steps in the discrete setting; number of acting blocks, without features, in the static one.
+    side: nodes read maps of at most side × side positions, ensured by the stem's strides. A node's filter takes side⁴
         numbers.
-    ode_steps: equal steps of the continuous setting's integrator, diffrax's reversible Heun, of second order.
+    ode_steps: number of equal steps of the continuous setting's integrator, diffrax's second-order reversible Heun.
 
     Raises ValueError where a value is not allowed.
     """
@@ -102,7 +101,7 @@ class NeuralGraph(Network):
 
     @property
     def blocks(self) -> tuple[int, ...]:
-        """Sizes of the static setting's blocks in their order: inputs, blocks as even as can be, features."""
+        """Sizes of the static setting's blocks in order: inputs, blocks of even size, features."""
         between = self.nodes - self.inputs - self.features
         share, extra = divmod(between, self.steps - 1)
         return (self.inputs, *(share + (index < extra) for index in range(self.steps - 1)), self.features)
@@ -119,11 +118,11 @@ class NeuralGraph(Network):
 
     @property
     def possible_edges(self) -> int:
-        """How many edges there could be."""
+        """Number of possible edges."""
         return sum(size * after for size, after in self._tables()) if self.setting == "static" else self.nodes**2
 
     def endpoints(self) -> tuple[Int[np.ndarray, "edges"], Int[np.ndarray, "edges"]]:
-        """Where each possible edge leads from and to, in the order of the flat kernel."""
+        """Return the source and target of each possible edge, in the order of the flat kernel."""
         if self.setting != "static":
             first, second = np.divmod(np.arange(self.nodes**2), self.nodes)
             return first, second
@@ -136,7 +135,7 @@ class NeuralGraph(Network):
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch classes"]:
-        """Logits of images scaled to [0, 1]. Raises ValueError for images that leave nodes less than 2×2 positions."""
+        """Return logits of images scaled to [0, 1]. Raises ValueError if nodes would have less than 2×2 positions."""
         maps, shape = self._stem(x)
         ones, zeros, normal = nn.initializers.ones, nn.initializers.zeros, nn.initializers.normal
         acting = self.nodes - self.features if self.setting == "static" else self.nodes
@@ -155,9 +154,9 @@ class NeuralGraph(Network):
         return features @ output["weight"] + output["bias"][None]
 
     def _stem(self, x: Float[Array, "batch height width channels"]) -> tuple[Maps, tuple[int, int]]:
-        """A 3×3 convolution, one of each channel for itself, and a mix of channels; fewer positions each time.
+        """Apply a strided 3×3 convolution, a strided depthwise one, and a pointwise one.
 
-        Returns the inputs' maps, and how high and wide they are.
+        Returns the input nodes' maps, and their height and width.
         """
         ones, zeros = nn.initializers.ones, nn.initializers.zeros
         half, channels = self.inputs // 2, x.shape[-1]
@@ -190,7 +189,7 @@ class NeuralGraph(Network):
 
     def _static(self, x: Maps, weights: Array, nodes: Mapping[str, Array]) -> Maps:
         tables, ends = self._tables(), np.cumsum(self.blocks)[:-2]
-        # Split, not sliced: a split's gradient is one concatenation, that of slices a sum of arrays filled with zeros.
+        # Split instead of slices: its gradient is one concatenation, that of slices a sum of zero-padded arrays.
         weights_of = jnp.split(weights, np.cumsum([size * after for size, after in tables])[:-1])
         own = {name: jnp.split(leaf, ends) for name, leaf in nodes.items()}
         arrived = jnp.zeros((self.nodes - self.inputs, *x.shape[1:]), x.dtype)
@@ -203,13 +202,13 @@ class NeuralGraph(Network):
 
     def _discrete(self, x: Maps, weights: Array, nodes: Mapping[str, Array]) -> Maps:
         table = weights.reshape(self.nodes, self.nodes)
-        # At first only inputs have anything to say, and at last only features are asked: the rest is left out.
+        # At first only inputs are nonzero, and at the end only features are read, so the rest is left out.
         for _ in range(self.steps - 1):
             x = _step(x, table, nodes)
         return _step(x, table, nodes, to=self.nodes - self.features)
 
     def _continuous(self, x: Maps, weights: Array, nodes: Mapping[str, Array]) -> Maps:
-        import diffrax  # a second's import, for those who integrate
+        import diffrax  # imported here because the import takes a second
 
         args = (weights.reshape(self.nodes, self.nodes), nodes)
         term, solver = diffrax.ODETerm(lambda t, y, args: _step(y, *args)), diffrax.ReversibleHeun()
@@ -226,26 +225,26 @@ class NeuralGraph(Network):
         return end[self.nodes - self.features :]
 
     def _tables(self) -> list[tuple[int, int]]:
-        """Of each acting block of the static setting: its size, and how many nodes come after it."""
+        """Return the size of each acting block of the static setting, and the number of nodes after it."""
         ends = np.cumsum(self.blocks)
         return [(size, self.nodes - int(end)) for size, end in zip(self.blocks[:-1], ends, strict=False)]
 
 
 def _step(x: Maps, table: Array, nodes: Mapping[str, Array], to: int = 0) -> Maps:
-    """Nodes act once: the first ones, as many as there are maps; what nodes from number `to` on make of it."""
+    """Let the first nodes, as many as there are maps, act once; return the inputs of nodes from number `to` on."""
     arrived = carried(filtered(nn.relu(x), nodes["filter"][: len(x)]), table[: len(x), to:])
     return normalise(arrived, nodes["scale"][to:], nodes["offset"][to:])
 
 
 def by_node(x: Float[Array, "batch height width nodes"]) -> Float[Array, "nodes batch positions"]:
-    """Maps node by node, positions in one row."""
+    """Rearrange maps by node, with positions in one row."""
     return jnp.transpose(x.reshape(x.shape[0], -1, x.shape[-1]), (2, 0, 1))
 
 
 def normalise(
     x: Float[Array, "nodes batch positions"], scale: Float[Array, "nodes"], offset: Float[Array, "nodes"]
 ) -> Float[Array, "nodes batch positions"]:
-    """Each node of each image to mean 0 and variance 1 over the positions; then its scale and offset."""
+    """Normalise each node of each image to mean 0 and variance 1 over positions; then apply its scale and offset."""
     centred = x - x.mean(2, keepdims=True)
     variance = jnp.square(centred).mean(2, keepdims=True)
     return centred * lax.rsqrt(variance + EPSILON) * scale[:, None, None] + offset[:, None, None]
@@ -254,23 +253,23 @@ def normalise(
 def filtered(
     x: Float[Array, "nodes batch positions"], matrices: Float[Array, "nodes positions _"]
 ) -> Float[Array, "nodes batch _"]:
-    """Each node through its own filter, as `filter_matrices` gives it."""
+    """Apply each node's own filter, as returned by `filter_matrices`."""
     return jnp.einsum("nbp,npq->nbq", x, matrices)
 
 
 def carried(
     x: Float[Array, "nodes batch positions"], table: Float[Array, "nodes targets"]
 ) -> Float[Array, "targets batch positions"]:
-    """What arrives at each target: the sum of the nodes' maps, each times its edge's weight."""
+    """Return each target's input: the sum of the nodes' maps, each times its edge's weight."""
     return jnp.einsum("nm,nbp->mbp", table, x)
 
 
 def filter_matrices(
     filters: Float[Array, "3 3 nodes"], shape: tuple[int, int], stride: int = 1
 ) -> Float[Array, "nodes positions _"]:
-    """3×3 filters as matrices, from maps of that shape to every so manieth position, zeros outside."""
+    """Express strided 3×3 'same' convolutions as matrices over flattened positions of maps of that shape."""
     height, width = shape
-    # Which position each tap of the filter looks at, from each position that there is an answer for.
+    # The input position of each filter tap for each output position.
     taps = np.zeros((3, 3, height + 2, width + 2, -(-height // stride), -(-width // stride)), np.float32)
     i, j, row, column = np.indices((3, 3, *taps.shape[4:]))
     taps[i, j, row * stride + i, column * stride + j, row, column] = 1
@@ -279,7 +278,7 @@ def filter_matrices(
 
 
 def _patches(x: Array, stride: int) -> Array:
-    """The nine neighbours of every so manieth position, zeros outside, as one row."""
+    """Return the 3×3 neighbourhoods at a stride, zero-padded, as rows."""
     height, width = x.shape[1:3]
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     nine = [padded[:, i : i + height : stride, j : j + width : stride] for i in range(3) for j in range(3)]
@@ -287,6 +286,6 @@ def _patches(x: Array, stride: int) -> Array:
 
 
 def _centre(x: Maps, shape: tuple[int, int]) -> Float[Array, "batch nodes"]:
-    """The mean of the 2×2 positions in the middle of maps of that shape."""
+    """Return the mean of the central 2×2 positions of maps of that shape."""
     top, left = (shape[0] - 2) // 2, (shape[1] - 2) // 2
     return x.reshape(*x.shape[:2], *shape)[:, :, top : top + 2, left : left + 2].mean((2, 3)).T

@@ -1,4 +1,4 @@
-"""What a neural graph's training is, in a word: when its nodes act, and where its wiring comes from."""
+"""Description of one neural-graph training: its setting and the source of its wiring."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ WIRINGS = (DISCOVERED, *RANDOM_WIRINGS)
 
 @dataclass(frozen=True)
 class GraphRun:
-    """One training of a neural graph, but for its seed, size and protocol.
+    """One training of a neural graph, independent of seed, size and protocol.
 
     setting: when nodes act, one of `SETTINGS`. wiring: one of `WIRINGS`.
 
@@ -33,10 +33,10 @@ class GraphRun:
 
 
 def candidates(graph: NeuralGraph, wiring: str, seed: int) -> Bool[np.ndarray, "edges"]:
-    """The edges that may be live: all for a wiring that is discovered, just the wiring's own for a random one."""
+    """Return the candidate edges: all for a discovered wiring, only its own for a random one."""
     return np.ones(graph.possible_edges, bool) if wiring == DISCOVERED else random_wiring(graph, wiring, seed)
 
 
 def graph_job(graph: NeuralGraph, wiring: str, seed: int, params: Params) -> SparseJob:
-    """The training of one seed from its initial parameters: all wirings of a setting start from the same ones."""
+    """Return one seed's training from its initial parameters, which all wirings of a setting share."""
     return SparseJob(params, {EDGES: graph.edges}, seed, {EDGES: candidates(graph, wiring, seed)})

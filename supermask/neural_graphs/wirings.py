@@ -1,9 +1,10 @@
-"""Random wirings of a neural graph, each with exactly so many edges: uniform, and the three families of RandWire.
+"""Random wirings of a neural graph with an exact number of edges: uniform, and the three families of RandWire.
 
 Erdős–Rényi, Watts–Strogatz and Barabási–Albert graphs are drawn by networkx, undirected. As in RandWire (Xie et al.
 2019, arXiv 1904.01569, section 3.1), nodes are numbered in the order of the construction, and in an acyclic graph an
-edge leads from the lower number to the higher; where cycles are allowed its direction is random. Graphs get denser
-until there are enough edges, and the surplus is dropped at random, so that all wirings have the same number.
+edge leads from the lower number to the higher; where cycles are allowed, its direction is random. Graphs are
+drawn more densely until there are enough edges, and the surplus is dropped at random, so that all wirings have the same
+number.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,24 +21,24 @@ Pairs = Int[np.ndarray, "pairs 2"]
 Family = Callable[[int, float, int], Pairs]
 
 REWIRED = 0.75
-"""Watts and Strogatz's probability of rewiring an edge: the value that RandWire found best (its figure 3)."""
+"""Watts and Strogatz's probability of rewiring an edge: RandWire's best value (its figure 3)."""
 
 
 def erdos_renyi(nodes: int, degree: float, seed: int) -> Pairs:
-    """Every pair is joined with the same probability."""
+    """Join every pair with the same probability."""
     return _pairs(networkx.gnp_random_graph(nodes, min(degree / max(nodes - 1, 1), 1.0), seed=seed))
 
 
 def watts_strogatz(nodes: int, degree: float, seed: int) -> Pairs:
-    """Each node is joined to its nearest on a ring; then ends of edges move elsewhere with probability `REWIRED`."""
+    """Join each node to its nearest on a ring; then move ends of edges elsewhere with probability `REWIRED`."""
     neighbours = min(2 * max(round(degree / 2), 1), nodes - 1)
     return _pairs(networkx.watts_strogatz_graph(nodes, neighbours, REWIRED, seed=seed))
 
 
 def barabasi_albert(nodes: int, degree: float, seed: int) -> Pairs:
-    """Nodes join one after another, each to some of those before it, the more likely the more edges they have.
+    """Add nodes one after another, each joined to earlier ones with probability proportional to their edges.
 
-    There are at most nodes² / 4 edges: when each joins to half as many as there are nodes in all.
+    There are at most nodes² / 4 edges, reached when each node joins half as many as there are nodes.
     """
     return _pairs(networkx.barabasi_albert_graph(nodes, min(max(round(degree / 2), 1), nodes // 2), seed=seed))
 
@@ -53,9 +54,9 @@ RANDOM_WIRINGS = ("uniform", *FAMILIES)
 
 
 def random_wiring(graph: NeuralGraph, wiring: str, seed: int) -> Bool[np.ndarray, "edges"]:
-    """Which of the possible edges a random wiring has: exactly `graph.edges`.
+    """Return which of the possible edges a random wiring has: exactly `graph.edges`.
 
-    Raises ValueError for an unknown wiring, or where no graph of the family has so many edges.
+    Raises ValueError for an unknown wiring, or if no graph of the family has enough edges.
     """
     if wiring not in RANDOM_WIRINGS:
         raise ValueError(f"wiring is {wiring!r}; allowed: {', '.join(map(repr, RANDOM_WIRINGS))}")
@@ -71,7 +72,7 @@ def random_wiring(graph: NeuralGraph, wiring: str, seed: int) -> Bool[np.ndarray
 
 
 def _drawn(graph: NeuralGraph, family: Family, random: np.random.Generator) -> Int[np.ndarray, "places"]:
-    """Places of a family's edges among the possible ones: enough of them, or what its densest graph has."""
+    """Return positions of a family's edges among the possible ones: enough of them, or all of its densest graph."""
     acyclic = graph.setting == "static"
     place = np.full((graph.nodes, graph.nodes), -1)
     place[graph.endpoints()] = np.arange(graph.possible_edges)
@@ -91,5 +92,5 @@ def _drawn(graph: NeuralGraph, family: Family, random: np.random.Generator) -> I
 
 
 def _pairs(graph: "networkx.Graph[int]") -> Pairs:
-    """Edges as pairs, the smaller number first."""
+    """Return edges as pairs, the smaller number first."""
     return np.sort(np.array(graph.edges, int).reshape(-1, 2), axis=1)
