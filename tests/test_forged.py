@@ -146,7 +146,7 @@ def test_whatever_part_of_a_description_is_another_the_table_can_be_read(tmp_pat
     assert tried > 2 * len(passed)
 
 
-REPLACED = (None, True, -1, 0.5, "x", [], {}, {"a": 1})
+REPLACED = (None, True, -1, 0.5, "", "x", "a b", [], {}, {"a": 1})
 
 
 def arrays_of(run, experiment) -> dict[str, np.ndarray]:

@@ -218,6 +218,8 @@ def test_the_documented_examples_run_and_find_the_papers_criterion(folder, tmp_p
 
 FORGED = {
     "no kind": lambda d: {name: value for name, value in d.items() if name != "kind"},
+    "an empty kind": lambda d: d | {"kind": ""},
+    "a kind that is no name": lambda d: d | {"kind": "a b"},
     "no seed": lambda d: {name: value for name, value in d.items() if name != "seed"},
     "a list": lambda d: [d],
     "a lone surrogate": lambda d: d | {"dataset": "\ud800"},

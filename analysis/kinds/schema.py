@@ -173,6 +173,8 @@ def fault_of_description(description: object) -> str | None:
     if isinstance(compression, dict) and (fault := _flat("compression.bits", compression.get("bits", {}), _is_whole)):
         return fault
     kind = BY_NAME.get(description["kind"])
+    if kind is None and not unknown_part(description):
+        return f"kind is {_shown(description['kind'])}; it should be a name"
     required = kind.required if kind else ()
     if description.get("round"):
         required = (*required, "treatment")
