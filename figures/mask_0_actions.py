@@ -1,7 +1,7 @@
-"""What pruned weights are frozen at: zeros matter because those weights were on their way to zero.
+"""Mask-0 actions: zeros for pruned weights help because those weights were moving toward zero.
 
 Zhou et al. 2019, paper figure 5 (post: figures 2 and 3). large_final masks, kept weights rewound; with variants that
-treat kept weights alike or reverse the rule, and a control that sets as many zeros at random places.
+apply the rule to kept weights too or reverse it, and a control that sets as many zeros at random places.
 """
 
 from typing import TYPE_CHECKING
@@ -83,7 +83,7 @@ CLAIMS = (
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """All treatments; the differences are small, so the right panel carries the weight."""
+    """Draw all treatments; the right panel enlarges the top, because the differences are small."""
     from analysis.drawing import plots
 
     return plots.whole_and_top(table, frame, "What pruned weights are frozen at", styles_of(LINES))

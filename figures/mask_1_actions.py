@@ -1,7 +1,7 @@
-"""Signs are what matters: where kept weights restart, with and without their original sign.
+"""Mask-1 actions: values at which kept weights restart, with and without their original sign.
 
-Zhou et al. 2019, paper figure 4 (post: figure 8). large_final masks, pruned weights at 0; only the values that kept
-weights restart from differ.
+Zhou et al. 2019, paper figure 4 (post: figure 8). large_final masks, pruned weights at 0; only the values at which kept
+weights restart differ.
 """
 
 from typing import TYPE_CHECKING
@@ -63,7 +63,7 @@ CLAIMS = (
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """Solid lines keep the sign, dotted ones do not."""
+    """Draw the lines: solid ones keep the sign, dotted ones do not."""
     from analysis.drawing import plots
 
     title = "Where kept weights restart: solid keeps the sign, dotted does not"

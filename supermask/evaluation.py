@@ -180,7 +180,7 @@ def where_better(better: Bool[AnyArray, ""], new: PyTree, old: PyTree) -> PyTree
 
 
 def evaluation_chunk(network: Network) -> int:
-    """How many images are evaluated at once: fewer where convolutions make a hundred times its size of an image."""
+    """Return the number of images per chunk: fewer for convolutions, which make an image a hundred times larger."""
     return 250 if network.convolutional else 1000
 
 

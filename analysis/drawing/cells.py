@@ -1,7 +1,7 @@
-"""Checks the cells of a figure's table before it is drawn: what is no number where one belongs is refused by its place.
+"""Checks the cells of a figure's table before drawing: a non-number in a column of numbers is refused by its place.
 
-Pandas and Matplotlib would read such a table in their own way: a second column of a name is renamed, a word among
-numbers makes a column of words, and a round without a number is left out of every mean.
+Pandas and Matplotlib would misread such a table silently: they rename a second column of the same name, turn a column
+with one word into text, and leave a round without a number out of every mean.
 """
 
 import io
@@ -27,11 +27,11 @@ _NUMBERS = {
 _FRACTIONS = {"overlap", "share", "kept_from_start", "toward_zero", "flipped"}
 _KEYS = ("seed", "round")
 _OF_PARTS = {"panel", "part", "kind"}
-"""Columns of tables whose rows are of several sorts: a seed or a round may be empty there."""
+"""Columns of tables with several kinds of rows, in which a seed or a round may be empty."""
 
 
 def check_cells(csv: Path, text: str) -> None:
-    """Refuse a table that would not be drawn as it reads.
+    """Refuse a table that would be drawn differently from its text.
 
     Raises:
         UsageError: the file is no CSV, a column is named twice or not at all, a row has other columns than the header,
@@ -63,7 +63,7 @@ def _check_header(csv: Path, header: list[str]) -> None:
 
 
 def _kind(name: str) -> str:
-    """What a column holds, by its name; empty for words, and for columns that are numbers in some tables alone."""
+    """Return a column's type by its name; empty for text, and for columns that are numbers only in some tables."""
     if name in _WHOLE:
         return "a whole number from 0 on"
     if name in _FRACTIONS or "accuracy" in name or name.endswith("weights_remaining"):

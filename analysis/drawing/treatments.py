@@ -1,4 +1,4 @@
-"""Figures whose lines are treatments: what their modules share."""
+"""Common parts of figures whose lines are treatments."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Line:
-    """A treatment, and how its line looks."""
+    """A treatment and the style of its line."""
 
     treatment: Treatment
     style: Style
 
 
 def styles_of(lines: Mapping[str, Line]) -> Styles:
-    """How lines look, by label."""
+    """Return styles by label."""
     return {label: line.style for label, line in lines.items()}
 
 
@@ -39,9 +39,9 @@ def treatment_drawing(
     draw: Callable[[pd.DataFrame, Frame], "Picture"],
     claims: tuple[Claim, ...] = (),
 ) -> Drawing:
-    """What a figure with one line a treatment is; `lines` are by label. Its table has the label in column `treatment`.
+    """Return a figure with one line per treatment; `lines` are by label, which column `treatment` of the table holds.
 
-    A name that is no label is that of a user's own action: the lottery ticket algorithm with that action.
+    A name that is no label is a user's own action and stands for the lottery ticket algorithm with that action.
     """
 
     def treatment_of(label: str) -> Treatment:
@@ -74,7 +74,7 @@ def _label(labels: Mapping[Treatment, str], row: Mapping[Hashable, Any]) -> str:
 
 
 def summarise(table: pd.DataFrame, styles: Styles) -> pd.DataFrame:
-    """Mean test accuracy in percent at a few levels of weights remaining."""
+    """Return mean test accuracy in percent at a few levels of weights remaining."""
     from analysis.drawing import plots
 
     return plots.accuracy_summary(table, styles, by="treatment")

@@ -48,7 +48,7 @@ class Named(NamedTuple):
 
 @dataclass(frozen=True)
 class Context:
-    """Where runs are made: an experiment, the place for results, who watches, checkpoints, and the trainers so far.
+    """Context for making runs: experiment, store, watcher, checkpoints, and cached trainers.
 
     networks: how many runs and seeds the study has of rounds of pruning, for which slots are made beforehand.
     """
@@ -92,7 +92,7 @@ class Kind(ABC, Generic[Run]):
     """The types of its runs."""
 
     required: ClassVar[tuple[str, ...]]
-    """What its descriptions cannot do without, as 'part' or 'part.field': a record that lacks it is none of ours."""
+    """Fields that its descriptions must have, as 'part' or 'part.field': a record without them is refused."""
 
     metrics: ClassVar[tuple[str, ...]]
     """The metrics that each of its results has: a record that lacks one is none of ours."""

@@ -119,7 +119,7 @@ COMPRESSION = Compression()
 
 
 def tuning_of(experiment: Experiment) -> TrainingConfig:
-    """How shared values are tuned: a tenth as long as sparse training, at a tenth of the rounds' rate."""
+    """Return the tuning of shared values: a tenth of sparse training's length, and of the rounds' learning rate."""
     config = sparse_training.training_of(experiment)
     return replace(config, steps=config.steps // 10, learning_rate=0.1 * experiment.protocol.learning_rate)
 

@@ -92,7 +92,7 @@ DSD = DenseSparseDense()
 
 
 def phase_of(experiment: Experiment) -> TrainingConfig:
-    """How a phase is trained, but for the last one's rate: as long as a sparse training."""
+    """Return the training of a phase, as long as a sparse training; the last phase has another learning rate."""
     return replace(sparse_training.training_of(experiment), learning_rate=experiment.protocol.learning_rate)
 
 

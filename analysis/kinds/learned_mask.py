@@ -126,7 +126,7 @@ LEARNED = LearnedMasks()
 
 
 def training_of(experiment: Experiment, method: str) -> TrainingConfig:
-    """How a mask is learned by a method; epochs become steps of the data set."""
+    """Return the training of masks by a method, with epochs converted to steps."""
     masks = experiment.protocol.masks
     return TrainingConfig(
         steps=steps_of(masks.epochs, len(experiment.data.train), masks.batch_size),

@@ -10,7 +10,7 @@ TRAINING_METRICS = (
     *("test_accuracy", "test_loss", "test_accuracy_at_end", "test_loss_at_end", "early_stop_step"),
     *("validation_accuracy", "validation_loss", "validation_accuracy_at_end", "validation_loss_at_end"),
 )
-"""What `training_metrics` gives."""
+"""Names of the metrics of `training_metrics`."""
 
 
 def training_metrics(trained: Trained) -> dict[str, float]:

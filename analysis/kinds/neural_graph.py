@@ -115,7 +115,7 @@ GRAPHS = NeuralGraphs()
 
 
 def training_of(experiment: Experiment) -> TrainingConfig:
-    """How neural graphs are trained; epochs become steps of the data set. Evaluated once an epoch."""
+    """Return the training of neural graphs, with epochs converted to steps and one evaluation per epoch."""
     graph, images = experiment.protocol.graph, len(experiment.data.train)
     return TrainingConfig(
         steps=steps_of(graph.epochs, images, graph.batch_size),

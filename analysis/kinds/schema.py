@@ -1,4 +1,4 @@
-"""What a record may hold: its description by its kind, its metrics, what it was made with.
+"""Schema of a record: description by kind, metrics, provenance.
 
 A digest shows that a record is unchanged, not that this toolkit made it. Records from elsewhere are checked against the
 schema before they are merged, and all records by `results --verify`, so that readers can rely on it.
@@ -110,7 +110,7 @@ def unknown_part(description: object) -> str | None:
 
 
 def fault_of(result: StoredResult) -> str | None:
-    """What a record, intact as to its digest, holds that no result of ours does; None where nothing is wrong."""
+    """Return what is wrong with the content of a record whose digest matches; None if nothing is."""
     try:
         datetime.fromisoformat(result.stored_at)
     except (TypeError, ValueError):
@@ -126,7 +126,7 @@ def fault_of(result: StoredResult) -> str | None:
 
 
 def _fault_of_metrics(result: StoredResult) -> str | None:
-    """What is wrong with a result's metrics; None where nothing is. Its description has passed the schema."""
+    """Return what is wrong with a result's metrics, or None. Its description must have passed the schema."""
     found = json.loads(result.metrics_text)
     if fault := _flat("metrics", found, _is_metric):
         return fault
@@ -139,7 +139,7 @@ def _fault_of_metrics(result: StoredResult) -> str | None:
 
 
 def fault_of_arrays(result: StoredResult, arrays: Mapping[str, np.ndarray] | None) -> str | None:
-    """What is wrong with the arrays of a record that has passed `fault_of`; None where nothing is."""
+    """Return what is wrong with the arrays of a record that has passed `fault_of`, or None."""
     kind = None if unknown_part(result.description) else BY_NAME.get(result.description["kind"])
     if kind is None or not kind.has_arrays:
         return None
@@ -216,7 +216,7 @@ def _flat(where: str, part: object, fits: Callable[[object], bool]) -> str | Non
 
 
 def _not_plain(value: object, depth: int) -> str | None:
-    """What in a value is neither printable text, a finite number, true, false, null, nor made of such."""
+    """Return the part of a value that is not printable text, a finite number, true, false, null, or made of these."""
     if not isinstance(value, dict | list):
         return None if _is_scalar(value) else f"its description has {_shown(value)}"
     if not depth:

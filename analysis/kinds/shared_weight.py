@@ -45,7 +45,7 @@ class SharedWeights(Kind[SharedRun]):
         return "shared weight"
 
     def make(self, context: Context, runs: Sequence[SharedRun]) -> None:
-        """Evaluates stored networks with one value for all weights, as far as the store lacks it."""
+        """Evaluate stored networks with one value for all weights, if the store lacks the result."""
         experiment = context.experiment
         by_network: dict[Network, list[tuple[SharedRun, int]]] = {}
         for run, seed in self.missing(context, ((run, seed) for run in runs for seed in experiment.seeds)):

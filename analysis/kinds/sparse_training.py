@@ -146,7 +146,7 @@ def _check_length(experiment: Experiment, run: SparseRun) -> None:
 
 @cache
 def _problem_of(method: str, horizon: Horizon) -> str:
-    """What is wrong with a sparse training of that length; '' for nothing."""
+    """Return what is wrong with a sparse training of that length; '' if nothing is."""
     try:
         METHODS[method].make(optax.identity(), horizon)
     except ValueError as error:
@@ -155,12 +155,12 @@ def _problem_of(method: str, horizon: Horizon) -> str:
 
 
 def _fields(run: SparseRun) -> dict[str, Any]:
-    """A run's fields but for defaults; 'erk' is left out, the only distribution that there once was."""
+    """Return a run's fields except defaults; 'erk' is left out because it was once the only distribution."""
     return {name: value for name, value in without_defaults(run).items() if (name, value) != ("distribution", "erk")}
 
 
 def training_of(experiment: Experiment) -> TrainingConfig:
-    """How sparse networks are trained; epochs become steps of the data set."""
+    """Return the training of sparse networks, with epochs converted to steps."""
     protocol = experiment.protocol
     return TrainingConfig(
         steps=steps_of(protocol.sparse.epochs, len(experiment.data.train), protocol.batch_size),

@@ -15,7 +15,7 @@ REGISTRIES: Mapping[str, Mapping[str, Criterion | Action]] = {
     "kept": KEPT_ACTIONS,
     "pruned": PRUNED_ACTIONS,
 }
-"""What a treatment's choices are members of."""
+"""Registries of a treatment's choices."""
 
 
 def rules_of(treatment: Treatment) -> dict[str, dict[str, int]]:

@@ -111,7 +111,7 @@ def check_output(argument: str, path: Path, kind: Kind) -> None:
 
 
 def _not_a_folder(path: Path) -> str:
-    """What is wrong with where a file should lie, if it is no folder."""
+    """Return an error text if a file's parent is not a folder."""
     return "" if path.parent.is_dir() else f"{path.parent} is not a folder"
 
 

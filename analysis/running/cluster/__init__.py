@@ -1,1 +1,1 @@
-"""Studies on a Dask cluster: where the workers come from, what they do, and who tells them."""
+"""Studies on a Dask cluster: sources of workers, the workers, and the client."""

@@ -1,7 +1,7 @@
 """Dask client: sends tasks to workers, stores their results, and sends what is lost again.
 
-Only this process writes to the results folder. A task lasts some seconds, or one population where that takes longer;
-what is left of it then goes back to the worker that has its weights.
+Only this process writes to the results folder. A task lasts a few seconds, or one population if that takes longer; its
+remaining work then returns to the worker that holds its weights.
 """
 
 import queue
@@ -31,10 +31,10 @@ from analysis.system.errors import UsageError
 from analysis.system.words import count
 
 TRIES = 3
-"""How often a task may fail, or go down with a worker that had begun it."""
+"""Number of times that a task may fail, or be lost with a worker that had begun it."""
 
 LOSSES = 10
-"""How often a task may be lost before a worker has begun it, or with its scheduler: that's no fault of the task's."""
+"""Number of times that a task may be lost before a worker begins it, or with its scheduler, which is not its fault."""
 
 
 def run_on(
@@ -48,9 +48,9 @@ def run_on(
     stop: Stop,
     watch: Watch,
 ) -> list[Failure]:
-    """Makes what is wanted and not stored on the client's workers; returns what could not be made.
+    """Make wanted results that are not stored on the client's workers; return what failed.
 
-    Raises UsageError where the workers cannot be used; KeyboardInterrupt where `stop` asks for it.
+    Raises UsageError if the workers cannot be used, KeyboardInterrupt if `stop` requests it.
     """
     asked = frozenset(wanted)
     missing = asked - store.known(asked)
@@ -63,7 +63,7 @@ def run_on(
 
 
 class Foreman:
-    """Sends tasks, stores results, and sends again what was lost."""
+    """Sends tasks, stores results, and resends lost tasks."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Foreman:
         self._progress, self._stop, self._watch = progress, stop, watch
         self._under_way: dict[str, tuple[Future[Any], Order]] = {}
         self._waiting: list[Order] = []
-        self._outbox: list[Order] = []  # what was lost, and is sent again once there is somebody to take it
+        self._outbox: list[Order] = []  # lost orders, to be resent once there is a worker
         self._failures: list[Failure] = []
         self._told = 0.0
         self._present: frozenset[str] = frozenset()
@@ -90,9 +90,9 @@ class Foreman:
         self._stopping = False
 
     def assemble(self, left: int) -> dict[str, Capacity]:
-        """Tells the workers what this is about, and asks what they can do; nothing where none comes in time.
+        """Prepare the workers and return their capacities; none if no worker comes in time.
 
-        Raises UsageError where they cannot be used; KeyboardInterrupt where a stop is requested.
+        Raises UsageError if they cannot be used, KeyboardInterrupt if a stop is requested.
         """
         while True:
             self._stop.check()
@@ -113,7 +113,7 @@ class Foreman:
             time.sleep(0.2)
 
     def see_through(self, tasks: Sequence[Task]) -> list[Failure]:
-        """Does all tasks; returns what failed. Raises KeyboardInterrupt once a stop was requested."""
+        """Run all tasks; return what failed. Raises KeyboardInterrupt after a stop was requested."""
         try:
             for task in tasks:
                 self._enqueue(Order(task, self._inputs_of(task)))
@@ -164,7 +164,7 @@ class Foreman:
     # Looking around ---------------------------------------------------------------------------------------------------
 
     def _look_around(self) -> None:
-        """Sees who is there, and sends again what nobody has."""
+        """Check the workers, and resend tasks that no worker has."""
         if time.monotonic() < self._next_look:
             return
         seen = self._watch.once(sum(len(order.task.wanted) for order in self._orders()))
@@ -172,7 +172,7 @@ class Foreman:
         self._present = frozenset(seen or ())
         if self._stop.requested or not seen:
             return
-        if not self._prepared:  # the connection broke: this may be another scheduler, which knows nothing
+        if not self._prepared:  # the connection broke: this may be a new, unprepared scheduler
             try:
                 self._link.prepare(idempotent=True)
             except OSError:
@@ -196,7 +196,7 @@ class Foreman:
         return [*(order for _, order in self._under_way.values()), *self._outbox, *self._waiting]
 
     def _worth_waiting_for(self) -> bool:
-        """Whether workers that are there finish something, once a stop was requested; what has not begun is dropped."""
+        """After a stop request, return whether workers will finish anything; drop tasks that have not begun."""
         if not self._stopping:
             self._stopping = True
             self._outbox = []
@@ -212,7 +212,7 @@ class Foreman:
     # Hearing ----------------------------------------------------------------------------------------------------------
 
     def _take_in_a_word(self) -> None:
-        """Takes in one task that ended, or word of progress, if there is any within half a second."""
+        """Process one ended task or progress message, if one arrives within half a second."""
         try:
             heard = self._heard.get(timeout=min(max(self._next_look - time.monotonic(), 0.01), 0.5))
         except queue.Empty:
@@ -224,7 +224,7 @@ class Foreman:
             self._progress(Done(work=heard.work))
         elif heard.task in self._under_way:
             future, order = self._under_way[heard.task]
-            if order.begun is not None:  # and now it begins elsewhere
+            if order.begun is not None:  # and now another worker begins it
                 order.deaths += 1
             order.begun = heard.worker
             if order.deaths >= TRIES:
@@ -246,15 +246,15 @@ class Foreman:
             case FuturesCancelledError() | CancelledError() | NotPreparedError():
                 self._prepared = False  # the connection broke, or the worker's scheduler is new
                 self._lost(order, _told(end.error))
-            case CommClosedError():  # it went down with a worker
+            case CommClosedError():  # it was lost with a worker
                 self._lost(order, _told(end.error))
-            case KilledWorker():  # Dask counts workers that did not begin it as well
+            case KilledWorker():  # Dask also counts workers that did not begin it
                 self._lost(order, _told(end.error))
             case _:  # whatever a task raised, Dask's own errors included
                 self._failed(order, end.error)
 
     def _supply(self, order: Order, outcome: Outcome) -> None:
-        """Sends a task again with what the worker lacked."""
+        """Resend a task with what the worker lacked."""
         if self._stop.requested:
             return
         order.worker = outcome.worker
@@ -270,7 +270,7 @@ class Foreman:
         self._send(order, {id_: self._store.arrays(id_) for id_ in outcome.lacks})
 
     def _take_in(self, order: Order, outcome: Outcome) -> None:
-        """Stores results, and sends what is left of the task and what waited for them."""
+        """Store results, and send the rest of the task and the tasks that waited for them."""
         if not outcome.results:
             self._failed(order, RuntimeError("a worker made none of what was wanted"))
             return
@@ -304,7 +304,7 @@ class Foreman:
         self._again(order, _told(error), order.failures < TRIES)
 
     def _again(self, order: Order, why: str, may: bool) -> None:
-        """Sends a task once more where it may be; else each run of it by itself; gives up what is one run already."""
+        """Resend a task if allowed; otherwise send each of its runs alone; give up a single run."""
         if self._stop.requested:
             return
         if may:
@@ -320,7 +320,7 @@ class Foreman:
         self._failures.append(Failure(words(order.task), len(order.task.wanted), " ".join(why.split())[:500]))
 
     def _tell(self, work_done: float) -> None:
-        """Tells of the work of results that was not told of while it was under way."""
+        """Report the work of results that was not reported while in progress."""
         told = min(self._told, work_done)
         self._told -= told
         self._progress(Done(work=work_done - told))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from analysis.running.cluster.watch import Watch
 
 LOOPBACK = "127.0.0.1:0"
-"""Where a scheduler shows what it does: to this machine alone, on a free port."""
+"""Address of a scheduler's dashboard: this machine only, on a free port."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Connection:
     cluster: Any = None
 
     def watch(self, say: Callable[[str], None]) -> "Watch":
-        """The watch over the cluster, which starts workers in the place of lost ones where this process can."""
+        """Return the watch over the cluster, which replaces lost workers if this process can."""
         from analysis.running.cluster.watch import Watch, look
 
         return Watch(lambda: look(self.client), say, self.revive, self._expected, self.source.wait)
 
     def revive(self) -> None:
-        """Begin to start workers in the place of those that are gone for good."""
+        """Begin to replace workers that are permanently gone."""
         if self.source.kind == "local":
             self.cluster.loop.add_callback(_renew, self.cluster, self._expected)
         elif self.source.kind == "slurm":
@@ -50,9 +50,9 @@ class Connection:
 
 @contextmanager
 def connected(source: Source, timeout: float = 30.0) -> Iterator[Connection]:
-    """A connection; workers may still be coming. What was started for it is stopped at the end.
+    """Open a connection, whose workers may still be starting. Everything started for it is stopped at the end.
 
-    Raises UsageError where a package is missing, or the scheduler does not answer within `timeout` seconds.
+    Raises UsageError if a package is missing, or if the scheduler does not answer within `timeout` seconds.
     """
     try:
         import dask
@@ -89,7 +89,7 @@ def connected(source: Source, timeout: float = 30.0) -> Iterator[Connection]:
 
 
 async def _renew(cluster: Any, workers: int) -> None:
-    """Starts what a local cluster lacks. Dask keeps a nanny whose worker was killed as it started, and waits for it."""
+    """Start a local cluster's missing workers: Dask waits forever for a nanny whose worker died while starting."""
     there = {worker.name for worker in cluster.scheduler.workers.values()}
     for name, nanny in list(cluster.workers.items()):
         if name not in there and (nanny.process is None or not nanny.process.is_alive()):
@@ -101,7 +101,7 @@ async def _renew(cluster: Any, workers: int) -> None:
 
 @contextmanager
 def _quiet(level: object) -> Iterator[None]:
-    """Silences Dask's log, unless the user set a level for it: what matters is told by the watch."""
+    """Silence Dask's log, unless the user set its level, since the watch reports what matters."""
     loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
     before = [logger.level for logger in loggers]
     for logger in loggers if level is None else ():
@@ -114,7 +114,7 @@ def _quiet(level: object) -> Iterator[None]:
 
 
 def _cluster(source: Source) -> Any:
-    """What a `distributed.Client` connects to."""
+    """Return the cluster or address for a `distributed.Client`."""
     options = dict(source.options)
     if source.kind == "scheduler":
         return options["address"]
@@ -130,7 +130,7 @@ def _cluster(source: Source) -> Any:
 
 
 def _local() -> Any:
-    """A cluster on this machine, without workers yet."""
+    """Return a cluster on this machine, still without workers."""
     from distributed import LocalCluster
 
     # A terminal sends Ctrl-C to all of its processes; what it means is this one's to say. Threads inherit what is
@@ -151,7 +151,7 @@ def _local() -> Any:
 
 
 def _security(source: Source) -> Any:
-    """The certificates that a scheduler asks for, if the file names any."""
+    """Return the certificates for a scheduler, if the file names any."""
     from distributed import Security
 
     named = {name: value for name, value in source.options.items() if name.startswith("tls_")}
@@ -159,7 +159,7 @@ def _security(source: Source) -> Any:
 
 
 def slurm(options: Mapping[str, Any]) -> Any:
-    """dask-jobqueue's cluster of those options; no job is sent yet. Raises UsageError without that package."""
+    """Return dask-jobqueue's cluster with those options; no job is sent yet. Raises UsageError without the package."""
     try:
         from dask_jobqueue.slurm import SLURMCluster
     except ImportError:

@@ -1,4 +1,4 @@
-"""The client's side of a Dask cluster: prepares workers, sends them tasks, and hears what they tell."""
+"""Client side of a Dask cluster: prepares workers, sends them tasks, and receives their messages."""
 
 import threading
 import time
@@ -25,7 +25,7 @@ from supermask.datasets import Dataset
 
 
 class End(NamedTuple):
-    """A task has ended, under that key: with an outcome, or else with an error."""
+    """End of the task with that key: with an outcome, or with an error."""
 
     key: str
     outcome: Outcome | None
@@ -33,9 +33,9 @@ class End(NamedTuple):
 
 
 class Link:
-    """A client that knows what this is about: `setting`. What workers tell and tasks end with goes to `hear`.
+    """A client with its `setting`. Workers' messages and ends of tasks go to `hear`.
 
-    `hear` is called in threads of Dask's and of the link's own.
+    `hear` is called in threads of Dask and of the link.
     """
 
     def __init__(self, client: Client, setting: Setting, hear: Callable[[Word | End], None]) -> None:
@@ -45,14 +45,14 @@ class Link:
 
     @property
     def running(self) -> bool:
-        """Whether the scheduler is connected."""
+        """Return whether the scheduler is connected."""
         return self._client.status == "running"
 
     def prepare(self, idempotent: bool = False) -> None:
-        """Tell all workers, also those that come later, what this is about.
+        """Send the setting to all workers, including later ones.
 
-        With `idempotent`, a scheduler that has told them is left alone. Raises OSError where a worker dies meanwhile,
-        and whatever a worker's import or set-up raises.
+        With `idempotent`, nothing is sent to a scheduler that already has it. Raises OSError if a worker dies
+        meanwhile, and any error of a worker's import or set-up.
         """
         plugin = Workshop(self._setting)
         plugin.idempotent = idempotent
@@ -60,12 +60,12 @@ class Link:
         self._client.subscribe_topic(NAME, lambda event: self._hear(Word(*event[1])))
 
     def capacities(self) -> dict[str, Capacity]:
-        """Ask every worker what it can do. Raises OSError where one dies, NotPreparedError where one is new."""
+        """Ask every worker for its capacity. Raises OSError if one dies, NotPreparedError if one is new."""
         found: dict[str, Capacity] = self._client.run(capacity)
         return found
 
     def send(self, task: Task, given: Mapping[str, Arrays], worker: str | None) -> Future[Any]:
-        """Send a task with what it starts from, if need be to the worker that has its weights."""
+        """Send a task with the results that it starts from, preferably to the worker that holds its weights."""
         self._sent += 1
         key = f"{self._run}-{self._sent}"
         # A worker is asked for by name where it has the weights; another may take the work if that one is gone or busy.
@@ -77,13 +77,13 @@ class Link:
         return future
 
     def drop(self, future: Future[Any]) -> None:
-        """Take a task back, if the scheduler is there to hear it."""
+        """Cancel a task, if the scheduler is connected."""
         if self.running:
             with suppress(OSError):
                 future.cancel()
 
     def _fetch_aside(self, future: Future[Any]) -> None:
-        """Fetches an outcome in a thread: where it was lost with its worker, Dask waits until it is computed anew."""
+        """Fetch an outcome in a thread, because Dask waits for a lost outcome until it is computed again."""
         threading.Thread(target=self._fetch, args=(future,), daemon=True).start()
 
     def _fetch(self, future: Future[Any]) -> None:
@@ -93,10 +93,10 @@ class Link:
             self._hear(End(str(future.key), None, error))
 
     def bring(self, data: Dataset, worker: str) -> bool:
-        """Give a worker the data set unless it has it by now; whether it can use it. Raises OSError if it is gone."""
+        """Send a worker the data set unless it has it; return whether it can use it. Raises OSError if it is gone."""
         return any(self._client.run(receive, each, workers=[worker])[worker] for each in (None, data))
 
     def close(self) -> None:
-        """Hear no more."""
+        """Stop listening."""
         if self.running:
             self._client.unsubscribe_topic(NAME)

@@ -1,4 +1,4 @@
-"""A study as tasks for workers: cut to size, taken apart where one cannot be done, named for a person."""
+"""Splits a study into tasks for workers, splits tasks that fail, and describes tasks for the user."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -12,18 +12,18 @@ from analysis.studies.experiment import Experiment, Study
 from analysis.system.words import count
 
 TASK_SECONDS = 5.0
-"""How long a task lasts, so that a worker that dies costs little; what it has in hand is still finished."""
+"""Duration of a task, short so that a worker's death costs little; a population in progress is still finished."""
 
 SHARE = 3
-"""Into how many parts each worker's share is cut, so that none is left idle for long at the end."""
+"""Number of tasks per worker, so that none is idle for long at the end."""
 
 BYTES_A_SECOND = 1e6
-"""How slow a way to the scheduler may be: so long a task on its way is not taken for lost."""
+"""Minimum assumed bandwidth to the scheduler: within this time, a task being sent does not count as lost."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A task that could not be done: what it was, how many results it leaves missing, and why."""
+    """A failed task: its description, the number of missing results, and the reason."""
 
     what: str
     results: int
@@ -35,11 +35,11 @@ class Failure:
 
 @dataclass
 class Order:
-    """A task on its way.
+    """A task being processed.
 
-    waits_for: what it starts from and is not stored. worker: where it is best done. begun: the worker that said that it
-    began it. failures, losses, deaths: how often it raised an error, got lost, and went down with a worker that had
-    begun it. arrives: when it should have reached the scheduler.
+    waits_for: results that it starts from and that are not stored. worker: the preferred worker. begun: the worker that
+    reported beginning it. failures, losses, deaths: number of times that it raised an error, was lost, and was lost
+    with a worker that had begun it. arrives: time by which it should have reached the scheduler.
     """
 
     task: Task
@@ -52,17 +52,17 @@ class Order:
     arrives: float = 0.0
 
     def leaves(self, given: Mapping[str, Arrays]) -> None:
-        """Note that it is sent now, with what it starts from."""
+        """Record that it is sent now, with the results that it starts from."""
         self.begun = None
         size = sum(array.nbytes for arrays in given.values() for array in arrays.values())
         self.arrives = time.monotonic() + size / BYTES_A_SECOND
 
 
 def cut(experiment: Experiment, study: Study, missing: frozenset[str], workers: int, networks: int) -> Iterator[Task]:
-    """Tasks that make all that is missing: units of a group side by side, as even as can be.
+    """Yield tasks that make all missing results, with units of a group side by side, of about equal size.
 
-    A task has as many networks as a worker trains at once, `networks`, or more where there is plenty: no more than
-    gives every worker `SHARE` tasks.
+    A task has as many networks as a worker trains at once, `networks`, or more if there are many, as long as every
+    worker gets `SHARE` tasks.
     """
     groups: dict[str, list[Unit]] = {}
     for unit in units(experiment, study):
@@ -79,14 +79,14 @@ def cut(experiment: Experiment, study: Study, missing: frozenset[str], workers: 
 
 
 def taken_apart(experiment: Experiment, task: Task) -> Iterator[Task]:
-    """A task for every run of this one: one that cannot be done must not cost the others their results."""
+    """Yield one task per run of this task, so that a failing run does not cost the others their results."""
     for unit in units(replace(experiment, chosen=task.seeds), task.study):
         if wanted := task.wanted.intersection(unit.ids):
             yield replace(task, study=together([unit]), seeds=seeds_of([unit]), wanted=wanted)
 
 
 def words(task: Task) -> str:
-    """What a task is, for a person: what it is made of, and its seeds."""
+    """Describe a task for the user: its runs and its seeds."""
     parts = [", ".join(map(str, runs)) for _, runs in by_kind(task.study)]
     seeds = ", ".join(map(str, task.seeds))
     return f"{'; '.join(parts)} of seed{'s' * (len(task.seeds) > 1)} {seeds}"

@@ -1,9 +1,9 @@
-"""Where workers come from: this machine, a scheduler that runs already, or what a file describes.
+"""Sources of workers: this machine, a running scheduler, or a cluster described by a file.
 
-A file is TOML; what it may say is listed here. No text of it becomes a command, or an option that is not listed:
+A file is TOML with the fields listed here. None of its values can become a command or an unlisted option:
 
     kind = "slurm"              # or "kubernetes", "local", "scheduler"
-    workers = 16                # how many are asked for
+    workers = 16                # number of workers requested
     devices = 1                 # CPU devices of a worker
     wait = 600                  # seconds to wait for the first worker, and for lost ones to come back
     [options]                   # of the kind: see OPTIONS
@@ -40,10 +40,10 @@ OPTIONS: Mapping[str, Mapping[str, type]] = {
     },
     "kubernetes": {"name": str, "namespace": str, "image": str, "env": dict, "resources": dict},
 }
-"""What a file may say of each kind: names of dask-jobqueue's SLURMCluster and dask-kubernetes's KubeCluster."""
+"""Allowed options of each kind, as in dask-jobqueue's SLURMCluster and dask-kubernetes's KubeCluster."""
 
 WAIT = 600
-"""Seconds to wait for the first worker, or for workers and schedulers that were lost to come back."""
+"""Seconds to wait for the first worker, or for lost workers and schedulers to return."""
 
 _HARMLESS = (r"[\w ./:,=@+%-]*", "letters, digits, spaces and ./:,=@+%-")
 _NAME = (r"\w[\w.,:@+-]*", "letters, digits and .,:@+-, with a letter or digit first")
@@ -63,16 +63,16 @@ _FORMS: Mapping[str, tuple[str, str]] = {
         "one option of sbatch such as --gres=gpu:1, but --wrap",
     ),
 }
-"""What the texts of options may be, as a pattern and in words: most of them end up in a job's script."""
+"""Allowed values of text options, as a pattern and in words, since most of them end up in a job script."""
 
 _ADDRESS = re.compile(r"((?P<scheme>tcp|tls|ws|wss)://)?(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.-]+):(?P<port>\d{1,5})")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where workers come from. `workers` 0 stands for one a core on this machine, and for all there are elsewhere.
+    """A source of workers. `workers` 0 means one per core on this machine, and all available workers elsewhere.
 
-    wait: seconds after which a cluster without workers or scheduler is given up.
+    wait: seconds after which the client gives up a cluster without workers or scheduler.
     """
 
     kind: str
@@ -83,9 +83,9 @@ class Source:
 
 
 def parse_source(text: str) -> Source:
-    """From what follows --cluster: 'local', an address such as tcp://10.0.0.1:8786, or a file.
+    """Parse the value of --cluster: 'local', an address such as tcp://10.0.0.1:8786, or a file.
 
-    Raises UsageError where it is none of these, or the file says what it may not.
+    Raises UsageError if it is none of these, or if the file has a value that is not allowed.
     """
     if text == "local":
         return Source("local")

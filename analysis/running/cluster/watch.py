@@ -1,9 +1,9 @@
-"""Watches a Dask cluster: who is there, what is missing, what was lost on the way, and when to stop waiting.
+"""Watches a Dask cluster: present and missing workers, lost tasks, and when to stop waiting.
 
-Dask waits without end for workers and schedulers that are gone, and loses tasks: it keeps one that was to go to a
-worker that died, if another may take it (`allow_other_workers`), for that worker alone where no worker was left for a
-moment. `tests/test_cluster_watch.py` shows that in ten lines. So the client asks the scheduler every two seconds what
-the workers have in hand, and tasks that nobody has are sent again.
+Dask waits forever for workers and schedulers that are gone, and loses tasks: a task that prefers a worker, though any
+may take it (`allow_other_workers`), waits for that worker alone if there was no worker for a moment.
+`tests/test_cluster_watch.py` shows this in ten lines. The client therefore asks the scheduler every two seconds which
+tasks the workers have, and resends tasks that no worker has.
 """
 
 import time
@@ -17,23 +17,23 @@ from analysis.running.progress import duration
 from analysis.system.words import count
 
 LOOK_SECONDS = 2.0
-"""How often the client asks who is there."""
+"""Interval at which the client asks for the workers."""
 
 ANSWER_SECONDS = 10.0
-"""How long the scheduler may take to answer."""
+"""Maximum time for the scheduler's answer."""
 
 NOTICE_SECONDS = 20.0
-"""How long something may be missing before it is reported: a worker that died is back after some seconds."""
+"""Time after which something missing is reported; a worker that died returns after a few seconds."""
 
 ASTRAY_SECONDS = 6.0
-"""How long a task may be in nobody's hands, while a worker has nothing to do, before it is sent again."""
+"""Time after which a task that no worker has, while one is idle, is resent."""
 
 Seen = Mapping[str, frozenset[str]]
-"""The workers that are there, each with the keys of its tasks."""
+"""Present workers, each with the keys of its tasks."""
 
 
 def look(client: Client) -> Seen | None:
-    """Ask the scheduler who is there. None where it does not answer."""
+    """Ask the scheduler for its workers. Returns None if it does not answer."""
     if client.status != "running":
         return None
 
@@ -50,11 +50,11 @@ def look(client: Client) -> Seen | None:
 
 
 class Watch:
-    """Looks around, says what is missing, and knows how long it has been.
+    """Watches the cluster, and reports what is missing and for how long.
 
-    look: who is there. say: takes lines for the user. revive: starts workers in the place of lost ones, where this
-    process can. expected: how many workers there should be, 0 where nobody knows; the most that were seen count. wait:
-    seconds after which a cluster without workers or scheduler is given up.
+    look: returns the present workers. say: prints lines for the user. revive: replaces lost workers, if this process
+    can. expected: number of workers expected, 0 if unknown; the most that were seen count then. wait: seconds after
+    which a cluster without workers or scheduler is given up.
     """
 
     def __init__(
@@ -68,13 +68,13 @@ class Watch:
     ) -> None:
         self._look, self._say, self._revive, self._clock = look, say, revive, clock
         self._most, self._wait = expected, wait
-        self._missing, self._since = "", clock()  # what is missing, and since when
-        self._hopeless: float | None = None  # since when nothing can be made
+        self._missing, self._since = "", clock()  # description of what is missing, and its start
+        self._hopeless: float | None = None  # start of the time in which no result can be made
         self._said, self._revived = "", clock()
         self._astray: dict[str, float] = {}
 
     def once(self, left: int) -> Seen | None:
-        """Look around once; `left` is how many results are still to come. None where the scheduler does not answer."""
+        """Check once; `left` is the number of outstanding results. Returns None if the scheduler does not answer."""
         seen = self._look()
         now = self._clock()
         missing = self._words(seen)
@@ -99,20 +99,20 @@ class Watch:
 
     @property
     def complete(self) -> bool:
-        """Whether all workers that are expected were there at the last look, or have had their time to come."""
+        """Return whether all expected workers were present at the last check, or have had time to start."""
         return not self._missing or self._clock() - self._since >= NOTICE_SECONDS
 
     @property
     def given_up(self) -> str | None:
-        """Why there is nothing left to wait for, if so."""
+        """Return why waiting is pointless, or None."""
         if self._hopeless is None or self._clock() - self._hopeless < self._wait:
             return None
         return f"{self._missing}, for {duration(self._wait)}"
 
     def astray(self, seen: Seen, pending: Iterable[str]) -> list[str]:
-        """Which of the tasks that have not ended are in nobody's hands, and have been for too long.
+        """Return unfinished tasks that no worker has had for too long.
 
-        While all workers are busy, that is how it should be: the scheduler keeps tasks until a worker is free.
+        While all workers are busy this is normal: the scheduler keeps tasks until a worker is free.
         """
         now = self._clock()
         in_hand = frozenset[str]().union(*seen.values())

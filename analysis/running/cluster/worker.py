@@ -1,7 +1,7 @@
-"""What a worker does: it trains part of a study for a while, hands back results, and keeps what the next part needs.
+"""A worker: trains part of a study for a limited time, returns results, and keeps what the next part needs.
 
-The weights of a run stay on the worker from round to round. What the worker lacks (it is new, or the work was another's
-who died) it asks for, and the client sends it from the results folder.
+The weights of a run stay on the worker from round to round. If the worker lacks something, because it is new or took
+over from a worker that died, it asks, and the client sends it from the results folder.
 """
 
 import ctypes
@@ -33,17 +33,17 @@ from supermask.networks import NETWORKS, parameter_count
 from supermask.population import place
 
 NAME = "supermask"
-"""Of the plugin, of the topic of progress, and before the keys of tasks."""
+"""Name of the plugin and of the progress topic, and prefix of the keys of tasks."""
 
 VERSION = f"{supermask.__version__}, revisions of results {REVISIONS}"
-"""What a worker must have in common with its client."""
+"""Version that a worker must share with its client."""
 
 Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What every worker is told once.
+    """Settings sent to every worker once.
 
     devices: CPU devices that a worker uses. pinned: for workers on this machine, each of which keeps to one core.
     plugin: name and content of the user's own file, which workers run as the client did.
@@ -60,7 +60,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Task:
-    """Part of a study: the results to make, in populations of so many networks, for about so many seconds."""
+    """Part of a study: the results to make, the networks per population, and the approximate seconds."""
 
     study: Study
     seeds: tuple[int, ...]
@@ -70,7 +70,7 @@ class Task:
 
 
 class Outcome(NamedTuple):
-    """What comes back of a task: results, or what it lacks to begin with."""
+    """Result of a task: results, or what it lacks to begin."""
 
     results: tuple[Result, ...]
     made_with: Mapping[str, Any]
@@ -80,7 +80,7 @@ class Outcome(NamedTuple):
 
 
 class Word(NamedTuple):
-    """What a worker tells between results: that it begins a task (by its key), or work done since its last word."""
+    """A worker's message between results: that it begins a task (by its key), or work done since its last message."""
 
     work: float
     task: str = ""
@@ -88,17 +88,17 @@ class Word(NamedTuple):
 
 
 class NotPreparedError(RuntimeError):
-    """A worker was not told what this is about: it, or its scheduler, is new."""
+    """A worker has no setting, because it or its scheduler is new."""
 
 
 class Capacity(NamedTuple):
-    """How many networks a worker trains at once: on an accelerator as many as it has slots for, on CPU one a device."""
+    """Number of networks that a worker trains at once: on an accelerator its slots, on CPU one per device."""
 
     networks: int
 
 
 def inputs(experiment: Experiment, study: Study, wanted: Iterable[str]) -> frozenset[str]:
-    """Ids of the results that making the wanted ones starts from."""
+    """Return the ids of the results that the wanted ones start from."""
     wanted = frozenset(wanted)
     needed: set[str] = set()
     for unit in units(experiment, study):
@@ -114,7 +114,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 class Workshop(WorkerPlugin):
-    """A worker's share of the toolkit: data, trainers, and results that go on to a next round."""
+    """A worker's state: data, trainers, and results for the next round."""
 
     name = NAME
 
@@ -122,7 +122,7 @@ class Workshop(WorkerPlugin):
         self._setting = setting
 
     def setup(self, worker: Worker) -> None:
-        """Prepares the process before its first task. Raises RuntimeError for another version of the toolkit."""
+        """Prepare the process before its first task. Raises RuntimeError for another version of the toolkit."""
         if self._setting.version != VERSION:
             raise RuntimeError(
                 f"worker {worker.address} has supermask {VERSION}; the client has {self._setting.version}"
@@ -140,19 +140,19 @@ class Workshop(WorkerPlugin):
         self._benches: dict[int, Workbench] = {}
 
     def capacity(self) -> Capacity:
-        """How many networks this worker trains at once."""
+        """Return the number of networks that this worker trains at once."""
         data = datasets.DATASETS[self._setting.protocol.dataset]
         placement = place(parameter_count(NETWORKS[self._setting.protocol.network], data.image_shape))
         return Capacity(len(placement.devices) if placement.one_at_a_time else placement.slots)
 
     def receive(self, data: Dataset | None) -> bool:
-        """Takes the data set, if it is the right one and not here yet; whether it's here. Waits for no task."""
+        """Take the right data set if it is not here yet; return whether it is here. Does not wait for tasks."""
         if self._data is None and data is not None and data.digest == self._setting.data_digest:
             self._data = data
         return self._data is not None
 
     def work(self, task: Task, given: Mapping[str, Arrays], worker: Worker) -> Outcome:
-        """Works on the task until its time is over, or all of it is done."""
+        """Work on the task until its time is over or it is complete."""
         with self._lock:
             if not self._has_data():
                 return Outcome((), {}, frozenset(), True, worker.address)
@@ -173,7 +173,7 @@ class Workshop(WorkerPlugin):
             return Outcome(tuple(collected.results), provenance(), frozenset(), False, worker.address)
 
     def _has_data(self) -> bool:
-        """Whether the data set is here: it was sent, or this machine has it."""
+        """Return whether the data set is here: sent, or found on this machine."""
         if self._data is None:
             name, folder = self._setting.protocol.dataset, self._setting.data_dir
             with suppress(DataError):
@@ -183,7 +183,7 @@ class Workshop(WorkerPlugin):
         return self._data is not None
 
     def _forget(self, used: Iterable[str], still_needed: Iterable[str]) -> None:
-        """Drops arrays that nothing here will start from again; round 0, which many start from, is kept."""
+        """Drop arrays that nothing here will start from again; keep round 0, from which many start."""
         for id_ in set(used) - set(still_needed):
             if id_ in self._made and not any(name.startswith("initial.") for name in self._made[id_]):
                 del self._made[id_]
@@ -203,15 +203,15 @@ class Collected:
         self._have: set[str] = set()
 
     def known(self, ids: Iterable[str]) -> set[str]:
-        """Those of the ids that are done, or are not this task's to do."""
+        """Return the ids that are done or do not belong to this task."""
         return {id_ for id_ in ids if id_ not in self._wanted or id_ in self._have}
 
     def arrays(self, id_: str) -> dict[str, np.ndarray]:
-        """A result's arrays, made here or sent."""
+        """Return a result's arrays, made here or received."""
         return dict(self._made[id_])
 
     def add(self, results: Sequence[Result], made_with: Mapping[str, Any]) -> None:
-        """Keeps a population's results. Raises TimeIsUpError where that was enough."""
+        """Keep a population's results. Raises TimeIsUpError once the time is up."""
         self.results += results
         for result in results:
             id_ = identity(result.description)
@@ -223,19 +223,19 @@ class Collected:
 
 
 def work(task: Task, given: Mapping[str, Arrays], key: str) -> Outcome:
-    """The task that is sent to workers, under that key."""
+    """Run a task on a worker, under that key."""
     worker = get_worker()
     worker.log_event(NAME, tuple(Word(0.0, key, worker.address)))
     return _workshop_of(worker).work(task, given, worker)
 
 
 def receive(data: Dataset | None, dask_worker: Worker) -> bool:
-    """Brings a worker the data set that it lacks; says whether it has it then."""
+    """Give a worker a missing data set; return whether it has it afterwards."""
     return _workshop_of(dask_worker).receive(data)
 
 
 def capacity(dask_worker: Worker) -> Capacity:
-    """Asked of every worker before work is cut to size."""
+    """Return a worker's capacity, which determines the size of tasks."""
     return _workshop_of(dask_worker).capacity()
 
 
@@ -247,7 +247,7 @@ def _workshop_of(worker: Worker) -> Workshop:
 
 
 def _teller(worker: Worker) -> Callable[[Done], None]:
-    """Tells the client, once a second at most, of work done."""
+    """Return a function that reports work to the client, at most once a second."""
     told, sum_ = time.monotonic(), 0.0
 
     def tell(done: Done) -> None:
@@ -261,8 +261,8 @@ def _teller(worker: Worker) -> Callable[[Done], None]:
 
 
 def _keep_memory() -> None:
-    """Lets glibc keep freed memory for the next array. Dask's MALLOC_TRIM_THRESHOLD_ makes it give all back at once:
-    then every array of a megabyte is new memory to the kernel, and small networks train at half the speed.
+    """Let glibc keep freed memory for the next array. Dask's MALLOC_TRIM_THRESHOLD_ makes it return all memory at once:
+    every array of a megabyte then needs new memory from the kernel, and small networks train at half the speed.
     """
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -271,7 +271,7 @@ def _keep_memory() -> None:
 
 
 def _pin(name: object) -> None:
-    """Keeps this process to one core, its number among its machine's by the worker's name: all threads of it."""
+    """Pin all threads of this process to one core, chosen by the worker's name."""
     if hasattr(os, "sched_setaffinity"):
         allowed = sorted(os.sched_getaffinity(0))
         core = allowed[int(str(name)) % len(allowed)]
