@@ -19,7 +19,7 @@ from supermask.evaluation import cross_entropy
 from supermask.keys import Purpose, batch_order, derive_key
 from supermask.masks import keep_best
 from supermask.population import Placement, place
-from supermask.sparse_training import METHODS, Horizon, layer_counts, start
+from supermask.sparse_training import METHODS, Horizon, densities, layer_counts, start
 from supermask.sparse_training.base import apportion, inform
 from supermask.sparse_training.dnw import TOP, largest
 from supermask.sparse_training.dsr import DSRConfig
@@ -439,6 +439,22 @@ CONV6 = {
     **{f"conv{n}": (3, 3, *sizes) for n, sizes in enumerate(pairwise([3, 64, 64, 128, 128, 256, 256]), 1)},
     **{"hidden1": (4096, 256), "hidden2": (256, 256), "output": (256, 10)},
 }
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sizes", "density", "counts"),
+    [
+        ((1.2, 1.7), (5, 5), 0.3, (1, 2)),  # the largest remainder gets what is left
+        ((2.9, 1.0), (2, 8), 0.4, (2, 2)),  # but a full layer no more than it holds
+        ((3.0, 2.5), (3, 3), 0.5, (2, 1)),  # those too many are taken from the smallest remainders, in turn
+        ((0.5, 0.5), (5, 5), 0.1, (1, 0)),  # equal ones by name
+    ],
+)
+def test_shares_are_rounded_by_largest_remainders(wanted, sizes, density, counts):
+    layers = ("a", "b")
+    shapes = {layer: (size,) for layer, size in zip(layers, sizes, strict=True)}
+    found = densities._rounded(dict(zip(layers, wanted, strict=True)), shapes, density)
+    assert tuple(found[layer] for layer in layers) == counts
 
 
 @given(st.integers(0, 6).flatmap(lambda digits: st.integers(1, 10**digits).map(lambda n: Fraction(n, 10**digits))))
