@@ -76,13 +76,17 @@ class Placement:
 
         Raises ValueError if there are none, or more than slots.
         """
+        sharding = NamedSharding(self.mesh, _NETWORKS)
+        return jax.tree.map(lambda leaf: jax.device_put(leaf, sharding), self.dealt(networks))
+
+    def dealt(self, networks: Sequence[PyTree]) -> PyTree:
+        """The same, left on the host."""
         if not 1 <= len(networks) <= self.slots:
             raise ValueError(f"networks has {len(networks)} members; allowed: 1 to {self.slots}")
         dealt: list[PyTree] = [networks[0]] * self.slots
         for index, network in enumerate(networks):
             dealt[self._slot(index)] = network
-        sharding = NamedSharding(self.mesh, _NETWORKS)
-        return jax.tree.map(lambda *leaves: jax.device_put(np.stack(leaves), sharding), *dealt)
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *dealt)
 
     def unstack(self, population: PyTree, networks: int) -> list[PyTree]:
         """Return the first `networks` members of a population as host pytrees, in their original order."""

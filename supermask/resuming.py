@@ -85,9 +85,13 @@ def saved(state: PyTree, history: Sequence[PyTree]) -> dict[str, np.ndarray]:
 def restored(
     arrays: Mapping[str, np.ndarray], state: PyTree, observe: Callable[[Any], PyTree]
 ) -> tuple[PyTree, list[PyTree]]:
-    """State, placed like the one given, and history of a checkpoint."""
+    """State, placed like the one given or left on the host as that is, and history of a checkpoint."""
     leaves, seen = jax.tree.leaves(state), observe(state)
-    placed = [jax.device_put(arrays[f"state.{index}"], leaf.sharding) for index, leaf in enumerate(leaves)]
+    found = [arrays[f"state.{index}"] for index in range(len(leaves))]
+    placed = [
+        jax.device_put(array, leaf.sharding) if isinstance(leaf, jax.Array) else array.reshape(np.shape(leaf))
+        for array, leaf in zip(found, leaves, strict=True)
+    ]
     curves = [arrays[f"history.{index}"] for index in range(len(jax.tree.leaves(seen)))]
     history = [
         jax.tree.unflatten(jax.tree.structure(seen), [curve[:, at] for curve in curves])

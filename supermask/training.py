@@ -38,6 +38,8 @@ from supermask.evaluation import (
 )
 from supermask.intervals import Course, DataOrder, OnProgress, Stepping, ignore_progress
 from supermask.intervals import TrainingConfig as TrainingConfig
+from supermask.live_weights import Adam, Engine, LiveMasks, live_masks, pays
+from supermask.live_weights.population import evaluate_live, train_live
 from supermask.nested_levels import evaluate_nested
 from supermask.networks import AnyArray, Kernels, Network, Params
 from supermask.population import Placement, Run, batched, over_population
@@ -114,24 +116,29 @@ class Trainer:
     def train(self, jobs: Sequence[Job], on_progress: OnProgress = ignore_progress) -> list[Trained]:
         """Trains all jobs, as many at once as there are slots, and returns their outcomes in order.
 
-        Jobs of different lengths are trained in different populations; so are networks that leave out different numbers
-        of dead units (see `supermask.compaction`). Raises ValueError for masks that do not fit the network.
+        Jobs of different lengths are trained in different populations; so are networks that are trained on live weights
+        alone (see `supermask.live_weights`), and those that leave out different numbers of dead units (see
+        `supermask.compaction`). Raises ValueError for masks that do not fit the network.
         """
         for job in jobs:
             check_masks(job.masks, networks.kernels_of(job.params))
             check_seed(job.seed)
         outcomes: dict[int, Trained] = {}
-        smaller = [self._compaction(job) for job in jobs]
+        live = [self._live_masks(job) for job in jobs]
+        smaller = [self._compaction(job) if masks is None else None for job, masks in zip(jobs, live, strict=True)]
         lengths = [self._length(job) for job in jobs]
 
-        def kind(index: int) -> tuple[int, tuple[int, ...]]:
+        def kind(index: int) -> tuple[int, bool, tuple[int, ...]]:
             plan = smaller[index]
-            return lengths[index], () if plan is None else plan.sizes
+            return lengths[index], live[index] is not None, () if plan is None else plan.sizes
 
-        for _, group in groupby(sorted(range(len(jobs)), key=kind), key=kind):
+        for (_, on_live_weights, _), group in groupby(sorted(range(len(jobs)), key=kind), key=kind):
             for indices in batched(list(group), self.placement.slots):
-                some = [(jobs[index], smaller[index]) for index in indices]
-                outcomes.update(zip(indices, self._train_population(some, on_progress), strict=True))
+                if on_live_weights:
+                    trained = self._train_live([(jobs[index], live[index]) for index in indices], on_progress)
+                else:
+                    trained = self._train_population([(jobs[index], smaller[index]) for index in indices], on_progress)
+                outcomes.update(zip(indices, trained, strict=True))
         return [outcomes[index] for index in range(len(jobs))]
 
     def gradients(self, params: Params) -> Kernels:
@@ -176,17 +183,38 @@ class Trainer:
     def _length(self, job: Job) -> int:
         return (self.config.steps if job.last_step is None else job.last_step) - job.first_step
 
+    def _live_masks(self, job: Job) -> LiveMasks | None:
+        """The job's live weights where it is trained on them alone: with Adam, on CPU, where it can be and pays."""
+        if self.optimiser is not None or not self.placement.one_at_a_time:
+            return None
+        kernels = networks.kernels_of(job.params)
+        size = sum(kernel.size for kernel in kernels.values())
+        kept = sum(int(np.sum(job.masks[n])) if n in job.masks else kernel.size for n, kernel in kernels.items())
+        if not pays(size, kept, self._length(job)):
+            return None
+        return live_masks(self.network, job.params, job.masks)
+
     def _compaction(self, job: Job) -> Compaction | None:
         """What the job may leave out: with Adam, and where networks are trained one at a time and size is time."""
         if self.optimiser is not None or not self.placement.one_at_a_time:
             return None
         return compaction(self.network, job.params, job.masks, self._length(job))
 
+    def _train_live(self, jobs: Sequence[tuple[Job, LiveMasks | None]], on_progress: OnProgress) -> list[Trained]:
+        engine, threads = self._engine, len(self.placement.devices)
+        lives = [engine.begin(job.params, masks) for job, masks in jobs if masks is not None]
+        course = self._course([job for job, _ in jobs])
+        ends, curves = train_live(engine, course, lives, self.checkpoints, on_progress)
+        return outcomes(ends, curves, lambda params: evaluate_live(engine, lives, params, threads))
+
+    def _course(self, jobs: Sequence[Job]) -> Course:
+        orders = [DataOrder(job.seed, job.first_step, len(self.data.train)) for job in jobs]
+        return Course(self._placed, self.config, orders, self._length(jobs[0]))
+
     def _train_population(
         self, jobs: Sequence[tuple[Job, Compaction | None]], on_progress: OnProgress
     ) -> list[Trained]:
-        orders = [DataOrder(job.seed, job.first_step, len(self.data.train)) for job, _ in jobs]
-        course = Course(self._placed, self.config, orders, self._length(jobs[0][0]))
+        course = self._course([job for job, _ in jobs])
         ends, curves = train_population(course, self._stepping(course, jobs), self.checkpoints, on_progress)
         states = [_whole(*job, end) for job, end in zip(jobs, ends, strict=True)]
         return outcomes(states, curves, self.evaluate)
@@ -214,6 +242,10 @@ class Trainer:
     @cached_property
     def _placed(self) -> PlacedData:
         return PlacedData(self.data, self.placement, self.network)
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return Engine(self.network, self.data, self.config.batch_size, Adam(self.config.learning_rate))
 
     @cached_property
     def _programs(self) -> dict[Network, Run]:

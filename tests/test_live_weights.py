@@ -143,7 +143,7 @@ def test_any_network_takes_the_step_of_double_precision(hidden, shape, batch_siz
     for layer in layers:
         for leaf in ("kernel", "bias"):
             np.testing.assert_allclose(found[layer][leaf], expected[layer][leaf], atol=2e-5)
-    for split, seen in ((data.validation, scores), (data.test, engine.evaluate(live))):
+    for split, seen in ((data.validation, scores), (data.test, engine.test(live))):
         logits, rows = sums_of(found, layers, split.images.reshape(len(split), -1) / 200), np.arange(len(split))
         top = logits.max(axis=1)
         losses = np.log(np.exp(logits - top[:, None]).sum(axis=1)) + top - logits[rows, split.labels]
@@ -211,6 +211,8 @@ def test_which_networks_can_be_trained_on_live_weights(digits, small_network):
 
 
 def test_the_engine_refuses_what_it_cannot_train(digits, small_network, unchecked):
+    with pytest.raises(ValueError, match="network has convolutions"):
+        Engine(NETWORKS["lenet5"], digits, 60, Adam(1e-3))
     with pytest.raises(ValueError, match="batch_size is 0; allowed: 1 or more"):
         Engine(small_network, digits, 0, Adam(1e-3))
     with pytest.raises(ValueError, match="label"):

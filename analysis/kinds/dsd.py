@@ -8,15 +8,16 @@ from typing import Any
 from analysis.kinds import sparse_training
 from analysis.kinds.base import Context, Kind, training_flops
 from analysis.kinds.metrics import TRAINING_METRICS, training_metrics
-from analysis.store.identity import Description
+from analysis.store.identity import REVISIONS, Description
 from analysis.store.store import Result
-from analysis.studies.experiment import Experiment, counts_of
+from analysis.studies.experiment import Experiment, counts_of, on_live_weights
 from analysis.studies.protocols import Protocol
 from analysis.system.words import count
 from supermask.compression.dsd import LAST_RATE, DSDRun, Phases, dense_sparse_dense
+from supermask.counts import share
 from supermask.intervals import TrainingConfig
 from supermask.lottery import initial_of
-from supermask.networks import NETWORKS
+from supermask.networks import NETWORKS, kernels_of, shapes_of
 from supermask.training import Trainer
 
 PHASES = ("dense_phase", "sparse_phase", "last_phase")
@@ -33,7 +34,12 @@ class DenseSparseDense(Kind[DSDRun]):
     def describe(self, experiment: Experiment, run: DSDRun, seed: int) -> Sequence[Description]:
         """The sparsity of the middle phase, and the last phase's rate over the others'."""
         own = {"dsd": {"sparsity": run.sparsity, "last_rate": LAST_RATE}} | counts_of({"sparsity": run.sparsity})
-        return (experiment.describe(self.name, seed, phase_of(experiment)) | own,)
+        base = experiment.describe(self.name, seed, phase_of(experiment))
+        kernels = kernels_of(shapes_of(NETWORKS[experiment.protocol.network], experiment.data.image_shape))
+        live = sum(kernel.size - share(run.sparsity, kernel.size) for kernel in kernels.values())
+        if run.sparsity and on_live_weights(experiment, live, base["steps"]):
+            base["revision"] = REVISIONS["live dsd"]
+        return (base | own,)
 
     def group(self, run: DSDRun) -> str:
         """Put all runs in one group."""

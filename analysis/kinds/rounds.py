@@ -13,14 +13,15 @@ from analysis.kinds.layout import check_array, check_curves, check_mask, params_
 from analysis.kinds.metrics import CURVES, TRAINING_METRICS, training_metrics
 from analysis.store.identity import REVISIONS, Description
 from analysis.store.store import Result, Storage
-from analysis.studies.experiment import Experiment, plugins_of, rates_of, without_defaults
+from analysis.studies.experiment import Experiment, on_live_weights, plugins_of, rates_of, without_defaults
 from analysis.studies.protocols import Protocol
 from analysis.studies.rules import rules_of
 from analysis.system.words import count
 from supermask import masks as mask_functions
+from supermask.actions import PRUNED_ACTIONS
 from supermask.lottery import RoundRecord, find_tickets
 from supermask.masks import Masks, kept_counts
-from supermask.networks import NETWORKS, Kernels, Params, kernels_of, layer_kinds
+from supermask.networks import NETWORKS, Kernels, Params, kernels_of, layer_kinds, shapes_of
 from supermask.restarts import End, Treatment, zeroed_of
 from supermask.training import Trainer
 
@@ -48,10 +49,10 @@ class Rounds(Kind[Treatment | Unpruned]):
         base = experiment.describe(self.name, seed)
         if isinstance(run, Unpruned):
             return (base | {"round": 0},)
-        own: Description = {"treatment": without_defaults(run), "revision": REVISIONS["pruned training"]}
-        own |= rates_of(experiment) | plugins_of(run.criterion, run.kept, run.pruned)
-        own |= rules_of(run)
-        return tuple(base | {"round": round_} | own for round_ in range(1, experiment.protocol.rounds + 1))
+        own: Description = {"treatment": without_defaults(run)} | rates_of(experiment)
+        own |= plugins_of(run.criterion, run.kept, run.pruned) | rules_of(run)
+        revisions = _revisions(experiment, run)
+        return tuple(base | {"round": round_, "revision": each} | own for round_, each in enumerate(revisions, 1))
 
     def code(self, run: Treatment | Unpruned) -> Hashable:
         """Return the identity of its criterion and actions."""
@@ -134,6 +135,24 @@ class Rounds(Kind[Treatment | Unpruned]):
 
 
 ROUNDS = Rounds()
+
+
+def _revisions(experiment: Experiment, run: Treatment) -> list[int]:
+    """By what code the rounds from the first on are trained: later ones, sparser, may be on live weights alone.
+
+    An action of the user's own may freeze all pruned weights at 0.
+    """
+    kernels = kernels_of(shapes_of(NETWORKS[experiment.protocol.network], experiment.data.image_shape))
+    sizes = {layer: kernel.size for layer, kernel in kernels.items()}
+    rates, rounds = experiment.protocol.rates, experiment.protocol.rounds
+    if run.ranking == "global":
+        counts = kept_counts({"network": sum(sizes.values())}, {"network": rates.dense}, rounds)
+    else:
+        counts = kept_counts(sizes, rates.by_layer(layer_kinds(kernels)), rounds)
+    zeros = run.pruned == "zero" or bool(PRUNED_ACTIONS[run.pruned].source)
+    steps = experiment.training.steps - run.rewind_step
+    live = [zeros and on_live_weights(experiment, sum(each.values()), steps) for each in counts[1:]]
+    return [REVISIONS["live training" if each else "pruned training"] for each in live]
 
 
 def trainer_of(context: Context) -> Trainer:

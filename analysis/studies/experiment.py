@@ -15,7 +15,8 @@ from supermask.counts import exact_fraction
 from supermask.criteria import CRITERIA, Criterion
 from supermask.datasets import Dataset
 from supermask.intervals import TrainingConfig, steps_of
-from supermask.networks import NETWORKS
+from supermask.live_weights import pays
+from supermask.networks import NETWORKS, kernels_of, shapes_of
 
 Run = TypeVar("Run")
 
@@ -82,6 +83,16 @@ class Experiment:
             "evaluate_every": training.evaluate_every,
             "seed": seed,
         }
+
+
+def on_live_weights(experiment: Experiment, live: int, steps: int) -> bool:
+    """Whether a pruned network of so many live weights is trained on them alone on CPU, where the others are 0.
+
+    For descriptions: results do not depend on where they are made, but for rounding.
+    """
+    network, shape = NETWORKS[experiment.protocol.network], experiment.data.image_shape
+    weights = sum(kernel.size for kernel in kernels_of(shapes_of(network, shape)).values())
+    return bool(network.dense_layers) and pays(weights, live, steps)
 
 
 def without_defaults(choice: Any) -> dict[str, Any]:

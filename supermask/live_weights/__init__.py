@@ -7,10 +7,12 @@ scores = engine.advance(live, batches, taken=0)     # steps, then loss and accur
 params = engine.params(live)
 """
 
+from supermask.live_weights.choice import pays as pays
 from supermask.live_weights.engine import Adam as Adam
 from supermask.live_weights.engine import Engine as Engine
 from supermask.live_weights.engine import Live as Live
 from supermask.live_weights.engine import Momentum as Momentum
 from supermask.live_weights.engine import Optimiser as Optimiser
+from supermask.live_weights.rows import LiveMasks as LiveMasks
 from supermask.live_weights.rows import density as density
 from supermask.live_weights.rows import live_masks as live_masks

@@ -5,19 +5,19 @@ A network's bits depend on nothing but itself: it is computed on one thread, wha
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, UInt8, UInt32
+from jaxtyping import Float32, Int32, UInt8, UInt32
 
 from supermask.checks import check_labels
 from supermask.datasets import Dataset, Split
 from supermask.evaluation import Scores
-from supermask.live_weights.rows import GROUP, Rows, flat_params, moving, rows_of, whole_params
-from supermask.networks import FeedForward, Params
+from supermask.live_weights.rows import GROUP, LiveMasks, Rows, flat_params, moving, rows_of, whole_params
+from supermask.networks import Network, Params, outputs_of
 from supermask.short import short
 
 LANES = 64
@@ -95,7 +95,7 @@ class Live(NamedTuple):
     rows: Rows
     state: State
     start: Params
-    masks: Mapping[str, Bool[np.ndarray, "_ _"]]
+    masks: LiveMasks
     work: Any
 
 
@@ -104,20 +104,22 @@ class Live(NamedTuple):
 class Engine:
     """What networks of one architecture are trained and evaluated with: data, batch size and optimiser.
 
-    The network is one for which `rows.live_masks` finds masks. Raises ValueError for a batch size below 1, or for
+    Raises ValueError for a network with convolutions or of a subclass's own code, for a batch size below 1, and for
     labels that the network has no logits for.
     """
 
-    network: FeedForward
+    network: Network
     data: Dataset
     batch_size: int
     optimiser: Optimiser
 
     def __post_init__(self) -> None:
+        if not self.network.dense_layers:
+            raise ValueError("network has convolutions, or code of its own; allowed: a FeedForward of dense layers")
         if self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size}; allowed: 1 or more")
         for name in ("train", "validation", "test"):
-            check_labels(name, getattr(self.data, name).labels, self.network.classes)
+            check_labels(name, getattr(self.data, name).labels, outputs_of(self.network, self.data.image_shape))
 
     @property
     def block(self) -> tuple[int, ...]:
@@ -125,7 +127,7 @@ class Engine:
         blocks = math.ceil(self.batch_size / LANES)
         return (0,) * math.ceil(self.batch_size / blocks / 16)
 
-    def begin(self, params: Params, masks: Mapping[str, Bool[np.ndarray, "_ _"]]) -> Live:
+    def begin(self, params: Params, masks: LiveMasks) -> Live:
         """A network before its first step. Its pruned weights are 0, as `rows.live_masks` makes sure."""
         layers = self.network.dense_layers
         rows = rows_of([masks[layer] for layer in layers])
@@ -142,11 +144,19 @@ class Engine:
         """Takes a step for each batch of training images, after `taken` others, then evaluates on validation data."""
         return self._interval(live, order, taken, self._validation)
 
-    def evaluate(self, live: Live, flat: Float32[np.ndarray, " moving"] | None = None) -> Scores:
-        """Loss and accuracy on test data, now or where `flat` is what moves."""
-        if flat is not None:
-            live = live._replace(state=live.state._replace(params=flat))
+    def test(self, live: Live, params: Params | None = None) -> Scores:
+        """Loss and accuracy on test data, as the network is now or with `params` of its shape and live weights."""
+        if params is not None:
+            flat = flat_params(self.network.dense_layers, params, live.masks)
+            live = live._replace(state=aligned(State(flat, live.state.moments)))
         return self._interval(live, np.zeros((0, self.batch_size), np.int32), 0, self._test)
+
+    @property
+    def text(self) -> str:
+        """Names all that steps are made of but for data and networks: for checkpoints."""
+        from supermask.live_weights.kernels import SOURCES
+
+        return f"live weights, sources {SOURCES}, {self.optimiser}, {self.network}, batches of {self.batch_size}"
 
     def _interval(self, live: Live, order: Int32[np.ndarray, "steps batch"], taken: int, split: Packed) -> Scores:
         from supermask.live_weights.kernels import interval

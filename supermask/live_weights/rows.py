@@ -6,8 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt32
 
-from supermask.networks import AnyArray, FeedForward, Network, Params
+from supermask.networks import AnyArray, Network, Params
 from supermask.short import short
+
+LiveMasks = dict[str, Bool[np.ndarray, "_ _"]]
+"""Which weights are live, of every layer."""
 
 GROUP = 16
 """Pixels that are brought into place at a time: where no weight reads any of them, they are left out."""
@@ -35,16 +38,13 @@ class Rows(NamedTuple):
     hidden: int
 
 
-def live_masks(
-    network: Network, params: Params, masks: Mapping[str, Bool[AnyArray, "..."]]
-) -> dict[str, Bool[np.ndarray, "_ _"]] | None:
+def live_masks(network: Network, params: Params, masks: Mapping[str, Bool[AnyArray, "..."]]) -> LiveMasks | None:
     """The masks of all layers where a network's step can cost what its live weights cost; None where it can't.
 
-    It can where the network is a FeedForward of dense layers alone, computes what that class says, and every pruned
-    weight is 0: one that is frozen at another value takes part in sums like a live one. A layer without a mask is
-    live as a whole.
+    It can where the network is nothing but `dense_layers`, and every pruned weight is 0: one that is frozen at another
+    value takes part in sums like a live one. A layer without a mask is live as a whole.
     """
-    if not isinstance(network, FeedForward) or network.pixel_layer is None:
+    if not network.dense_layers:
         return None
     found = {}
     for layer in network.dense_layers:
@@ -56,7 +56,7 @@ def live_masks(
     return found
 
 
-def density(masks: Mapping[str, Bool[np.ndarray, "_ _"]]) -> float:
+def density(masks: LiveMasks) -> float:
     """The fraction of all weights that is live."""
     return sum(int(mask.sum()) for mask in masks.values()) / sum(mask.size for mask in masks.values())
 
@@ -100,9 +100,7 @@ def moving(size: int) -> int:
     return -(-size // GROUP) * GROUP
 
 
-def flat_params(
-    layers: Sequence[str], params: Params, masks: Mapping[str, Bool[np.ndarray, "_ _"]]
-) -> Float32[np.ndarray, " moving"]:
+def flat_params(layers: Sequence[str], params: Params, masks: LiveMasks) -> Float32[np.ndarray, " moving"]:
     """What moves, in the order of rows: live weights, then biases, then zeros up to `moving`."""
     weights = [np.asarray(params[layer]["kernel"]).T[masks[layer].T] for layer in layers]
     biases = [np.asarray(params[layer]["bias"]) for layer in layers]
@@ -114,7 +112,7 @@ def whole_params(
     layers: Sequence[str],
     flat: Float32[np.ndarray, " moving"],
     params: Params,
-    masks: Mapping[str, Bool[np.ndarray, "_ _"]],
+    masks: LiveMasks,
 ) -> Params:
     """The network's parameters: what moves from `flat`, and the others as they are in `params`, to the bit."""
     whole: Params = {layer: {} for layer in params}
