@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from analysis.command.bench import comparisons
+from analysis.command.bench import comparisons, density
 from analysis.command.bench.comparisons import Comparison
 from analysis.command.bench.peers import Peers
 from analysis.command.bench.run import WORK, Row
@@ -67,6 +67,45 @@ def test_figure_10s_masks_are_counted_as_the_paper_counts(tmp_path):
     figure.ours()
     assert figure.units == 13 * 2
     assert figure.peer["levels"][1] == {"hidden1": 188_160, "hidden2": 24_000, "output": 900}
+
+
+def test_density_measures_both_engines_and_draws_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(density, "DENSITIES", (0.5, 0.01))
+    work = density.densities(4, tmp_path)
+    names = [density.OURS.format(0.5), density.DENSE.format(0.5), density.OURS.format(0.01), density.DENSE.format(0.01)]
+    assert [each.name for each in work] == names
+    assert [each.modes for each in work] == [density.MODES, ()] * 2
+    for each in work:
+        each.ours()
+        assert each.units == 4 * 4
+    with np.load(work[2].peer["masks"]) as file:
+        assert sum(int(file[f"3.{layer}"].sum()) for layer in work[2].peer["layers"]) == 2352 + 300 + 10
+    times = dict.fromkeys(names, (3.0, 1.0, 2.0))
+    found = density.curves(times, {names[0]: {"sparse_csr": (9.0,)}})
+    line = [(0.5, 2.0), (0.01, 2.0)]
+    assert found == {"ours": line, "ours, dense": line, "PyTorch sparse_csr": [(0.5, 9.0)]}
+    density.draw(found, tmp_path / "bench.svg")
+    assert (tmp_path / "bench.svg").read_bytes().startswith(b"<?xml")
+
+
+@needs_torch
+def test_sparse_layers_of_the_peer_compute_what_dense_ones_do():
+    import torch
+
+    from analysis.command.bench.torch_peer import SparseLinear
+
+    torch.manual_seed(0)
+    mask, x = torch.rand(7, 9) < 0.4, torch.randn(5, 9, requires_grad=True)
+    layer, dense = SparseLinear(mask), torch.nn.Linear(9, 7)
+    with torch.no_grad():
+        dense.weight.zero_()
+        dense.weight[mask] = layer.values
+        dense.bias.copy_(layer.bias)
+    (layer(x) ** 2).sum().backward()
+    of_x, x.grad = x.grad, None
+    (dense(x) ** 2).sum().backward()
+    torch.testing.assert_close(of_x, x.grad)
+    torch.testing.assert_close(layer.values.grad, dense.weight.grad[mask])
 
 
 def test_a_peer_that_cannot_start_is_reported():

@@ -62,7 +62,7 @@ class Comparison:
 def training(network: str, steps: int, validation: int = 1) -> Comparison:
     """Adam on a population in batches of 60, with so many validation images every 100 steps."""
     trainer, jobs = population(network, steps, validation)
-    peer = _peer(network, "training") | {"steps": max(steps // 4, 1) if network == "fc" else steps}
+    peer = peer_of(network, "training") | {"steps": max(steps // 4, 1) if network == "fc" else steps}
     name = f"{network}: training" + (" and validation" if validation > 1 else "")
 
     def ours() -> None:
@@ -85,7 +85,7 @@ def learning_masks(network: str, steps: int, optimiser: str) -> Comparison:
     config = TrainingConfig(steps, 0.1, PAPER[network].masks.batch_size, evaluate_every=steps)
     jobs = [MaskJob(params, LearnedMask("signed_constant", rescaled=True), seed) for seed in range(placement.slots)]
     chosen = mask_optimiser(optimiser, config.learning_rate, steps)
-    trainer = MaskTrainer(NETWORKS[network], _data(network, 1), config, placement, chosen)
+    trainer = MaskTrainer(NETWORKS[network], data_of(network, 1), config, placement, chosen)
 
     def ours() -> None:
         trainer.train(jobs)
@@ -105,7 +105,7 @@ def late_rounds(steps: int, networks: int, prepare_steps: int, folder: Path) -> 
     ]
     rounds = [[_job(record) for record in records if record.round == round_] for round_ in LATE_ROUNDS]
     full = Trainer(
-        NETWORKS["fc"], _data("fc", 1), TrainingConfig(steps, config.learning_rate), place_for("fc", networks)
+        NETWORKS["fc"], data_of("fc", 1), TrainingConfig(steps, config.learning_rate), place_for("fc", networks)
     )
 
     def ours() -> None:
@@ -115,7 +115,7 @@ def late_rounds(steps: int, networks: int, prepare_steps: int, folder: Path) -> 
     file = folder / "masks.npz"
     np.savez(file, **{f"{i}.{n}": mask for i, r in enumerate(records) for n, mask in r.start.masks.items()})  # type: ignore[arg-type]
     peer_steps = max(steps // 20, 1)
-    peer = _peer("fc", "training") | {"steps": peer_steps, "masks": str(file), "networks": len(records)}
+    peer = peer_of("fc", "training") | {"steps": peer_steps, "masks": str(file), "networks": len(records)}
     return Comparison(
         "fc: rounds 16 to 24 of large_final", NETWORK_STEP, ours, steps * len(records), peer, peer_steps * len(records)
     )
@@ -126,7 +126,7 @@ def masks_and_evaluation(levels: int, folder: Path) -> Comparison:
 
     Paper figure 7 (post: figure 10).
     """
-    data = _data("fc", 1, test=10_000)
+    data = data_of("fc", 1, test=10_000)
     trainer = Trainer(NETWORKS["fc"], data, TrainingConfig(1, 1e-3), place_for("fc", 32))
     initial, final = (initial_of(NETWORKS["fc"], seed, data.image_shape) for seed in (0, 1))
     kernels = kernels_of(initial)
@@ -145,7 +145,7 @@ def masks_and_evaluation(levels: int, folder: Path) -> Comparison:
     file = folder / "scores.npz"
     scores = [score_layers_jit(CRITERIA[name], facts) for name in FIGURE_10]
     np.savez(file, **{f"{c}.{n}": np.asarray(s) for c, layers in enumerate(scores) for n, s in layers.items()})  # type: ignore[arg-type]
-    peer = _peer("fc", "masks") | {
+    peer = peer_of("fc", "masks") | {
         "scores": str(file),
         "criteria": len(scores),
         "levels": counts,
@@ -163,7 +163,7 @@ def population(network: str, steps: int, validation: int = 1) -> tuple[Trainer, 
     params = _initial(network)
     config = TrainingConfig(steps, protocol.learning_rate, protocol.batch_size)
     jobs = [Job(params, full_masks(kernels_of(params)), seed) for seed in range(placement.slots)]
-    return Trainer(NETWORKS[network], _data(network, validation), config, placement), jobs
+    return Trainer(NETWORKS[network], data_of(network, validation), config, placement), jobs
 
 
 def _initial(network: str) -> Params:
@@ -183,7 +183,7 @@ def _shape(network: str) -> tuple[int, int, int]:
     return IMAGE_SHAPES[PAPER[network].dataset]
 
 
-def _peer(network: str, kind: str) -> dict[str, Any]:
+def peer_of(network: str, kind: str) -> dict[str, Any]:
     """What PyTorch is told of a network, its data and its batches. Its data is scaled and in memory as float32."""
     module = NETWORKS[network]
     params: Params = jax.eval_shape(lambda: initialise(module, jax.random.key(0), _shape(network)))
@@ -202,7 +202,7 @@ def _place_in_network(layer: str) -> tuple[int, str]:
     return ("conv", "hidden", "output").index(layer.rstrip("0123456789")), layer
 
 
-def _data(network: str, validation: int, test: int = 1) -> Dataset:
+def data_of(network: str, validation: int, test: int = 1) -> Dataset:
     """Images of the size and shape of the network's data set.
 
     FC's are real digits, over and over: evaluation leaves out pixels that no image uses. Others are random bytes, for

@@ -11,6 +11,7 @@ from typing import Any
 from analysis.system.errors import UsageError
 
 MODES = ("eager", "best", "bfloat16")
+"""How trainings are written in PyTorch; where weights are few, there is 'sparse_csr' as well."""
 
 
 def available() -> bool:
@@ -19,7 +20,7 @@ def available() -> bool:
 
 
 class Peers:
-    """PyTorch doing one piece of work in one of the `MODES`, in a process for every core or, 'eager', in one for all.
+    """PyTorch doing one piece of work in one of its ways, in a process for every core or, 'eager', in one for all.
 
     A context manager. `run` gives the seconds of its slowest process. Raises UsageError where a process fails.
     """

@@ -18,7 +18,7 @@ from typing import Any
 
 from rich.status import Status
 
-from analysis.command.bench import comparisons
+from analysis.command.bench import comparisons, density
 from analysis.command.bench.bound import products_and_update
 from analysis.command.bench.comparisons import NETWORK_STEP, Comparison
 from analysis.command.bench.peers import MODES, Peers, available
@@ -31,6 +31,7 @@ LATE_STEPS, LATE_NETWORKS, LATE_PREPARATION = 2750, 4, 800  # steps as in the sh
 LEVELS = 25
 UNTRAINED = "figure-10"
 
+PICTURE = Kind.starting("a picture", b"<?xml")
 MEASURED = Kind.starting("a file of measurements", b'{\n "facts":')
 
 Make = Callable[[int | None, Path], list[Comparison]]
@@ -54,7 +55,7 @@ def bench(names: Sequence[str], pairs: int, steps: int | None, output: Path | No
     """Measures this toolkit and, where it is installed, PyTorch at the same work, in turn, and prints medians.
 
     `names` are from `WORK`, all where none is given; `pairs` is how many turns are taken; `steps` is the length of
-    every training. With `output`, everything measured is written there as JSON.
+    every training. With `output`, everything measured is written there as JSON, and the picture of `density` beside it.
     Raises UsageError for an unknown name, fewer than one pair or step, or an output that cannot be written.
     """
     for name in names:
@@ -66,6 +67,8 @@ def bench(names: Sequence[str], pairs: int, steps: int | None, output: Path | No
             raise UsageError(f"steps is given, but {UNTRAINED} trains nothing; allowed: other work, or no steps")
     if output is not None:
         check_output("json", output, MEASURED)
+        if "density" in (names or WORK):
+            check_output("json", output.with_suffix(".svg"), PICTURE)
     console = Screen()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -75,13 +78,17 @@ def bench(names: Sequence[str], pairs: int, steps: int | None, output: Path | No
                 rows += _measured(WORK[name](steps, Path(folder)), pairs, tell)
     facts = _facts(pairs, rows)
     title = f"medians of {pairs} turns (lowest to highest); PyTorch's time as a multiple of ours"
-    print_table(console, title, ("work", "unit", "ours", *(f"PyTorch {mode}" for mode in MODES)), _table(rows))
+    modes = [mode for mode in dict.fromkeys((*MODES, *density.MODES)) if mode in MODES or _has(rows, mode)]
+    print_table(console, title, ("work", "unit", "ours", *(f"PyTorch {mode}" for mode in modes)), _table(rows, modes))
     console.print("\n".join(f"{name}: {value}" for name, value in facts.items()), soft_wrap=True)
     if not available():
         console.print("PyTorch is not installed, so nothing was compared with it: pip install 'supermask[bench]'")
     if output is not None:
         text = json.dumps({"facts": facts, "rows": [asdict(row) for row in rows]}, indent=1) + "\n"
         write_whole(output, text.encode())
+        found = density.curves({row.name: row.ours for row in rows}, {row.name: row.peers for row in rows})
+        if found:
+            density.draw(found, output.with_suffix(".svg"))
 
 
 def _fc(steps: int | None, folder: Path) -> list[Comparison]:
@@ -113,6 +120,10 @@ def _late_rounds(steps: int | None, folder: Path) -> list[Comparison]:
     return [comparisons.late_rounds(steps or LATE_STEPS, LATE_NETWORKS, prepare, folder)]
 
 
+def _density(steps: int | None, folder: Path) -> list[Comparison]:
+    return density.densities(steps or 500, folder)
+
+
 WORK: Mapping[str, Make] = {
     "fc": _fc,
     "conv2": _conv("conv2", 40),
@@ -121,6 +132,7 @@ WORK: Mapping[str, Make] = {
     "masks": _masks,
     UNTRAINED: _figure_10,
     "late-rounds": _late_rounds,
+    "density": _density,
 }
 """What can be measured, by name."""
 
@@ -155,13 +167,17 @@ def _tell(status: Status, name: str, pairs: int, turn: int) -> None:
     status.update(f"{name}: turn {turn} of {pairs}")
 
 
-def _table(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+def _has(rows: Sequence[Row], mode: str) -> bool:
+    return any(mode in row.peers for row in rows)
+
+
+def _table(rows: Sequence[Row], modes: Sequence[str]) -> list[tuple[str, ...]]:
     return [
         (
             row.name,
             row.unit,
             _spread(row.ours, 3),
-            *(_spread(row.ratios(mode), 2, "×") if mode in row.peers else "" for mode in MODES),
+            *(_spread(row.ratios(mode), 2, "×") if mode in row.peers else "" for mode in modes),
         )
         for row in rows
     ]

@@ -3,9 +3,10 @@
     {"do": "prepare", "work": {...}}     makes it ready and runs a little of it; the answer is {"ready": true}
     {"do": "run"}                        runs it; the answer is {"seconds": ...}
 
-Three ways to write it. 'eager': the loop of every tutorial, plain Adam. 'best': fused Adam, gradients masked all at
+Four ways to write it. 'eager': the loop of every tutorial, plain Adam. 'best': fused Adam, gradients masked all at
 once, images in channels_last, and a process with one thread on every core, each with a network of its own. 'bfloat16':
-the same under autocast. Run by `analysis.command.bench.peers`; nothing here needs JAX.
+the same under autocast. 'sparse_csr': live weights alone, as torch.sparse_csr tensors and their products, and fused
+Adam on their values, one process a core. Run by `analysis.command.bench.peers`; nothing here needs JAX.
 """
 
 import argparse
@@ -57,6 +58,15 @@ def training(work: dict[str, Any]) -> Run:
     weights = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     autocast = torch.autocast("cpu", torch.bfloat16) if work["mode"] == "bfloat16" else nullcontext()
 
+    def train_sparse(masks: list[torch.Tensor]) -> None:
+        sparse = sparse_network(masks)
+        optimiser = torch.optim.Adam(sparse.parameters(), lr=1.2e-3, fused=True)
+        for batch in order:
+            loss = functional.cross_entropy(sparse(images[batch]), labels[batch])
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+
     def train(masks: list[torch.Tensor]) -> None:
         with torch.no_grad():
             for weight, mask in zip(weights, masks, strict=True):
@@ -85,9 +95,60 @@ def training(work: dict[str, Any]) -> Run:
 
     def run() -> None:
         for masks in sets:
-            train(masks)
+            (train_sparse if work["mode"] == "sparse_csr" else train)(masks)
 
     return run
+
+
+class SparseLinear(nn.Module):  # type: ignore[misc]
+    """A dense layer's live weights as a matrix of compressed rows, and once more by columns for the way back."""
+
+    def __init__(self, mask: torch.Tensor) -> None:
+        super().__init__()
+        self.size = tuple(mask.shape)
+        rows, columns = mask.nonzero(as_tuple=True)
+        by_column = (columns * self.size[0] + rows).argsort()
+        self.values = nn.Parameter(0.05 * torch.randn(len(rows)))
+        self.bias = nn.Parameter(torch.zeros(self.size[0]))
+        self.rows = (_starts(rows, self.size[0]), columns)
+        self.columns = (_starts(columns, self.size[1]), rows[by_column], by_column)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Outputs of a batch."""
+        return _SparseProduct.apply(x, self.values, self) + self.bias
+
+
+def _starts(of: torch.Tensor, count: int) -> torch.Tensor:
+    return functional.pad(torch.bincount(of, minlength=count).cumsum(0), (1, 0))
+
+
+class _SparseProduct(torch.autograd.Function):  # type: ignore[misc]
+    """x times the transposed weights, with gradients for x and for live weights alone."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, values: torch.Tensor, layer: SparseLinear) -> torch.Tensor:
+        ctx.save_for_backward(x, values)
+        ctx.layer = layer
+        return (torch.sparse_csr_tensor(*layer.rows, values, layer.size) @ x.T).T
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor, None]:
+        (x, values), layer = ctx.saved_tensors, ctx.layer
+        pattern = torch.sparse_csr_tensor(*layer.rows, torch.zeros_like(values), layer.size)
+        of_values = torch.sparse.sampled_addmm(pattern, gradient.T.contiguous(), x.contiguous()).values()
+        if not ctx.needs_input_grad[0]:
+            return None, of_values, None
+        starts, rows, order = layer.columns
+        back = torch.sparse_csr_tensor(starts, rows, values[order], layer.size[::-1])
+        return (back @ gradient.T).T, of_values, None
+
+
+def sparse_network(masks: list[torch.Tensor]) -> nn.Sequential:
+    """A network of dense layers by their masks, of shape (outputs, inputs)."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    for index, mask in enumerate(masks):
+        layers += [nn.ReLU()] * (index > 0) + [SparseLinear(mask)]
+    return nn.Sequential(*layers)
 
 
 def masks_and_evaluation(work: dict[str, Any]) -> Run:
