@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -257,6 +256,3 @@ RENAMED: Mapping[str, str] = {
 def score_layers(criterion: Criterion, facts: Mapping[str, LayerFacts]) -> dict[str, Float[Array, "*shape"]]:
     """Return the criterion's scores for every layer."""
     return {layer: criterion(layer_facts) for layer, layer_facts in facts.items()}
-
-
-score_layers_jit = jax.jit(score_layers, static_argnums=0)

@@ -6,7 +6,6 @@ works: a function, `functools.partial`, the result of a factory, an instance of 
 
 import inspect
 import re
-import sys
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -76,8 +75,8 @@ class Member:
     def is_built_in(self) -> bool:
         """Whether it is one of the toolkit's own under its own name, which then identifies it."""
         module = getattr(self.function, "__module__", None) or ""
-        own = getattr(sys.modules.get(module), self.name, None)
-        return module.startswith("supermask.") and own is self.function
+        names = getattr(inspect.unwrap(self.function), "__globals__", {})
+        return module.startswith("supermask.") and names.get(self.name) is self.function
 
     def _digest(self) -> str:
         try:

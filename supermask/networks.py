@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from flax.errors import FlaxError, InvalidRngError
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from supermask.checks import check_call, check_fields, check_params, check_variables
 from supermask.convolution import conv_relu
@@ -204,6 +204,16 @@ def with_kernels(params: Params, kernels: Mapping[str, Float[AnyArray, "..."]]) 
         layer: {**leaves, "kernel": kernels[layer]} if layer in kernels else dict(leaves)
         for layer, leaves in params.items()
     }
+
+
+def masked(kernels: Kernels, masks: Mapping[str, Bool[AnyArray, "..."]]) -> Kernels:
+    """The kernels with the weights outside their masks at 0."""
+    return {layer: jnp.where(jnp.asarray(masks[layer]), kernel, 0.0) for layer, kernel in kernels.items()}
+
+
+def pruned(params: Params, masks: Mapping[str, Bool[AnyArray, "..."]]) -> Params:
+    """The parameters with the weights outside their masks at 0."""
+    return with_kernels(params, masked(kernels_of(params), masks))
 
 
 def layer_kinds(kernels: Mapping[str, Float[AnyArray, "..."]]) -> dict[str, str]:

@@ -31,7 +31,7 @@ from supermask.datasets import DATASETS
 from supermask.envelope import Envelope
 from supermask.lottery import initial_of
 from supermask.masks import Masks
-from supermask.networks import NETWORKS, Kernels, Params, initialise, kernels_of
+from supermask.networks import NETWORKS, Params, kernels_of, shapes_of
 from supermask.short import short
 from supermask.supermasks import WEIGHTS, masked_kernels, untrained_kernels
 
@@ -109,7 +109,8 @@ def unpack(content: bytes) -> tuple[MaskedNetwork, Params]:
     header, blocks = ENVELOPE.open(content)
     _check_header(header)
     try:
-        shapes = _shapes(header)
+        params = shapes_of(NETWORKS[header["network"]], DATASETS[header["dataset"]].image_shape)
+        shapes = {layer: kernel.shape for layer, kernel in kernels_of(params).items()}
     except ValueError as error:
         raise PackedError(f"the file's network {header['network']} does not fit {header['dataset']}: {error}") from None
     layers = sorted(shapes)
@@ -228,13 +229,3 @@ def _is_entry(entry: Any) -> bool:
     return (
         isinstance(entry, list) and len(entry) == 2 and entry[0] in _CODINGS and type(entry[1]) is int and entry[1] >= 0
     )
-
-
-def _shapes(header: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the named network's kernels without drawing weights."""
-    image_shape = DATASETS[header["dataset"]].image_shape
-
-    def kernels() -> Kernels:
-        return kernels_of(initialise(NETWORKS[header["network"]], jax.random.key(0, impl="threefry2x32"), image_shape))
-
-    return {layer: tuple(kernel.shape) for layer, kernel in jax.eval_shape(kernels).items()}

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from supermask.actions import constant_same_sign
-from supermask.networks import AnyArray, Kernels, Params, kernels_of, with_kernels
+from supermask.networks import AnyArray, Kernels, Params, kernels_of, masked, with_kernels
 
 WEIGHTS = ("initial", "signed_constant", "kaiming", "signed_kaiming")
 """What an untrained network's kept weights can be."""
@@ -60,12 +60,9 @@ def rescaling(mask: Bool[Array, "*shape"] | Float[Array, "*shape"]) -> Float[Arr
 
 def masked_kernels(kernels: Kernels, masks: Mapping[str, Bool[AnyArray, "..."]], rescaled: bool) -> Kernels:
     """Kernels under their masks, 0 elsewhere; `rescaled` multiplies each layer by its `rescaling`."""
-    masked: Kernels = {}
-    for layer, kernel in kernels.items():
-        mask = jnp.asarray(masks[layer])
-        scale = rescaling(mask) if rescaled else jnp.float32(1)
-        masked[layer] = jnp.where(mask, jnp.asarray(kernel) * scale, jnp.float32(0))
-    return masked
+    if rescaled:
+        kernels = {n: jnp.asarray(kernel) * rescaling(jnp.asarray(masks[n])) for n, kernel in kernels.items()}
+    return masked(kernels, masks)
 
 
 def untrained_network(initial: Params, weights: str) -> Params:

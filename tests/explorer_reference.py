@@ -12,11 +12,11 @@ from analysis.explorer.bundle import IMAGES, LEVELS, SeedRun
 from analysis.studies.protocols import PAPER
 from supermask import masks
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, ActionFacts
-from supermask.criteria import CRITERIA, OTHER_READINGS, score_layers_jit
+from supermask.criteria import CRITERIA, OTHER_READINGS
 from supermask.datasets import Dataset
 from supermask.keys import Purpose, derive_key
 from supermask.networks import Network, kernels_of, layer_kinds, logits, with_kernels
-from supermask.restarts import facts_of
+from supermask.restarts import scores_of
 
 # The criteria that need no more than the weights of before and after training.
 SHOWN = tuple(name for name, each in CRITERIA.items() if "gradient" not in each.needs and each not in OTHER_READINGS)
@@ -70,7 +70,7 @@ class Reference:
         run = self.runs[seed]
         initial = kernels_of(run.initial)
         full = masks.full_masks(initial)
-        scores = score_layers_jit(CRITERIA[criterion], facts_of(initial, kernels_of(run.final), full, None))
+        scores = scores_of(CRITERIA[criterion], initial, kernels_of(run.final), full, None)
         ranked = masks.rank_layers(derive_key(run.seed, Purpose.TIES), scores, full)
         return {layer: np.asarray(places) for layer, places in ranked.items()}
 

@@ -16,20 +16,22 @@ import pytest
 import supermask
 from analysis.command.verify import report_damage
 from analysis.kinds import kind_of
+from analysis.kinds.base import Context
 from analysis.running import runner
 from analysis.running.interrupts import Interrupted, Stop
 from analysis.store.checkpoints import FOLDER, FolderCheckpoints, Settling
 from analysis.store.store import Store
 from analysis.studies.experiment import Experiment, Study
 from analysis.studies.protocols import Changes, protocol
+from analysis.studies.workbench import Workbench
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
 from supermask.learned_masks import LearnedMask, MaskJob, MaskTrainer
 from supermask.lottery import Treatment, initial_params
 from supermask.masks import full_masks
-from supermask.networks import kernels_of
+from supermask.networks import NETWORKS, kernels_of
 from supermask.neural_graphs.runs import GraphRun
-from supermask.population import place
+from supermask.population import Placement, place
 from supermask.resuming import Resumable
 from supermask.sparse_training import METHODS, DropAndGrowConfig
 from supermask.sparse_training.runs import SparseRun, sgd_cosine
@@ -283,6 +285,19 @@ def test_every_kind_of_training_stops_at_a_checkpoint_and_goes_on_from_there(kin
         assert straight.metrics(named.id) == stopped.metrics(named.id)
         if kind != "dsd":  # which stores none
             assert same_bits(straight.arrays(named.id), stopped.arrays(named.id))
+
+
+@pytest.mark.parametrize("in_turn", [True, False])
+def test_a_checkpoint_is_found_after_other_populations_are_stored(in_turn, digits, tmp_path, monkeypatch):
+    """The number of slots is part of what it is found by, and stays what it was; no slot is empty that would cost."""
+    monkeypatch.setattr(Placement, "one_at_a_time", in_turn)
+    experiment, network = Experiment(protocol("quick", changes=Changes(dataset="digits")), digits), NETWORKS["fc"]
+    with Store(tmp_path) as store:
+        context = Context(experiment, store, lambda done: None, None, Workbench())
+        most = context.placement(network, 10**6, 10**6).slots
+        assert context.placement(network, 3, most + 8).slots == most, "several populations"
+        assert context.placement(network, 2, 8).slots == (8 if in_turn else 2), "one, of which a part was stored before"
+        assert context.slots(8, 8).slots == 8
 
 
 def test_another_command_in_the_folder_leaves_a_checkpoint_where_it_is(digits, results_folder, monkeypatch):

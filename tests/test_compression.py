@@ -19,7 +19,7 @@ from supermask.compression.coding import CodingError, Symbols
 from supermask.compression.dsd import DSDRun, dense_sparse_dense
 from supermask.compression.file import ENVELOPE as FILE
 from supermask.compression.file import CompressedError, compress, decompress
-from supermask.compression.pruning import PUBLISHED, RECIPES, kept_counts_of, largest_of_layers, pruned
+from supermask.compression.pruning import PUBLISHED, RECIPES, kept_counts_of, largest_of_layers
 from supermask.compression.quantisation import CentroidTrainer, expand, k_means, quantise
 from supermask.envelope import Envelope
 from supermask.evaluation import cross_entropy
@@ -47,7 +47,7 @@ def sparse():
     random = np.random.default_rng(0)
     for leaves in params.values():
         leaves["bias"] = random.normal(size=leaves["bias"].shape).astype(np.float32)
-    return pruned(params, masks), masks
+    return networks.pruned(params, masks), masks
 
 
 @pytest.fixture(scope="module")

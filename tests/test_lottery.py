@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from supermask import lottery, masks
+from supermask import lottery, masks, restarts
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
 from supermask.criteria import CRITERIA
 from supermask.lottery import InMemory, Treatment, find_tickets, initial_params
@@ -214,7 +214,7 @@ def test_only_what_is_asked_for_is_computed(trainer, monkeypatch):
 
     initial = initial_params(trainer, 0)
     monkeypatch.setattr(lottery, "initial_params", lambda trainer, seed: initial)
-    monkeypatch.setattr(lottery, "initialise", refuse)
+    monkeypatch.setattr(restarts, "initialise", refuse)
     monkeypatch.setattr(type(trainer), "gradients", refuse)
     records_of(trainer, [Treatment()], rounds=1)
     with pytest.raises(AssertionError, match="without need"):

@@ -14,7 +14,8 @@ from analysis.command.commands import FAILED, MISUSED, OK
 from analysis.studies.plugins import load_plugin
 from analysis.system.errors import UsageError
 from figures.catalogue import CATALOGUE
-from supermask.criteria import LayerFacts, score_layers_jit
+from supermask.criteria import LayerFacts
+from supermask.restarts import scores_of
 
 COMMAND = [sys.executable, "-c", "from figures.command import main; main()"]
 
@@ -75,7 +76,7 @@ def test_a_plugin_that_raises_in_the_middle_names_itself(tmp_path, capsys, body,
     criterion = load_plugin(path).criteria[0]
     weights = jnp.ones((64, 300))
     with pytest.raises(UsageError, match=f"plugin {path}: {message}"):
-        score_layers_jit(criterion, {"hidden1": LayerFacts(weights, weights, weights > 0)})
+        scores_of(criterion, {"hidden1": weights}, {"hidden1": weights}, {"hidden1": weights > 0}, None)
     assert run_command(["check-plugin", str(path)], CATALOGUE) == FAILED
     assert f"plugin {path}: relative_growth" in capsys.readouterr().out
 

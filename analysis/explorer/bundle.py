@@ -31,12 +31,12 @@ from analysis.studies.experiment import Experiment
 from analysis.studies.protocols import PAPER, TITLES
 from analysis.system.errors import UsageError
 from supermask.actions import constant_same_sign
-from supermask.criteria import CRITERIA, score_layers_jit
+from supermask.criteria import CRITERIA
 from supermask.datasets import Split
 from supermask.keys import Purpose, derive_key
 from supermask.masks import full_masks, kept_counts, one_shot, rank_layers
 from supermask.networks import Network, Params, kernels_of, layer_kinds, logits, with_kernels
-from supermask.restarts import Treatment, facts_of
+from supermask.restarts import Treatment, scores_of
 from supermask.supermasks import masked_kernels, untrained_network
 
 FORMAT = 2
@@ -179,8 +179,7 @@ def _best_level(
     for run in runs:
         kernels = kernels_of(run.initial)
         masks = full_masks(kernels)
-        facts = facts_of(kernels, kernels_of(run.final), masks, None)
-        scores = score_layers_jit(CRITERIA["large_final_same_sign"], facts)
+        scores = scores_of(CRITERIA["large_final_same_sign"], kernels, kernels_of(run.final), masks, None)
         ranks = rank_layers(derive_key(run.seed, Purpose.TIES), scores, masks)
         constants = untrained_network(run.initial, "signed_constant")
         supermasks = [masked_kernels(kernels_of(constants), one_shot(ranks, count), rescaled=False) for count in counts]

@@ -60,14 +60,22 @@ class Context:
     bench: Workbench
     networks: int = 1
 
-    def slots(self, networks: int) -> Placement:
-        """Return slots for `networks` of the experiment's shape, or for the workbench's fixed number."""
-        return self.placement(NETWORKS[self.experiment.protocol.network], networks)
+    def slots(self, missing: int, every: int) -> Placement:
+        """Return slots for networks of the experiment's shape: see `placement`."""
+        return self.placement(NETWORKS[self.experiment.protocol.network], missing, every)
 
-    def placement(self, network: Network, networks: int) -> Placement:
-        """Return slots for `networks` of a shape."""
+    def placement(self, network: Network, missing: int, every: int) -> Placement:
+        """Return slots for `every` network of a shape, `missing` ones of which the store lacks.
+
+        The workbench's fixed number of slots goes first, if it has one. Slots are part of what a checkpoint is found
+        by, so their number stays the same while results are stored. There are fewer, for what is missing alone, only
+        where all networks fit one population and an empty slot would cost as much as a filled one.
+        """
         size = parameter_count(network, self.experiment.data.image_shape)
-        return place(size, networks=self.bench.slots(networks))
+        whole = place(size, networks=self.bench.slots(every))
+        if whole.one_at_a_time or whole.slots < every:
+            return whole
+        return place(size, networks=self.bench.slots(missing))
 
     def steps(self, cost: float = 1.0) -> OnProgress:
         """Return a function that reports steps to the watcher, each as `cost` network-steps."""

@@ -69,7 +69,7 @@ class Compression(Kind[CompressionRun]):
         missing = self.missing(context, ((run, seed) for run in runs for seed in experiment.seeds))
         if not missing:
             return
-        placement = context.slots(len(missing))
+        placement = context.slots(len(missing), len(runs) * len(experiment.seeds))
         given = (NETWORKS[experiment.protocol.network], experiment.data, tuning_of(experiment), placement)
         tuner = context.bench.trainer(("centroids", placement), lambda: CentroidTrainer(*given, context.checkpoints))
         trainer = context.bench.trainer(("compressed", placement), lambda: Trainer(*given))

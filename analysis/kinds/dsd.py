@@ -59,7 +59,7 @@ class DenseSparseDense(Kind[DSDRun]):
                 lacking.setdefault(missing, []).append(seed)
         for some, seeds in lacking.items():
             started = time.monotonic()
-            placement = context.slots(len(seeds) * len(some))
+            placement = context.slots(len(seeds) * len(some), len(seeds) * len(some))  # stored all at once
             given = (network, experiment.data, phase_of(experiment), placement)
             trainer = Trainer(*given, checkpoints=context.checkpoints)
             starts = [initial_of(network, seed, shape) for seed in seeds]

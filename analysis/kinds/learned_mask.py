@@ -64,7 +64,7 @@ class LearnedMasks(Kind[LearnedMask]):
             return
         network, shape = NETWORKS[experiment.protocol.network], experiment.data.image_shape
         initial = {seed: initial_of(network, seed, shape) for seed in experiment.seeds}
-        placement = context.slots(len(missing))
+        placement = context.slots(len(missing), len(runs) * len(experiment.seeds))
         for method in dict.fromkeys(run.method for run, _ in missing):
             config = training_of(experiment, method)
             optimiser = mask_optimiser(experiment.protocol.masks.optimiser, config.learning_rate, config.steps)

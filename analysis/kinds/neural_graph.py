@@ -56,12 +56,13 @@ class NeuralGraphs(Kind[GraphRun]):
         experiment = context.experiment
         missing = self.missing(context, ((run, seed) for seed in experiment.seeds for run in runs))
         for setting in dict.fromkeys(run.setting for run, _ in missing):
-            self._train(context, setting, [(run, seed) for run, seed in missing if run.setting == setting])
+            every = sum(run.setting == setting for run in runs) * len(experiment.seeds)
+            self._train(context, setting, [(run, seed) for run, seed in missing if run.setting == setting], every)
 
-    def _train(self, context: Context, setting: str, jobs: Sequence[tuple[GraphRun, int]]) -> None:
+    def _train(self, context: Context, setting: str, jobs: Sequence[tuple[GraphRun, int]], every: int) -> None:
         experiment = context.experiment
         graph, config, shape = graph_of(experiment, setting), training_of(experiment), experiment.data.image_shape
-        placement = context.placement(graph, len(jobs))
+        placement = context.placement(graph, len(jobs), every)
         optimiser = sgd_cosine(config.learning_rate, config.steps)
         given = (graph, experiment.data, config, placement, DISCOVER, optimiser)
         new = partial(SparseTrainer, *given, checkpoints=context.checkpoints)

@@ -161,7 +161,7 @@ def trainer_of(context: Context) -> Trainer:
 
     def make() -> Trainer:
         network = NETWORKS[experiment.protocol.network]
-        placement = context.slots(context.networks)
+        placement = context.slots(context.networks, context.networks)
         return Trainer(network, experiment.data, experiment.training, placement, checkpoints=context.checkpoints)
 
     return context.bench.trainer((ROUNDS.name, networks), make)

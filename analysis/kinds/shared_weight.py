@@ -51,7 +51,7 @@ class SharedWeights(Kind[SharedRun]):
         for run, seed in self.missing(context, ((run, seed) for run in runs for seed in experiment.seeds)):
             by_network.setdefault(_network(experiment, run), []).append((run, seed))
         for network, jobs in by_network.items():
-            placement = context.placement(network, len(VALUES))
+            placement = context.placement(network, len(VALUES), len(VALUES))
             trainer = Trainer(network, experiment.data, experiment.training, placement)
             for run, seed in jobs:
                 self._evaluate(context, trainer, network, run, seed)

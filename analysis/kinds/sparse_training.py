@@ -71,16 +71,19 @@ class SparseTrainings(Kind[SparseRun]):
         """
         for depends in (False, True):
             own = [run for run in runs if (run.source is not None) == depends]
+            every = [(run, seed) for run in own for seed in context.experiment.seeds]
+            missing = dict.fromkeys(self.missing(context, every))
             groups: dict[tuple[str, Network], list[Job]] = {}
-            for run, seed in self.missing(context, ((run, seed) for run in own for seed in context.experiment.seeds)):
+            for run, seed in every if missing else ():
                 groups.setdefault((run.method, network_of(context.experiment, run)), []).append((run, seed))
             for (method, network), jobs in groups.items():
-                self._train(context, method, network, jobs)
+                if left := [job for job in jobs if job in missing]:
+                    self._train(context, method, network, left, len(jobs))
 
-    def _train(self, context: Context, method: str, network: Network, jobs: Sequence[Job]) -> None:
+    def _train(self, context: Context, method: str, network: Network, jobs: Sequence[Job], every: int) -> None:
         experiment = context.experiment
         config, shape = training_of(experiment), experiment.data.image_shape
-        placement = context.placement(network, len(jobs))
+        placement = context.placement(network, len(jobs), every)
         entry = METHODS["static" if method == SMALL_DENSE else method]
         optimiser = sgd_cosine(config.learning_rate, config.steps)
         given = (network, experiment.data, config, placement, entry, optimiser)

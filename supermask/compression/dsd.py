@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from supermask.compression.pruning import largest_of_layers, pruned
+from supermask.compression.pruning import largest_of_layers
 from supermask.intervals import OnProgress, ignore_progress
 from supermask.masks import full_masks
-from supermask.networks import Params, kernels_of
+from supermask.networks import Params, kernels_of, pruned
 from supermask.short import short
 from supermask.training import Job, Trained, Trainer
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Masks, full_masks, keep_best_of_layers, share
-from supermask.networks import Kernels, Params, kernels_of, with_kernels
+from supermask.networks import Kernels, Params, kernels_of
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,3 @@ def largest_of_layers(params: Params, sparsity: float, seed: int) -> Masks:
     counts = {layer: size.size - share(sparsity, size.size) for layer, size in sizes.items()}
     masks = keep_best_of_layers(derive_key(seed, Purpose.TIES), sizes, full_masks(kernels), counts)
     return {layer: np.asarray(mask) for layer, mask in masks.items()}
-
-
-def pruned(params: Params, masks: Masks) -> Params:
-    """The parameters with dead weights at 0."""
-    kernels: Kernels = {
-        n: np.where(np.asarray(masks[n]), np.asarray(k), np.float32(0)) for n, k in kernels_of(params).items()
-    }
-    return with_kernels(params, kernels)

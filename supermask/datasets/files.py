@@ -99,6 +99,6 @@ def _unavailable(source: IdxSource | RecordSource, places: Sequence[Path], why: 
         f"{source.title}: {why}\n"
         f"Looked in {', '.join(str(place) for place in places)}.\n"
         f"To use your own copy, put {names} into {places[-1]},\n"
-        f"or into a folder that data_dir (--data-dir) or {ENVIRONMENT} names. {source.remark}\n"
-        "--dataset mnist5k and --dataset digits need no files and work now."
+        f"or into a folder that data_dir or {ENVIRONMENT} names. {source.remark}\n"
+        "The data sets mnist5k and digits need no files and work now."
     )

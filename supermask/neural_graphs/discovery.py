@@ -11,10 +11,10 @@ import jax
 import optax
 
 from supermask.masks import Masks
-from supermask.networks import Params, kernels_of, with_kernels
+from supermask.networks import Params, kernels_of, pruned
 from supermask.short import short
 from supermask.sparse_training import Entry
-from supermask.sparse_training.base import AnyKey, Counts, Horizon, Method, State, make_method, masked, never
+from supermask.sparse_training.base import AnyKey, Counts, Horizon, Method, State, make_method, never
 from supermask.sparse_training.dnw import DNWConfig, Edges, dnw
 
 
@@ -35,12 +35,12 @@ def discover(optimiser: optax.GradientTransformation, horizon: Horizon, config: 
 
     def init(key: AnyKey, params: Params, counts: Counts, masks: Masks | None = None) -> State:
         candidates = jax.tree.map(lambda kernel: kernel == kernel, kernels_of(params)) if masks is None else masks
-        state = rule.init(key, with_kernels(params, masked(kernels_of(params), candidates)), counts)
+        state = rule.init(key, pruned(params, candidates), counts)
         return state._replace(own=Candidates(state.own, candidates))
 
     def advance(state: State, grads: Params, params: Params) -> tuple[Params, State]:
         own: Candidates = state.own
-        grads = with_kernels(grads, masked(kernels_of(grads), own.masks))
+        grads = pruned(grads, own.masks)
         params, moved = rule.advance(state._replace(own=own.edges), grads, params)
         return params, moved._replace(own=own._replace(edges=moved.own))
 

@@ -24,7 +24,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Int32, Key, PyTree, UInt32
 
 from supermask.masks import Masks
-from supermask.networks import Kernels, Params, kernels_of, with_kernels
+from supermask.networks import Kernels, Params, kernels_of, pruned, with_kernels
 from supermask.short import short
 from supermask.training import masked_update
 
@@ -138,12 +138,7 @@ def make_method(init: Init, advance: Advance, rewire: Advance, due: Due, horizon
 
 def start(state: State, params: Params) -> Params:
     """The parameters that a training starts from: `params`, with dead weights at 0."""
-    return with_kernels(params, masked(kernels_of(params), state.masks))
-
-
-def masked(kernels: Kernels, masks: Masks) -> Kernels:
-    """The kernels with dead weights at 0."""
-    return {layer: jnp.where(jnp.asarray(masks[layer]), kernel, 0.0) for layer, kernel in kernels.items()}
+    return pruned(params, state.masks)
 
 
 def initial_state(
@@ -153,7 +148,7 @@ def initial_state(
 
     Raises ValueError for an optimiser whose step takes more than gradients, state and parameters.
     """
-    live = with_kernels(params, masked(kernels_of(params), masks))
+    live = pruned(params, masks)
     kept = {layer: jnp.asarray(counts[layer], jnp.int32) for layer in sorted(masks)}
     optimiser_state = optimiser.init(live)
     try:
@@ -191,8 +186,7 @@ def live_step(optimiser: optax.GradientTransformation) -> Advance:
     """A step of the optimiser for live weights and biases. Dead weights get no gradient, and so no momentum."""
 
     def advance(state: State, grads: Params, params: Params) -> tuple[Params, State]:
-        live = with_kernels(grads, masked(kernels_of(grads), state.masks))
-        updates, optimiser_state = optimiser.update(live, state.optimiser, params)
+        updates, optimiser_state = optimiser.update(pruned(grads, state.masks), state.optimiser, params)
         params = masked_update(params, updates, {layer: jnp.asarray(mask) for layer, mask in state.masks.items()})
         return params, state._replace(step=state.step + 1, optimiser=optimiser_state)
 
@@ -210,8 +204,7 @@ def move_to(
     """
     stays = {layer: mask & state.masks[layer] for layer, mask in masks.items()}
     optimiser_state = restarted(optimiser, state.optimiser, params, stays)
-    kernels = masked(kernels_of(params), stays)
-    return with_kernels(params, kernels), state._replace(masks=masks, optimiser=optimiser_state)
+    return pruned(params, stays), state._replace(masks=masks, optimiser=optimiser_state)
 
 
 def restarted(optimiser: optax.GradientTransformation, state: PyTree, params: Params, keep: Masks) -> PyTree:

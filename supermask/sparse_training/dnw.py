@@ -19,7 +19,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Float32, Int32, Key, UInt32
 
 from supermask.masks import Masks, keep_best
-from supermask.networks import Kernels, Params, kernels_of, with_kernels
+from supermask.networks import Kernels, Params, kernels_of, pruned, with_kernels
 from supermask.short import short
 from supermask.sparse_training.base import (
     AnyKey,
@@ -73,8 +73,7 @@ def dnw(optimiser: optax.GradientTransformation, horizon: Horizon, config: DNWCo
         step = state.step + 1
         edges = state.own._replace(weights=kernels_of(moved))
         masks, edges = _choose(step_key(state.key, step), edges, state.kept)
-        live = {layer: jnp.where(masks[layer], kernel, 0.0) for layer, kernel in edges.weights.items()}
-        return with_kernels(moved, live), state._replace(step=step, masks=masks, optimiser=optimiser_state, own=edges)
+        return pruned(moved, masks), state._replace(step=step, masks=masks, optimiser=optimiser_state, own=edges)
 
     stay = lambda state, grads, params: (params, state)  # noqa: E731
     return make_method(init, advance, stay, never)

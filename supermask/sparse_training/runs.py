@@ -7,7 +7,6 @@ a dynamic method ended with, trained from scratch as a static one.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 import optax
 
@@ -127,8 +126,3 @@ def small_dense(
 def _weights_of(network: FeedForward, image_shape: tuple[int, int, int]) -> int:
     """Its kernels' weights: parameters without biases."""
     return parameter_count(network, image_shape) - sum(network.hidden) - network.classes
-
-
-def config_of(method: str) -> Any:
-    """The method's configuration: its published choices."""
-    return METHODS[method].config()

@@ -12,7 +12,7 @@ import numpy as np
 from analysis.command.bench.peers import MODES
 from analysis.studies.protocols import PAPER
 from supermask import datasets
-from supermask.criteria import CRITERIA, OTHER_READINGS, score_layers_jit
+from supermask.criteria import CRITERIA, OTHER_READINGS
 from supermask.datasets import Dataset, Split
 from supermask.keys import Purpose, derive_key
 from supermask.learned_masks import LearnedMask, MaskJob, MaskTrainer, mask_optimiser
@@ -20,7 +20,7 @@ from supermask.lottery import InMemory, RoundRecord, find_tickets, initial_of
 from supermask.masks import Rates, full_masks, kept_counts, rank_layers
 from supermask.networks import NETWORKS, Params, initialise, kernels_of, layer_kinds, parameter_count
 from supermask.population import Placement, place
-from supermask.restarts import Treatment, facts_of
+from supermask.restarts import Treatment, scores_of
 from supermask.training import Job, Trainer, TrainingConfig
 
 IMAGE_SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
@@ -130,20 +130,18 @@ def masks_and_evaluation(levels: int, folder: Path) -> Comparison:
     trainer = Trainer(NETWORKS["fc"], data, TrainingConfig(1, 1e-3), place_for("fc", 32))
     initial, final = (initial_of(NETWORKS["fc"], seed, data.image_shape) for seed in (0, 1))
     kernels = kernels_of(initial)
-    facts = facts_of(kernels, kernels_of(final), full_masks(kernels), None)
+    facts = kernels, kernels_of(final), full_masks(kernels), None
     rates = Rates().by_layer(layer_kinds(kernels))
     counts = kept_counts({layer: kernel.size for layer, kernel in kernels.items()}, rates, levels - 1)
 
     def ours() -> None:
         for name in FIGURE_10:
-            ranks = rank_layers(
-                derive_key(0, Purpose.TIES), score_layers_jit(CRITERIA[name], facts), full_masks(kernels)
-            )
+            ranks = rank_layers(derive_key(0, Purpose.TIES), scores_of(CRITERIA[name], *facts), full_masks(kernels))
             trainer.evaluate_levels(initial, ranks, counts)
 
     np.savez(folder / "test.npz", images=data.test.images, labels=data.test.labels, maximum=data.maximum)
     file = folder / "scores.npz"
-    scores = [score_layers_jit(CRITERIA[name], facts) for name in FIGURE_10]
+    scores = [scores_of(CRITERIA[name], *facts) for name in FIGURE_10]
     np.savez(file, **{f"{c}.{n}": np.asarray(s) for c, layers in enumerate(scores) for n, s in layers.items()})  # type: ignore[arg-type]
     peer = peer_of("fc", "masks") | {
         "scores": str(file),

@@ -10,9 +10,9 @@ import optax
 from analysis.command.bench.comparisons import NETWORK_STEP, Comparison, data_of, peer_of, place_for
 from analysis.studies.protocols import PAPER
 from analysis.system.files import write_whole
-from supermask.compression.pruning import largest_of_layers, pruned
+from supermask.compression.pruning import largest_of_layers
 from supermask.lottery import initial_of
-from supermask.networks import NETWORKS
+from supermask.networks import NETWORKS, pruned
 from supermask.training import Job, Trainer, TrainingConfig
 
 DENSITIES = (1.0, 0.64, 0.5, 0.33, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005)
