@@ -89,13 +89,16 @@ class Course:
 
         Fewer are filled up, for the sake of one shape, and never read there.
         """
-        return self.data.placement.stack([self._batches_of(order, done, length) for order in self.orders])
+        filled = np.zeros((len(self.orders), self.config.evaluate_every, self.config.batch_size), np.int32)
+        for index in range(len(self.orders)):
+            filled[index, :length] = self.batches_of(index, done, length)
+        return self.data.placement.stack(list(filled))
 
-    def _batches_of(self, order: DataOrder, done: int, length: int) -> Int32[np.ndarray, "every batch"]:
-        size, first = self.config.batch_size, order.first_step + done
-        batches = np.zeros((self.config.evaluate_every, size), np.int32)
-        batches[:length] = batch_order(order.seed, order.examples, size, first, first + length)
-        return batches
+    def batches_of(self, network: int, done: int, length: int) -> Int32[np.ndarray, "length batch"]:
+        """One network's batches of `length` steps after the first `done`, on the host."""
+        order = self.orders[network]
+        first = order.first_step + done
+        return batch_order(order.seed, order.examples, self.config.batch_size, first, first + length)
 
 
 @short

@@ -8,7 +8,6 @@ import numpy as np
 from supermask.descent import Descent
 from supermask.evaluation import UNSEEN, Scores
 from supermask.intervals import Course, OnProgress, Stepping, train_in_intervals
-from supermask.keys import batch_order
 from supermask.live_weights.engine import Engine, Live, State, aligned
 from supermask.networks import Params
 from supermask.resuming import Checkpoints
@@ -47,9 +46,7 @@ def _stepping(engine: Engine, course: Course, lives: Sequence[Live]) -> Stepping
 
     def one(index: int, before: Descent, done: int, length: int) -> Descent:
         state: State = aligned(State(before.params, before.optimiser_state))  # copies, which change in place
-        order, size = course.orders[index], course.config.batch_size
-        first = order.first_step + done
-        batches = batch_order(order.seed, order.examples, size, first, first + length)
+        batches = course.batches_of(index, done, length)
         scores = engine.advance(lives[index]._replace(state=state), batches, done)
         step = np.asarray(before.step + length, np.int32)
         found, best = (state.params, scores, step), (before.best_params, before.best_validation, before.best_step)
