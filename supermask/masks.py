@@ -58,6 +58,7 @@ def prune(key: Key[Array, ""], scores: Scores, masks: Masks, rates: Mapping[str,
     Raises ValueError for rates of unknown layers, and for masks that are not boolean arrays of the scores' shapes.
     """
     check_names("rates", rates, masks)
+    check_masks(masks, scores)
     alive = {layer: jnp.sum(mask, dtype=jnp.int32) for layer, mask in masks.items()}
     return keep_best_of_layers(key, scores, masks, {n: alive[n] - share(rates.get(n, 0.0), alive[n]) for n in alive})
 
@@ -68,6 +69,7 @@ def prune_globally(key: Key[Array, ""], scores: Scores, masks: Masks, rate: floa
     The alternative to `prune`'s ranking within layers. A layer may lose all of its weights.
     """
     check_fraction("rate", rate)
+    check_masks(masks, scores)
     alive = sum((jnp.sum(mask, dtype=jnp.int32) for mask in masks.values()), start=jnp.int32(0))
     return keep_best_of_network(key, scores, masks, alive - share(rate, alive))
 

@@ -27,6 +27,7 @@ Rate = float | Callable[[Int32[np.ndarray, " steps"]], Any]
 """A learning rate, or one by the number of steps taken before (0 in the first step), as optax's schedules have it."""
 
 
+@short
 @dataclass(frozen=True)
 class Adam:
     """Adam by optax's formula and defaults (Kingma & Ba 2015, arXiv 1412.6980, algorithm 1)."""
@@ -37,6 +38,7 @@ class Adam:
     epsilon: float = 1e-8
 
 
+@short
 @dataclass(frozen=True)
 class Momentum:
     """SGD with momentum and weight decay, of weights and biases: optax.add_decayed_weights, then optax.sgd."""
@@ -49,6 +51,7 @@ class Momentum:
 Optimiser = Adam | Momentum
 
 
+@short
 class State(NamedTuple):
     """What moves: live weights by unit, then biases; and the optimiser's memory of each: two moments, or one trace."""
 
@@ -56,6 +59,7 @@ class State(NamedTuple):
     moments: Float32[np.ndarray, "2 moving"]
 
 
+@short
 class Packed(NamedTuple):
     """A split as evaluations read it: blocks of pixels, two images a word (see `vectors`)."""
 

@@ -6,7 +6,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "supermask.counts": ("test_counts.py",),
     "supermask.criteria": ("test_criteria.py", "test_released_rules.py"),
     "supermask.actions": ("test_actions.py", "test_released_rules.py"),
-    "supermask.masks": ("test_masks.py",),
+    "supermask.masks": ("test_masks.py", "test_doors.py", "-k", "test_masks or nested_masks"),
     "supermask.lottery": ("test_lottery.py",),
     "supermask.restarts": ("test_lottery.py", "test_released_rules.py"),
     "supermask.descent": ("test_training.py", "test_learned_masks.py"),
