@@ -450,7 +450,7 @@ def test_not_found(tmp_path: Path, cache: Path, catalog: Callable[..., None]) ->
     message = str(caught.value)
     assert all(name in message for name in TINY.contents)
     assert f"Looked in {tmp_path / 'tiny'}, {tmp_path}, {cache / 'tiny'}" in message
-    assert "--dataset mnist5k" in message
+    assert "mnist5k and digits need no files" in message
     assert not cache.exists()
 
 
@@ -566,7 +566,7 @@ def test_no_network(cache: Path, catalog: Callable[..., None]) -> None:
     assert "refused" in message
     assert f"put {', '.join(TINY.contents)} into {cache / 'tiny'}" in message
     assert "SUPERMASK_DATA" in message
-    assert "--dataset mnist5k" in message
+    assert "mnist5k and digits need no files" in message
 
 
 def test_no_place_for_downloads(cache: Path, catalog: Callable[..., None]) -> None:

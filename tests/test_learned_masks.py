@@ -113,7 +113,7 @@ def test_no_weight_changes_and_what_is_scored_is_weights_times_mask(trainer):
 def test_what_is_told_of_a_mask_is_the_masked_networks_own(trainer, rescaled):
     (job,) = jobs(trainer, [LearnedMask("signed_constant", rescaled)])
     outcome = mask_trainer(trainer, steps=100).train([job])[0]
-    rounded = learned.rounded_masks("bernoulli", outcome.logits, {})
+    rounded = mask_logits.rounded_masks("bernoulli", outcome.logits, {})
     kernels = masked_kernels(untrained_kernels(kernels_of(job.initial), "signed_constant"), rounded, rescaled)
     params = {layer: {"kernel": k, "bias": jnp.zeros(k.shape[1])} for layer, k in kernels.items()}
     (scores,) = trainer.evaluate([params], trainer.data.test)

@@ -165,7 +165,7 @@ def test_a_record_with_both_digests_altered_is_written_down_and_not_called_unrea
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "results.sqlite").write_bytes(damaged)
     (damage,) = verify(tmp_path / "results").damages
-    assert "219 records of it were intact and are kept; 1 could be read but have another digest" in damage.how
+    assert "219 records of it were intact and kept; 1 could be read but have another digest" in damage.how
     (row,) = json.loads((tmp_path / "results" / "damaged" / "contradicted.json").read_text())
     assert row["id"] == id_
     assert json.loads(row["metrics"]) == EXPECTED[id_]
@@ -179,7 +179,7 @@ def test_a_digest_that_survives_counts_whatever_became_of_the_id_beside_it(conte
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "results.sqlite").write_bytes(damaged)
     (damage,) = verify(tmp_path / "results").damages
-    assert damage.how.endswith("220 records of it were intact and are kept")
+    assert damage.how.endswith("220 records of it were intact and kept")
     assert not verify(tmp_path / "results").damages
 
 

@@ -97,7 +97,7 @@ def test_an_offence_would_be_found(tmp_path, text):
 
 
 def test_a_users_code_is_run_in_one_place():
-    runs = {path.relative_to(ROOT) for path in MODULES if "exec_module" in path.read_text()}
+    runs = {path.relative_to(ROOT) for path in MODULES if "spec_from_file_location" in path.read_text()}
     assert runs == {RUNS_A_USERS_FILE}
     assert "it is run" in (ROOT / "analysis" / "command" / "arguments.py").read_text(), "--plugin says so in its help"
 

@@ -35,10 +35,12 @@ class DenseSparseDense(Kind[DSDRun]):
         """The sparsity of the middle phase, and the last phase's rate over the others'."""
         own = {"dsd": {"sparsity": run.sparsity, "last_rate": LAST_RATE}} | counts_of({"sparsity": run.sparsity})
         base = experiment.describe(self.name, seed, phase_of(experiment))
-        kernels = kernels_of(shapes_of(NETWORKS[experiment.protocol.network], experiment.data.image_shape))
-        live = sum(kernel.size - share(run.sparsity, kernel.size) for kernel in kernels.values())
-        if run.sparsity and on_live_weights(experiment, live, base["steps"]):
-            base["revision"] = REVISIONS["live dsd"]
+        network = NETWORKS[experiment.protocol.network]
+        if run.sparsity and network.dense_layers:
+            kernels = kernels_of(shapes_of(network, experiment.data.image_shape))
+            live = sum(kernel.size - share(run.sparsity, kernel.size) for kernel in kernels.values())
+            if on_live_weights(experiment, live, base["steps"]):
+                base["revision"] = REVISIONS["live dsd"]
         return (base | own,)
 
     def group(self, run: DSDRun) -> str:

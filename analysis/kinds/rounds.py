@@ -142,9 +142,15 @@ def _revisions(experiment: Experiment, run: Treatment) -> list[int]:
 
     An action of the user's own may freeze all pruned weights at 0.
     """
-    kernels = kernels_of(shapes_of(NETWORKS[experiment.protocol.network], experiment.data.image_shape))
+    network, rates, rounds = (
+        NETWORKS[experiment.protocol.network],
+        experiment.protocol.rates,
+        experiment.protocol.rounds,
+    )
+    if not network.dense_layers:
+        return [REVISIONS["pruned training"]] * rounds
+    kernels = kernels_of(shapes_of(network, experiment.data.image_shape))
     sizes = {layer: kernel.size for layer, kernel in kernels.items()}
-    rates, rounds = experiment.protocol.rates, experiment.protocol.rounds
     if run.ranking == "global":
         counts = kept_counts({"network": sum(sizes.values())}, {"network": rates.dense}, rounds)
     else:
