@@ -16,38 +16,41 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from supermask.actions import (
-        constant,
-        constant_same_sign,
-        init,
-        reinit,
-        reinit_same_sign,
-        reshuffle,
-        reshuffle_same_sign,
-        rewind,
-        zero,
-        zero_if_grown,
-        zero_if_shrunk,
-    )
-    from supermask.criteria import (
-        grad,
-        large_final,
-        large_final_diff_sign,
-        large_final_same_sign,
-        large_init,
-        large_init_large_final,
-        magnitude_increase,
-        magnitude_increase_diff_sign,
-        magnitude_increase_same_sign,
-        movement,
-        random,
-        small_final,
-        small_init,
-        small_init_small_final,
-        snip,
-    )
-    from supermask.mask_files import load_masks, read_masks, save_masks
-    from supermask.pruning import agreement, apply_masks, freeze, prune, restart, summary
+    from supermask.actions import constant as constant
+    from supermask.actions import constant_same_sign as constant_same_sign
+    from supermask.actions import init as init
+    from supermask.actions import reinit as reinit
+    from supermask.actions import reinit_same_sign as reinit_same_sign
+    from supermask.actions import reshuffle as reshuffle
+    from supermask.actions import reshuffle_same_sign as reshuffle_same_sign
+    from supermask.actions import rewind as rewind
+    from supermask.actions import zero as zero
+    from supermask.actions import zero_if_grown as zero_if_grown
+    from supermask.actions import zero_if_shrunk as zero_if_shrunk
+    from supermask.criteria import grad as grad
+    from supermask.criteria import large_final as large_final
+    from supermask.criteria import large_final_diff_sign as large_final_diff_sign
+    from supermask.criteria import large_final_same_sign as large_final_same_sign
+    from supermask.criteria import large_init as large_init
+    from supermask.criteria import large_init_large_final as large_init_large_final
+    from supermask.criteria import magnitude_increase as magnitude_increase
+    from supermask.criteria import magnitude_increase_diff_sign as magnitude_increase_diff_sign
+    from supermask.criteria import magnitude_increase_same_sign as magnitude_increase_same_sign
+    from supermask.criteria import movement as movement
+    from supermask.criteria import random as random
+    from supermask.criteria import small_final as small_final
+    from supermask.criteria import small_init as small_init
+    from supermask.criteria import small_init_small_final as small_init_small_final
+    from supermask.criteria import snip as snip
+    from supermask.mask_files import load_masks as load_masks
+    from supermask.mask_files import read_masks as read_masks
+    from supermask.mask_files import save_masks as save_masks
+    from supermask.pruning import agreement as agreement
+    from supermask.pruning import apply_masks as apply_masks
+    from supermask.pruning import freeze as freeze
+    from supermask.pruning import prune as prune
+    from supermask.pruning import restart as restart
+    from supermask.pruning import summary as summary
 
 _NAMES = {
     "actions": "constant constant_same_sign init reinit reinit_same_sign reshuffle reshuffle_same_sign rewind zero "
@@ -60,43 +63,7 @@ _NAMES = {
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 
-__all__ = [
-    "agreement",
-    "apply_masks",
-    "constant",
-    "constant_same_sign",
-    "freeze",
-    "grad",
-    "init",
-    "large_final",
-    "large_final_diff_sign",
-    "large_final_same_sign",
-    "large_init",
-    "large_init_large_final",
-    "load_masks",
-    "magnitude_increase",
-    "magnitude_increase_diff_sign",
-    "magnitude_increase_same_sign",
-    "movement",
-    "prune",
-    "random",
-    "read_masks",
-    "reinit",
-    "reinit_same_sign",
-    "reshuffle",
-    "reshuffle_same_sign",
-    "restart",
-    "rewind",
-    "save_masks",
-    "small_final",
-    "small_init",
-    "small_init_small_final",
-    "snip",
-    "summary",
-    "zero",
-    "zero_if_grown",
-    "zero_if_shrunk",
-]
+__all__ = sorted(_MODULE_OF)
 
 
 _MODULES = (

@@ -17,7 +17,8 @@ from jaxtyping import Bool, PyTree
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from supermask.trees import MaskTree, leaves_of, masked_leaves
+from supermask.masks import pack, unpack
+from supermask.trees import MaskTree, leaves_of, pruned_leaves
 from supermask.writing import write_whole
 
 FORMAT = "supermask masks 1"
@@ -30,11 +31,9 @@ def save_masks(path: str | Path, params: PyTree, masks: MaskTree) -> None:
         ValueError: the masks do not fit the parameters, or there are none.
         OSError: the file cannot be written.
     """
-    _, own = masked_leaves(params, masks)
-    if not own:
-        raise ValueError("masks have no mask; allowed: at least one boolean array in the place of a leaf")
+    _, own = pruned_leaves(params, masks)
     arrays = {name: np.asarray(mask) for name, mask in own.items()}
-    packed = {name: np.packbits(mask.ravel()) for name, mask in arrays.items()}
+    packed = {name: pack(mask) for name, mask in arrays.items()}
     shapes = {name: list(mask.shape) for name, mask in arrays.items()}
     write_whole(Path(path), save(packed, {"format": FORMAT, "shapes": json.dumps(shapes)}))
 
@@ -79,4 +78,4 @@ def _unpacked(packed: Any, shape: tuple[int, ...]) -> Bool[np.ndarray, "..."]:
     size = math.prod(shape)
     if packed.dtype != np.uint8 or packed.shape != (-(-size // 8),):
         raise KeyError(f"{packed.dtype} of shape {packed.shape} for a mask of shape {shape}")
-    return np.unpackbits(packed, count=size).astype(bool).reshape(shape)
+    return unpack(packed, shape)

@@ -24,7 +24,7 @@ from supermask.masks import Agreement, prune_globally
 from supermask.masks import agreement as agreement_of_layer
 from supermask.masks import prune as prune_layers
 from supermask.members import Function
-from supermask.trees import Leaves, MaskTree, Where, flattened, leaves_of, masked_leaves
+from supermask.trees import Leaves, MaskTree, Where, flattened, leaves_of, masked_leaves, pruned_leaves
 
 _LOCAL = "used here"
 """The source of a function that is asked at once and never named in a result: it needs no digest."""
@@ -134,30 +134,20 @@ def freeze(optimiser: optax.GradientTransformation, masks: MaskTree) -> optax.Gr
     """
     inner = optax.with_extra_args_support(optimiser)
 
-    def only_kept(tree: PyTree, dead: float) -> PyTree:
-        leaves, own = masked_leaves(tree, masks)
-        chosen = leaves.chosen(tree)
-        return leaves.with_chosen(
-            {path: jnp.where(mask, chosen[path], jnp.asarray(dead, chosen[path].dtype)) for path, mask in own.items()}
-        )
-
     def init(params: PyTree) -> Any:
         masked_leaves(params, masks)
         return inner.init(params)
 
     def update(updates: PyTree, state: Any, params: PyTree = None, **extra: Any) -> tuple[PyTree, Any]:
-        updates, state = inner.update(only_kept(updates, 0.0), state, params, **extra)
-        return only_kept(updates, -0.0), state  # x + -0.0 is x for every x; +0.0 would make +0 of -0
+        updates, state = inner.update(_only_kept(updates, masks, 0.0), state, params, **extra)
+        return _only_kept(updates, masks, -0.0), state  # x + -0.0 is x for every x; +0.0 would make +0 of -0
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
 def apply_masks(params: PyTree, masks: MaskTree) -> PyTree:
     """The parameters with pruned weights at 0. Raises ValueError where the masks do not fit."""
-    leaves, own = masked_leaves(params, masks)
-    chosen = leaves.chosen(params)
-    zeros = {path: jnp.zeros((), chosen[path].dtype) for path in own}
-    return leaves.with_chosen({path: jnp.where(mask, chosen[path], zeros[path]) for path, mask in own.items()})
+    return _only_kept(params, masks, 0.0)
 
 
 def agreement(first: MaskTree, second: MaskTree) -> Agreement:
@@ -239,9 +229,7 @@ def _alive(params: PyTree, masks: MaskTree, where: Where | None) -> tuple[Leaves
         return leaves, {path: jnp.ones(leaves.all[path].shape, bool) for path in leaves.prunable}
     if where is not None:
         raise ValueError("where is given with masks, which say what is pruned; allowed: one of the two")
-    leaves, own = masked_leaves(params, masks)
-    if not own:
-        raise ValueError("masks have no mask; allowed: at least one boolean array in the place of a leaf")
+    leaves, own = pruned_leaves(params, masks)
     return leaves, {path: jnp.asarray(mask) for path, mask in own.items()}
 
 
@@ -257,6 +245,15 @@ def _facts(leaves: Leaves, trees: Mapping[str, PyTree]) -> dict[str, dict[str, A
         path: {name: jnp.asarray(values[path], jnp.float32) for name, values in chosen.items()}
         for path in leaves.prunable
     }
+
+
+def _only_kept(tree: PyTree, masks: MaskTree, dead: float) -> PyTree:
+    """The tree with `dead` in the place of what the masks leave out."""
+    leaves, own = masked_leaves(tree, masks)
+    kept = {
+        path: jnp.where(mask, leaves.all[path], jnp.asarray(dead, leaves.all[path].dtype)) for path, mask in own.items()
+    }
+    return leaves.with_chosen(kept)
 
 
 def _masks_by_path(masks: MaskTree) -> dict[str, Any]:

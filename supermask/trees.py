@@ -99,6 +99,14 @@ def masked_leaves(params: PyTree, masks: MaskTree) -> tuple[Leaves, dict[str, An
     return Leaves(leaves.treedef, leaves.all, tuple(by_path)), by_path
 
 
+def pruned_leaves(params: PyTree, masks: MaskTree) -> tuple[Leaves, dict[str, Any]]:
+    """The same, of masks of which there must be one at least. Raises ValueError where there is none, too."""
+    leaves, own = masked_leaves(params, masks)
+    if not own:
+        raise ValueError("masks have no mask; allowed: at least one boolean array in the place of a leaf")
+    return leaves, own
+
+
 def flattened(tree: PyTree) -> dict[str, Any]:
     """A pytree's leaves by path; None is a leaf."""
     return {path_of(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)[0]}

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from supermask.datasets import Dataset, Split
 from supermask.evaluation import Examples, cross_entropy, evaluate, scaled
 from supermask.keys import batch_order
-from supermask.live_weights import Adam, Engine, Momentum, density, kernels, live_masks, vectors
+from supermask.live_weights import Adam, Engine, Momentum, kernels, live_masks, vectors
+from supermask.masks import weights_remaining
 from supermask.networks import NETWORKS, FeedForward, initialise, with_kernels
 from supermask.training import masked_update
 
@@ -193,7 +194,7 @@ def test_which_networks_can_be_trained_on_live_weights(digits, small_network):
     params, masks = pruned(small_network, digits, 0.3)
     found = live_masks(small_network, params, masks)
     assert found is not None
-    assert density(found) == pytest.approx(0.3, abs=0.03)
+    assert weights_remaining(found) == pytest.approx(0.3, abs=0.03)
     without = {layer: mask for layer, mask in masks.items() if layer != "output"}
     dense_output = live_masks(small_network, params, without)
     assert dense_output is not None

@@ -129,7 +129,8 @@ def parser_of(catalogue: Catalogue) -> Parser:
         "work",
         nargs="*",
         metavar="WORK",
-        help="fc, conv2, conv4, conv6 (training), masks (learning them), figure-10 or late-rounds (default: all)",
+        help="fc, conv2, conv4, conv6 (training), masks (learning them), figure-10, late-rounds or density "
+        "(default: all)",
     )
     bench.add_argument("--pairs", type=int, default=5, metavar="N", help="turns to take the median of (default: 5)")
     bench.add_argument("--steps", type=int, metavar="N", help="steps a training (default: 16 to 2750, by the work)")

@@ -10,14 +10,15 @@ from analysis.kinds.base import Context, Kind, training_flops
 from analysis.kinds.metrics import TRAINING_METRICS, training_metrics
 from analysis.store.identity import REVISIONS, Description
 from analysis.store.store import Result
-from analysis.studies.experiment import Experiment, counts_of, on_live_weights
+from analysis.studies.experiment import Experiment, counts_of, dense_kernels
 from analysis.studies.protocols import Protocol
 from analysis.system.words import count
 from supermask.compression.dsd import LAST_RATE, DSDRun, Phases, dense_sparse_dense
 from supermask.counts import share
 from supermask.intervals import TrainingConfig
+from supermask.live_weights import pays
 from supermask.lottery import initial_of
-from supermask.networks import NETWORKS, kernels_of, shapes_of
+from supermask.networks import NETWORKS
 from supermask.training import Trainer
 
 PHASES = ("dense_phase", "sparse_phase", "last_phase")
@@ -35,11 +36,10 @@ class DenseSparseDense(Kind[DSDRun]):
         """The sparsity of the middle phase, and the last phase's rate over the others'."""
         own = {"dsd": {"sparsity": run.sparsity, "last_rate": LAST_RATE}} | counts_of({"sparsity": run.sparsity})
         base = experiment.describe(self.name, seed, phase_of(experiment))
-        network = NETWORKS[experiment.protocol.network]
-        if run.sparsity and network.dense_layers:
-            kernels = kernels_of(shapes_of(network, experiment.data.image_shape))
-            live = sum(kernel.size - share(run.sparsity, kernel.size) for kernel in kernels.values())
-            if on_live_weights(experiment, live, base["steps"]):
+        if run.sparsity and (kernels := dense_kernels(experiment)):
+            sizes = [kernel.size for kernel in kernels.values()]
+            live = sum(size - share(run.sparsity, size) for size in sizes)
+            if pays(sum(sizes), live, base["steps"]):
                 base["revision"] = REVISIONS["live dsd"]
         return (base | own,)
 

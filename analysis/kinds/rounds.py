@@ -13,15 +13,16 @@ from analysis.kinds.layout import check_array, check_curves, check_mask, params_
 from analysis.kinds.metrics import CURVES, TRAINING_METRICS, training_metrics
 from analysis.store.identity import REVISIONS, Description
 from analysis.store.store import Result, Storage
-from analysis.studies.experiment import Experiment, on_live_weights, plugins_of, rates_of, without_defaults
+from analysis.studies.experiment import Experiment, dense_kernels, plugins_of, rates_of, without_defaults
 from analysis.studies.protocols import Protocol
 from analysis.studies.rules import rules_of
 from analysis.system.words import count
 from supermask import masks as mask_functions
 from supermask.actions import PRUNED_ACTIONS
+from supermask.live_weights import pays
 from supermask.lottery import RoundRecord, find_tickets
 from supermask.masks import Masks, kept_counts
-from supermask.networks import NETWORKS, Kernels, Params, kernels_of, layer_kinds, shapes_of
+from supermask.networks import NETWORKS, Kernels, Params, kernels_of, layer_kinds
 from supermask.restarts import End, Treatment, zeroed_of
 from supermask.training import Trainer
 
@@ -142,14 +143,9 @@ def _revisions(experiment: Experiment, run: Treatment) -> list[int]:
 
     An action of the user's own may freeze all pruned weights at 0.
     """
-    network, rates, rounds = (
-        NETWORKS[experiment.protocol.network],
-        experiment.protocol.rates,
-        experiment.protocol.rounds,
-    )
-    if not network.dense_layers:
+    rates, rounds = experiment.protocol.rates, experiment.protocol.rounds
+    if not (kernels := dense_kernels(experiment)):
         return [REVISIONS["pruned training"]] * rounds
-    kernels = kernels_of(shapes_of(network, experiment.data.image_shape))
     sizes = {layer: kernel.size for layer, kernel in kernels.items()}
     if run.ranking == "global":
         counts = kept_counts({"network": sum(sizes.values())}, {"network": rates.dense}, rounds)
@@ -157,7 +153,7 @@ def _revisions(experiment: Experiment, run: Treatment) -> list[int]:
         counts = kept_counts(sizes, rates.by_layer(layer_kinds(kernels)), rounds)
     zeros = run.pruned == "zero" or bool(PRUNED_ACTIONS[run.pruned].source)
     steps = experiment.training.steps - run.rewind_step
-    live = [zeros and on_live_weights(experiment, sum(each.values()), steps) for each in counts[1:]]
+    live = [zeros and pays(sum(counts[0].values()), sum(each.values()), steps) for each in counts[1:]]
     return [REVISIONS["live training" if each else "pruned training"] for each in live]
 
 

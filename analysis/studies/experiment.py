@@ -15,8 +15,7 @@ from supermask.counts import exact_fraction
 from supermask.criteria import CRITERIA, Criterion
 from supermask.datasets import Dataset
 from supermask.intervals import TrainingConfig, steps_of
-from supermask.live_weights import pays
-from supermask.networks import NETWORKS, kernels_of, shapes_of
+from supermask.networks import NETWORKS, Kernels, kernels_of, shapes_of
 
 Run = TypeVar("Run")
 
@@ -85,14 +84,14 @@ class Experiment:
         }
 
 
-def on_live_weights(experiment: Experiment, live: int, steps: int) -> bool:
-    """Whether a pruned network of so many live weights is trained on them alone on CPU, where the others are 0.
+def dense_kernels(experiment: Experiment) -> Kernels | None:
+    """Return the shapes of all kernels where pruned networks may be trained on live weights alone; else None.
 
-    For descriptions: results do not depend on where they are made, but for rounding.
+    For descriptions, which tell such trainings by their revision wherever they are made: elsewhere results are the same
+    but for rounding. Networks with convolutions are never trained so, and their shapes are not asked for.
     """
-    network, shape = NETWORKS[experiment.protocol.network], experiment.data.image_shape
-    weights = sum(kernel.size for kernel in kernels_of(shapes_of(network, shape)).values())
-    return bool(network.dense_layers) and pays(weights, live, steps)
+    network = NETWORKS[experiment.protocol.network]
+    return kernels_of(shapes_of(network, experiment.data.image_shape)) if network.dense_layers else None
 
 
 def without_defaults(choice: Any) -> dict[str, Any]:

@@ -14,5 +14,4 @@ from supermask.live_weights.engine import Live as Live
 from supermask.live_weights.engine import Momentum as Momentum
 from supermask.live_weights.engine import Optimiser as Optimiser
 from supermask.live_weights.rows import LiveMasks as LiveMasks
-from supermask.live_weights.rows import density as density
 from supermask.live_weights.rows import live_masks as live_masks

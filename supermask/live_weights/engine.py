@@ -6,7 +6,7 @@ A network's bits depend on nothing but itself: it is computed on one thread, wha
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -160,7 +160,8 @@ class Engine:
         """Names all that steps are made of but for data and networks: for checkpoints."""
         from supermask.live_weights.kernels import SOURCES
 
-        return f"live weights, sources {SOURCES}, {self.optimiser}, {self.network}, batches of {self.batch_size}"
+        optimiser = type(self.optimiser).__name__, astuple(self.optimiser)  # every digit: its own text rounds
+        return f"live weights, sources {SOURCES}, {optimiser}, {self.network}, batches of {self.batch_size}"
 
     def _interval(self, live: Live, order: Int32[np.ndarray, "steps batch"], taken: int, split: Packed) -> Scores:
         from supermask.live_weights.kernels import interval

@@ -56,11 +56,6 @@ def live_masks(network: Network, params: Params, masks: Mapping[str, Bool[AnyArr
     return found
 
 
-def density(masks: LiveMasks) -> float:
-    """The fraction of all weights that is live."""
-    return sum(int(mask.sum()) for mask in masks.values()) / sum(mask.size for mask in masks.values())
-
-
 def rows_of(masks: Sequence[Bool[np.ndarray, "_ _"]]) -> Rows:
     """The rows of a network whose layers, in their order, have these masks."""
     sizes = [mask.shape[1] for mask in masks]
