@@ -248,6 +248,34 @@ def test_a_signal_after_the_end_changes_nothing(when):
     assert (ended.returncode, ended.stderr) == (3, "")
 
 
+LEFT_IN_THE_MIDDLE = """
+import atexit, builtins, os, signal, sys
+from analysis.running.interrupts import guarded
+
+class Last:
+    def __del__(self, kill=os.kill, own=os.getpid(), number=signal.SIGSEGV):
+        kill(own, number)
+
+def command():
+    builtins.last = Last()
+    atexit.register(print, "closed")
+    sys.stdout.write("said, ")
+    os.kill(os.getpid(), signal.{name})
+    sum(range(100))
+
+sys.exit(guarded(command))
+"""
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", INTERRUPTED), ("SIGTERM", TERMINATED)])
+def test_after_an_interrupt_modules_are_not_cleared_under_what_was_left(name, status):
+    """A training that was left in the middle goes on in JAX's threads: three of four commands ended in a crash."""
+    program = LEFT_IN_THE_MIDDLE.format(name=name)
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
+    assert (ended.returncode, ended.stdout) == (status, "said, closed\n"), "callbacks are run, and texts flushed"
+    assert ended.stderr.startswith("supermask: interrupted")
+
+
 COMMAND = [sys.executable, "-c", "from figures.command import main; main()"]
 DRY_RUN = ["reproduce", "mask-criteria", "--dataset", "digits", "--rounds", "2", "--seeds", "1", "--dry-run"]
 

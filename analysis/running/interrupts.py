@@ -78,11 +78,12 @@ def guarded(command: Callable[[], int], obedience: float = OBEDIENCE) -> int:
     """Run a command under the protocol, and return its exit status. For the main thread, which ends afterwards.
 
     The listener stays until the process has ended. What Python does last (closing threads, flushing) is not disturbed
-    by a signal, but is cut short if it takes longer than five seconds after one.
+    by a signal, but is cut short if it takes longer than five seconds after one. After an interrupt, Python does not
+    clear its modules: a computation that was left in the middle goes on in JAX's threads, and would crash without them.
     """
     listener = Listener(obedience)
     listener.install()
-    atexit.register(_ignore_signals)  # the first to be registered is the last to run
+    atexit.register(_end, listener)  # the first to be registered is the last to run
     status = 1
     try:
         try:
@@ -101,17 +102,22 @@ def guarded(command: Callable[[], int], obedience: float = OBEDIENCE) -> int:
     return status
 
 
-def _ignore_signals() -> None:
+def _end(listener: "Listener") -> None:
     """What runs after this is Python's own end, which would reset our handlers: a signal would kill without a word."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    if listener.ended in (INTERRUPTED, TERMINATED):
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):  # closed, full, or none at all
+                stream.flush()
+        os._exit(listener.ended)
 
 
 class Listener:
     """Hears the signals of this process. One is installed at a time, in the main thread.
 
     stop: the work that may be finished after a first signal, if there is any now. raised: the last signal that raised a
-    KeyboardInterrupt.
+    KeyboardInterrupt. ended: the exit status, once there is nothing left to stop.
     """
 
     def __init__(self, obedience: float = OBEDIENCE) -> None:
@@ -119,7 +125,7 @@ class Listener:
         self.raised: int | None = None
         self._obedience = obedience
         self._main = threading.main_thread().ident or 0
-        self._ended: int | None = None  # the exit status, once there is nothing left to stop
+        self.ended: int | None = None
         self._last = int(signal.SIGINT)
         self._resent = 0
         self._lenient = False  # whether the first signal was taken as one that lets work be finished
@@ -150,11 +156,11 @@ class Listener:
 
     def end(self, status: int) -> None:
         """Note that the command is done: a signal has nothing left to stop, and changes no exit status."""
-        self._ended = status
+        self.ended = status
 
     def _obey(self, number: int, frame: FrameType | None) -> None:
         """Runs in the main thread, between two steps of Python."""
-        if self._ended is not None:
+        if self.ended is not None:
             return
         if self.stop is not None and self.stop.hear(number):
             self._lenient = True
@@ -213,8 +219,8 @@ class Listener:
 
     def _leave(self) -> None:
         """Ends the process, whose main thread did not obey."""
-        if self._ended is not None:
-            os._exit(self._ended)
+        if self.ended is not None:
+            os._exit(self.ended)
         _say(_NOW)
         os._exit(128 + self._last)
 
