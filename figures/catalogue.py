@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from analysis.drawing.figure import Drawing, Figure
+    from supermask.analysis.drawing.figure import Drawing, Figure
 
 
 @dataclass(frozen=True)

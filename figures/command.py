@@ -2,7 +2,7 @@
 
 import sys
 
-from analysis.running.interrupts import guarded
+from supermask.analysis.running.interrupts import guarded
 
 
 def main() -> None:
@@ -11,9 +11,9 @@ def main() -> None:
 
 
 def _command() -> int:
-    from analysis.command.cli import run_command
-    from analysis.system.terminal import set_up_streams
-    from figures.catalogue import CATALOGUE
+    from supermask.analysis.command.cli import run_command
+    from supermask.analysis.system.terminal import set_up_streams
+    from supermask.figures.catalogue import CATALOGUE
 
     set_up_streams()
     return run_command(sys.argv[1:], CATALOGUE)

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from analysis.drawing import styles
-from analysis.drawing.figure import Drawing
-from analysis.drawing.frame import Frame, finish, panels_of
-from analysis.drawing.results import Results
-from analysis.kinds.rounds import Unpruned
-from analysis.studies.experiment import Study
-from analysis.system.errors import UsageError
+from supermask.analysis.drawing import styles
+from supermask.analysis.drawing.figure import Drawing
+from supermask.analysis.drawing.frame import Frame, finish, panels_of
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.kinds.rounds import Unpruned
+from supermask.analysis.studies.experiment import Study
+from supermask.analysis.system.errors import UsageError
 from supermask.criteria import CRITERIA as REGISTRY
 from supermask.criteria import EIGHT, SIGN_AWARE, LayerFacts
 

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.drawing import styles
-from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Drawing
-from analysis.drawing.frame import Frame, finish
-from analysis.drawing.results import Results
-from analysis.studies.experiment import Study
+from supermask.analysis.drawing import styles
+from supermask.analysis.drawing.claims import Claim
+from supermask.analysis.drawing.figure import Drawing
+from supermask.analysis.drawing.frame import Frame, finish
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.studies.experiment import Study
 from supermask.compression.pruning import PUBLISHED, Published
 from supermask.compression.runs import CompressionRun
 
@@ -104,7 +104,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Draw the table of stages, and errors against sizes."""
-    from analysis.drawing import plots
+    from supermask.analysis.drawing import plots
 
     picture, (left, right) = plots.new_picture(2, frame)
     _stages(left, table, frame)

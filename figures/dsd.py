@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.drawing import styles
-from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Drawing
-from analysis.drawing.frame import DOTS, Frame, finish
-from analysis.drawing.results import Results
-from analysis.studies.experiment import Study
+from supermask.analysis.drawing import styles
+from supermask.analysis.drawing.claims import Claim
+from supermask.analysis.drawing.figure import Drawing
+from supermask.analysis.drawing.frame import DOTS, Frame, finish
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.studies.experiment import Study
 from supermask.compression.dsd import DSDRun
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Draw accuracy at the end of each phase: one line per sparsity, one dot per seed."""
-    from analysis.drawing import plots
+    from supermask.analysis.drawing import plots
 
     picture, (axes,) = plots.new_picture(1, frame, width=6.5)
     colours = (styles.BLACK, styles.BLUE, styles.GREEN, styles.RED)

@@ -10,14 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from analysis.drawing import styles
-from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Drawing
-from analysis.drawing.frame import Frame, finish, panels_of
-from analysis.drawing.results import Results
-from analysis.kinds.rounds import Unpruned
-from analysis.studies.experiment import Study
-from figures.learned_supermasks import LEARNED
+from supermask.analysis.drawing import styles
+from supermask.analysis.drawing.claims import Claim
+from supermask.analysis.drawing.figure import Drawing
+from supermask.analysis.drawing.frame import Frame, finish, panels_of
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.kinds.rounds import Unpruned
+from supermask.analysis.studies.experiment import Study
+from supermask.figures.learned_supermasks import LEARNED
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Masks, agreement, full_masks, keep_best_of_layers, weights_remaining
 from supermask.networks import kernels_of

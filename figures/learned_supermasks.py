@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.drawing.figure import Drawing
-from analysis.drawing.frame import BANDS, Frame, finish
-from analysis.drawing.results import Results
-from analysis.drawing.styles import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Style, Styles
-from analysis.kinds.rounds import Unpruned
-from analysis.kinds.untrained import Untrained
-from analysis.studies.experiment import Study
-from analysis.system.errors import UsageError
+from supermask.analysis.drawing.figure import Drawing
+from supermask.analysis.drawing.frame import BANDS, Frame, finish
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.styles import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Style, Styles
+from supermask.analysis.kinds.rounds import Unpruned
+from supermask.analysis.kinds.untrained import Untrained
+from supermask.analysis.studies.experiment import Study
+from supermask.analysis.system.errors import UsageError
 from supermask.learned_masks import LearnedMask
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Draw accuracy against weights remaining on the left, its top in the middle, and accuracy by step on the right."""
-    from analysis.drawing import plots
+    from supermask.analysis.drawing import plots
 
     picture, (whole, top, curves) = plots.new_picture(3, frame, width=3.8, height=3.9)
     learned, heuristic = (table[table["part"] == part] for part in ("learned", "heuristic"))

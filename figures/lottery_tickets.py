@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.drawing.claims import Claim
-from analysis.drawing.frame import BANDS, Frame, finish
-from analysis.drawing.styles import BLUE, GREEN, ORANGE, RED, SKY, Style
-from analysis.drawing.treatments import Line, styles_of, treatment_drawing
+from supermask.analysis.drawing.claims import Claim
+from supermask.analysis.drawing.frame import BANDS, Frame, finish
+from supermask.analysis.drawing.styles import BLUE, GREEN, ORANGE, RED, SKY, Style
+from supermask.analysis.drawing.treatments import Line, styles_of, treatment_drawing
 from supermask.restarts import Treatment
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ CLAIMS = (
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Draw accuracy on the left, its top in the middle, and the early-stopping step on the right."""
-    from analysis.drawing import plots
+    from supermask.analysis.drawing import plots
 
     picture, (whole, top, stop) = plots.new_picture(3, frame, width=3.6)
     for axes in (whole, top):

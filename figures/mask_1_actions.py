@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.drawing.claims import Claim
-from analysis.drawing.frame import Frame
-from analysis.drawing.styles import BLACK, BLUE, GREEN, ORANGE, RED, Style
-from analysis.drawing.treatments import Line, styles_of, treatment_drawing
+from supermask.analysis.drawing.claims import Claim
+from supermask.analysis.drawing.frame import Frame
+from supermask.analysis.drawing.styles import BLACK, BLUE, GREEN, ORANGE, RED, Style
+from supermask.analysis.drawing.treatments import Line, styles_of, treatment_drawing
 from supermask.restarts import Treatment
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ CLAIMS = (
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Draw the lines: solid ones keep the sign, dotted ones do not."""
-    from analysis.drawing import plots
+    from supermask.analysis.drawing import plots
 
     title = "Where kept weights restart: solid keeps the sign, dotted does not"
     return plots.whole_and_top(table, frame, title, styles_of(LINES))

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.drawing import styles
-from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Drawing
-from analysis.drawing.frame import BANDS, Frame, finish
-from analysis.drawing.results import Results
-from analysis.studies.experiment import Study
+from supermask.analysis.drawing import styles
+from supermask.analysis.drawing.claims import Claim
+from supermask.analysis.drawing.figure import Drawing
+from supermask.analysis.drawing.frame import BANDS, Frame, finish
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.studies.experiment import Study
 from supermask.masks import Masks, agreement, weights_remaining
 from supermask.restarts import Treatment
 
@@ -106,7 +106,7 @@ def _overlap(first: Masks, second: Masks) -> tuple[float, float]:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Draw a matrix of criteria at the level nearest to 20% on the left, overlap by weights remaining on the right."""
-    from analysis.drawing import plots
+    from supermask.analysis.drawing import plots
 
     picture, (matrix, lines) = plots.new_picture(2, frame, width=4.6, height=4.2)
     level = shown_level(table)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.drawing import styles
-from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Drawing
-from analysis.drawing.frame import Frame
-from analysis.drawing.results import Results
-from analysis.studies.experiment import Study
+from supermask.analysis.drawing import styles
+from supermask.analysis.drawing.claims import Claim
+from supermask.analysis.drawing.figure import Drawing
+from supermask.analysis.drawing.frame import Frame
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.studies.experiment import Study
 from supermask.criteria import EIGHT
 from supermask.restarts import Treatment
 
@@ -61,7 +61,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Draw the whole range on the left, and on the right its top, where the good criteria differ."""
-    from analysis.drawing import plots
+    from supermask.analysis.drawing import plots
 
     title = "Mask criteria: test accuracy after training the pruned network, by weights remaining"
     return plots.whole_and_top(table, frame, title, styles.CRITERIA, by="criterion", starred=STARRED)
@@ -69,7 +69,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """Return mean test accuracy in percent at a few levels of weights remaining."""
-    from analysis.drawing import plots
+    from supermask.analysis.drawing import plots
 
     return plots.accuracy_summary(table, styles.CRITERIA)
 

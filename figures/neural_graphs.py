@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.drawing import styles
-from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Drawing
-from analysis.drawing.frame import DOTS, Frame, finish
-from analysis.drawing.results import Results
-from analysis.studies.experiment import Study
+from supermask.analysis.drawing import styles
+from supermask.analysis.drawing.claims import Claim
+from supermask.analysis.drawing.figure import Drawing
+from supermask.analysis.drawing.frame import DOTS, Frame, finish
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.studies.experiment import Study
 from supermask.neural_graphs.graph import SETTINGS
 from supermask.neural_graphs.runs import DISCOVERED, WIRINGS, GraphRun
 
@@ -74,7 +74,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Draw one panel per setting: a line at each wiring's mean, one dot per seed."""
-    from analysis.drawing import plots
+    from supermask.analysis.drawing import plots
 
     settings = list(dict.fromkeys(table["setting"]))
     wide_enough = max(3.4, 6.5 / len(settings))  # for title and caption

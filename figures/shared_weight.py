@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.drawing import styles
-from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Drawing
-from analysis.drawing.frame import BANDS, Frame, finish
-from analysis.drawing.results import Results
-from analysis.studies.experiment import Study
+from supermask.analysis.drawing import styles
+from supermask.analysis.drawing.claims import Claim
+from supermask.analysis.drawing.figure import Drawing
+from supermask.analysis.drawing.frame import BANDS, Frame, finish
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.studies.experiment import Study
 from supermask.neural_graphs.graph import SETTINGS
 from supermask.neural_graphs.runs import GraphRun
 from supermask.shared_weights import VALUES, SharedRun
@@ -98,7 +98,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Draw accuracy over the shared value, without and with signs; dashed lines are random wirings and masks."""
-    from analysis.drawing import plots
+    from supermask.analysis.drawing import plots
 
     colours = {"FC": styles.BLACK, "static": styles.BLUE, "discrete": styles.RED, "continuous": styles.GREEN}
     picture, panels = plots.new_picture(2, frame)

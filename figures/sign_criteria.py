@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.drawing import styles
-from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Drawing
-from analysis.drawing.frame import Frame
-from figures import mask_criteria
+from supermask.analysis.drawing import styles
+from supermask.analysis.drawing.claims import Claim
+from supermask.analysis.drawing.figure import Drawing
+from supermask.analysis.drawing.frame import Frame
+from supermask.figures import mask_criteria
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
@@ -58,7 +58,7 @@ CLAIMS = (*_claims("large_final"), *_claims("magnitude_increase"))
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Draw the whole range on the left, its top on the right."""
-    from analysis.drawing import plots
+    from supermask.analysis.drawing import plots
 
     title = "Criteria that look at the sign, trained iteratively"
     return plots.whole_and_top(table, frame, title, styles.CRITERIA, by="criterion")

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Drawing
-from analysis.drawing.frame import Frame
-from analysis.drawing.results import Results
-from analysis.drawing.styles import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Style, Styles
-from analysis.kinds.rounds import UNPRUNED
-from analysis.studies.experiment import Study
+from supermask.analysis.drawing.claims import Claim
+from supermask.analysis.drawing.figure import Drawing
+from supermask.analysis.drawing.frame import Frame
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.styles import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Style, Styles
+from supermask.analysis.kinds.rounds import UNPRUNED
+from supermask.analysis.studies.experiment import Study
 from supermask.sparse_training.runs import SMALL_DENSE, SMALL_SHAPES, SparseRun
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Draw the whole range, and its top."""
-    from analysis.drawing import plots
+    from supermask.analysis.drawing import plots
 
     title = "Sparse training: solid and dashed train sparse; dotted are structures and sizes without the way there"
     return plots.whole_and_top(table, frame, title, STYLES, by="line")
@@ -155,7 +155,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """Return mean test accuracy in percent at every density."""
-    from analysis.drawing import plots
+    from supermask.analysis.drawing import plots
 
     return plots.accuracy_summary(table, STYLES, by="line")
 

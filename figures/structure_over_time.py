@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.drawing import styles
-from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Drawing
-from analysis.drawing.frame import BANDS, Frame, finish
-from analysis.drawing.results import Results
-from analysis.studies.experiment import Study
-from figures.sparse_training import STYLES, run_of
+from supermask.analysis.drawing import styles
+from supermask.analysis.drawing.claims import Claim
+from supermask.analysis.drawing.figure import Drawing
+from supermask.analysis.drawing.frame import BANDS, Frame, finish
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.studies.experiment import Study
+from supermask.figures.sparse_training import STYLES, run_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
@@ -82,7 +82,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Draw the layers' shares for the methods that move weights, then the exchanges of all methods."""
-    from analysis.drawing import plots
+    from supermask.analysis.drawing import plots
 
     names = [name for name in dict.fromkeys(table["method"]) if name in MOVING]
     picture, panels = plots.new_picture(len(names) + 1, frame, width=3.6)

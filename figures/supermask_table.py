@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.drawing import styles
-from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Drawing
-from analysis.drawing.frame import WHISKERS, Frame, finish
-from analysis.drawing.results import Results
-from analysis.kinds.rounds import Unpruned
-from analysis.kinds.untrained import Untrained
-from analysis.studies.experiment import Study
-from figures.learned_supermasks import LEARNED
+from supermask.analysis.drawing import styles
+from supermask.analysis.drawing.claims import Claim
+from supermask.analysis.drawing.figure import Drawing
+from supermask.analysis.drawing.frame import WHISKERS, Frame, finish
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.kinds.rounds import Unpruned
+from supermask.analysis.kinds.untrained import Untrained
+from supermask.analysis.studies.experiment import Study
+from supermask.figures.learned_supermasks import LEARNED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
@@ -109,7 +109,7 @@ def best_levels(untrained: pd.DataFrame) -> tuple[dict[int, Row], float]:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Draw bars, ours beside the paper's, labelled with their values; whiskers from minimum to maximum over seeds."""
-    from analysis.drawing import plots
+    from supermask.analysis.drawing import plots
 
     picture, (axes,) = plots.new_picture(1, frame, width=8.5, height=3.8)
     groups = (100 * table.set_index("column")["test_accuracy"]).groupby(level=0, sort=False)

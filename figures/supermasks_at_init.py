@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.drawing import styles
-from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Drawing
-from analysis.drawing.frame import BANDS, Frame, finish
-from analysis.drawing.results import Results
-from analysis.kinds.untrained import Untrained
-from analysis.studies.experiment import Study
-from figures import mask_criteria
+from supermask.analysis.drawing import styles
+from supermask.analysis.drawing.claims import Claim
+from supermask.analysis.drawing.figure import Drawing
+from supermask.analysis.drawing.frame import BANDS, Frame, finish
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.kinds.untrained import Untrained
+from supermask.analysis.studies.experiment import Study
+from supermask.figures import mask_criteria
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,7 +90,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     """Draw each mask at its best level as bars, then all levels: one panel for each kind of weights."""
-    from analysis.drawing import plots
+    from supermask.analysis.drawing import plots
 
     picture, (bars, *lines) = plots.new_picture(1 + len(TITLES), frame, width=3.6)
     top = min(20.0 * math.ceil((100 * table["test_accuracy"].max() + 5) / 20), 100.0)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.drawing import styles
-from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Drawing
-from analysis.drawing.frame import BANDS, Frame, finish, panels_of
-from analysis.drawing.results import Results
-from analysis.studies.experiment import Study
+from supermask.analysis.drawing import styles
+from supermask.analysis.drawing.claims import Claim
+from supermask.analysis.drawing.figure import Drawing
+from supermask.analysis.drawing.frame import BANDS, Frame, finish, panels_of
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.studies.experiment import Study
 from supermask.masks import full_masks, weights_remaining
 from supermask.networks import kernels_of
 from supermask.restarts import Treatment
@@ -151,7 +151,7 @@ def _cloud(axes: "Axes", cells: pd.DataFrame) -> None:
 
 
 def _by_group(axes: "Axes", rows: pd.DataFrame, value: str, scale: float, label: str) -> None:
-    from analysis.drawing import plots
+    from supermask.analysis.drawing import plots
 
     groups = {"kept": styles.Style(styles.BLUE, "o"), "pruned": styles.Style(styles.RED, "s", "--")}
     for group, style in groups.items():
@@ -162,7 +162,7 @@ def _by_group(axes: "Axes", rows: pd.DataFrame, value: str, scale: float, label:
 
 
 def _flips(axes: "Axes", rows: pd.DataFrame, layers: Sequence[str]) -> None:
-    from analysis.drawing import plots
+    from supermask.analysis.drawing import plots
 
     looks = zip(
         (styles.BLUE, styles.ORANGE, styles.GREEN, styles.RED, styles.PURPLE, styles.SKY), "os^DvP", strict=True

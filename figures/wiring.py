@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.drawing import styles
-from analysis.drawing.figure import Drawing
-from analysis.drawing.frame import Frame, finish, panels_of
-from analysis.drawing.results import Results
-from analysis.kinds.neural_graph import MOMENTS, decode_wiring, graph_of
-from analysis.studies.experiment import Study
+from supermask.analysis.drawing import styles
+from supermask.analysis.drawing.figure import Drawing
+from supermask.analysis.drawing.frame import Frame, finish, panels_of
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.kinds.neural_graph import MOMENTS, decode_wiring, graph_of
+from supermask.analysis.studies.experiment import Study
 from supermask.neural_graphs.graph import SETTINGS
 from supermask.neural_graphs.runs import GraphRun
 

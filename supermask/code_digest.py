@@ -39,7 +39,7 @@ PLAIN = (*NUMBERS, type(None), str, bytes, type(Ellipsis), range, slice, np.dtyp
 CONTAINERS = (*PLAIN, Mapping, tuple, list, set, frozenset)
 BOUND = (BuiltinFunctionType, MethodWrapperType)
 ENUM_ATTRIBUTES = {name for name in vars(Enum("Empty", [])) if name.startswith("_")}
-TOOLKIT = ("supermask", "analysis", "figures")
+TOOLKIT = ("supermask",)
 
 
 class UndigestedError(ValueError):

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from analysis.explorer.bundle import IMAGES, LEVELS, SeedRun
-from analysis.studies.protocols import PAPER
 from supermask import masks
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, ActionFacts
+from supermask.analysis.explorer.bundle import IMAGES, LEVELS, SeedRun
+from supermask.analysis.studies.protocols import PAPER
 from supermask.criteria import CRITERIA, OTHER_READINGS
 from supermask.datasets import Dataset
 from supermask.keys import Purpose, derive_key

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.explorer.bundle import PRUNING, Round, SeedRun
-from analysis.explorer.server import SiteServer
+from supermask.analysis.explorer.bundle import PRUNING, Round, SeedRun
+from supermask.analysis.explorer.server import SiteServer
 from supermask.lottery import find_tickets
 from supermask.masks import Rates
 from supermask.networks import kernels_of

@@ -11,18 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from analysis.command.bench import comparisons, density
-from analysis.command.bench.comparisons import Comparison
-from analysis.command.bench.peers import Peers
-from analysis.command.bench.run import WORK, Row
-from analysis.system.errors import UsageError
+from supermask.analysis.command.bench import comparisons, density
+from supermask.analysis.command.bench.comparisons import Comparison
+from supermask.analysis.command.bench.peers import Peers
+from supermask.analysis.command.bench.run import WORK, Row
+from supermask.analysis.system.errors import UsageError
 from supermask.networks import NETWORKS, initialise, logits, parameter_count
 
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="needs PyTorch: pip install 'supermask[bench]'")
 
 
 def test_the_command_prints_and_writes_what_it_measured(tmp_path):
-    command = [sys.executable, "-c", "from figures.command import main; main()", "bench", "fc", "masks"]
+    command = [sys.executable, "-c", "from supermask.figures.command import main; main()", "bench", "fc", "masks"]
     options = ["--pairs", "2", "--steps", "10", "--json", str(tmp_path / "bench.json")]
     shown = subprocess.run(
         [*command, *options], env=os.environ | {"COLUMNS": "200"}, capture_output=True, text=True, check=True
@@ -92,7 +92,7 @@ def test_density_measures_both_engines_and_draws_them(tmp_path, monkeypatch):
 def test_sparse_layers_of_the_peer_compute_what_dense_ones_do():
     import torch
 
-    from analysis.command.bench.torch_peer import SparseLinear
+    from supermask.analysis.command.bench.torch_peer import SparseLinear
 
     torch.manual_seed(0)
     mask, x = torch.rand(7, 9) < 0.4, torch.randn(5, 9, requires_grad=True)
@@ -126,7 +126,7 @@ def test_peers_do_the_work(name, tmp_path):
 def test_the_peers_network_is_ours():
     import torch
 
-    from analysis.command.bench.torch_peer import network
+    from supermask.analysis.command.bench.torch_peer import network
 
     params = initialise(NETWORKS["fc"], jax.random.key(0), (28, 28, 1))
     peer = network({"image": (28, 28, 1), "conv_pairs": [], "hidden": [300, 100]})

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.drawing.captions import LONGEST, caption, changes, label, stem, title_of
-from analysis.kinds.rounds import Unpruned
-from analysis.kinds.untrained import Untrained
-from analysis.running import runner
-from analysis.store.store import Store
-from analysis.studies.experiment import Experiment, Study
-from analysis.studies.protocols import Changes, protocol
+from supermask.analysis.drawing.captions import LONGEST, caption, changes, label, stem, title_of
+from supermask.analysis.kinds.rounds import Unpruned
+from supermask.analysis.kinds.untrained import Untrained
+from supermask.analysis.running import runner
+from supermask.analysis.store.store import Store
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
 from supermask.datasets import DATASETS, DataError, Dataset, Split, check_content, dataset_digest

@@ -14,16 +14,16 @@ import optax
 import pytest
 
 import supermask
-from analysis.command.verify import report_damage
-from analysis.kinds import kind_of
-from analysis.kinds.base import Context
-from analysis.running import runner
-from analysis.running.interrupts import Interrupted, Stop
-from analysis.store.checkpoints import FOLDER, FolderCheckpoints, Settling
-from analysis.store.store import Store
-from analysis.studies.experiment import Experiment, Study
-from analysis.studies.protocols import Changes, protocol
-from analysis.studies.workbench import Workbench
+from supermask.analysis.command.verify import report_damage
+from supermask.analysis.kinds import kind_of
+from supermask.analysis.kinds.base import Context
+from supermask.analysis.running import runner
+from supermask.analysis.running.interrupts import Interrupted, Stop
+from supermask.analysis.store.checkpoints import FOLDER, FolderCheckpoints, Settling
+from supermask.analysis.store.store import Store
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.protocols import Changes, protocol
+from supermask.analysis.studies.workbench import Workbench
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
 from supermask.learned_masks import LearnedMask, MaskJob, MaskTrainer

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.drawing.claims import (
+from supermask.analysis.drawing.claims import (
     Claim,
     Judgement,
     Pairs,
@@ -19,7 +19,7 @@ from analysis.drawing.claims import (
     one_sided_p_value,
     pair,
 )
-from figures import supermasks_at_init
+from supermask.figures import supermasks_at_init
 
 GALLERY = Path(__file__).parents[1] / "figures" / "gallery"
 CLAIM = Claim("a beats b", "", {"criterion": "a"}, {"criterion": "b"}, above=0.1, below=0.9)

@@ -12,12 +12,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.command.cli import run_command
-from analysis.command.commands import MISUSED
-from analysis.running.interrupts import INTERRUPTED
-from figures.catalogue import CATALOGUE
+from supermask.analysis.command.cli import run_command
+from supermask.analysis.command.commands import MISUSED
+from supermask.analysis.running.interrupts import INTERRUPTED
+from supermask.figures.catalogue import CATALOGUE
 
-COMMAND = [sys.executable, "-c", "from figures.command import main; main()"]
+COMMAND = [sys.executable, "-c", "from supermask.figures.command import main; main()"]
 NAMES = ["criteria-plane", "mask-criteria", "supermasks-at-init"]
 SMALL = ["--dataset", "digits", "--epochs", "4", "--rounds", "2", "--seeds", "2"]
 
@@ -36,7 +36,7 @@ def stored(folder: Path) -> pd.DataFrame:
 
 def test_help_comes_at_once_and_imports_nothing_heavy():
     program = (
-        "import sys; from figures.command import main\n"
+        "import sys; from supermask.figures.command import main\n"
         "try: main()\n"
         "finally: print(sorted({'jax', 'flax', 'numpy', 'pandas', 'matplotlib', 'rich'} & set(sys.modules)))"
     )
@@ -112,7 +112,7 @@ def test_every_entry_loads_the_figure_of_its_name():
 )
 def test_a_mistake_is_one_line_that_says_what_is_allowed(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("analysis.system.platform.set_up_jax", set_up_nothing)
+    monkeypatch.setattr("supermask.analysis.system.platform.set_up_jax", set_up_nothing)
     assert run_command(arguments, CATALOGUE) == MISUSED
     said = capsys.readouterr()
     assert said.err.startswith("supermask: error: ")
@@ -124,7 +124,7 @@ def test_a_mistake_is_one_line_that_says_what_is_allowed(arguments, message, cap
 
 def set_up_nothing(devices: int | None = None) -> None:
     """The checks of the real one, without what may be set only once in a process."""
-    from analysis.system.errors import UsageError, at_least
+    from supermask.analysis.system.errors import UsageError, at_least
 
     if devices is not None:
         at_least("devices", devices, 1)

@@ -11,31 +11,31 @@ from distributed.comm.core import CommClosedError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.command.cli import run_command
-from analysis.command.commands import MISUSED
-from analysis.command.verify import verify
-from analysis.kinds.plan import ids_needed, results_of
-from analysis.kinds.rounds import Unpruned
-from analysis.kinds.untrained import Untrained
-from analysis.running import runner
-from analysis.running.cluster.client import LOSSES, TRIES, Foreman, run_on
-from analysis.running.cluster.connection import connected, slurm
-from analysis.running.cluster.orders import cut
-from analysis.running.cluster.source import Source, parse_source
-from analysis.running.cluster.watch import Watch
-from analysis.running.cluster.worker import NAME, Setting, Word, Workshop, capacity, inputs, receive
-from analysis.running.interrupts import Stop
-from analysis.store.identity import identity
-from analysis.store.store import Store
-from analysis.studies.experiment import Experiment, Study
-from analysis.studies.protocols import Changes, protocol
-from analysis.studies.work import Done
-from analysis.studies.workbench import KEPT, Workbench
-from analysis.system.errors import UsageError
-from figures.catalogue import CATALOGUE
+from supermask.analysis.command.cli import run_command
+from supermask.analysis.command.commands import MISUSED
+from supermask.analysis.command.verify import verify
+from supermask.analysis.kinds.plan import ids_needed, results_of
+from supermask.analysis.kinds.rounds import Unpruned
+from supermask.analysis.kinds.untrained import Untrained
+from supermask.analysis.running import runner
+from supermask.analysis.running.cluster.client import LOSSES, TRIES, Foreman, run_on
+from supermask.analysis.running.cluster.connection import connected, slurm
+from supermask.analysis.running.cluster.orders import cut
+from supermask.analysis.running.cluster.source import Source, parse_source
+from supermask.analysis.running.cluster.watch import Watch
+from supermask.analysis.running.cluster.worker import NAME, Setting, Word, Workshop, capacity, inputs, receive
+from supermask.analysis.running.interrupts import Stop
+from supermask.analysis.store.identity import identity
+from supermask.analysis.store.store import Store
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.protocols import Changes, protocol
+from supermask.analysis.studies.work import Done
+from supermask.analysis.studies.workbench import KEPT, Workbench
+from supermask.analysis.system.errors import UsageError
 from supermask.compression.dsd import DSDRun
 from supermask.criteria import CRITERIA, Criterion
 from supermask.datasets import Split, dataset_digest
+from supermask.figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
 from supermask.restarts import Treatment
 from supermask.sparse_training.runs import SparseRun
@@ -138,7 +138,7 @@ class Machine:
 @pytest.mark.slow
 def test_tasks_hand_back_what_one_process_makes(experiment, tmp_path, monkeypatch):
     """Two workers that hand tasks to one another, after every population, without ever having what the other made."""
-    monkeypatch.setattr("analysis.running.cluster.worker.set_up_jax", lambda devices: None)
+    monkeypatch.setattr("supermask.analysis.running.cluster.worker.set_up_jax", lambda devices: None)
     shops = []
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
@@ -247,9 +247,9 @@ def seen_through(client, experiment, study, store):
 
 @pytest.fixture
 def one_seed(experiment, monkeypatch):
-    monkeypatch.setattr("analysis.running.cluster.worker.set_up_jax", lambda devices: None)
-    monkeypatch.setattr("analysis.running.cluster.client.LOOK_SECONDS", 0.0)
-    monkeypatch.setattr("analysis.running.cluster.watch.ASTRAY_SECONDS", 0.1)
+    monkeypatch.setattr("supermask.analysis.running.cluster.worker.set_up_jax", lambda devices: None)
+    monkeypatch.setattr("supermask.analysis.running.cluster.client.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("supermask.analysis.running.cluster.watch.ASTRAY_SECONDS", 0.1)
     return replace(experiment, chosen=(0,))
 
 

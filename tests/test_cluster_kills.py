@@ -19,18 +19,18 @@ import pytest
 from test_cli import count
 from test_cluster import ids_of, rows
 
-from analysis.command.verify import verify
-from analysis.kinds.untrained import Untrained
-from analysis.running import runner
-from analysis.running.cluster import orders, watch
-from analysis.running.cluster.client import run_on
-from analysis.running.cluster.connection import connected
-from analysis.running.cluster.source import Source, parse_source
-from analysis.running.cluster.worker import Setting
-from analysis.running.interrupts import INTERRUPTED, Stop
-from analysis.store.store import Store
-from analysis.studies.experiment import Experiment, Study
-from analysis.studies.protocols import Changes, protocol
+from supermask.analysis.command.verify import verify
+from supermask.analysis.kinds.untrained import Untrained
+from supermask.analysis.running import runner
+from supermask.analysis.running.cluster import orders, watch
+from supermask.analysis.running.cluster.client import run_on
+from supermask.analysis.running.cluster.connection import connected
+from supermask.analysis.running.cluster.source import Source, parse_source
+from supermask.analysis.running.cluster.worker import Setting
+from supermask.analysis.running.interrupts import INTERRUPTED, Stop
+from supermask.analysis.store.store import Store
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.restarts import Treatment
 
 STUDY = Study((Treatment(), Treatment("random"), Treatment("large_init", kept="constant"), Untrained("random")))
@@ -243,7 +243,7 @@ def test_an_external_cluster_that_is_killed(experiment, tmp_path, quickly, kille
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_ends_a_command_that_waits_for_workers(tmp_path, how):
     port = free_port()
-    command = "from figures.command import main; main()"
+    command = "from supermask.figures.command import main; main()"
     arguments = ["reproduce", "mask-criteria", "--dataset", "digits", "--cluster", f"tcp://127.0.0.1:{port}"]
     with (
         scheduler(port),
@@ -272,7 +272,7 @@ def test_one_signal_ends_a_command_that_waits_for_workers(tmp_path, how):
 def test_ctrl_c_in_a_terminal_is_the_commands_to_hear(tmp_path, cache, results, times):
     """A terminal sends it to the workers too: they neither die of it nor print; what they have begun is stored."""
     arguments = ["reproduce", "mask-criteria", "--dataset", "digits", "--rounds", "8", "--cluster", "local"]
-    command = [sys.executable, "-c", "from figures.command import main; main()", *arguments]
+    command = [sys.executable, "-c", "from supermask.figures.command import main; main()", *arguments]
     with subprocess.Popen(
         [*command, "--results", str(tmp_path)],
         stdout=subprocess.PIPE,

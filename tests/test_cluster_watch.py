@@ -7,9 +7,9 @@ from distributed import Client, LocalCluster
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.running.cluster.connection import connected
-from analysis.running.cluster.source import Source
-from analysis.running.cluster.watch import ASTRAY_SECONDS, LOOK_SECONDS, NOTICE_SECONDS, Watch, look
+from supermask.analysis.running.cluster.connection import connected
+from supermask.analysis.running.cluster.source import Source
+from supermask.analysis.running.cluster.watch import ASTRAY_SECONDS, LOOK_SECONDS, NOTICE_SECONDS, Watch, look
 
 
 class Clock:

@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from analysis.kinds.plan import results_of
-from analysis.kinds.untrained import Untrained
-from analysis.studies.experiment import Experiment
-from analysis.studies.protocols import Changes, protocol
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
+from supermask.analysis.kinds.plan import results_of
+from supermask.analysis.kinds.untrained import Untrained
+from supermask.analysis.studies.experiment import Experiment
+from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.code_digest import UndigestedError, code_digest
 from supermask.criteria import CRITERIA, Criterion, LayerFacts
 from supermask.members import RESERVED, MemberError

@@ -2,8 +2,8 @@
 
 import pytest
 
-from analysis.command.conformance import CHECKS
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
+from supermask.analysis.command.conformance import CHECKS
 from supermask.criteria import CRITERIA
 
 MEMBERS = [*CRITERIA.values(), *KEPT_ACTIONS.values(), *PRUNED_ACTIONS.values()]

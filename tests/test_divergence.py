@@ -7,16 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.drawing.figure import diverged, write
-from analysis.drawing.results import Results
-from analysis.drawing.tables import tidy_table
-from analysis.kinds.plan import results_of
-from analysis.kinds.rounds import Unpruned
-from analysis.running import runner
-from analysis.store.store import Store
-from analysis.studies.experiment import Experiment
-from analysis.studies.protocols import Changes, protocol
-from figures.catalogue import CATALOGUE
+from supermask.analysis.drawing.figure import diverged, write
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.tables import tidy_table
+from supermask.analysis.kinds.plan import results_of
+from supermask.analysis.kinds.rounds import Unpruned
+from supermask.analysis.running import runner
+from supermask.analysis.store.store import Store
+from supermask.analysis.studies.experiment import Experiment
+from supermask.analysis.studies.protocols import Changes, protocol
+from supermask.figures.catalogue import CATALOGUE
 from supermask.restarts import Treatment
 
 

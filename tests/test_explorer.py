@@ -19,24 +19,24 @@ from explorer_reference import KEPT, PRUNED, SHOWN, Reference, digests, read_oth
 from explorer_site import PAGE, ROOT, answers, node, serving, train_runs
 from rich.console import Console
 
-from analysis.command.cli import run_command
-from analysis.command.commands import MISUSED
-from analysis.explorer import bundle as bundles
-from analysis.explorer.bundle import FORMAT, LEVELS, make_bundle
-from analysis.explorer.explore import Request, choose
-from analysis.explorer.site import POLICY, site_files, write_site
-from analysis.kinds.plan import results_needed
-from analysis.kinds.rounds import Unpruned
-from analysis.store.store import Result, Store
-from analysis.studies.experiment import Experiment, Study
-from analysis.studies.protocols import Changes, protocol
-from analysis.system.errors import UsageError
-from figures.catalogue import CATALOGUE
+from supermask.analysis.command.cli import run_command
+from supermask.analysis.command.commands import MISUSED
+from supermask.analysis.explorer import bundle as bundles
+from supermask.analysis.explorer.bundle import FORMAT, LEVELS, make_bundle
+from supermask.analysis.explorer.explore import Request, choose
+from supermask.analysis.explorer.site import POLICY, site_files, write_site
+from supermask.analysis.kinds.plan import results_needed
+from supermask.analysis.kinds.rounds import Unpruned
+from supermask.analysis.store.store import Result, Store
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.protocols import Changes, protocol
+from supermask.analysis.system.errors import UsageError
 from supermask.criteria import CRITERIA
+from supermask.figures.catalogue import CATALOGUE
 from supermask.keys import Purpose, derive_key
 from supermask.restarts import Treatment
 
-COMMAND = [sys.executable, "-c", "from figures.command import main; main()"]
+COMMAND = [sys.executable, "-c", "from supermask.figures.command import main; main()"]
 FAST = ["--dataset", "digits", "--epochs", "4", "--rounds", "2"]
 
 
@@ -242,7 +242,7 @@ def test_the_page_asks_for_nothing_from_elsewhere():
 
 def test_the_page_is_part_of_the_wheel(tmp_path):
     listing = subprocess.run(
-        [sys.executable, "-c", "from analysis.explorer.site import site_files; print(*site_files({}))"],
+        [sys.executable, "-c", "from supermask.analysis.explorer.site import site_files; print(*site_files({}))"],
         capture_output=True,
         text=True,
         check=True,
@@ -281,7 +281,7 @@ def test_an_export_goes_into_its_own_folder_alone(bundle, tmp_path):
 )
 def test_a_mistake_is_one_line_and_nothing_is_trained(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("analysis.system.platform.set_up_jax", lambda devices=None: None)
+    monkeypatch.setattr("supermask.analysis.system.platform.set_up_jax", lambda devices=None: None)
     assert run_command(["explore", *arguments], CATALOGUE) == MISUSED
     said = capsys.readouterr()
     assert said.err.startswith("supermask: error: ")

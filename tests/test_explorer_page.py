@@ -16,11 +16,11 @@ from browsers import chromium
 from explorer_reference import KEPT, PRUNED, SHOWN, Reference, digests, read_otherwise, setting
 from explorer_site import serving, train_runs
 
-from analysis.explorer.bundle import LEVELS, make_bundle
-from analysis.explorer.site import site_files, write_site
-from analysis.studies.experiment import Experiment
-from analysis.studies.protocols import Changes, protocol
 from supermask import datasets
+from supermask.analysis.explorer.bundle import LEVELS, make_bundle
+from supermask.analysis.explorer.site import site_files, write_site
+from supermask.analysis.studies.experiment import Experiment
+from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.networks import NETWORKS, logits
 from supermask.packed import unpack
 from supermask.population import place

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from analysis.explorer.server import MOST_CONNECTIONS, SiteServer
+from supermask.analysis.explorer.server import MOST_CONNECTIONS, SiteServer
 
 SITE = {"index.html": b"<p>page", "large.bin": bytes(8 << 20)}
 POLICY = ("Content-Security-Policy", "X-Content-Type-Options", "Referrer-Policy", "Cross-Origin-Resource-Policy")

@@ -15,15 +15,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import analysis.store.store
-from analysis.command.cli import run_command
-from analysis.command.commands import FAILED, MISUSED, OK
-from analysis.command.verify import verify
-from analysis.store.identity import identity
-from analysis.store.store import Result, Store
-from analysis.system import locks
-from analysis.system.errors import StoreError, UsageError
-from figures.catalogue import CATALOGUE
+import supermask.analysis.store.store
+from supermask.analysis.command.cli import run_command
+from supermask.analysis.command.commands import FAILED, MISUSED, OK
+from supermask.analysis.command.verify import verify
+from supermask.analysis.store.identity import identity
+from supermask.analysis.store.store import Result, Store
+from supermask.analysis.system import locks
+from supermask.analysis.system.errors import StoreError, UsageError
+from supermask.figures.catalogue import CATALOGUE
 
 MADE_WITH = {"supermask": "test"}
 
@@ -222,7 +222,7 @@ def cut(filled, tmp_path_factory) -> dict[str, Path]:
         folder = copy_of(filled, base / "working")
         with Store(folder) as store:
             store._database.execute(f"PRAGMA cache_size = {pages}")
-            inserted = analysis.store.store.insert_record
+            inserted = supermask.analysis.store.store.insert_record
             count = 0
 
             def insert(*arguments, to=base / name, folder=folder):
@@ -233,7 +233,7 @@ def cut(filled, tmp_path_factory) -> dict[str, Path]:
                     copy_of(folder, to)
 
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(analysis.store.store, "insert_record", insert)
+                patch.setattr(supermask.analysis.store.store, "insert_record", insert)
                 store.add([result(number) for number in range(100, 140)], MADE_WITH)
         states[name] = base / name
         assert (base / name / "results.sqlite-journal").exists()
@@ -332,7 +332,7 @@ def test_a_clock_that_is_set_back_matters_to_nothing(filled, tmp_path, monkeypat
 
     folder = tmp_path / "results"
     shutil.copytree(filled, folder)
-    monkeypatch.setattr(analysis.store.store, "datetime", Clock)
+    monkeypatch.setattr(supermask.analysis.store.store, "datetime", Clock)
     with Store(folder) as store:
         store.add([result(number) for number in range(41)], MADE_WITH)
         assert [each.stored_at[:4] for each in store.everything() if each.id not in IDS] == ["1999"]
@@ -365,7 +365,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_faults import MADE_WITH, result
-from analysis.store.store import Store
+from supermask.analysis.store.store import Store
 for number in range(25):
     with Store(Path(sys.argv[1])) as store:
         store.add([result(number), result(number + 1)], MADE_WITH)

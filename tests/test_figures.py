@@ -10,19 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.drawing import plots, styles
-from analysis.drawing.captions import caption
-from analysis.drawing.figure import write
-from analysis.drawing.frame import Frame
-from analysis.drawing.results import Results
-from analysis.kinds.rounds import UNPRUNED
-from analysis.running import runner
-from analysis.store.store import Store
-from analysis.studies.experiment import Experiment, Study
-from analysis.studies.protocols import Changes, protocol
-from figures import criteria_plane, deep_compression, mask_criteria, supermask_table, supermasks_at_init
-from figures.catalogue import CATALOGUE
+from supermask.analysis.drawing import plots, styles
+from supermask.analysis.drawing.captions import caption
+from supermask.analysis.drawing.figure import write
+from supermask.analysis.drawing.frame import Frame
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.kinds.rounds import UNPRUNED
+from supermask.analysis.running import runner
+from supermask.analysis.store.store import Store
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.criteria import CRITERIA
+from supermask.figures import criteria_plane, deep_compression, mask_criteria, supermask_table, supermasks_at_init
+from supermask.figures.catalogue import CATALOGUE
 
 SHOWN = ("large_final", "small_final", "magnitude_increase", "random", "large_final_same_sign")
 

@@ -10,19 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from analysis.command.merging import merge
-from analysis.command.verify import verify
-from analysis.drawing.tables import tidy_table
-from analysis.kinds import KINDS, kind_of
-from analysis.kinds.plan import results_of
-from analysis.kinds.rounds import Unpruned, decode_round_zero
-from analysis.kinds.schema import fault_of, fault_of_arrays, fault_of_description
-from analysis.kinds.untrained import Untrained
-from analysis.store.identity import identity
-from analysis.store.store import Store, StoredResult, insert_record
-from analysis.studies.experiment import Experiment
-from analysis.studies.protocols import Changes, protocol
-from analysis.system.errors import StoreError
+from supermask.analysis.command.merging import merge
+from supermask.analysis.command.verify import verify
+from supermask.analysis.drawing.tables import tidy_table
+from supermask.analysis.kinds import KINDS, kind_of
+from supermask.analysis.kinds.plan import results_of
+from supermask.analysis.kinds.rounds import Unpruned, decode_round_zero
+from supermask.analysis.kinds.schema import fault_of, fault_of_arrays, fault_of_description
+from supermask.analysis.kinds.untrained import Untrained
+from supermask.analysis.store.identity import identity
+from supermask.analysis.store.store import Store, StoredResult, insert_record
+from supermask.analysis.studies.experiment import Experiment
+from supermask.analysis.studies.protocols import Changes, protocol
+from supermask.analysis.system.errors import StoreError
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
 from supermask.learned_masks import LearnedMask

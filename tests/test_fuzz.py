@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.command.cli import run_command
-from analysis.command.commands import FAILED, MISUSED, OK
-from analysis.running.cluster.source import parse_source
-from analysis.running.units import parse_shard
-from analysis.studies.protocols import Changes, parse_rates, protocol
-from analysis.system.errors import UsageError
-from figures.catalogue import CATALOGUE
 from supermask import datasets
+from supermask.analysis.command.cli import run_command
+from supermask.analysis.command.commands import FAILED, MISUSED, OK
+from supermask.analysis.running.cluster.source import parse_source
+from supermask.analysis.running.units import parse_shard
+from supermask.analysis.studies.protocols import Changes, parse_rates, protocol
+from supermask.analysis.system.errors import UsageError
 from supermask.compression.file import CompressedError, decompress
 from supermask.datasets import DataError
+from supermask.figures.catalogue import CATALOGUE
 from supermask.packed import PackedError, unpack
 
 # What an argument of a process can be: any text without NUL that the file system's encoding can say.
@@ -61,12 +61,12 @@ def harmless():
     """The command in an empty folder, without what would train, serve or write elsewhere."""
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         patch.chdir(folder)
-        patch.setattr("analysis.system.platform.set_up_jax", lambda devices=None: None)
-        patch.setattr("analysis.command.reproduce.reproduce", lambda request, dry_run: OK)
-        patch.setattr("analysis.command.reproduce.report", lambda *arguments: OK)
-        patch.setattr("analysis.command.reproduce.list_figures", lambda *arguments: OK)
-        patch.setattr("analysis.explorer.explore.explore", lambda request: OK)
-        patch.setattr("analysis.command.bench.run.bench", lambda *arguments: OK)
+        patch.setattr("supermask.analysis.system.platform.set_up_jax", lambda devices=None: None)
+        patch.setattr("supermask.analysis.command.reproduce.reproduce", lambda request, dry_run: OK)
+        patch.setattr("supermask.analysis.command.reproduce.report", lambda *arguments: OK)
+        patch.setattr("supermask.analysis.command.reproduce.list_figures", lambda *arguments: OK)
+        patch.setattr("supermask.analysis.explorer.explore.explore", lambda request: OK)
+        patch.setattr("supermask.analysis.command.bench.run.bench", lambda *arguments: OK)
         yield Path(folder)
 
 

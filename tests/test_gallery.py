@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.drawing.claims import Verdict, judge_all
-from analysis.drawing.redraw import figure_name
-from figures.catalogue import CATALOGUE
+from supermask.analysis.drawing.claims import Verdict, judge_all
+from supermask.analysis.drawing.redraw import figure_name
+from supermask.figures.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
 GALLERY = ROOT / "figures" / "gallery"

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.command.cli import run_command
-from analysis.command.inferring import one_core
-from figures.catalogue import CATALOGUE
+from supermask.analysis.command.cli import run_command
+from supermask.analysis.command.inferring import one_core
 from supermask.compression.file import compress
 from supermask.compression.inference import ENGINES, Runner
 from supermask.compression.quantisation import expand, quantise
+from supermask.figures.catalogue import CATALOGUE
 from supermask.keys import Purpose, derive_key
 from supermask.lottery import initial_of
 from supermask.masks import keep_best

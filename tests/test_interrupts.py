@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.running.interrupts import INTERRUPTED, TERMINATED, Interrupted, Stop, status_of
-from analysis.store.checkpoints import FolderCheckpoints
-from analysis.studies.work import Done
+from supermask.analysis.running.interrupts import INTERRUPTED, TERMINATED, Interrupted, Stop, status_of
+from supermask.analysis.store.checkpoints import FolderCheckpoints
+from supermask.analysis.studies.work import Done
 
 
 def test_the_first_signal_lets_results_be_stored_and_then_stops(capfd):
@@ -91,7 +91,7 @@ def test_signals_are_again_what_they_were_afterwards():
 
 DEAF = """
 import hashlib
-from analysis.running.interrupts import Stop
+from supermask.analysis.running.interrupts import Stop
 with Stop(obedience=0.5):
     print("deaf", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 1 << 30)
@@ -115,7 +115,7 @@ def test_a_second_signal_ends_even_a_program_that_cannot_hear():
 
 LOST = """
 import gc, os, signal, sys, time
-from analysis.running.interrupts import guarded
+from supermask.analysis.running.interrupts import guarded
 
 def interrupt():
     os.kill(os.getpid(), signal.{signal})
@@ -188,7 +188,7 @@ def test_an_interrupt_is_not_lost(where, obedience, name, status):
 IMPORTING = """
 import os, signal, sys, time, traceback
 from importlib.machinery import ExtensionFileLoader
-from analysis.running.interrupts import guarded
+from supermask.analysis.running.interrupts import guarded
 
 SETTING_UP = (ExtensionFileLoader.create_module.__code__, ExtensionFileLoader.exec_module.__code__)
 
@@ -222,7 +222,7 @@ def test_no_extension_is_interrupted_while_it_sets_itself_up():
 
 DONE = """
 import atexit, os, signal, sys
-from analysis.running.interrupts import guarded
+from supermask.analysis.running.interrupts import guarded
 
 class Last:
     def __del__(self, kill=os.kill, own=os.getpid(), number=signal.SIGTERM):
@@ -250,7 +250,7 @@ def test_a_signal_after_the_end_changes_nothing(when):
 
 LEFT_IN_THE_MIDDLE = """
 import atexit, builtins, os, signal, sys
-from analysis.running.interrupts import guarded
+from supermask.analysis.running.interrupts import guarded
 
 class Last:
     def __del__(self, kill=os.kill, own=os.getpid(), number=signal.SIGSEGV):
@@ -276,7 +276,7 @@ def test_after_an_interrupt_modules_are_not_cleared_under_what_was_left(name, st
     assert ended.stderr.startswith("supermask: interrupted")
 
 
-COMMAND = [sys.executable, "-c", "from figures.command import main; main()"]
+COMMAND = [sys.executable, "-c", "from supermask.figures.command import main; main()"]
 DRY_RUN = ["reproduce", "mask-criteria", "--dataset", "digits", "--rounds", "2", "--seeds", "1", "--dry-run"]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from test_cli import count, stored
 
-from analysis.command.verify import verify
+from supermask.analysis.command.verify import verify
 
 STUDY = [
     *("reproduce", "mask-criteria", "--dataset", "digits", "--criteria", "large_final", "random", "magnitude_increase"),
@@ -21,7 +21,12 @@ STUDY = [
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
-    ["analysis.command.cli", "analysis.command.reproduce", "analysis.drawing.plots", "figures.mask_criteria"]
+    [
+        "supermask.analysis.command.cli",
+        "supermask.analysis.command.reproduce",
+        "supermask.analysis.drawing.plots",
+        "supermask.figures.mask_criteria",
+    ]
 )
 """Processes begin with the imports done, which take longer than the study; all else is done anew."""
 
@@ -29,8 +34,8 @@ PROCESSES.set_forkserver_preload(
 def study(folder: Path, cache: Path) -> None:
     """One call of the command, as a process of its own."""
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache)
-    from analysis.command.cli import run_command
-    from figures.catalogue import CATALOGUE
+    from supermask.analysis.command.cli import run_command
+    from supermask.figures.catalogue import CATALOGUE
 
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
         sys.exit(run_command([*STUDY, "--results", str(folder)], CATALOGUE))

@@ -1,4 +1,4 @@
-"""Every kind of result keeps the promises of `analysis.kinds.base`, and the names of all figures' results stay."""
+"""Every kind of result keeps the promises of the protocol for kinds, and the names of all figures' results stay."""
 
 import hashlib
 import json
@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.drawing.tables import COLUMNS
-from analysis.kinds import BY_NAME, KINDS, kind_of
-from analysis.kinds.plan import complete, ids_needed, results_of, uses_of
-from analysis.kinds.rounds import Unpruned
-from analysis.kinds.schema import fault_of_description, unknown_part
-from analysis.kinds.untrained import Untrained
-from analysis.running.units import units
-from analysis.studies.experiment import Experiment, Study
-from analysis.studies.protocols import PROTOCOLS, Changes, protocol
-from figures.catalogue import CATALOGUE
+from supermask.analysis.drawing.tables import COLUMNS
+from supermask.analysis.kinds import BY_NAME, KINDS, kind_of
+from supermask.analysis.kinds.plan import complete, ids_needed, results_of, uses_of
+from supermask.analysis.kinds.rounds import Unpruned
+from supermask.analysis.kinds.schema import fault_of_description, unknown_part
+from supermask.analysis.kinds.untrained import Untrained
+from supermask.analysis.running.units import units
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.protocols import PROTOCOLS, Changes, protocol
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
 from supermask.datasets import Split
+from supermask.figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
 from supermask.networks import NETWORKS, shapes_of
 from supermask.neural_graphs.runs import GraphRun

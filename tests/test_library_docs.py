@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.studies.plugins import load_plugin
+from supermask.analysis.studies.plugins import load_plugin
 
 ROOT = Path(__file__).parent.parent
 

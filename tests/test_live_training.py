@@ -7,11 +7,11 @@ import numpy as np
 import optax
 import pytest
 
-from analysis.kinds.dsd import DSD
-from analysis.kinds.rounds import ROUNDS
-from analysis.store.checkpoints import FolderCheckpoints
-from analysis.studies.experiment import Experiment
-from analysis.studies.protocols import Changes, protocol
+from supermask.analysis.kinds.dsd import DSD
+from supermask.analysis.kinds.rounds import ROUNDS
+from supermask.analysis.store.checkpoints import FolderCheckpoints
+from supermask.analysis.studies.experiment import Experiment
+from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.compression.dsd import DSDRun
 from supermask.live_weights import choice, pays
 from supermask.lottery import initial_params

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.kinds.plan import results_of
-from analysis.running import runner
-from analysis.store.store import Store
-from analysis.studies.experiment import Experiment, Study
-from analysis.studies.protocols import Changes, protocol
+from supermask.analysis.kinds.plan import results_of
+from supermask.analysis.running import runner
+from supermask.analysis.store.store import Store
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.restarts import Treatment
 
 BOTH = Treatment(kept="rewind_or_zero", pruned="zero_if_shrunk")

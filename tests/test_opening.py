@@ -15,14 +15,14 @@ import pytest
 from safetensors.numpy import save
 from test_faults import IDS, MADE_WITH, fill, holds, mounted, result
 
-from analysis.command.cli import run_command
-from analysis.command.commands import FAILED, MISUSED, OK
-from analysis.command.verify import verify
-from analysis.store import database
-from analysis.store.identity import identity
-from analysis.store.store import Store
-from analysis.system.errors import StoreError, UsageError
-from figures.catalogue import CATALOGUE
+from supermask.analysis.command.cli import run_command
+from supermask.analysis.command.commands import FAILED, MISUSED, OK
+from supermask.analysis.command.verify import verify
+from supermask.analysis.store import database
+from supermask.analysis.store.identity import identity
+from supermask.analysis.store.store import Store
+from supermask.analysis.system.errors import StoreError, UsageError
+from supermask.figures.catalogue import CATALOGUE
 
 
 @pytest.fixture(scope="module")
@@ -287,7 +287,7 @@ NEEDING = ("report", "results", "pack")
 @pytest.fixture
 def places(tmp_path, monkeypatch) -> Path:
     """An empty current folder with things beside it that are no results folder."""
-    monkeypatch.setattr("analysis.system.platform.set_up_jax", lambda devices=None: None)
+    monkeypatch.setattr("supermask.analysis.system.platform.set_up_jax", lambda devices=None: None)
     beside, here = tmp_path / "beside", tmp_path / "here"
     (beside / "empty").mkdir(parents=True)
     (beside / "file").write_text("mine")
@@ -334,7 +334,7 @@ def test_no_folder_is_made_for_a_cluster_that_is_not_there(places, monkeypatch, 
         raise UsageError("cluster cannot be reached: Timed out")
         yield
 
-    monkeypatch.setattr("analysis.command.reproduce.connected", nowhere)
+    monkeypatch.setattr("supermask.analysis.command.reproduce.connected", nowhere)
     arguments = ["reproduce", "mask-criteria", "--dataset", "digits", "--results", str(places / "new")]
     assert run_command([*arguments, "--cluster", "ws://127.0.0.1:9"], CATALOGUE) == MISUSED
     assert "cluster cannot be reached" in capsys.readouterr().err

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from analysis.command.arguments import parser_of
-from analysis.command.cli import run_command
-from analysis.command.commands import MISUSED, OK
-from analysis.command.options import check_shown, check_used, said, used_by
-from analysis.command.reproduce import Request
-from analysis.drawing.captions import caption, label
-from analysis.kinds.plan import ids_needed, uses_of
-from analysis.studies.experiment import Experiment, Study
-from analysis.studies.protocols import Changes, protocol
-from analysis.system.errors import UsageError
-from figures.catalogue import CATALOGUE
 from supermask.actions import KEPT_ACTIONS
+from supermask.analysis.command.arguments import parser_of
+from supermask.analysis.command.cli import run_command
+from supermask.analysis.command.commands import MISUSED, OK
+from supermask.analysis.command.options import check_shown, check_used, said, used_by
+from supermask.analysis.command.reproduce import Request
+from supermask.analysis.drawing.captions import caption, label
+from supermask.analysis.kinds.plan import ids_needed, uses_of
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.protocols import Changes, protocol
+from supermask.analysis.system.errors import UsageError
+from supermask.figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
 
 ROOT = Path(__file__).parent.parent
@@ -33,7 +33,7 @@ def experiment(digits):
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("analysis.system.platform.set_up_jax", lambda devices=None: None)
+    monkeypatch.setattr("supermask.analysis.system.platform.set_up_jax", lambda devices=None: None)
 
 
 def changed(experiment: Experiment, name: str) -> Experiment:
@@ -165,8 +165,8 @@ def test_a_plugins_members_can_be_named_like_any_others(figure, criteria, shown,
 
 def test_a_plugins_line_is_an_allowed_label_and_is_part_of_the_reports_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(KEPT_ACTIONS, "half", KEPT_ACTIONS["rewind"])
-    monkeypatch.setattr("analysis.command.commands.own_members", lambda: OWN)
-    monkeypatch.setattr("analysis.command.reproduce.list_figures", lambda request, known: OK)
+    monkeypatch.setattr("supermask.analysis.command.commands.own_members", lambda: OWN)
+    monkeypatch.setattr("supermask.analysis.command.reproduce.list_figures", lambda request, known: OK)
     assert run_command(["figures", "mask-1-actions", "--show", "half"], CATALOGUE) == OK
     assert run_command(["figures", "mask-0-actions", "--show", "half"], CATALOGUE) == MISUSED
     assert "show 'half' is unknown; choose from: zero, " in capsys.readouterr().err

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from analysis.command.cli import run_command
-from analysis.command.commands import FAILED, MISUSED
-from analysis.system.errors import FileError, StoreError, UsageError
-from analysis.system.files import (
+from supermask.analysis.command.cli import run_command
+from supermask.analysis.command.commands import FAILED, MISUSED
+from supermask.analysis.system.errors import FileError, StoreError, UsageError
+from supermask.analysis.system.files import (
     SAFETENSORS,
     Kind,
     check_output,
@@ -20,7 +20,7 @@ from analysis.system.files import (
     replacing,
     write_whole,
 )
-from figures.catalogue import CATALOGUE
+from supermask.figures.catalogue import CATALOGUE
 
 TABLE = Kind.starting("a table", b"id,kind,")
 FULL = Path("/dev/full")
@@ -219,10 +219,10 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A results folder of the tables' smallest content."""
-    from analysis.kinds.plan import results_of
-    from analysis.store.store import Result, Store
-    from analysis.studies.experiment import Experiment
-    from analysis.studies.protocols import protocol
+    from supermask.analysis.kinds.plan import results_of
+    from supermask.analysis.store.store import Result, Store
+    from supermask.analysis.studies.experiment import Experiment
+    from supermask.analysis.studies.protocols import protocol
     from supermask.datasets import load
     from supermask.learned_masks import LearnedMask
 
@@ -245,7 +245,7 @@ OUTPUTS = [
 
 @pytest.mark.parametrize("arguments", OUTPUTS)
 def test_no_command_writes_over_the_results_a_folder_or_into_nowhere(arguments, folder, capsys, monkeypatch):
-    monkeypatch.setattr("analysis.system.platform.set_up_jax", lambda devices=None: None)
+    monkeypatch.setattr("supermask.analysis.system.platform.set_up_jax", lambda devices=None: None)
     database = folder / "results.sqlite"
     before = database.read_bytes()
     for path, words in (

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from analysis.command.cli import run_command
-from analysis.drawing.results import Results
-from analysis.kinds.plan import results_of, workload
-from analysis.running import runner
-from analysis.store.store import Store
-from analysis.studies.experiment import Experiment, Study
-from analysis.studies.protocols import Changes, protocol
-from figures.catalogue import CATALOGUE
+from supermask.analysis.command.cli import run_command
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.kinds.plan import results_of, workload
+from supermask.analysis.running import runner
+from supermask.analysis.store.store import Store
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.protocols import Changes, protocol
+from supermask.figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
 from supermask.networks import NETWORKS, logits
 from supermask.packed import unpack

@@ -18,14 +18,14 @@ from matplotlib.colors import to_rgb
 from matplotlib.transforms import Bbox
 from PIL import Image
 
-from analysis.command.cli import run_command
-from analysis.command.commands import MISUSED, OK
-from analysis.drawing import plots, styles
-from analysis.drawing.figure import render
-from analysis.drawing.frame import WIDTHS, Frame, Look, look, parse_width, read_style, settings, wrapped
-from analysis.drawing.redraw import figure_name
-from analysis.system.errors import UsageError
-from figures.catalogue import CATALOGUE
+from supermask.analysis.command.cli import run_command
+from supermask.analysis.command.commands import MISUSED, OK
+from supermask.analysis.drawing import plots, styles
+from supermask.analysis.drawing.figure import render
+from supermask.analysis.drawing.frame import WIDTHS, Frame, Look, look, parse_width, read_style, settings, wrapped
+from supermask.analysis.drawing.redraw import figure_name
+from supermask.analysis.system.errors import UsageError
+from supermask.figures.catalogue import CATALOGUE
 
 GALLERY = Path(__file__).parents[1] / "figures" / "gallery"
 TABLES = {figure_name(path, CATALOGUE): path for path in sorted(GALLERY.glob("*.csv"))}

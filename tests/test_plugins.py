@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import pandas as pd
 import pytest
 
-from analysis.command.cli import run_command
-from analysis.command.commands import FAILED, MISUSED, OK
-from analysis.studies.plugins import load_plugin
-from analysis.system.errors import UsageError
-from figures.catalogue import CATALOGUE
+from supermask.analysis.command.cli import run_command
+from supermask.analysis.command.commands import FAILED, MISUSED, OK
+from supermask.analysis.studies.plugins import load_plugin
+from supermask.analysis.system.errors import UsageError
 from supermask.criteria import LayerFacts
+from supermask.figures.catalogue import CATALOGUE
 from supermask.restarts import scores_of
 
-COMMAND = [sys.executable, "-c", "from figures.command import main; main()"]
+COMMAND = [sys.executable, "-c", "from supermask.figures.command import main; main()"]
 
 GOOD = '''
 import jax.numpy as jnp

@@ -5,9 +5,9 @@ import re
 
 from rich.console import Console
 
-from analysis.kinds.plan import Count, Workload
-from analysis.running.progress import MINUTES_OF_SPEED, JobProgress
-from analysis.studies.work import Done
+from supermask.analysis.kinds.plan import Count, Workload
+from supermask.analysis.running.progress import MINUTES_OF_SPEED, JobProgress
+from supermask.analysis.studies.work import Done
 
 
 def lines_of(words, needed: int, seconds: float = 20.0) -> list[str]:

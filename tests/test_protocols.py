@@ -6,15 +6,15 @@ from dataclasses import fields, replace
 
 import pytest
 
-from analysis.kinds.plan import complete, ids_needed, results_needed, results_of
-from analysis.kinds.rounds import Unpruned
-from analysis.kinds.untrained import Untrained
-from analysis.running.units import units
-from analysis.store.identity import identity
-from analysis.studies.experiment import Experiment, Study
-from analysis.studies.protocols import PAPER, PROTOCOLS, Changes, differences, parse_rates, protocol
-from analysis.system.errors import UsageError, choose
 from supermask.actions import KEPT_ACTIONS, Action
+from supermask.analysis.kinds.plan import complete, ids_needed, results_needed, results_of
+from supermask.analysis.kinds.rounds import Unpruned
+from supermask.analysis.kinds.untrained import Untrained
+from supermask.analysis.running.units import units
+from supermask.analysis.store.identity import identity
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.protocols import PAPER, PROTOCOLS, Changes, differences, parse_rates, protocol
+from supermask.analysis.system.errors import UsageError, choose
 from supermask.compression.dsd import DSDRun
 from supermask.criteria import CRITERIA, RENAMED
 from supermask.learned_masks import LearnedMask

@@ -18,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_faults import MADE_WITH, description_of, fill, holds, metrics_of
 
-from analysis.command.verify import verify
-from analysis.store.identity import identity
-from analysis.store.recovery import recover
-from analysis.store.store import Result, Store
-from analysis.system.errors import StoreError
+from supermask.analysis.command.verify import verify
+from supermask.analysis.store.identity import identity
+from supermask.analysis.store.recovery import recover
+from supermask.analysis.store.store import Result, Store
+from supermask.analysis.system.errors import StoreError
 
 PAGE = 4096
 FINITE = st.floats(allow_nan=False, allow_infinity=False)

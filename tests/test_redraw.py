@@ -12,11 +12,11 @@ matplotlib.use("Agg")
 import pandas as pd
 import pytest
 
-from analysis.command.cli import run_command
-from analysis.command.commands import FAILED, MISUSED, OK
-from analysis.drawing.cells import check_cells
-from analysis.system.errors import UsageError
-from figures.catalogue import CATALOGUE
+from supermask.analysis.command.cli import run_command
+from supermask.analysis.command.commands import FAILED, MISUSED, OK
+from supermask.analysis.drawing.cells import check_cells
+from supermask.analysis.system.errors import UsageError
+from supermask.figures.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
 GALLERY = ROOT / "figures" / "gallery"

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from analysis.drawing.report import METHOD, Subject, check_report, markdown_text, write_report
-from analysis.running import runner
-from analysis.store.store import Store
-from analysis.studies.experiment import Experiment
-from analysis.studies.protocols import Changes, protocol
-from analysis.system.errors import UsageError
-from figures.catalogue import CATALOGUE
+from supermask.analysis.drawing.report import METHOD, Subject, check_report, markdown_text, write_report
+from supermask.analysis.running import runner
+from supermask.analysis.store.store import Store
+from supermask.analysis.studies.experiment import Experiment
+from supermask.analysis.studies.protocols import Changes, protocol
+from supermask.analysis.system.errors import UsageError
+from supermask.figures.catalogue import CATALOGUE
 
 RATES = {"dense": 0.8, "output": 0.5}
 

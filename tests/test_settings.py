@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.command.cli import run_command
-from analysis.command.commands import MISUSED
-from analysis.running import runner
-from analysis.studies.experiment import Study
-from analysis.system.platform import set_up_jax
-from figures.catalogue import CATALOGUE
+from supermask.analysis.command.cli import run_command
+from supermask.analysis.command.commands import MISUSED
+from supermask.analysis.running import runner
+from supermask.analysis.studies.experiment import Study
+from supermask.analysis.system.platform import set_up_jax
+from supermask.figures.catalogue import CATALOGUE
 from supermask.keys import Purpose, derive_key
 from supermask.networks import FeedForward, initialise
 from supermask.population import use_all_cores
@@ -138,7 +138,7 @@ def test_64_bits_change_no_mask_and_no_draw():
     assert python(PRUNE, JAX_ENABLE_X64="1") == plain
 
 
-COMMAND = "import sys; from figures.command import main; sys.argv = {!r}; main()"
+COMMAND = "import sys; from supermask.figures.command import main; sys.argv = {!r}; main()"
 
 
 @pytest.mark.slow

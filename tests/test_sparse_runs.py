@@ -7,24 +7,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.drawing import plots
-from analysis.drawing.figure import collapsed, write
-from analysis.drawing.results import Results
-from analysis.drawing.tables import tidy_table
-from analysis.kinds import sparse_training
-from analysis.kinds.plan import results_of, workload
-from analysis.kinds.sparse_training import decode_params, decode_structure, network_of
-from analysis.running import runner
-from analysis.store.provenance import provenance
-from analysis.store.store import Result, Store
-from analysis.studies.experiment import Experiment, Study
-from analysis.studies.protocols import Changes, protocol
-from analysis.system.errors import UsageError
-from figures import sparse_training as sparse_figure
+from supermask.analysis.drawing import plots
+from supermask.analysis.drawing.figure import collapsed, write
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.tables import tidy_table
+from supermask.analysis.kinds import sparse_training
+from supermask.analysis.kinds.plan import results_of, workload
+from supermask.analysis.kinds.sparse_training import decode_params, decode_structure, network_of
+from supermask.analysis.running import runner
+from supermask.analysis.store.provenance import provenance
+from supermask.analysis.store.store import Result, Store
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.protocols import Changes, protocol
+from supermask.analysis.system.errors import UsageError
 from supermask.compression.dsd import DSDRun
 from supermask.compression.file import decompress
 from supermask.compression.quantisation import expand
 from supermask.compression.runs import CompressionRun
+from supermask.figures import sparse_training as sparse_figure
 from supermask.lottery import initial_of
 from supermask.networks import NETWORKS, FeedForward, kernels_of
 from supermask.sparse_training.runs import SMALL_DENSE, SMALL_SHAPES, SparseRun, small_dense
@@ -63,8 +63,8 @@ def test_everything_is_stored_and_told_of(experiment, stored):
 def test_what_is_stored_is_not_trained_again(experiment, stored, monkeypatch):
     store, _ = stored
     monkeypatch.setattr(sparse_training, "SparseTrainer", None)
-    monkeypatch.setattr("analysis.kinds.compression.Trainer", None)
-    monkeypatch.setattr("analysis.kinds.dsd.Trainer", None)
+    monkeypatch.setattr("supermask.analysis.kinds.compression.Trainer", None)
+    monkeypatch.setattr("supermask.analysis.kinds.dsd.Trainer", None)
     runner.run(experiment, STUDY, store)
 
 

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from analysis.drawing.statistics import bands, no_spread, paired_p_value, paired_tests, resolution_of
+from supermask.analysis.drawing.statistics import bands, no_spread, paired_p_value, paired_tests, resolution_of
 
 VALUES = st.lists(st.tuples(*[st.floats(0, 1, allow_subnormal=False)] * 2), min_size=3, max_size=8)
 

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from analysis.kinds.rounds import decode_round, decode_round_zero, encode
-from analysis.store.identity import identity
-from analysis.store.provenance import PACKAGES, provenance
-from analysis.store.store import Result, Store
-from analysis.system.errors import StoreError, UsageError
+from supermask.analysis.kinds.rounds import decode_round, decode_round_zero, encode
+from supermask.analysis.store.identity import identity
+from supermask.analysis.store.provenance import PACKAGES, provenance
+from supermask.analysis.store.store import Result, Store
+from supermask.analysis.system.errors import StoreError, UsageError
 from supermask.evaluation import Scores
 from supermask.lottery import RoundRecord
 from supermask.restarts import Start, Treatment
@@ -103,7 +103,10 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
 
 
 def test_two_processes_can_open_a_new_folder_at_once(results_folder):
-    program = "import sys; from pathlib import Path; from analysis.store.store import Store; Store(Path(sys.argv[1]))"
+    program = (
+        "import sys; from pathlib import Path; from supermask.analysis.store.store import Store; "
+        "Store(Path(sys.argv[1]))"
+    )
     processes = [subprocess.Popen([sys.executable, "-c", program, str(results_folder)]) for _ in range(3)]
     assert [process.wait(60) for process in processes] == [0, 0, 0]
 
@@ -111,8 +114,8 @@ def test_two_processes_can_open_a_new_folder_at_once(results_folder):
 KILLED = """
 import os, sys
 from pathlib import Path
-import analysis.store.store as module
-from analysis.store.store import Store
+import supermask.analysis.store.store as module
+from supermask.analysis.store.store import Store
 sys.path.insert(0, {tests!r})
 from test_store import MADE_WITH, result
 
@@ -153,7 +156,7 @@ def test_provenance_names_every_version():
 
 def test_an_identity_is_the_same_in_every_process():
     description = {"b": 0.1, "a": [1, {"z": None}], "ü": "×"}
-    program = f"from analysis.store.identity import identity; print(identity({description!r}))"
+    program = f"from supermask.analysis.store.identity import identity; print(identity({description!r}))"
     environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONIOENCODING": "utf8"}
     output = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from analysis.command.cli import run_command
-from analysis.command.commands import FAILED, MISUSED
-from analysis.system.errors import UsageError
-from analysis.system.files import check_folder
-from analysis.system.platform import _cache, backend_fault
-from figures.catalogue import CATALOGUE
+from supermask.analysis.command.cli import run_command
+from supermask.analysis.command.commands import FAILED, MISUSED
+from supermask.analysis.system.errors import UsageError
+from supermask.analysis.system.files import check_folder
+from supermask.analysis.system.platform import _cache, backend_fault
 from supermask.datasets import DataError, cache_folder
+from supermask.figures.catalogue import CATALOGUE
 
-COMMAND = [sys.executable, "-c", "from figures.command import main; main()"]
+COMMAND = [sys.executable, "-c", "from supermask.figures.command import main; main()"]
 SMALL = ["--dataset", "digits", "--epochs", "1", "--seeds", "1"]
 
 
@@ -29,7 +29,7 @@ def run(*arguments: str, folder: Path, **environment: str) -> subprocess.Complet
 @pytest.fixture
 def without_jax(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("analysis.system.platform.set_up_jax", lambda devices=None: None)
+    monkeypatch.setattr("supermask.analysis.system.platform.set_up_jax", lambda devices=None: None)
 
 
 @pytest.mark.parametrize(

@@ -7,19 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.command.cli import run_command
-from analysis.command.commands import MISUSED, OK
-from analysis.command.merging import merge
-from analysis.drawing.tables import COLUMNS, tidy_table
-from analysis.kinds.plan import results_of
-from analysis.kinds.untrained import Untrained
-from analysis.running import runner
-from analysis.store.identity import identity
-from analysis.store.store import Result, Store
-from analysis.studies.experiment import Experiment, Study
-from analysis.studies.protocols import Changes, protocol
-from analysis.system.errors import StoreError, UsageError
-from figures.catalogue import CATALOGUE
+from supermask.analysis.command.cli import run_command
+from supermask.analysis.command.commands import MISUSED, OK
+from supermask.analysis.command.merging import merge
+from supermask.analysis.drawing.tables import COLUMNS, tidy_table
+from supermask.analysis.kinds.plan import results_of
+from supermask.analysis.kinds.untrained import Untrained
+from supermask.analysis.running import runner
+from supermask.analysis.store.identity import identity
+from supermask.analysis.store.store import Result, Store
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.protocols import Changes, protocol
+from supermask.analysis.system.errors import StoreError, UsageError
+from supermask.figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
 from supermask.restarts import Treatment
 from supermask.sparse_training.runs import SMALL_DENSE, SMALL_SHAPES, SparseRun

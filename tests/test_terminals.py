@@ -11,19 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.command.cli import run_command
-from analysis.command.commands import FAILED, MISUSED, OK
-from analysis.running.pricing import Speed
-from analysis.system.screen import Screen, dealt, fitted, print_table
-from analysis.system.terminal import Output, is_terminal, lasting_output, plain, set_up_streams
-from figures.catalogue import CATALOGUE
+from supermask.analysis.command.cli import run_command
+from supermask.analysis.command.commands import FAILED, MISUSED, OK
+from supermask.analysis.running.pricing import Speed
+from supermask.analysis.system.screen import Screen, dealt, fitted, print_table
+from supermask.analysis.system.terminal import Output, is_terminal, lasting_output, plain, set_up_streams
+from supermask.figures.catalogue import CATALOGUE
 
-COMMAND = [sys.executable, "-c", "from figures.command import main; main()"]
+COMMAND = [sys.executable, "-c", "from supermask.figures.command import main; main()"]
 
 
 def shell(line: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """A line of bash in which `supermask` is the command of this tree."""
-    text = f"""supermask() {{ "{sys.executable}" -c "from figures.command import main; main()" "$@"; }}; {line}"""
+    program = "from supermask.figures.command import main; main()"
+    text = f"""supermask() {{ "{sys.executable}" -c "{program}" "$@"; }}; {line}"""
     own = {name: value for name, value in os.environ.items() if name not in ("LC_ALL", "LANG", "PYTHONUTF8")}
     return subprocess.run(
         ["bash", "-c", text],  # noqa: S607 - whatever bash there is
@@ -89,9 +90,9 @@ def test_a_folders_name_is_shown_as_it_is(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     arguments = ["reproduce", "criteria-plane", "--dataset", "digits", "--dry-run", "--results", name]
-    monkeypatch.setattr("analysis.system.platform.set_up_jax", lambda devices=None: None)
+    monkeypatch.setattr("supermask.analysis.system.platform.set_up_jax", lambda devices=None: None)
     monkeypatch.setattr(
-        "analysis.command.reproduce.measure",
+        "supermask.analysis.command.reproduce.measure",
         lambda experiment: Speed(1, 1),
     )
     assert run_command(arguments, CATALOGUE) == OK

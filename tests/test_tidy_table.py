@@ -16,25 +16,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.command.cli import run_command
-from analysis.command.commands import FAILED, OK
-from analysis.command.merging import merge
-from analysis.command.verify import report_damage, verify
-from analysis.drawing.conditions import Condition, parse
-from analysis.drawing.tables import COLUMNS, TYPES, tidy_table, write_tables
-from analysis.kinds import KINDS
-from analysis.kinds.plan import results_of
-from analysis.kinds.rounds import Unpruned
-from analysis.kinds.schema import fault_of_description
-from analysis.kinds.untrained import Untrained
-from analysis.store.identity import identity
-from analysis.store.store import Result, Store, StoredResult, insert_record
-from analysis.studies.experiment import Experiment
-from analysis.studies.protocols import Changes, protocol
-from analysis.system.errors import StoreError, UsageError
-from figures.catalogue import CATALOGUE
+from supermask.analysis.command.cli import run_command
+from supermask.analysis.command.commands import FAILED, OK
+from supermask.analysis.command.merging import merge
+from supermask.analysis.command.verify import report_damage, verify
+from supermask.analysis.drawing.conditions import Condition, parse
+from supermask.analysis.drawing.tables import COLUMNS, TYPES, tidy_table, write_tables
+from supermask.analysis.kinds import KINDS
+from supermask.analysis.kinds.plan import results_of
+from supermask.analysis.kinds.rounds import Unpruned
+from supermask.analysis.kinds.schema import fault_of_description
+from supermask.analysis.kinds.untrained import Untrained
+from supermask.analysis.store.identity import identity
+from supermask.analysis.store.store import Result, Store, StoredResult, insert_record
+from supermask.analysis.studies.experiment import Experiment
+from supermask.analysis.studies.protocols import Changes, protocol
+from supermask.analysis.system.errors import StoreError, UsageError
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
+from supermask.figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
 from supermask.neural_graphs.runs import GraphRun
 from supermask.restarts import Treatment
@@ -299,8 +299,8 @@ def test_what_a_later_version_wrote_is_left_where_it_is(descriptions, tmp_path, 
 GROWTH = """
 import resource, sys, time
 from pathlib import Path
-from analysis.store.store import Store
-from analysis.drawing.tables import write_tables
+from supermask.analysis.store.store import Store
+from supermask.analysis.drawing.tables import write_tables
 began = time.process_time()
 with Store(Path(sys.argv[1]), for_reading=True) as store:
     assert sum(write_tables(store, (), Path(sys.argv[2])).values()) == int(sys.argv[3])

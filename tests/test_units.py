@@ -9,20 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.command.merging import merge
-from analysis.drawing.tables import tidy_table
-from analysis.kinds.plan import ids_needed
-from analysis.kinds.untrained import Untrained
-from analysis.running import pricing, runner
-from analysis.running.pricing import Price, Speed, price
-from analysis.running.units import Shard, deal, parse_shard, seeds_of, together, units
-from analysis.store.store import Only, Store
-from analysis.studies.experiment import Experiment, Study
-from analysis.studies.protocols import Changes, protocol
-from analysis.system.errors import UsageError
-from figures.catalogue import CATALOGUE
+from supermask.analysis.command.merging import merge
+from supermask.analysis.drawing.tables import tidy_table
+from supermask.analysis.kinds.plan import ids_needed
+from supermask.analysis.kinds.untrained import Untrained
+from supermask.analysis.running import pricing, runner
+from supermask.analysis.running.pricing import Price, Speed, price
+from supermask.analysis.running.units import Shard, deal, parse_shard, seeds_of, together, units
+from supermask.analysis.store.store import Only, Store
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.protocols import Changes, protocol
+from supermask.analysis.system.errors import UsageError
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
+from supermask.figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
 from supermask.networks import NETWORKS
 from supermask.restarts import Treatment

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.system.words import count
+from supermask.analysis.system.words import count
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from analysis.command import commands
-from analysis.drawing.catalogue import Catalogue
-from analysis.system.errors import UsageError
+from supermask.analysis.command import commands
+from supermask.analysis.drawing.catalogue import Catalogue
+from supermask.analysis.system.errors import UsageError
 
 EXAMPLES = """\
 examples:

@@ -6,13 +6,13 @@ Nothing heavy is imported before it is needed: help and mistakes come at once.
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.command.arguments import Parser, parser_of, path
-from analysis.command.commands import FAILED, MISUSED
-from analysis.drawing.catalogue import Catalogue
-from analysis.running.interrupts import say_interrupted
-from analysis.system.errors import FileError, StoreError, UsageError, reason
-from analysis.system.platform import backend_fault
-from analysis.system.terminal import Output, complain, lasting_output
+from supermask.analysis.command.arguments import Parser, parser_of, path
+from supermask.analysis.command.commands import FAILED, MISUSED
+from supermask.analysis.drawing.catalogue import Catalogue
+from supermask.analysis.running.interrupts import say_interrupted
+from supermask.analysis.system.errors import FileError, StoreError, UsageError, reason
+from supermask.analysis.system.platform import backend_fault
+from supermask.analysis.system.terminal import Output, complain, lasting_output
 from supermask.settings import pinned_numbers
 
 
@@ -68,6 +68,6 @@ def _register_plugin(arguments: Sequence[str]) -> None:
     file: Path | None = parser.parse_known_args(arguments)[0].plugin
     if file is None:  # after --, where it is no option
         return
-    from analysis.studies.plugins import load_plugin, register
+    from supermask.analysis.studies.plugins import load_plugin, register
 
     register(load_plugin(file))

@@ -9,14 +9,14 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from analysis.drawing.catalogue import Catalogue
-from analysis.system.errors import UsageError, choose
-from analysis.system.terminal import say
-from analysis.system.words import count
+from supermask.analysis.drawing.catalogue import Catalogue
+from supermask.analysis.system.errors import UsageError, choose
+from supermask.analysis.system.terminal import say
+from supermask.analysis.system.words import count
 
 if TYPE_CHECKING:
-    from analysis.command.reproduce import Request
-    from analysis.drawing.frame import Look
+    from supermask.analysis.command.reproduce import Request
+    from supermask.analysis.drawing.frame import Look
 
 OK, FAILED, MISUSED = 0, 1, 2
 
@@ -24,15 +24,15 @@ OK, FAILED, MISUSED = 0, 1, 2
 def list_figures(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Lists figures, what they need, and what of it is stored."""
     request = _request(options, catalogue)
-    from analysis.command.reproduce import list_figures
+    from supermask.analysis.command.reproduce import list_figures
 
     return list_figures(request, {name: (catalogue[name].paper, catalogue[name].networks) for name in request.figures})
 
 
 def check_plugin(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Checks what a user's file defines as the toolkit's own members are checked; 1 where a check fails."""
-    from analysis.command.conformance import CHECKS
-    from analysis.studies.plugins import load_plugin
+    from supermask.analysis.command.conformance import CHECKS
+    from supermask.analysis.studies.plugins import load_plugin
 
     failures = 0
     for member in load_plugin(options.file).members():
@@ -50,10 +50,10 @@ def check_plugin(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 def bench(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Measures this machine, beside PyTorch where that is installed."""
-    from analysis.system.platform import set_up_jax
+    from supermask.analysis.system.platform import set_up_jax
 
     set_up_jax(options.devices)
-    from analysis.command.bench.run import bench
+    from supermask.analysis.command.bench.run import bench
 
     bench(options.work, options.pairs, options.steps, options.json)
     return OK
@@ -61,7 +61,7 @@ def bench(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 def pack(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Packs a learned mask into a file."""
-    from analysis.command.packing import pack_result
+    from supermask.analysis.command.packing import pack_result
 
     pack_result(options.results, options.run, options.file, options.sample)
     return OK
@@ -69,7 +69,7 @@ def pack(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 def unpack(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Rebuilds a packed network and writes its parameters."""
-    from analysis.command.packing import unpack_file
+    from supermask.analysis.command.packing import unpack_file
 
     unpack_file(options.file, options.output)
     return OK
@@ -77,7 +77,7 @@ def unpack(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 def evaluate(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Prints the accuracy of a packed network."""
-    from analysis.command.packing import evaluate_file
+    from supermask.analysis.command.packing import evaluate_file
 
     evaluate_file(options.file, options.data_dir)
     return OK
@@ -85,7 +85,7 @@ def evaluate(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 def infer(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Times a compressed network on single images."""
-    from analysis.command.inferring import infer
+    from supermask.analysis.command.inferring import infer
 
     infer(options.file, options.dataset, options.data_dir, options.images, options.repeats, options.csv)
     return OK
@@ -93,8 +93,8 @@ def infer(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 def reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Trains what figures lack and draws them."""
-    from analysis.running.cluster.source import parse_source
-    from analysis.running.units import parse_shard
+    from supermask.analysis.running.cluster.source import parse_source
+    from supermask.analysis.running.units import parse_shard
 
     shard = None if options.shard is None else parse_shard(options.shard)
     cluster = None if options.cluster is None else parse_source(options.cluster)
@@ -102,8 +102,8 @@ def reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
         raise UsageError("devices is given with --cluster; the cluster's file says how many a worker uses")
     look = _look(options)
     request = replace(_request(options, catalogue), shard=shard, cluster=cluster, plugin=options.plugin, look=look)
-    from analysis.command.reproduce import reproduce
-    from analysis.system.platform import set_up_jax
+    from supermask.analysis.command.reproduce import reproduce
+    from supermask.analysis.system.platform import set_up_jax
 
     set_up_jax(options.devices)
     return reproduce(request, options.dry_run)
@@ -112,8 +112,8 @@ def reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
 def report(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Judges the claims of figures on what is stored."""
     request = _request(options, catalogue)
-    from analysis.command.options import said, used_by
-    from analysis.command.reproduce import report
+    from supermask.analysis.command.options import said, used_by
+    from supermask.analysis.command.reproduce import report
 
     papers = {name: catalogue[name].paper for name in request.figures}
     words = {
@@ -125,7 +125,7 @@ def report(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 def explore(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Opens or exports the page to explore masks on."""
-    from analysis.studies.protocols import PROTOCOLS, Changes, protocol
+    from supermask.analysis.studies.protocols import PROTOCOLS, Changes, protocol
     from supermask.datasets import DATASETS
 
     if options.protocol is not None:
@@ -141,8 +141,8 @@ def explore(options: argparse.Namespace, catalogue: Catalogue) -> int:
         raise UsageError(f"port is {options.port}; allowed: 0 to 65535")
     changes = Changes(options.dataset, options.seeds, options.rounds, options.epochs)
     protocol(options.protocol or "quick", "fc", changes)  # says what is wrong before anything heavy is loaded
-    from analysis.explorer.explore import Request, explore
-    from analysis.system.platform import set_up_jax
+    from supermask.analysis.explorer.explore import Request, explore
+    from supermask.analysis.system.platform import set_up_jax
 
     set_up_jax(options.devices)
     return explore(
@@ -161,20 +161,20 @@ def explore(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 def results(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Prints, writes, merges or verifies stored results; 1 where something is damaged."""
-    from analysis.store.folders import check_stored
+    from supermask.analysis.store.folders import check_stored
 
     if options.merge is None and not options.verify:
         check_stored("results", options.results)
     if options.verify:
         if options.merge or options.csv or options.parquet or options.where:
             raise UsageError("verify is given with other options; it stands alone")
-        from analysis.command.verify import report_damage
+        from supermask.analysis.command.verify import report_damage
 
         return FAILED if report_damage(options.results) else OK
-    from analysis.command.merging import check_new, merge
-    from analysis.drawing.tables import TIDY_CSV, check_asked, write_tables
-    from analysis.store.store import Store
-    from analysis.system.files import PARQUET, check_output
+    from supermask.analysis.command.merging import check_new, merge
+    from supermask.analysis.drawing.tables import TIDY_CSV, check_asked, write_tables
+    from supermask.analysis.store.store import Store
+    from supermask.analysis.system.files import PARQUET, check_output
 
     if options.csv is not None:
         check_output("csv", options.csv, TIDY_CSV)
@@ -200,7 +200,7 @@ def results(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 def redraw(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Draws pictures again from their tables."""
-    from analysis.drawing.redraw import redraw
+    from supermask.analysis.drawing.redraw import redraw
 
     for path, changed in redraw(options.files, catalogue, _look(options)).items():
         say(f"{path}: {'drawn anew' if changed else 'the same as before'}")
@@ -209,7 +209,7 @@ def redraw(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 def _look(options: argparse.Namespace) -> "Look":
     """How pictures are to look, checked."""
-    from analysis.drawing.frame import look
+    from supermask.analysis.drawing.frame import look
 
     return look(options.format, options.width, not options.no_title, options.style)
 
@@ -221,9 +221,9 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
         if (only := catalogue[name].only) and options.network not in only:
             raise UsageError(f"figure {name} is made for {' and '.join(only)} alone; network is {options.network!r}")
     names = names or [name for name, entry in catalogue.items() if not entry.only or options.network in entry.only]
-    from analysis.command.options import check_data_dir, check_fit, check_shown, check_used, lines, used_by
-    from analysis.command.reproduce import Request
-    from analysis.studies.protocols import Changes, parse_rates, protocol
+    from supermask.analysis.command.options import check_data_dir, check_fit, check_shown, check_used, lines, used_by
+    from supermask.analysis.command.reproduce import Request
+    from supermask.analysis.studies.protocols import Changes, parse_rates, protocol
     from supermask.criteria import CRITERIA, RENAMED
     from supermask.datasets import DATASETS
 
@@ -265,7 +265,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
 
 def own_members() -> dict[str, tuple[str, ...]]:
     """A user's own criteria, mask-1 and mask-0 actions, by kind; none unless a plugin was loaded."""
-    if "analysis.studies.plugins" not in sys.modules:
+    if "supermask.analysis.studies.plugins" not in sys.modules:
         return {}
     from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
     from supermask.criteria import CRITERIA

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from analysis.system.errors import StoreError, UsageError, at_least, choose
-from analysis.system.files import Kind, check_output, read_at_most, replacing
-from analysis.system.screen import Screen, print_table
-from analysis.system.words import count
 from supermask import datasets
+from supermask.analysis.system.errors import StoreError, UsageError, at_least, choose
+from supermask.analysis.system.files import Kind, check_output, read_at_most, replacing
+from supermask.analysis.system.screen import Screen, print_table
+from supermask.analysis.system.words import count
 from supermask.compression.file import CompressedError, decompress
 from supermask.compression.inference import ENGINES, Runner
 from supermask.compression.quantisation import Quantised

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from analysis.kinds.schema import fault_of, fault_of_arrays, unknown_part
-from analysis.store.folders import check_stored, lacking
-from analysis.store.store import Store, StoredResult
-from analysis.system.errors import StoreError
+from supermask.analysis.kinds.schema import fault_of, fault_of_arrays, unknown_part
+from supermask.analysis.store.folders import check_stored, lacking
+from supermask.analysis.store.store import Store, StoredResult
+from supermask.analysis.system.errors import StoreError
 
 TOGETHER = 100
 """Results that are taken over in one transaction."""

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.system.errors import UsageError
+from supermask.analysis.system.errors import UsageError
 
 if TYPE_CHECKING:
-    from analysis.drawing.figure import Figure
-    from analysis.studies.experiment import Study
+    from supermask.analysis.drawing.figure import Figure
+    from supermask.analysis.studies.experiment import Study
 
 OF_STUDIES = ("rounds", "epochs", "mask_epochs", "sparse_epochs", "graph_epochs", "rates")
 """Options that change a protocol and matter to some studies only; all depend on seeds and data set."""
@@ -25,7 +25,7 @@ def used_by(figure: "Figure", study: "Study", own: Mapping[str, tuple[str, ...]]
     """Those of the options above that a figure depends on; `own` are a plugin's members by kind."""
     shows = {"criteria"} if figure.compares == "criterion" else {"show"} if figure.names else set()
     plugin = {"plugin"} if own.get(figure.compares) else set()
-    from analysis.kinds.plan import uses_of
+    from supermask.analysis.kinds.plan import uses_of
 
     return uses_of(study) | shows | plugin
 

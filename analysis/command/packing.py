@@ -7,13 +7,13 @@ import jax
 import numpy as np
 from safetensors.numpy import save
 
-from analysis.kinds.learned_mask import decode_logits
-from analysis.store.folders import check_stored
-from analysis.store.store import Store, StoredResult
-from analysis.system.errors import StoreError, UsageError
-from analysis.system.files import SAFETENSORS, Kind, check_output, read_at_most, write_whole
-from analysis.system.terminal import say
 from supermask import datasets
+from supermask.analysis.kinds.learned_mask import decode_logits
+from supermask.analysis.store.folders import check_stored
+from supermask.analysis.store.store import Store, StoredResult
+from supermask.analysis.system.errors import StoreError, UsageError
+from supermask.analysis.system.files import SAFETENSORS, Kind, check_output, read_at_most, write_whole
+from supermask.analysis.system.terminal import say
 from supermask.keys import Purpose, derive_key
 from supermask.learned_masks import LearnedMask, kept_by_layer
 from supermask.mask_logits import EVALUATION_SAMPLES, draw_masks, rounded_masks

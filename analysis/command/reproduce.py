@@ -8,27 +8,27 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.drawing.captions import label
-from analysis.drawing.figure import Figure, collapsed, diverged, write
-from analysis.drawing.frame import SCREEN, Look
-from analysis.drawing.results import Results
-from analysis.kinds.plan import Workload, ids_needed, lengths, missing_results, workload
-from analysis.running import runner
-from analysis.running.cluster.connection import Connection, connected
-from analysis.running.cluster.source import Source
-from analysis.running.interrupts import Stop
-from analysis.running.pricing import MACHINES, Price, Speed, measure, price
-from analysis.running.progress import JobProgress, duration
-from analysis.running.units import Shard, deal, seeds_of, together
-from analysis.store.folders import check_stored, lacking
-from analysis.store.store import Only, Store
-from analysis.studies.experiment import Experiment, Study
-from analysis.studies.protocols import Protocol
-from analysis.system.errors import UsageError
-from analysis.system.files import check_folder
-from analysis.system.screen import Screen, print_table
-from analysis.system.words import count
 from supermask import datasets
+from supermask.analysis.drawing.captions import label
+from supermask.analysis.drawing.figure import Figure, collapsed, diverged, write
+from supermask.analysis.drawing.frame import SCREEN, Look
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.kinds.plan import Workload, ids_needed, lengths, missing_results, workload
+from supermask.analysis.running import runner
+from supermask.analysis.running.cluster.connection import Connection, connected
+from supermask.analysis.running.cluster.source import Source
+from supermask.analysis.running.interrupts import Stop
+from supermask.analysis.running.pricing import MACHINES, Price, Speed, measure, price
+from supermask.analysis.running.progress import JobProgress, duration
+from supermask.analysis.running.units import Shard, deal, seeds_of, together
+from supermask.analysis.store.folders import check_stored, lacking
+from supermask.analysis.store.store import Only, Store
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.protocols import Protocol
+from supermask.analysis.system.errors import UsageError
+from supermask.analysis.system.files import check_folder
+from supermask.analysis.system.screen import Screen, print_table
+from supermask.analysis.system.words import count
 from supermask.compression.runs import CompressionRun
 from supermask.reading import read_regular
 from supermask.restarts import Treatment
@@ -170,8 +170,8 @@ def _run_on_cluster(
     request: Request, connection: Connection, job: Job, store: Store, progress: JobProgress
 ) -> list[str]:
     """Runs the job on a cluster; returns what failed, in words."""
-    from analysis.running.cluster.client import run_on
-    from analysis.running.cluster.worker import Setting
+    from supermask.analysis.running.cluster.client import run_on
+    from supermask.analysis.running.cluster.worker import Setting
 
     setting = Setting(
         job.experiment.protocol,
@@ -214,7 +214,7 @@ def report(request: Request, papers: Mapping[str, str], output: Path, options: M
     What is not stored is named, with the command that trains it. Raises UsageError where the page cannot be written, or
     the folder has no results.
     """
-    from analysis.drawing.report import Subject, check_report, write_report
+    from supermask.analysis.drawing.report import Subject, check_report, write_report
 
     console = Screen()
     check_report(output)

@@ -15,9 +15,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.kinds.schema import fault_of, fault_of_arrays, unknown_part
-from analysis.store.checkpoints import FOLDER
-from analysis.store.database import (
+from supermask.analysis.kinds.schema import fault_of, fault_of_arrays, unknown_part
+from supermask.analysis.store.checkpoints import FOLDER
+from supermask.analysis.store.database import (
     NAME,
     SECONDS_TO_OPEN,
     Record,
@@ -28,13 +28,13 @@ from analysis.store.database import (
     digest_of,
     trouble,
 )
-from analysis.store.folders import check_stored, lacking
-from analysis.store.recovery import recover
-from analysis.store.store import Store, StoredResult, insert_record
-from analysis.system.errors import StoreError
-from analysis.system.files import replacing, write_whole
-from analysis.system.terminal import say
-from analysis.system.words import count
+from supermask.analysis.store.folders import check_stored, lacking
+from supermask.analysis.store.recovery import recover
+from supermask.analysis.store.store import Store, StoredResult, insert_record
+from supermask.analysis.system.errors import StoreError
+from supermask.analysis.system.files import replacing, write_whole
+from supermask.analysis.system.terminal import say
+from supermask.analysis.system.words import count
 from supermask.reading import read_regular
 
 LATEST_FORMAT = 99

@@ -13,12 +13,12 @@ from dataclasses import replace
 from typing import Any
 
 import supermask
-from analysis.kinds.plan import ids_needed, lengths
-from analysis.store.provenance import provenance
-from analysis.studies.experiment import Experiment, Study
-from analysis.studies.protocols import TITLES, differences
-from analysis.system.errors import UsageError
-from analysis.system.words import count
+from supermask.analysis.kinds.plan import ids_needed, lengths
+from supermask.analysis.store.provenance import provenance
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.protocols import TITLES, differences
+from supermask.analysis.system.errors import UsageError
+from supermask.analysis.system.words import count
 from supermask.datasets import DATASETS, Dataset
 from supermask.neural_graphs.runs import GraphRun
 from supermask.sparse_training.runs import SparseRun

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from analysis.drawing.figure import Figure
+    from supermask.analysis.drawing.figure import Figure
 
 
 class CatalogueEntry(Protocol):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from csv import Error, reader
 from pathlib import Path
 
-from analysis.system.errors import UsageError
+from supermask.analysis.system.errors import UsageError
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 _COMMA = re.compile(r"[+-]?[\d.]*\d,\d+(e[+-]?\d+)?", re.IGNORECASE)

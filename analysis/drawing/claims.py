@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from analysis.drawing.statistics import FEWEST_PAIRS, SIGNIFICANCE, diverged_rows, no_spread, resolution_of
+from supermask.analysis.drawing.statistics import FEWEST_PAIRS, SIGNIFICANCE, diverged_rows, no_spread, resolution_of
 
 ENOUGH_SEEDS = 5
 """The paper's number of seeds: with fewer, a failure to show a claim says little."""

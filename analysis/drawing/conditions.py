@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from analysis.system.errors import UsageError, choose
+from supermask.analysis.system.errors import UsageError, choose
 
 Type = Literal["text", "whole", "number", "truth", "mixed"]
 DIGITS = 12

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from analysis.drawing.captions import caption, stem
-from analysis.drawing.claims import Claim
-from analysis.drawing.frame import SCREEN, Frame, Look, read_style, settings
-from analysis.drawing.results import Results
-from analysis.drawing.statistics import diverged_rows
-from analysis.drawing.styles import Styles
-from analysis.studies.experiment import Experiment, Study
-from analysis.system.errors import UsageError
-from analysis.system.files import make_folder, write_whole
+from supermask.analysis.drawing.captions import caption, stem
+from supermask.analysis.drawing.claims import Claim
+from supermask.analysis.drawing.frame import SCREEN, Frame, Look, read_style, settings
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.statistics import diverged_rows
+from supermask.analysis.drawing.styles import Styles
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.system.errors import UsageError
+from supermask.analysis.system.files import make_folder, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis.system.errors import UsageError, choose
+from supermask.analysis.system.errors import UsageError, choose
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from analysis.drawing.frame import BANDS, Frame, finish, panels_of
-from analysis.drawing.statistics import SIGNIFICANCE, bands, paired_tests
-from analysis.drawing.styles import BLACK, OWN, Style, Styles, ordered
-from analysis.kinds.rounds import UNPRUNED
+from supermask.analysis.drawing.frame import BANDS, Frame, finish, panels_of
+from supermask.analysis.drawing.statistics import SIGNIFICANCE, bands, paired_tests
+from supermask.analysis.drawing.styles import BLACK, OWN, Style, Styles, ordered
+from supermask.analysis.kinds.rounds import UNPRUNED
 
 
 def new_picture(panels: int, frame: Frame, *, width: float = 4.2, height: float = 3.6) -> tuple[Picture, list[Axes]]:

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.drawing.cells import check_cells
-from analysis.drawing.frame import SCREEN, Look
-from analysis.system.errors import UsageError
-from analysis.system.files import read_text, write_whole
+from supermask.analysis.drawing.cells import check_cells
+from supermask.analysis.drawing.frame import SCREEN, Look
+from supermask.analysis.system.errors import UsageError
+from supermask.analysis.system.files import read_text, write_whole
 from supermask.reading import read_regular
 
 if TYPE_CHECKING:
-    from analysis.drawing.catalogue import Catalogue
+    from supermask.analysis.drawing.catalogue import Catalogue
 
 MARK = " · supermask "
 """Text that every caption contains."""
@@ -77,7 +77,7 @@ def redraw(tables: Iterable[Path], catalogue: "Catalogue", look: Look = SCREEN) 
     atomically, and only after all are drawn.
     """
     jobs = [(csv, catalogue[figure_name(csv, catalogue)].load(), caption_beside(csv)) for csv in tables]
-    from analysis.drawing.figure import render
+    from supermask.analysis.drawing.figure import render
 
     drawn: dict[Path, bytes] = {}
     for csv, figure, words in jobs:

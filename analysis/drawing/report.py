@@ -18,16 +18,16 @@ from urllib.parse import quote
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from analysis.drawing.captions import caption
-from analysis.drawing.claims import ENOUGH_SEEDS, Judgement, Verdict, judge_all
-from analysis.drawing.figure import Figure, write
-from analysis.drawing.results import Results
-from analysis.drawing.statistics import FEWEST_PAIRS
-from analysis.kinds.plan import missing_results, results_needed
-from analysis.store.store import Store
-from analysis.studies.experiment import Experiment, Study
-from analysis.system.errors import UsageError
-from analysis.system.files import Kind, check_output, write_whole
+from supermask.analysis.drawing.captions import caption
+from supermask.analysis.drawing.claims import ENOUGH_SEEDS, Judgement, Verdict, judge_all
+from supermask.analysis.drawing.figure import Figure, write
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.statistics import FEWEST_PAIRS
+from supermask.analysis.kinds.plan import missing_results, results_needed
+from supermask.analysis.store.store import Store
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.system.errors import UsageError
+from supermask.analysis.system.files import Kind, check_output, write_whole
 
 METHOD = (
     "A claim is tested by a one-sided paired t-test over seeds, at each level of sparsity it speaks of or once on the "
@@ -109,7 +109,9 @@ def write_report(experiment: Experiment, subjects: Sequence[Subject], store: Sto
         "made_with": [_words(made) for made in store.provenance(ids)],
     }
     environment = Environment(
-        loader=PackageLoader("analysis.drawing"), autoescape=select_autoescape(["html.j2"]), undefined=StrictUndefined
+        loader=PackageLoader("supermask.analysis.drawing"),
+        autoescape=select_autoescape(["html.j2"]),
+        undefined=StrictUndefined,
     )
     environment.filters |= {"text": markdown_text, "link": quote}
     page = environment.get_template("report.html.j2").render(context)

@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass, field, fields
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.captions import label
-from analysis.kinds.learned_mask import rounded
-from analysis.kinds.plan import results_of
-from analysis.kinds.rounds import UNPRUNED, Unpruned, decode_round, round_zero
-from analysis.kinds.untrained import Untrained
-from analysis.store.store import Store
-from analysis.studies.experiment import Experiment, Study
+from supermask.analysis.drawing.captions import label
+from supermask.analysis.kinds.learned_mask import rounded
+from supermask.analysis.kinds.plan import results_of
+from supermask.analysis.kinds.rounds import UNPRUNED, Unpruned, decode_round, round_zero
+from supermask.analysis.kinds.untrained import Untrained
+from supermask.analysis.store.store import Store
+from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.learned_masks import LearnedMask
 from supermask.masks import Masks
 from supermask.networks import Kernels, Params, kernels_of

@@ -18,14 +18,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.conditions import Condition, Type, narrowing, parse
-from analysis.kinds import BY_NAME
-from analysis.kinds.schema import fault_of, unknown_part
-from analysis.store.database import REMEDY
-from analysis.store.store import Store, StoredResult
-from analysis.studies.rules import REGISTRIES, present_names
-from analysis.system.errors import StoreError, UsageError
-from analysis.system.files import Kind, replacing
+from supermask.analysis.drawing.conditions import Condition, Type, narrowing, parse
+from supermask.analysis.kinds import BY_NAME
+from supermask.analysis.kinds.schema import fault_of, unknown_part
+from supermask.analysis.store.database import REMEDY
+from supermask.analysis.store.store import Store, StoredResult
+from supermask.analysis.studies.rules import REGISTRIES, present_names
+from supermask.analysis.system.errors import StoreError, UsageError
+from supermask.analysis.system.files import Kind, replacing
 
 COLUMNS = (
     *("id", "kind", "dataset", "data_digest", "network", "optimiser", "learning_rate", "batch_size", "steps"),

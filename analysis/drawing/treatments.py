@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from analysis.drawing.claims import Claim
-from analysis.drawing.figure import Drawing
-from analysis.drawing.frame import Frame
-from analysis.drawing.results import Results
-from analysis.drawing.styles import Style, Styles
-from analysis.kinds.rounds import UNPRUNED
-from analysis.studies.experiment import Study
+from supermask.analysis.drawing.claims import Claim
+from supermask.analysis.drawing.figure import Drawing
+from supermask.analysis.drawing.frame import Frame
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.styles import Style, Styles
+from supermask.analysis.kinds.rounds import UNPRUNED
+from supermask.analysis.studies.experiment import Study
 from supermask.restarts import Treatment
 
 if TYPE_CHECKING:
@@ -75,6 +75,6 @@ def _label(labels: Mapping[Treatment, str], row: Mapping[Hashable, Any]) -> str:
 
 def summarise(table: pd.DataFrame, styles: Styles) -> pd.DataFrame:
     """Return mean test accuracy in percent at a few levels of weights remaining."""
-    from analysis.drawing import plots
+    from supermask.analysis.drawing import plots
 
     return plots.accuracy_summary(table, styles, by="treatment")

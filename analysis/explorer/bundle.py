@@ -22,15 +22,15 @@ import numpy as np
 from jaxtyping import UInt8
 
 import supermask
-from analysis.drawing.captions import title_of
-from analysis.drawing.results import Results
-from analysis.kinds.plan import results_of
-from analysis.kinds.rounds import Unpruned
-from analysis.store.provenance import provenance
-from analysis.studies.experiment import Experiment
-from analysis.studies.protocols import PAPER, TITLES
-from analysis.system.errors import UsageError
 from supermask.actions import constant_same_sign
+from supermask.analysis.drawing.captions import title_of
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.kinds.plan import results_of
+from supermask.analysis.kinds.rounds import Unpruned
+from supermask.analysis.store.provenance import provenance
+from supermask.analysis.studies.experiment import Experiment
+from supermask.analysis.studies.protocols import PAPER, TITLES
+from supermask.analysis.system.errors import UsageError
 from supermask.criteria import CRITERIA
 from supermask.datasets import Split
 from supermask.keys import Purpose, derive_key

@@ -5,22 +5,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from analysis.drawing.results import Results
-from analysis.explorer.bundle import PRUNING, make_bundle, seed_run
-from analysis.explorer.server import SiteServer
-from analysis.explorer.site import check_target, site_files, write_site
-from analysis.kinds.plan import ids_needed, missing_results, workload
-from analysis.kinds.rounds import Unpruned
-from analysis.running import runner
-from analysis.running.interrupts import Stop
-from analysis.running.progress import JobProgress
-from analysis.store.store import Store
-from analysis.studies.experiment import Experiment, Study
-from analysis.studies.protocols import Changes, Protocol, protocol
-from analysis.system.errors import at_least
-from analysis.system.screen import Screen
-from analysis.system.words import count
 from supermask import datasets
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.explorer.bundle import PRUNING, make_bundle, seed_run
+from supermask.analysis.explorer.server import SiteServer
+from supermask.analysis.explorer.site import check_target, site_files, write_site
+from supermask.analysis.kinds.plan import ids_needed, missing_results, workload
+from supermask.analysis.kinds.rounds import Unpruned
+from supermask.analysis.running import runner
+from supermask.analysis.running.interrupts import Stop
+from supermask.analysis.running.progress import JobProgress
+from supermask.analysis.store.store import Store
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.protocols import Changes, Protocol, protocol
+from supermask.analysis.system.errors import at_least
+from supermask.analysis.system.screen import Screen
+from supermask.analysis.system.words import count
 from supermask.datasets import DataError
 from supermask.networks import NETWORKS
 

@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from analysis.explorer.site import POLICY, content_type
-from analysis.system.errors import UsageError
+from supermask.analysis.explorer.site import POLICY, content_type
+from supermask.analysis.system.errors import UsageError
 
 ADDRESS = "127.0.0.1"
 

@@ -6,7 +6,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from analysis.system.errors import FileError, UsageError, in_a_folder, reason
+from supermask.analysis.system.errors import FileError, UsageError, in_a_folder, reason
 from supermask.writing import write_whole
 
 BUNDLE = "bundle"
@@ -26,7 +26,7 @@ _TYPES = {
 
 def site_files(bundle: Mapping[str, bytes]) -> dict[str, bytes]:
     """Every file of the site by its path, '/' between folders: the page, and the bundle beneath bundle/."""
-    page = dict(_files_of(files("analysis.explorer") / "page"))
+    page = dict(_files_of(files("supermask.analysis.explorer") / "page"))
     return page | {f"{BUNDLE}/{name}": content for name, content in bundle.items()}
 
 

@@ -3,15 +3,15 @@
 from collections.abc import Hashable
 from typing import Any
 
-from analysis.kinds.base import Kind
-from analysis.kinds.compression import COMPRESSION
-from analysis.kinds.dsd import DSD
-from analysis.kinds.learned_mask import LEARNED
-from analysis.kinds.neural_graph import GRAPHS
-from analysis.kinds.rounds import ROUNDS
-from analysis.kinds.shared_weight import SHARED
-from analysis.kinds.sparse_training import SPARSE
-from analysis.kinds.untrained import UNTRAINED
+from supermask.analysis.kinds.base import Kind
+from supermask.analysis.kinds.compression import COMPRESSION
+from supermask.analysis.kinds.dsd import DSD
+from supermask.analysis.kinds.learned_mask import LEARNED
+from supermask.analysis.kinds.neural_graph import GRAPHS
+from supermask.analysis.kinds.rounds import ROUNDS
+from supermask.analysis.kinds.shared_weight import SHARED
+from supermask.analysis.kinds.sparse_training import SPARSE
+from supermask.analysis.kinds.untrained import UNTRAINED
 
 KINDS: tuple[Kind[Any], ...] = (ROUNDS, UNTRAINED, LEARNED, SPARSE, DSD, COMPRESSION, GRAPHS, SHARED)
 """All kinds in the order in which they are made: a kind comes after those that it starts from."""

@@ -14,13 +14,13 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from analysis.store.identity import Description, identity
-from analysis.store.provenance import provenance
-from analysis.store.store import Result, Storage
-from analysis.studies.experiment import Experiment
-from analysis.studies.protocols import Protocol
-from analysis.studies.work import Done, Watcher, steps_teller
-from analysis.studies.workbench import Workbench
+from supermask.analysis.store.identity import Description, identity
+from supermask.analysis.store.provenance import provenance
+from supermask.analysis.store.store import Result, Storage
+from supermask.analysis.studies.experiment import Experiment
+from supermask.analysis.studies.protocols import Protocol
+from supermask.analysis.studies.work import Done, Watcher, steps_teller
+from supermask.analysis.studies.workbench import Workbench
 from supermask.intervals import OnProgress
 from supermask.networks import NETWORKS, Network, Params, parameter_count
 from supermask.population import Placement, batched, place
@@ -88,7 +88,7 @@ class Context:
 
 
 class Kind(ABC, Generic[Run]):
-    """One kind of result, with one subclass per kind; see `analysis.kinds` for how to add one."""
+    """One kind of result, with one subclass per kind; see `supermask.analysis.kinds` for how to add one."""
 
     name: ClassVar[str]
     """Its name in descriptions."""
@@ -126,7 +126,7 @@ class Kind(ABC, Generic[Run]):
     def check_arrays(self, description: Description, arrays: Arrays) -> None:
         """Raise KeyError for an array that is missing, ValueError or TypeError for one that is not as it should be.
 
-        `description` has passed the schema. See `analysis.kinds.layout`.
+        `description` has passed the schema. See `supermask.analysis.kinds.layout`.
         """
         return
 

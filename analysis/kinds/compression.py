@@ -8,16 +8,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from analysis.kinds import sparse_training
-from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Arrays, Context, Kind, Made
-from analysis.kinds.layout import check_array
-from analysis.kinds.sparse_training import SPARSE, decode_params
-from analysis.store.identity import Description
-from analysis.store.store import Storage
-from analysis.studies.experiment import Experiment
-from analysis.studies.protocols import Protocol
-from analysis.system.errors import choose
-from analysis.system.files import make_folder, write_whole
+from supermask.analysis.kinds import sparse_training
+from supermask.analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Arrays, Context, Kind, Made
+from supermask.analysis.kinds.layout import check_array
+from supermask.analysis.kinds.sparse_training import SPARSE, decode_params
+from supermask.analysis.store.identity import Description
+from supermask.analysis.store.store import Storage
+from supermask.analysis.studies.experiment import Experiment
+from supermask.analysis.studies.protocols import Protocol
+from supermask.analysis.system.errors import choose
+from supermask.analysis.system.files import make_folder, write_whole
 from supermask.compression.coding import entropy_bits, frequencies, to_symbols
 from supermask.compression.file import Sizes, compress, decompress
 from supermask.compression.pruning import RECIPES, Recipe

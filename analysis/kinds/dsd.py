@@ -5,14 +5,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from analysis.kinds import sparse_training
-from analysis.kinds.base import Context, Kind, training_flops
-from analysis.kinds.metrics import TRAINING_METRICS, training_metrics
-from analysis.store.identity import REVISIONS, Description
-from analysis.store.store import Result
-from analysis.studies.experiment import Experiment, counts_of, dense_kernels
-from analysis.studies.protocols import Protocol
-from analysis.system.words import count
+from supermask.analysis.kinds import sparse_training
+from supermask.analysis.kinds.base import Context, Kind, training_flops
+from supermask.analysis.kinds.metrics import TRAINING_METRICS, training_metrics
+from supermask.analysis.store.identity import REVISIONS, Description
+from supermask.analysis.store.store import Result
+from supermask.analysis.studies.experiment import Experiment, counts_of, dense_kernels
+from supermask.analysis.studies.protocols import Protocol
+from supermask.analysis.system.words import count
 from supermask.compression.dsd import LAST_RATE, DSDRun, Phases, dense_sparse_dense
 from supermask.counts import share
 from supermask.intervals import TrainingConfig

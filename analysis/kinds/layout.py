@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from analysis.kinds.metrics import CURVES
-from analysis.store.identity import Description
+from supermask.analysis.kinds.metrics import CURVES
+from supermask.analysis.store.identity import Description
 from supermask.datasets import DATASETS
 from supermask.networks import NETWORKS, Params, shapes_of
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made, training_flops
-from analysis.kinds.layout import check_array, check_curves, check_layers, params_of
-from analysis.store.identity import REVISIONS, Description
-from analysis.studies.experiment import Experiment, counts_of, without_defaults
-from analysis.studies.protocols import Protocol
-from analysis.system.words import count
+from supermask.analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made, training_flops
+from supermask.analysis.kinds.layout import check_array, check_curves, check_layers, params_of
+from supermask.analysis.store.identity import REVISIONS, Description
+from supermask.analysis.studies.experiment import Experiment, counts_of, without_defaults
+from supermask.analysis.studies.protocols import Protocol
+from supermask.analysis.system.words import count
 from supermask.intervals import TrainingConfig, steps_of
 from supermask.learned_masks import LearnedMask, LearnedOutcome, MaskJob, MaskTrainer, kept_by_layer, mask_optimiser
 from supermask.lottery import initial_of

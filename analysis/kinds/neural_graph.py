@@ -7,13 +7,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made, training_flops
-from analysis.kinds.layout import check_array, check_curves, check_mask
-from analysis.kinds.metrics import CURVES, TRAINING_METRICS, training_metrics
-from analysis.store.identity import Description
-from analysis.studies.experiment import Experiment
-from analysis.studies.protocols import Protocol
-from analysis.system.words import count
+from supermask.analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made, training_flops
+from supermask.analysis.kinds.layout import check_array, check_curves, check_mask
+from supermask.analysis.kinds.metrics import CURVES, TRAINING_METRICS, training_metrics
+from supermask.analysis.store.identity import Description
+from supermask.analysis.studies.experiment import Experiment
+from supermask.analysis.studies.protocols import Protocol
+from supermask.analysis.system.words import count
 from supermask.intervals import TrainingConfig, steps_of
 from supermask.lottery import initial_of
 from supermask.masks import Masks, agreement, pack, unpack

@@ -4,10 +4,10 @@ from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from analysis.kinds import BY_NAME, KINDS, kind_of
-from analysis.kinds.base import Kind, Named
-from analysis.store.store import Store
-from analysis.studies.experiment import Experiment, Study
+from supermask.analysis.kinds import BY_NAME, KINDS, kind_of
+from supermask.analysis.kinds.base import Kind, Named
+from supermask.analysis.store.store import Store
+from supermask.analysis.studies.experiment import Experiment, Study
 
 
 def complete(study: Study) -> Study:

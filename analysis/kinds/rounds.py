@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Named
-from analysis.kinds.layout import check_array, check_curves, check_mask, params_of
-from analysis.kinds.metrics import CURVES, TRAINING_METRICS, training_metrics
-from analysis.store.identity import REVISIONS, Description
-from analysis.store.store import Result, Storage
-from analysis.studies.experiment import Experiment, dense_kernels, plugins_of, rates_of, without_defaults
-from analysis.studies.protocols import Protocol
-from analysis.studies.rules import rules_of
-from analysis.system.words import count
 from supermask import masks as mask_functions
 from supermask.actions import PRUNED_ACTIONS
+from supermask.analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Named
+from supermask.analysis.kinds.layout import check_array, check_curves, check_mask, params_of
+from supermask.analysis.kinds.metrics import CURVES, TRAINING_METRICS, training_metrics
+from supermask.analysis.store.identity import REVISIONS, Description
+from supermask.analysis.store.store import Result, Storage
+from supermask.analysis.studies.experiment import Experiment, dense_kernels, plugins_of, rates_of, without_defaults
+from supermask.analysis.studies.protocols import Protocol
+from supermask.analysis.studies.rules import rules_of
+from supermask.analysis.system.words import count
 from supermask.live_weights import pays
 from supermask.lottery import RoundRecord, find_tickets
 from supermask.masks import Masks, kept_counts

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.kinds import BY_NAME
-from analysis.store.store import StoredResult
+from supermask.analysis.kinds import BY_NAME
+from supermask.analysis.store.store import StoredResult
 from supermask.checks import SEEDS
 
 LARGEST = 1e39

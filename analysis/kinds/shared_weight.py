@@ -7,14 +7,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from analysis.kinds import neural_graph, sparse_training
-from analysis.kinds.base import Context, Kind, Named
-from analysis.kinds.neural_graph import GRAPHS
-from analysis.kinds.sparse_training import SPARSE
-from analysis.store.identity import Description
-from analysis.store.store import Result
-from analysis.studies.experiment import Experiment
-from analysis.studies.protocols import Protocol
+from supermask.analysis.kinds import neural_graph, sparse_training
+from supermask.analysis.kinds.base import Context, Kind, Named
+from supermask.analysis.kinds.neural_graph import GRAPHS
+from supermask.analysis.kinds.sparse_training import SPARSE
+from supermask.analysis.store.identity import Description
+from supermask.analysis.store.store import Result
+from supermask.analysis.studies.experiment import Experiment
+from supermask.analysis.studies.protocols import Protocol
 from supermask.masks import Masks
 from supermask.networks import Network, Params, shapes_of
 from supermask.neural_graphs.runs import GraphRun

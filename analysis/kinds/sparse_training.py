@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import optax
 
-from analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made
-from analysis.kinds.layout import check_array, check_curves, check_layers, check_mask, params_of
-from analysis.kinds.metrics import CURVES, TRAINING_METRICS, training_metrics
-from analysis.store.identity import Description
-from analysis.store.store import Storage
-from analysis.studies.experiment import Experiment, counts_of, without_defaults
-from analysis.studies.protocols import Protocol
-from analysis.system.errors import UsageError
-from analysis.system.words import count
+from supermask.analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made
+from supermask.analysis.kinds.layout import check_array, check_curves, check_layers, check_mask, params_of
+from supermask.analysis.kinds.metrics import CURVES, TRAINING_METRICS, training_metrics
+from supermask.analysis.store.identity import Description
+from supermask.analysis.store.store import Storage
+from supermask.analysis.studies.experiment import Experiment, counts_of, without_defaults
+from supermask.analysis.studies.protocols import Protocol
+from supermask.analysis.system.errors import UsageError
+from supermask.analysis.system.words import count
 from supermask.compression.pruning import RECIPES, kept_counts_of
 from supermask.intervals import TrainingConfig, steps_of
 from supermask.keys import Purpose, derive_key

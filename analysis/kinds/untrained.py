@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from analysis.kinds.base import Context, Kind
-from analysis.kinds.rounds import Unpruned, round_zero, trainer_of
-from analysis.store.identity import Description
-from analysis.store.store import Result
-from analysis.studies.experiment import Experiment, plugins_of, rates_of
-from analysis.studies.protocols import Protocol
-from analysis.studies.rules import rules_of_criterion
-from analysis.system.words import count
+from supermask.analysis.kinds.base import Context, Kind
+from supermask.analysis.kinds.rounds import Unpruned, round_zero, trainer_of
+from supermask.analysis.store.identity import Description
+from supermask.analysis.store.store import Result
+from supermask.analysis.studies.experiment import Experiment, plugins_of, rates_of
+from supermask.analysis.studies.protocols import Protocol
+from supermask.analysis.studies.rules import rules_of_criterion
+from supermask.analysis.system.words import count
 from supermask.criteria import CRITERIA, Criterion
 from supermask.evaluation import Scores
 from supermask.keys import Purpose, derive_key

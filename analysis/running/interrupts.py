@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from analysis.store.checkpoints import FolderCheckpoints
-    from analysis.studies.work import Done, Watcher
+    from supermask.analysis.store.checkpoints import FolderCheckpoints
+    from supermask.analysis.studies.work import Done, Watcher
 
 PATIENCE = 60.0
 """Seconds that work under way may take to finish. A training that leaves checkpoints stops at one after that."""

@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from analysis.kinds import BY_NAME
-from analysis.kinds.plan import results_needed
-from analysis.running.units import units
-from analysis.studies.experiment import Experiment, Study
+from supermask.analysis.kinds import BY_NAME
+from supermask.analysis.kinds.plan import results_needed
+from supermask.analysis.running.units import units
+from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.lottery import initial_of
 from supermask.masks import full_masks
 from supermask.networks import NETWORKS, kernels_of, parameter_count, shapes_of

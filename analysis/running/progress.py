@@ -8,9 +8,9 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from analysis.kinds import BY_NAME
-from analysis.kinds.plan import Workload
-from analysis.studies.work import Done
+from supermask.analysis.kinds import BY_NAME
+from supermask.analysis.kinds.plan import Workload
+from supermask.analysis.studies.work import Done
 
 SECONDS_BETWEEN_LINES = 60.0
 MINUTES_OF_SPEED = 10

@@ -3,14 +3,14 @@
 Call it again to resume after an interrupt.
 """
 
-from analysis.kinds.base import Context
-from analysis.kinds.plan import by_kind, complete
-from analysis.running.interrupts import Stop
-from analysis.store.checkpoints import FOLDER, FolderCheckpoints, Settling
-from analysis.store.store import Storage
-from analysis.studies.experiment import Experiment, Study
-from analysis.studies.work import Watcher
-from analysis.studies.workbench import Workbench
+from supermask.analysis.kinds.base import Context
+from supermask.analysis.kinds.plan import by_kind, complete
+from supermask.analysis.running.interrupts import Stop
+from supermask.analysis.store.checkpoints import FOLDER, FolderCheckpoints, Settling
+from supermask.analysis.store.store import Storage
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.work import Watcher
+from supermask.analysis.studies.workbench import Workbench
 from supermask.datasets import check_content
 from supermask.restarts import Treatment
 from supermask.resuming import Checkpoints

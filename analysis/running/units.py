@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from analysis.kinds.base import Kind
-from analysis.kinds.plan import by_kind, complete, results_of
-from analysis.studies.experiment import Experiment, Study
-from analysis.system.errors import UsageError
+from supermask.analysis.kinds.base import Kind
+from supermask.analysis.kinds.plan import by_kind, complete, results_of
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.system.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Unit:
     study: its runs, for its seed alone.
     ids: ids of the results that it makes.
     needs: ids of the results that it starts from, made by other units.
-    work: in network-steps, see `analysis.kinds.plan.work_of`.
+    work: in network-steps, see `supermask.analysis.kinds.plan.work_of`.
     chained: whether each of its results starts from the previous one.
     """
 

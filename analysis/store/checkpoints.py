@@ -12,9 +12,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from analysis.store.identity import REVISIONS
-from analysis.store.provenance import provenance
-from analysis.store.store import Result, Storage
+from supermask.analysis.store.identity import REVISIONS
+from supermask.analysis.store.provenance import provenance
+from supermask.analysis.store.store import Result, Storage
 from supermask.reading import read_regular
 from supermask.writing import write_whole
 

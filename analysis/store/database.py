@@ -18,11 +18,11 @@ from os import W_OK, access
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from analysis.store.identity import identity
-from analysis.system.errors import StoreError, UsageError
-from analysis.system.files import check_is_folder
-from analysis.system.locks import check_locks
-from analysis.system.words import count
+from supermask.analysis.store.identity import identity
+from supermask.analysis.system.errors import StoreError, UsageError
+from supermask.analysis.system.files import check_is_folder
+from supermask.analysis.system.locks import check_locks
+from supermask.analysis.system.words import count
 from supermask.reading import is_regular
 
 NAME = "results.sqlite"

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from analysis.store.database import NAME, is_there
-from analysis.system.errors import UsageError
-from analysis.system.files import check_is_folder
+from supermask.analysis.store.database import NAME, is_there
+from supermask.analysis.system.errors import UsageError
+from supermask.analysis.system.files import check_is_folder
 
 
 def lacking(folder: Path, argument: str = "results") -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.store.database import Record, digest_of
+from supermask.analysis.store.database import Record, digest_of
 
 _TEXT = rb"(?:[\x80-\xff]{1,3}[\x00-\x7f]|[\x0d-\x7f])"  # the type of a text: 13 + 2 × its length, as a varint
 _ID, _SHA256 = rb"\x4d", rb"\x81\x0d"  # the types of texts of 32 and 64 characters

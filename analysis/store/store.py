@@ -5,7 +5,8 @@
 
 Arrays are on disk before the record that names them and their digest, and the records of a population are one
 transaction: a killed process or a power cut leaves complete results or none. Stored results never change. A record has
-a digest too, and everything that is read is checked against it; `analysis.command.verify` sets damaged results aside.
+a digest too, and everything that is read is checked against it; `supermask.analysis.command.verify` sets damaged
+results aside.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from analysis.store.database import (
+from supermask.analysis.store.database import (
     NAME,
     RECORDS,
     REMEDY,
@@ -37,8 +38,8 @@ from analysis.store.database import (
     open_for_writing,
     trouble,
 )
-from analysis.store.identity import Description, identity
-from analysis.system.errors import StoreError
+from supermask.analysis.store.identity import Description, identity
+from supermask.analysis.system.errors import StoreError
 from supermask.reading import read_regular
 from supermask.writing import write_whole
 
@@ -246,7 +247,7 @@ class Store:
         return result
 
     def remove(self, id_: str) -> None:
-        """Delete a record, so that its result is made again. Only for `analysis.command.verify`."""
+        """Delete a record, so that its result is made again. Only for `supermask.analysis.command.verify`."""
         with self._transaction() as database:
             database.execute("DELETE FROM results WHERE id = ?", (id_,))
             database.execute("DELETE FROM digests WHERE id = ?", (id_,))

@@ -1,6 +1,6 @@
 """Experiments (a network, its data and a protocol) and studies (the runs that a figure needs).
 
-`analysis.kinds` defines the runs.
+`supermask.analysis.kinds` defines the runs.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Any, TypeVar
 
-from analysis.store.identity import REVISIONS, Description
-from analysis.studies.protocols import Protocol
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, Action
+from supermask.analysis.store.identity import REVISIONS, Description
+from supermask.analysis.studies.protocols import Protocol
 from supermask.counts import exact_fraction
 from supermask.criteria import CRITERIA, Criterion
 from supermask.datasets import Dataset
@@ -40,7 +40,7 @@ class Experiment:
     """A protocol and its data: what all results of one job have in common.
 
     `chosen` are the seeds to use, if not all of the protocol's. `described` caches results that were already described,
-    so that each is described and named once: see `analysis.kinds.base.Kind.results`.
+    so that each is described and named once: see `supermask.analysis.kinds.base.Kind.results`.
     """
 
     protocol: Protocol

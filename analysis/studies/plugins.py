@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.system.errors import UsageError, reason
 from supermask.actions import Action
+from supermask.analysis.system.errors import UsageError, reason
 from supermask.code_digest import file_digest, own_modules
 from supermask.criteria import Criterion
 from supermask.members import Member, MemberError

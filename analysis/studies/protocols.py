@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from analysis.system.errors import UsageError, between, choose
+from supermask.analysis.system.errors import UsageError, between, choose
 from supermask.masks import LAYER_KINDS, Rates
 from supermask.networks import NETWORKS
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from analysis.store.checkpoints import FolderCheckpoints
+    from supermask.analysis.store.checkpoints import FolderCheckpoints
 
 Made = TypeVar("Made")
 

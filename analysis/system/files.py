@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from analysis.system.errors import FileError, StoreError, UsageError, reason
 from supermask import writing
+from supermask.analysis.system.errors import FileError, StoreError, UsageError, reason
 from supermask.reading import open_regular
 
 _HEAD = 4096

@@ -5,7 +5,7 @@ import struct
 import sys
 from pathlib import Path
 
-from analysis.system.errors import UsageError
+from supermask.analysis.system.errors import UsageError
 
 _BUSY = {errno.EAGAIN, errno.EACCES}
 

@@ -4,8 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-from analysis.system.errors import UsageError, at_least
-from analysis.system.terminal import complain
+from supermask.analysis.system.errors import UsageError, at_least
+from supermask.analysis.system.terminal import complain
 from supermask.cores import cores as cores
 
 

@@ -9,7 +9,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from analysis.system.terminal import is_terminal, plain
+from supermask.analysis.system.terminal import is_terminal, plain
 
 PADDING = 3
 """Width that a column needs besides its cells: a space on both sides, and a line."""

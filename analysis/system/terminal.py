@@ -1,6 +1,6 @@
 """Terminal output: in the characters that the terminal can show, without control codes from data, wherever output goes.
 
-Imports little, so that help appears at once; `analysis.system.screen` has tables and progress.
+Imports little, so that help appears at once; `supermask.analysis.system.screen` has tables and progress.
 """
 
 import codecs
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, TextIO, cast
 
-from analysis.system.errors import reason
+from supermask.analysis.system.errors import reason
 
 _SPELLED = {
     **{"×": "x", "–": "-", "—": "-", "−": "-", "…": "...", "·": "-", "µ": "u", "≥": ">=", "≤": "<=", "±": "+-"},

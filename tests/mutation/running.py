@@ -104,7 +104,7 @@ def _sandbox(folder: Path) -> Path:
     """A copy of the checkout's code and tests, in which one module at a time is another."""
     ignored = shutil.ignore_patterns("gallery", "node_modules")
     for name in ("supermask", "analysis", "figures", "tests"):
-        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+        shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=ignored)
     shutil.copy2(ROOT / "pyproject.toml", folder)
     return folder
 

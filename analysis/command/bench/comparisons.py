@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from analysis.command.bench.peers import MODES
-from analysis.studies.protocols import PAPER
 from supermask import datasets
+from supermask.analysis.command.bench.peers import MODES
+from supermask.analysis.studies.protocols import PAPER
 from supermask.criteria import CRITERIA, OTHER_READINGS
 from supermask.datasets import Dataset, Split
 from supermask.keys import Purpose, derive_key

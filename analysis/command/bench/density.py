@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import optax
 
-from analysis.command.bench.comparisons import NETWORK_STEP, Comparison, data_of, peer_of, place_for
-from analysis.studies.protocols import PAPER
-from analysis.system.files import write_whole
+from supermask.analysis.command.bench.comparisons import NETWORK_STEP, Comparison, data_of, peer_of, place_for
+from supermask.analysis.studies.protocols import PAPER
+from supermask.analysis.system.files import write_whole
 from supermask.compression.pruning import largest_of_layers
 from supermask.lottery import initial_of
 from supermask.networks import NETWORKS, pruned

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import Any
 
-from analysis.system.errors import UsageError
+from supermask.analysis.system.errors import UsageError
 
 MODES = ("eager", "best", "bfloat16")
 """How trainings are written in PyTorch; where weights are few, there is 'sparse_csr' as well."""
@@ -28,7 +28,7 @@ class Peers:
     def __init__(self, work: Mapping[str, Any], mode: str, cores: int) -> None:
         processes = 1 if mode == "eager" else cores
         threads = cores if mode == "eager" else 1
-        command = [sys.executable, "-m", "analysis.command.bench.torch_peer", "--threads", str(threads)]
+        command = [sys.executable, "-m", "supermask.analysis.command.bench.torch_peer", "--threads", str(threads)]
         self._processes = [
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
             for _ in range(processes)

@@ -18,14 +18,14 @@ from typing import Any
 
 from rich.status import Status
 
-from analysis.command.bench import comparisons, density
-from analysis.command.bench.bound import products_and_update
-from analysis.command.bench.comparisons import NETWORK_STEP, Comparison
-from analysis.command.bench.peers import MODES, Peers, available
-from analysis.store.provenance import provenance
-from analysis.system.errors import UsageError, at_least, choose
-from analysis.system.files import Kind, check_output, write_whole
-from analysis.system.screen import Screen, print_table
+from supermask.analysis.command.bench import comparisons, density
+from supermask.analysis.command.bench.bound import products_and_update
+from supermask.analysis.command.bench.comparisons import NETWORK_STEP, Comparison
+from supermask.analysis.command.bench.peers import MODES, Peers, available
+from supermask.analysis.store.provenance import provenance
+from supermask.analysis.system.errors import UsageError, at_least, choose
+from supermask.analysis.system.files import Kind, check_output, write_whole
+from supermask.analysis.system.screen import Screen, print_table
 
 LATE_STEPS, LATE_NETWORKS, LATE_PREPARATION = 2750, 4, 800  # steps as in the short protocol's rounds
 LEVELS = 25
@@ -212,7 +212,7 @@ def _facts(pairs: int, rows: Sequence[Row]) -> dict[str, Any]:
 
 def _seconds_to_help() -> float:
     """The fastest of three calls."""
-    command = [sys.executable, "-c", "from figures.command import main; main()", "--help"]
+    command = [sys.executable, "-c", "from supermask.figures.command import main; main()", "--help"]
     seconds = []
     for _ in range(3):
         started = time.perf_counter()

@@ -6,7 +6,7 @@
 Four ways to write it. 'eager': the loop of every tutorial, plain Adam. 'best': fused Adam, gradients masked all at
 once, images in channels_last, and a process with one thread on every core, each with a network of its own. 'bfloat16':
 the same under autocast. 'sparse_csr': live weights alone, as torch.sparse_csr tensors and their products, and fused
-Adam on their values, one process a core. Run by `analysis.command.bench.peers`; nothing here needs JAX.
+Adam on their values, one process a core. Run by `supermask.analysis.command.bench.peers`; nothing here needs JAX.
 """
 
 import argparse

@@ -16,19 +16,28 @@ from distributed import Client, Future
 from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
-from analysis.kinds import BY_NAME
-from analysis.kinds.plan import work_of
-from analysis.running.cluster.link import End, Link
-from analysis.running.cluster.orders import Failure, Order, cut, taken_apart, words
-from analysis.running.cluster.watch import ASTRAY_SECONDS, LOOK_SECONDS, Watch
-from analysis.running.cluster.worker import Arrays, Capacity, NotPreparedError, Outcome, Setting, Task, Word, inputs
-from analysis.running.interrupts import Stop
-from analysis.store.identity import identity
-from analysis.store.store import Store
-from analysis.studies.experiment import Experiment, Study
-from analysis.studies.work import Done, Watcher
-from analysis.system.errors import UsageError
-from analysis.system.words import count
+from supermask.analysis.kinds import BY_NAME
+from supermask.analysis.kinds.plan import work_of
+from supermask.analysis.running.cluster.link import End, Link
+from supermask.analysis.running.cluster.orders import Failure, Order, cut, taken_apart, words
+from supermask.analysis.running.cluster.watch import ASTRAY_SECONDS, LOOK_SECONDS, Watch
+from supermask.analysis.running.cluster.worker import (
+    Arrays,
+    Capacity,
+    NotPreparedError,
+    Outcome,
+    Setting,
+    Task,
+    Word,
+    inputs,
+)
+from supermask.analysis.running.interrupts import Stop
+from supermask.analysis.store.identity import identity
+from supermask.analysis.store.store import Store
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.work import Done, Watcher
+from supermask.analysis.system.errors import UsageError
+from supermask.analysis.system.words import count
 
 TRIES = 3
 """Number of times that a task may fail, or be lost with a worker that had begun it."""

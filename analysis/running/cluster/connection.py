@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
-from analysis.running.cluster.source import Source
-from analysis.system.errors import UsageError
-from analysis.system.platform import cores
+from supermask.analysis.running.cluster.source import Source
+from supermask.analysis.system.errors import UsageError
+from supermask.analysis.system.platform import cores
 
 if TYPE_CHECKING:
     from distributed import Client
 
-    from analysis.running.cluster.watch import Watch
+    from supermask.analysis.running.cluster.watch import Watch
 
 LOOPBACK = "127.0.0.1:0"
 """Address of a scheduler's dashboard: this machine only, on a free port."""
@@ -32,7 +32,7 @@ class Connection:
 
     def watch(self, say: Callable[[str], None]) -> "Watch":
         """Return the watch over the cluster, which replaces lost workers if this process can."""
-        from analysis.running.cluster.watch import Watch, look
+        from supermask.analysis.running.cluster.watch import Watch, look
 
         return Watch(lambda: look(self.client), say, self.revive, self._expected, self.source.wait)
 

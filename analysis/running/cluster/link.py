@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from distributed import Client, Future
 
-from analysis.running.cluster.worker import (
+from supermask.analysis.running.cluster.worker import (
     NAME,
     Arrays,
     Capacity,

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from analysis.kinds.plan import by_kind
-from analysis.running.cluster.worker import Arrays, Task
-from analysis.running.units import Unit, seeds_of, together, units
-from analysis.studies.experiment import Experiment, Study
-from analysis.system.words import count
+from supermask.analysis.kinds.plan import by_kind
+from supermask.analysis.running.cluster.worker import Arrays, Task
+from supermask.analysis.running.units import Unit, seeds_of, together, units
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.system.words import count
 
 TASK_SECONDS = 5.0
 """Duration of a task, short so that a worker's death costs little; a population in progress is still finished."""

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from analysis.system.errors import UsageError, at_least, choose
-from analysis.system.files import read_text
+from supermask.analysis.system.errors import UsageError, at_least, choose
+from supermask.analysis.system.files import read_text
 
 OPTIONS: Mapping[str, Mapping[str, type]] = {
     "local": {},

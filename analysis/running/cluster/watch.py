@@ -13,8 +13,8 @@ from typing import Any
 
 from distributed import Client
 
-from analysis.running.progress import duration
-from analysis.system.words import count
+from supermask.analysis.running.progress import duration
+from supermask.analysis.system.words import count
 
 LOOK_SECONDS = 2.0
 """Interval at which the client asks for the workers."""

@@ -18,16 +18,16 @@ import numpy as np
 from distributed import Worker, WorkerPlugin, get_worker
 
 import supermask
-from analysis.running.runner import run
-from analysis.running.units import units
-from analysis.store.identity import REVISIONS, identity
-from analysis.store.store import Result
-from analysis.studies.experiment import Experiment, Study
-from analysis.studies.protocols import Protocol
-from analysis.studies.work import Done
-from analysis.studies.workbench import Workbench
-from analysis.system.platform import cores, set_up_jax
 from supermask import datasets
+from supermask.analysis.running.runner import run
+from supermask.analysis.running.units import units
+from supermask.analysis.store.identity import REVISIONS, identity
+from supermask.analysis.store.store import Result
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.protocols import Protocol
+from supermask.analysis.studies.work import Done
+from supermask.analysis.studies.workbench import Workbench
+from supermask.analysis.system.platform import cores, set_up_jax
 from supermask.datasets import DataError, Dataset
 from supermask.networks import NETWORKS, parameter_count
 from supermask.population import place
@@ -162,7 +162,7 @@ class Workshop(WorkerPlugin):
             self._made |= given
             if lacks := needed - self._made.keys():
                 return Outcome((), {}, lacks, False, worker.address)
-            from analysis.store.provenance import provenance
+            from supermask.analysis.store.provenance import provenance
 
             bench = self._benches.setdefault(task.networks, Workbench(task.networks))
             collected = Collected(self._folder, task.wanted, self._made, time.monotonic() + task.seconds)
@@ -280,7 +280,7 @@ def _pin(name: object) -> None:
 
 
 def _run_plugin(name: str, content: bytes, folder: Path) -> None:
-    from analysis.studies.plugins import load_plugin, register
+    from supermask.analysis.studies.plugins import load_plugin, register
 
     path = folder / Path(name).name
     path.write_bytes(content)
