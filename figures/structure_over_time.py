@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
 DENSITY = 0.02
-METHODS = ("DSR", "sparse momentum", "SET", "RigL", "DNW")
+COMPARED = ("DSR", "sparse momentum", "SET", "RigL", "DNW")
 MOVING = ("DSR", "sparse momentum")
 """The methods that move weights between layers; the others keep each layer's count."""
 
@@ -130,7 +130,7 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
 
 FIGURE = Drawing(
     compares="else",
-    names=METHODS,
+    names=COMPARED,
     study=study,
     tabulate=tabulate,
     draw=draw,

@@ -27,13 +27,22 @@ from supermask.descent import Descent, Rule, descending, stepping, train_populat
 from supermask.evaluation import PlacedData, cross_entropy
 from supermask.intervals import Course, DataOrder, OnProgress, TrainingConfig, ignore_progress
 from supermask.keys import Purpose, derive_key
-from supermask.mask_logits import METHODS, UNSEEN, Given, MaskScores, as_key, effective_kernels, judge, without_biases
+from supermask.mask_logits import (
+    MASK_METHODS,
+    UNSEEN,
+    Given,
+    MaskScores,
+    as_key,
+    effective_kernels,
+    judge,
+    without_biases,
+)
 from supermask.masks import check_fraction, share
 from supermask.networks import AnyArray, Kernels, Network, Params, kernels_of
 from supermask.population import Placement, Run, batched, over_population
 from supermask.resuming import Checkpoints
 from supermask.short import short
-from supermask.supermasks import WEIGHTS, fan_in, untrained_kernels
+from supermask.untrained_networks import WEIGHTS, fan_in, untrained_kernels
 
 OPTIMISERS = ("sgd", "adam")
 
@@ -79,7 +88,7 @@ class LearnedMask:
     through_factor: bool = True
 
     def __post_init__(self) -> None:
-        for name, choices in {"weights": WEIGHTS, "method": METHODS}.items():
+        for name, choices in {"weights": WEIGHTS, "method": MASK_METHODS}.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(choices)}")
         if not abs(self.start) <= 20:
@@ -195,7 +204,7 @@ class MaskTrainer:
     @cached_property
     def _programs(self) -> Mapping[str, Run]:
         maximum, place = self.data.maximum, self.placement
-        return {method: descending(self._rule(method), self._optimiser, maximum, place) for method in METHODS}
+        return {method: descending(self._rule(method), self._optimiser, maximum, place) for method in MASK_METHODS}
 
     @cached_property
     def _judged(self) -> Mapping[str, Run]:
@@ -204,7 +213,7 @@ class MaskTrainer:
         def judged(method: str) -> Callable[..., MaskScores]:
             return lambda _, own, split: judge(network, method, own[1], own[0], split, maximum)
 
-        return {method: over_population(judged(method), self.placement) for method in METHODS}
+        return {method: over_population(judged(method), self.placement) for method in MASK_METHODS}
 
     def _rule(self, method: str) -> Rule:
         network, maximum = self.network, self.data.maximum

@@ -19,9 +19,9 @@ from supermask.keys import Purpose, derive_key
 from supermask.masks import keep_best
 from supermask.networks import AnyArray, Kernels, Network, Params
 from supermask.short import short
-from supermask.supermasks import rescaling
+from supermask.untrained_networks import rescaling
 
-METHODS = ("bernoulli", "threshold", "edge_popup")
+MASK_METHODS = ("bernoulli", "threshold", "edge_popup")
 EVALUATION_SAMPLES = 10
 """Masks drawn to judge logits by, as in the released code. The same draws are used at every evaluation of a seed."""
 

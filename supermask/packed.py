@@ -33,7 +33,7 @@ from supermask.lottery import initial_of
 from supermask.masks import Masks
 from supermask.networks import NETWORKS, Params, kernels_of, shapes_of
 from supermask.short import short
-from supermask.supermasks import WEIGHTS, masked_kernels, untrained_kernels
+from supermask.untrained_networks import WEIGHTS, masked_kernels, untrained_kernels
 
 _CODINGS = ("bits", "rows")
 
@@ -66,7 +66,7 @@ class MaskedNetwork:
 
 
 @dataclass(frozen=True)
-class Sizes:
+class PackedSizes:
     """Bytes of the packed file, of the masks' entropy by the coding's model, at one bit per weight, and as float32."""
 
     packed: int
@@ -134,11 +134,11 @@ def unpack(content: bytes) -> tuple[MaskedNetwork, Params]:
     return network, params
 
 
-def sizes_of(network: MaskedNetwork, content: bytes) -> Sizes:
+def sizes_of(network: MaskedNetwork, content: bytes) -> PackedSizes:
     """Return the sizes of a packed file, of its masks' entropy and of the kernels."""
     weights = sum(mask.size for mask in network.masks.values())
     information = sum(_information(np.asarray(mask)) for mask in network.masks.values())
-    return Sizes(len(content), information, -(-weights // 8), 4 * weights)
+    return PackedSizes(len(content), information, -(-weights // 8), 4 * weights)
 
 
 def digest_of(kernels: Mapping[str, Float[Any, "..."]]) -> str:

@@ -101,7 +101,7 @@ TRAIN_IMAGES = "train-images-idx3-ubyte.gz"
 
 
 @pytest.fixture
-def catalog(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def published(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Lets `load` know a tiny set, as "tiny"."""
 
     def install(source: IdxSource | RecordSource, sizes: tuple[int, int, int] = (9, 3, 5)) -> None:
@@ -119,7 +119,7 @@ def test_import_is_light() -> None:
     assert run.stdout.split() == []
 
 
-def test_catalog() -> None:
+def test_published() -> None:
     assert list(DATASETS) == ["digits", "mnist5k", "mnist", "fashion-mnist", "cifar10"]
     assert [name for name, info in DATASETS.items() if info.embedded] == ["digits", "mnist5k"]
     for name, info in DATASETS.items():
@@ -155,8 +155,8 @@ def test_cache_folder() -> None:
     assert "supermask" in cache_folder().parts
 
 
-def test_full_set_is_split(tmp_path: Path, catalog: Callable[..., None]) -> None:
-    catalog(TINY.source)
+def test_full_set_is_split(tmp_path: Path, published: Callable[..., None]) -> None:
+    published(TINY.source)
     data = load("tiny", data_dir=TINY.write(tmp_path / "mine"))
     images = np.frombuffer(gzip.decompress(TINY.contents[TRAIN_IMAGES]), np.uint8, offset=16).reshape(12, 4, 3, 1)
     np.testing.assert_array_equal(np.concatenate([data.train.images, data.validation.images]), images)
@@ -392,9 +392,9 @@ def test_bomb_is_not_inflated(tmp_path: Path) -> None:
 
 
 def test_order_of_places(
-    tmp_path: Path, cache: Path, catalog: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, cache: Path, published: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    catalog(TINY.source)
+    published(TINY.source)
     given, environment = tmp_path / "given", tmp_path / "environment"
     given.mkdir()
     environment.mkdir()
@@ -407,8 +407,8 @@ def test_order_of_places(
 
 
 @pytest.mark.parametrize("place", ["mine", "mine/tiny"])
-def test_damage_is_not_passed_over(place: str, tmp_path: Path, cache: Path, catalog: Callable[..., None]) -> None:
-    catalog(TINY.source)
+def test_damage_is_not_passed_over(place: str, tmp_path: Path, cache: Path, published: Callable[..., None]) -> None:
+    published(TINY.source)
     TINY.write(cache / "tiny")
     folder = TINY.write(tmp_path / place)
     (folder / TRAIN_IMAGES).write_bytes(b"gone")
@@ -416,14 +416,14 @@ def test_damage_is_not_passed_over(place: str, tmp_path: Path, cache: Path, cata
         load("tiny", data_dir=tmp_path / "mine")
 
 
-def test_other_sets_files_are_named(tmp_path: Path, catalog: Callable[..., None]) -> None:
-    catalog(dataclasses.replace(TINY.source, lookalikes=OTHER.source.files))
+def test_other_sets_files_are_named(tmp_path: Path, published: Callable[..., None]) -> None:
+    published(dataclasses.replace(TINY.source, lookalikes=OTHER.source.files))
     with pytest.raises(DataError, match=r"expected Tiny training images.*; found Other training images"):
         load("tiny", data_dir=OTHER.write(tmp_path / "mine"))
 
 
-def test_half_a_set_is_refused(tmp_path: Path, cache: Path, catalog: Callable[..., None]) -> None:
-    catalog(TINY.source)
+def test_half_a_set_is_refused(tmp_path: Path, cache: Path, published: Callable[..., None]) -> None:
+    published(TINY.source)
     TINY.write(cache / "tiny")
     folder = TINY.write(tmp_path / "mine")
     (folder / TRAIN_IMAGES).unlink()
@@ -433,9 +433,9 @@ def test_half_a_set_is_refused(tmp_path: Path, cache: Path, catalog: Callable[..
 
 @pytest.mark.parametrize("variable", [True, False])
 def test_folder_must_exist(
-    variable: bool, tmp_path: Path, catalog: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    variable: bool, tmp_path: Path, published: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    catalog(TINY.source)
+    published(TINY.source)
     folder = tmp_path / "mistyped"
     if variable:
         monkeypatch.setenv("SUPERMASK_DATA", str(folder))
@@ -443,8 +443,8 @@ def test_folder_must_exist(
         load("tiny", data_dir=None if variable else folder)
 
 
-def test_not_found(tmp_path: Path, cache: Path, catalog: Callable[..., None]) -> None:
-    catalog(TINY.source)
+def test_not_found(tmp_path: Path, cache: Path, published: Callable[..., None]) -> None:
+    published(TINY.source)
     with pytest.raises(DataError, match="no download was allowed") as caught:
         load("tiny", data_dir=tmp_path, download=False)
     message = str(caught.value)
@@ -454,8 +454,8 @@ def test_not_found(tmp_path: Path, cache: Path, catalog: Callable[..., None]) ->
     assert not cache.exists()
 
 
-def test_damaged_cache_says_what_to_do(cache: Path, catalog: Callable[..., None]) -> None:
-    catalog(TINY.source)
+def test_damaged_cache_says_what_to_do(cache: Path, published: Callable[..., None]) -> None:
+    published(TINY.source)
     (TINY.write(cache / "tiny") / TRAIN_IMAGES).write_bytes(b"")
     with pytest.raises(DataError, match="Delete that file to have it downloaded anew"):
         load("tiny")
@@ -499,14 +499,14 @@ def web() -> Iterator[Web]:
 def test_download(
     web: Web,
     cache: Path,
-    catalog: Callable[..., None],
+    published: Callable[..., None],
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     log: list[object] = []
     monkeypatch.setattr(pooch.get_logger(), "handle", log.append)
     tiny = TINY.with_mirrors(f"{web.address}/down/", f"{web.address}/good/")
-    catalog(tiny.source)
+    published(tiny.source)
     web.pages = {f"/good/{name}": data for name, data in tiny.contents.items()}
     data = load("tiny")
     assert data.source == f"files in {cache / 'tiny'}"
@@ -518,9 +518,9 @@ def test_download(
     assert log == []
 
 
-def test_only_missing_files_are_downloaded(web: Web, cache: Path, catalog: Callable[..., None]) -> None:
+def test_only_missing_files_are_downloaded(web: Web, cache: Path, published: Callable[..., None]) -> None:
     tiny = TINY.with_mirrors(f"{web.address}/")
-    catalog(tiny.source)
+    published(tiny.source)
     (tiny.write(cache / "tiny") / TRAIN_IMAGES).unlink()
     web.pages = {f"/{name}": data for name, data in tiny.contents.items()}
     load("tiny")
@@ -555,8 +555,8 @@ def test_progress(web: Web, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     assert len(lines) == len(set(lines)) == 10
 
 
-def test_no_network(cache: Path, catalog: Callable[..., None]) -> None:
-    catalog(TINY.source)
+def test_no_network(cache: Path, published: Callable[..., None]) -> None:
+    published(TINY.source)
     with pytest.raises(DataError) as caught:
         load("tiny")
     message = str(caught.value)
@@ -569,8 +569,8 @@ def test_no_network(cache: Path, catalog: Callable[..., None]) -> None:
     assert "mnist5k and digits need no files" in message
 
 
-def test_no_place_for_downloads(cache: Path, catalog: Callable[..., None]) -> None:
-    catalog(TINY.source)
+def test_no_place_for_downloads(cache: Path, published: Callable[..., None]) -> None:
+    published(TINY.source)
     cache.write_text("a file where the cache should be")
     with pytest.raises(DataError, match="there is no place for it"):
         load("tiny")
@@ -634,8 +634,8 @@ FORMS = pytest.mark.parametrize("form", ["gz", "xz", "folder"])
 
 
 @FORMS
-def test_records_are_read(form: str, tmp_path: Path, cache: Path, catalog: Callable[..., None]) -> None:
-    catalog(RECORD_SOURCE, (4, 2, 3))
+def test_records_are_read(form: str, tmp_path: Path, cache: Path, published: Callable[..., None]) -> None:
+    published(RECORD_SOURCE, (4, 2, 3))
     write_records(tmp_path / "mine", form, record_files() | {f"{FOLDER}/readme.html": b"read me"})
     before = sorted((tmp_path / "mine").rglob("*"))
     data = load("tiny", data_dir=tmp_path / "mine")
@@ -837,10 +837,10 @@ def test_cache_that_cannot_be_written_is_no_matter(obstacle: str, tmp_path: Path
     assert len(read_records(path, tmp_path / "cache")) == 9
 
 
-def test_pickles_are_not_read(tmp_path: Path, catalog: Callable[..., None]) -> None:
+def test_pickles_are_not_read(tmp_path: Path, published: Callable[..., None]) -> None:
     source = DATASETS["cifar10"].source
     assert isinstance(source, RecordSource)
-    catalog(source)
+    published(source)
     (tmp_path / "cifar-10-python.tar.gz").write_bytes(b"pickles")
     with pytest.raises(DataError, match=r"cifar-10-python\.tar\.gz: it holds pickles"):
         load("tiny", data_dir=tmp_path, download=False)

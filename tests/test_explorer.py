@@ -23,7 +23,7 @@ from supermask.analysis.command.cli import run_command
 from supermask.analysis.command.commands import MISUSED
 from supermask.analysis.explorer import bundle as bundles
 from supermask.analysis.explorer.bundle import FORMAT, LEVELS, make_bundle
-from supermask.analysis.explorer.explore import Request, choose
+from supermask.analysis.explorer.explore import ExplorerRequest, choose
 from supermask.analysis.explorer.site import POLICY, site_files, write_site
 from supermask.analysis.kinds.plan import results_needed
 from supermask.analysis.kinds.rounds import Unpruned
@@ -303,7 +303,7 @@ def test_a_mistake_is_one_line_and_nothing_is_trained(arguments, message, capsys
 )
 def test_the_best_that_is_stored_is_shown(stored, asked, expected, digits, results_folder):
     """More epochs before fewer, with rounds before without; what is stored is told by its description alone."""
-    request = Request(None, Changes(dataset="digits"), asked, None, results_folder, None, 0, False)
+    request = ExplorerRequest(None, Changes(dataset="digits"), asked, None, results_folder, None, 0, False)
     with Store(results_folder) as store:
         for words in stored:
             chosen = protocol(words.split()[0], changes=Changes(dataset="digits", seeds=2))

@@ -11,7 +11,7 @@ import pytest
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.command.inferring import one_core
 from supermask.compression.file import compress
-from supermask.compression.inference import ENGINES, Runner
+from supermask.compression.inference import ENGINES, InferenceEngine
 from supermask.compression.quantisation import expand, quantise
 from supermask.figures.catalogue import CATALOGUE
 from supermask.keys import Purpose, derive_key
@@ -41,7 +41,7 @@ def quantised(small_network):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_logits_are_those_of_the_decoded_network(engine, quantised, small_network, digits):
     images = (digits.test.images[:20] / digits.maximum).astype(np.float32)
-    runner = Runner(quantised, engine)
+    runner = InferenceEngine(quantised, engine)
     expected = logits(small_network, expand(quantised), jnp.asarray(images))
     found = np.stack([runner.logits(image) for image in images])
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
@@ -51,28 +51,28 @@ def test_work_is_counted_by_hand(quantised, digits):
     image = (digits.test.images[0] / digits.maximum).astype(np.float32)
     sizes = {layer: np.size(codes) for layer, codes in quantised.codes.items()}
     live = {layer: int(np.sum(mask)) for layer, mask in quantised.masks.items()}
-    dense = Runner(quantised, "dense").cost(image, repeats=3)
+    dense = InferenceEngine(quantised, "dense").cost(image, repeats=3)
     assert dense.products == sum(sizes.values())
     assert dense.bytes_read == 4 * sum(sizes.values())
-    sparse = Runner(quantised, "sparse").cost(image, repeats=3)
+    sparse = InferenceEngine(quantised, "sparse").cost(image, repeats=3)
     assert sparse.products == sum(live.values())
     assert sparse.bytes_read == 8 * sum(live.values()) + 4 * (40 + 20 + 10 + 3)
     assert dense.seconds > 0
-    shared = Runner(quantised, "shared").cost(image, repeats=3)
+    shared = InferenceEngine(quantised, "shared").cost(image, repeats=3)
     first = np.asarray(quantised.masks["hidden1"])[image.reshape(-1) != 0].sum()
     assert first < shared.products < sparse.products, "zeros of the image, and of hidden units, are skipped"
     assert shared.bytes_read < sparse.bytes_read
-    blank = Runner(quantised, "shared").cost(np.zeros_like(image), repeats=1)
+    blank = InferenceEngine(quantised, "shared").cost(np.zeros_like(image), repeats=1)
     assert blank.products < shared.products
 
 
 def test_what_cannot_run_is_refused(quantised):
     with pytest.raises(ValueError, match="engine is 'chip'; allowed: 'dense', 'sparse', 'shared'"):
-        Runner(quantised, "chip")
+        InferenceEngine(quantised, "chip")
     params = initial_of(NETWORKS["lenet5"], 0, (28, 28, 1))
     masks = {layer: np.ones(kernel.shape, bool) for layer, kernel in kernels_of(params).items()}
     with pytest.raises(ValueError, match="quantised has convolutions"):
-        Runner(quantise(params, masks, dict.fromkeys(masks, 2)), "dense")
+        InferenceEngine(quantise(params, masks, dict.fromkeys(masks, 2)), "dense")
 
 
 @pytest.fixture(scope="module")

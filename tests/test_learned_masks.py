@@ -16,8 +16,8 @@ from supermask.learned_masks import LearnedMask, MaskJob, MaskTrainer
 from supermask.lottery import initial_params
 from supermask.networks import kernels_of
 from supermask.population import Placement, place
-from supermask.supermasks import WEIGHTS, masked_kernels, rescaling, untrained_kernels
 from supermask.training import TrainingConfig
+from supermask.untrained_networks import WEIGHTS, masked_kernels, rescaling, untrained_kernels
 
 FOUR = tuple(LearnedMask(weights, rescaled) for rescaled in (False, True) for weights in ("initial", "signed_constant"))
 STEPS = 600

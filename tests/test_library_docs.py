@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from supermask.analysis.studies.plugins import load_plugin
+from supermask.analysis.studies.plugin_files import load_plugin
 
 ROOT = Path(__file__).parent.parent
 

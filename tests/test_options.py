@@ -12,7 +12,7 @@ from supermask.analysis.command.arguments import parser_of
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.command.commands import MISUSED, OK
 from supermask.analysis.command.options import check_shown, check_used, said, used_by
-from supermask.analysis.command.reproduce import Request
+from supermask.analysis.command.reproduce import FigureRequest
 from supermask.analysis.drawing.captions import caption, label
 from supermask.analysis.kinds.plan import ids_needed, uses_of
 from supermask.analysis.studies.experiment import Experiment, Study
@@ -156,7 +156,7 @@ OWN = {"criterion": ("mine", "other"), "kept": ("half",), "pruned": ()}
 def test_a_plugins_members_can_be_named_like_any_others(figure, criteria, shown, names, tmp_path):
     """Those that are named alone are shown; where none is named, all are."""
     figures = {figure: CATALOGUE[figure].load()}
-    request = Request(figures, protocol("quick"), criteria, shown, OWN, None, tmp_path)
+    request = FigureRequest(figures, protocol("quick"), criteria, shown, OWN, None, tmp_path)
     default = figures[figure].names
     assert request.names(figures[figure]) == tuple(n for name in names for n in (default if name == "…" else (name,)))
     unnamed = figure == "mask-0-actions"

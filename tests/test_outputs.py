@@ -12,7 +12,7 @@ from supermask.analysis.command.commands import FAILED, MISUSED
 from supermask.analysis.system.errors import FileError, StoreError, UsageError
 from supermask.analysis.system.files import (
     SAFETENSORS,
-    Kind,
+    FileKind,
     check_output,
     make_folder,
     read_at_most,
@@ -22,7 +22,7 @@ from supermask.analysis.system.files import (
 )
 from supermask.figures.catalogue import CATALOGUE
 
-TABLE = Kind.starting("a table", b"id,kind,")
+TABLE = FileKind.starting("a table", b"id,kind,")
 FULL = Path("/dev/full")
 
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="the system has no /dev/full")

@@ -15,7 +15,7 @@ from supermask import envelope, networks, packed
 from supermask.lottery import initial_of
 from supermask.networks import NETWORKS, kernels_of, logits
 from supermask.packed import MaskedNetwork, PackedError, pack, sizes_of, unpack
-from supermask.supermasks import WEIGHTS
+from supermask.untrained_networks import WEIGHTS
 
 NETWORK, DATASET = "fc", "digits"
 

@@ -11,7 +11,7 @@ import pytest
 
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.command.commands import FAILED, MISUSED, OK
-from supermask.analysis.studies.plugins import load_plugin
+from supermask.analysis.studies.plugin_files import load_plugin
 from supermask.analysis.system.errors import UsageError
 from supermask.criteria import LayerFacts
 from supermask.figures.catalogue import CATALOGUE

@@ -35,7 +35,7 @@ FORBIDDEN_ATTRIBUTES = {
     "mktemp": "a name that another may take first",
     "_create_unverified_context": "https without certificates",
 }
-RUNS_A_USERS_FILE = Path("analysis/studies/plugins.py")
+RUNS_A_USERS_FILE = Path("analysis/studies/plugin_files.py")
 NEEDS_DASK = Path("analysis/running/cluster")
 
 

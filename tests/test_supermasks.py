@@ -10,8 +10,8 @@ from supermask.masks import Rates, full_masks, kept_counts, one_shot, rank_layer
 from supermask.networks import FeedForward, kernels_of, layer_kinds, with_kernels
 from supermask.population import place
 from supermask.restarts import facts_of
-from supermask.supermasks import masked_kernels, untrained_kernels, untrained_network
 from supermask.training import Job, Trainer, TrainingConfig
+from supermask.untrained_networks import masked_kernels, untrained_kernels, untrained_network
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.command.commands import FAILED, MISUSED, OK
-from supermask.analysis.running.pricing import Speed
+from supermask.analysis.running.pricing import StepSeconds
 from supermask.analysis.system.screen import Screen, dealt, fitted, print_table
 from supermask.analysis.system.terminal import Output, is_terminal, lasting_output, plain, set_up_streams
 from supermask.figures.catalogue import CATALOGUE
@@ -93,7 +93,7 @@ def test_a_folders_name_is_shown_as_it_is(name, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("supermask.analysis.system.platform.set_up_jax", lambda devices=None: None)
     monkeypatch.setattr(
         "supermask.analysis.command.reproduce.measure",
-        lambda experiment: Speed(1, 1),
+        lambda experiment: StepSeconds(1, 1),
     )
     assert run_command(arguments, CATALOGUE) == OK
     assert f"stored in {name}: 0 of 3 trainings" in capsys.readouterr().out

@@ -14,7 +14,7 @@ from supermask.analysis.drawing.tables import tidy_table
 from supermask.analysis.kinds.plan import ids_needed
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.running import pricing, runner
-from supermask.analysis.running.pricing import Price, Speed, price
+from supermask.analysis.running.pricing import Price, StepSeconds, price
 from supermask.analysis.running.units import Shard, deal, parse_shard, seeds_of, together, units
 from supermask.analysis.store.store import Only, Store
 from supermask.analysis.studies.experiment import Experiment, Study
@@ -146,7 +146,7 @@ def test_a_price_counts_what_is_missing_and_what_follows_what(experiment):
     # A batch there and back, validation at the start and at the end, test at both ends.
     examples = 60 * 3 * steps + 200 * 2 + 400 * 2
     assert rounds.flops == 15 * network * examples
-    speed = Speed(1.0, 4.0)
+    speed = StepSeconds(1.0, 4.0)
     assert rounds.seconds(speed, 1) == rounds.steps
     assert rounds.seconds(speed, 1000) == 4 * rounds.longest
 

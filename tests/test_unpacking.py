@@ -22,8 +22,8 @@ from test_datasets import (  # noqa: F401 (fixtures among them)
     TINY,
     TRAIN_IMAGES,
     cache,
-    catalog,
     packed,
+    published,
     record_files,
     tar_bytes,
     write_records,
@@ -83,11 +83,11 @@ PLACES = {
 @pytest.mark.parametrize("make", [pipe, device, bound_socket, Path.mkdir])
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("where", ["data_dir", "cache"])
-def test_what_is_no_file_is_refused(place, make, where, tmp_path, cache, catalog):  # noqa: F811
+def test_what_is_no_file_is_refused(place, make, where, tmp_path, cache, published):  # noqa: F811
     if place == "folder" and make is Path.mkdir:
         pytest.skip("a folder is right there")
     source = TINY.source if place.startswith("idx") else RECORD_SOURCE
-    catalog(source, (4, 2, 3))
+    published(source, (4, 2, 3))
     folder = tmp_path / "mine" if where == "data_dir" else cache / "tiny"
     TINY.write(folder) if source is TINY.source else write_records(folder, "folder", record_files())
     path = folder / PLACES[place]
@@ -103,9 +103,9 @@ def test_what_is_no_file_is_refused(place, make, where, tmp_path, cache, catalog
     assert str(path) in str(caught.value)
 
 
-def test_a_folder_beside_the_file_is_no_matter(tmp_path, catalog):  # noqa: F811
+def test_a_folder_beside_the_file_is_no_matter(tmp_path, published):  # noqa: F811
     """One well-known copy of MNIST has both."""
-    catalog(TINY.source)
+    published(TINY.source)
     TINY.write(tmp_path)
     name = TRAIN_IMAGES.removesuffix(".gz")
     (tmp_path / name).mkdir()
@@ -113,14 +113,14 @@ def test_a_folder_beside_the_file_is_no_matter(tmp_path, catalog):  # noqa: F811
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b"])
-def test_a_folder_of_an_impossible_name(name, tmp_path, catalog):  # noqa: F811
-    catalog(TINY.source)
+def test_a_folder_of_an_impossible_name(name, tmp_path, published):  # noqa: F811
+    published(TINY.source)
     with pytest.raises(DataError, match="expected a folder with data sets"):
         load("tiny", data_dir=tmp_path / name, download=False)
 
 
-def test_an_unpacked_copy_that_is_a_pipe_is_passed_over(tmp_path, cache, catalog):  # noqa: F811
-    catalog(RECORD_SOURCE, (4, 2, 3))
+def test_an_unpacked_copy_that_is_a_pipe_is_passed_over(tmp_path, cache, published):  # noqa: F811
+    published(RECORD_SOURCE, (4, 2, 3))
     write_records(tmp_path, "xz", record_files())
     digest = load("tiny", data_dir=tmp_path).digest
     (copy,) = (cache / "unpacked").iterdir()

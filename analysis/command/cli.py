@@ -68,6 +68,6 @@ def _register_plugin(arguments: Sequence[str]) -> None:
     file: Path | None = parser.parse_known_args(arguments)[0].plugin
     if file is None:  # after --, where it is no option
         return
-    from supermask.analysis.studies.plugins import load_plugin, register
+    from supermask.analysis.studies.plugin_files import load_plugin, register
 
     register(load_plugin(file))

@@ -15,7 +15,7 @@ from supermask.analysis.system.terminal import say
 from supermask.analysis.system.words import count
 
 if TYPE_CHECKING:
-    from supermask.analysis.command.reproduce import Request
+    from supermask.analysis.command.reproduce import FigureRequest
     from supermask.analysis.drawing.frame import Look
 
 OK, FAILED, MISUSED = 0, 1, 2
@@ -32,7 +32,7 @@ def list_figures(options: argparse.Namespace, catalogue: Catalogue) -> int:
 def check_plugin(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Checks what a user's file defines as the toolkit's own members are checked; 1 where a check fails."""
     from supermask.analysis.command.conformance import CHECKS
-    from supermask.analysis.studies.plugins import load_plugin
+    from supermask.analysis.studies.plugin_files import load_plugin
 
     failures = 0
     for member in load_plugin(options.file).members():
@@ -141,12 +141,12 @@ def explore(options: argparse.Namespace, catalogue: Catalogue) -> int:
         raise UsageError(f"port is {options.port}; allowed: 0 to 65535")
     changes = Changes(options.dataset, options.seeds, options.rounds, options.epochs)
     protocol(options.protocol or "quick", "fc", changes)  # says what is wrong before anything heavy is loaded
-    from supermask.analysis.explorer.explore import Request, explore
+    from supermask.analysis.explorer.explore import ExplorerRequest, explore
     from supermask.analysis.system.platform import set_up_jax
 
     set_up_jax(options.devices)
     return explore(
-        Request(
+        ExplorerRequest(
             protocol=options.protocol,
             changes=changes,
             with_rounds=not options.without_rounds,
@@ -214,7 +214,7 @@ def _look(options: argparse.Namespace) -> "Look":
     return look(options.format, options.width, not options.no_title, options.style)
 
 
-def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
+def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureRequest":
     """What was asked for, checked."""
     names = [choose("figure", name, catalogue) for name in options.figures]
     for name in names:
@@ -222,7 +222,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
             raise UsageError(f"figure {name} is made for {' and '.join(only)} alone; network is {options.network!r}")
     names = names or [name for name, entry in catalogue.items() if not entry.only or options.network in entry.only]
     from supermask.analysis.command.options import check_data_dir, check_fit, check_shown, check_used, lines, used_by
-    from supermask.analysis.command.reproduce import Request
+    from supermask.analysis.command.reproduce import FigureRequest
     from supermask.analysis.studies.protocols import Changes, parse_rates, protocol
     from supermask.criteria import CRITERIA, RENAMED
     from supermask.datasets import DATASETS
@@ -249,7 +249,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
         choose("show", name, dict.fromkeys(labels))
     chosen = protocol(options.protocol, options.network, changes)
     check_fit(chosen.network, chosen.dataset)
-    request = Request(
+    request = FigureRequest(
         figures=figures,
         protocol=chosen,
         criteria=tuple(options.criteria or ()),
@@ -265,7 +265,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "Request":
 
 def own_members() -> dict[str, tuple[str, ...]]:
     """A user's own criteria, mask-1 and mask-0 actions, by kind; none unless a plugin was loaded."""
-    if "supermask.analysis.studies.plugins" not in sys.modules:
+    if "supermask.analysis.studies.plugin_files" not in sys.modules:
         return {}
     from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
     from supermask.criteria import CRITERIA

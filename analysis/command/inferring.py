@@ -12,17 +12,17 @@ from threadpoolctl import threadpool_limits
 
 from supermask import datasets
 from supermask.analysis.system.errors import StoreError, UsageError, at_least, choose
-from supermask.analysis.system.files import Kind, check_output, read_at_most, replacing
+from supermask.analysis.system.files import FileKind, check_output, read_at_most, replacing
 from supermask.analysis.system.screen import Screen, print_table
 from supermask.analysis.system.words import count
 from supermask.compression.file import CompressedError, decompress
-from supermask.compression.inference import ENGINES, Runner
+from supermask.compression.inference import ENGINES, InferenceEngine
 from supermask.compression.quantisation import Quantised
 
 MAXIMUM_FILE = 1 << 24
 """Bytes; dense LeNet-5 as float32 has a tenth of that."""
 
-TIMES_CSV = Kind.starting("a table of times", b"image,engine,")
+TIMES_CSV = FileKind.starting("a table of times", b"image,engine,")
 
 COLUMNS = ("engine", "µs an image", "as fast as dense", "multiplications", "bytes of weights")
 
@@ -53,7 +53,7 @@ def infer(path: Path, dataset: str, data_dir: Path | None, images: int, repeats:
     chosen = (data.test.images[:images] / data.maximum).astype(np.float32)
     console = Screen()
     with one_core():
-        runners = [Runner(quantised, engine) for engine in ENGINES]
+        runners = [InferenceEngine(quantised, engine) for engine in ENGINES]
         right = _agreed(runners, chosen, data.test.labels[:images])
         with console.status(f"{count(images, 'image')}, {count(repeats, 'time')} each"):
             table = measured(runners, chosen, repeats)
@@ -80,7 +80,7 @@ def one_core() -> Iterator[None]:
                 os.sched_setaffinity(0, chosen)
 
 
-def measured(runners: Sequence[Runner], images: np.ndarray, repeats: int) -> pd.DataFrame:
+def measured(runners: Sequence[InferenceEngine], images: np.ndarray, repeats: int) -> pd.DataFrame:
     """One row an (image, engine): median seconds, multiplications, bytes of weights read. Engines take turns."""
     rows = []
     for at, image in enumerate(images):
@@ -89,7 +89,7 @@ def measured(runners: Sequence[Runner], images: np.ndarray, repeats: int) -> pd.
     return pd.DataFrame(rows)
 
 
-def _agreed(runners: Sequence[Runner], images: np.ndarray, labels: np.ndarray) -> float:
+def _agreed(runners: Sequence[InferenceEngine], images: np.ndarray, labels: np.ndarray) -> float:
     """The accuracy of all engines. Raises AssertionError where one computes something else."""
     outputs = [np.stack([runner.logits(image) for image in images]) for runner in runners]
     for runner, own in zip(runners, outputs, strict=True):

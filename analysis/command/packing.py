@@ -12,7 +12,7 @@ from supermask.analysis.kinds.learned_mask import decode_logits
 from supermask.analysis.store.folders import check_stored
 from supermask.analysis.store.store import Store, StoredResult
 from supermask.analysis.system.errors import StoreError, UsageError
-from supermask.analysis.system.files import SAFETENSORS, Kind, check_output, read_at_most, write_whole
+from supermask.analysis.system.files import SAFETENSORS, FileKind, check_output, read_at_most, write_whole
 from supermask.analysis.system.terminal import say
 from supermask.keys import Purpose, derive_key
 from supermask.learned_masks import LearnedMask, kept_by_layer
@@ -26,7 +26,7 @@ from supermask.training import Trainer, TrainingConfig
 MAXIMUM_FILE = 1 << 22
 """Bytes; the largest network here takes an eighth of that."""
 
-PACKED = Kind.starting("a packed network", ENVELOPE.magic)
+PACKED = FileKind.starting("a packed network", ENVELOPE.magic)
 
 
 def pack_result(results: Path, run: str, path: Path, sample: int | None) -> None:

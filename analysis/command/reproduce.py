@@ -18,7 +18,7 @@ from supermask.analysis.running import runner
 from supermask.analysis.running.cluster.connection import Connection, connected
 from supermask.analysis.running.cluster.source import Source
 from supermask.analysis.running.interrupts import Stop
-from supermask.analysis.running.pricing import MACHINES, Price, Speed, measure, price
+from supermask.analysis.running.pricing import MACHINES, Price, StepSeconds, measure, price
 from supermask.analysis.running.progress import JobProgress, duration
 from supermask.analysis.running.units import Shard, deal, seeds_of, together
 from supermask.analysis.store.folders import check_stored, lacking
@@ -35,7 +35,7 @@ from supermask.restarts import Treatment
 
 
 @dataclass(frozen=True)
-class Request:
+class FigureRequest:
     """Figures of an experiment, checked.
 
     `criteria` take the place of a figure's own where there are any; `shown` picks among what the other figures show,
@@ -79,7 +79,7 @@ class Request:
         return Experiment(self.protocol, data)
 
 
-def reproduce(request: Request, dry_run: bool) -> int:
+def reproduce(request: FigureRequest, dry_run: bool) -> int:
     """Trains what is missing, draws the figures and prints their summaries. Returns the exit status.
 
     Raises UsageError, StoreError or DataError before anything is trained.
@@ -93,15 +93,15 @@ def reproduce(request: Request, dry_run: bool) -> int:
         for folder in [""] + ["figures"] * (request.shard is None) + ["compressed"] * bool(study.of(CompressionRun)):
             check_folder("results", request.results / folder)
     with Store(request.results, for_reading=True) as store:
-        job = Job.of(experiment, study, request.shard)
-        load = workload(experiment, job.study, store, job.wanted)
-        missing = job.wanted - store.known(job.wanted)
+        portion = Portion.of(experiment, study, request.shard)
+        load = workload(experiment, portion.study, store, portion.wanted)
+        missing = portion.wanted - store.known(portion.wanted)
     console.print(_announcement(experiment, study, load, request))
     if dry_run:
-        speed = measure(experiment) if missing else Speed(0.0, 0.0)
-        _print_price(console, price(experiment, job.study, missing), speed)
+        speed = measure(experiment) if missing else StepSeconds(0.0, 0.0)
+        _print_price(console, price(experiment, portion.study, missing), speed)
         return 0
-    if failures := _make(request, job, load, console):
+    if failures := _make(request, portion, load, console):
         for failure in failures:
             console.print(f"failed: {failure}", soft_wrap=True)
         console.print("all else is stored; the same command tries again what is missing")
@@ -115,7 +115,7 @@ def reproduce(request: Request, dry_run: bool) -> int:
     return 0
 
 
-def _make(request: Request, job: "Job", load: Workload, console: Screen) -> list[str]:
+def _make(request: FigureRequest, portion: "Portion", load: Workload, console: Screen) -> list[str]:
     """Trains what is missing; returns what failed, in words. Workers are found before the results folder is made."""
     with ExitStack() as stack:
         cluster = None
@@ -125,11 +125,11 @@ def _make(request: Request, job: "Job", load: Workload, console: Screen) -> list
         try:
             with JobProgress(load, console) as progress:
                 if cluster is not None:
-                    return _run_on_cluster(request, cluster, job, store, progress)
+                    return _run_on_cluster(request, cluster, portion, store, progress)
                 with Stop() as stop:
-                    runner.run(job.experiment, job.study, Only(store, job.wanted), progress.watch, stop)
+                    runner.run(portion.experiment, portion.study, Only(store, portion.wanted), progress.watch, stop)
         except KeyboardInterrupt:
-            now = workload(job.experiment, job.study, store, job.wanted)
+            now = workload(portion.experiment, portion.study, store, portion.wanted)
             console.print(
                 f"stopped; stored in {request.results}: {now}. The same command goes on from there.",
             )
@@ -137,7 +137,7 @@ def _make(request: Request, job: "Job", load: Workload, console: Screen) -> list
     return []
 
 
-def _draw(console: Screen, request: Request, figure: Figure, results: Results) -> None:
+def _draw(console: Screen, request: FigureRequest, figure: Figure, results: Results) -> None:
     """Writes a figure's table and pictures, and prints its summary."""
     table, experiment = figure.tabulate(results), results.experiment
     paths = write(figure, request.names(figure), table, experiment, request.results / "figures", request.look)
@@ -149,7 +149,7 @@ def _draw(console: Screen, request: Request, figure: Figure, results: Results) -
 
 
 @dataclass(frozen=True)
-class Job:
+class Portion:
     """What is to be done: of a study and its seeds, the results that are wanted."""
 
     experiment: Experiment
@@ -157,7 +157,7 @@ class Job:
     wanted: frozenset[str]
 
     @classmethod
-    def of(cls, experiment: Experiment, study: Study, shard: Shard | None) -> "Job":
+    def of(cls, experiment: Experiment, study: Study, shard: Shard | None) -> "Portion":
         """All of the study, or a shard of it."""
         if shard is None:
             return cls(experiment, study, ids_needed(experiment, study))
@@ -167,21 +167,21 @@ class Job:
 
 
 def _run_on_cluster(
-    request: Request, connection: Connection, job: Job, store: Store, progress: JobProgress
+    request: FigureRequest, connection: Connection, portion: Portion, store: Store, progress: JobProgress
 ) -> list[str]:
-    """Runs the job on a cluster; returns what failed, in words."""
+    """Runs the portion on a cluster; returns what failed, in words."""
     from supermask.analysis.running.cluster.client import run_on
     from supermask.analysis.running.cluster.worker import Setting
 
     setting = Setting(
-        job.experiment.protocol,
-        job.experiment.data.digest,
+        portion.experiment.protocol,
+        portion.experiment.data.digest,
         request.data_dir and request.data_dir.absolute(),
         connection.source.devices,
         connection.source.kind == "local",
         None if request.plugin is None else (request.plugin.name, read_regular(request.plugin)),
     )
-    work = connection.client, setting, job.experiment, job.study, store, job.wanted
+    work = connection.client, setting, portion.experiment, portion.study, store, portion.wanted
     with Stop() as stop:
         failures = run_on(*work, progress.watch, stop, connection.watch(progress.say))
     return list(map(str, failures))
@@ -196,7 +196,7 @@ def _check_rewinding(experiment: Experiment, study: Study) -> None:
         )
 
 
-def _print_what_to_merge(console: Screen, request: Request) -> None:
+def _print_what_to_merge(console: Screen, request: FigureRequest) -> None:
     shards = 0 if request.shard is None else request.shard.count
     console.print(
         f"shard {request.shard} is stored in {request.results}. When all {shards} are, merge their folders into one\n"
@@ -206,7 +206,7 @@ def _print_what_to_merge(console: Screen, request: Request) -> None:
     )
 
 
-def report(request: Request, papers: Mapping[str, str], output: Path, options: Mapping[str, str]) -> int:
+def report(request: FigureRequest, papers: Mapping[str, str], output: Path, options: Mapping[str, str]) -> int:
     """Writes the report on what is stored and prints the verdicts. Returns the exit status.
 
     `options` are those that name each figure's experiment, as on a command line.
@@ -239,12 +239,12 @@ def report(request: Request, papers: Mapping[str, str], output: Path, options: M
     return 0
 
 
-def _print_notes(console: Screen, request: Request) -> None:
+def _print_notes(console: Screen, request: FigureRequest) -> None:
     for note in request.notes:
         console.print(f"note: {note}")
 
 
-def list_figures(request: Request, known: Mapping[str, tuple[str, tuple[str, ...]]]) -> int:
+def list_figures(request: FigureRequest, known: Mapping[str, tuple[str, tuple[str, ...]]]) -> int:
     """Prints each figure's origin, networks, and results needed and stored. `known`: (paper, networks) by name."""
     console = Screen()
     experiment = request.experiment(console.is_terminal)
@@ -267,7 +267,7 @@ def list_figures(request: Request, known: Mapping[str, tuple[str, tuple[str, ...
     return 0
 
 
-def _announcement(experiment: Experiment, study: Study, load: Workload, request: Request) -> str:
+def _announcement(experiment: Experiment, study: Study, load: Workload, request: FigureRequest) -> str:
     protocol = experiment.protocol
     shard = "" if request.shard is None else f"shard {request.shard}: "
     words = ", ".join([count(protocol.seeds, "seed"), *lengths(experiment, study)])
@@ -278,7 +278,7 @@ def _announcement(experiment: Experiment, study: Study, load: Workload, request:
     )
 
 
-def _print_price(console: Screen, own: Price, speed: Speed) -> None:
+def _print_price(console: Screen, own: Price, speed: StepSeconds) -> None:
     """What is missing, counted, and how long it takes on one machine like this, or on several."""
     if not own.results:
         console.print("everything is stored: there is nothing to train")

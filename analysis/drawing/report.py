@@ -27,7 +27,7 @@ from supermask.analysis.kinds.plan import missing_results, results_needed
 from supermask.analysis.store.store import Store
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.system.errors import UsageError
-from supermask.analysis.system.files import Kind, check_output, write_whole
+from supermask.analysis.system.files import FileKind, check_output, write_whole
 
 METHOD = (
     "A claim is tested by a one-sided paired t-test over seeds, at each level of sparsity it speaks of or once on the "
@@ -40,11 +40,11 @@ METHOD = (
 )
 
 
-PAGE = Kind(
+PAGE = FileKind(
     "a report of this toolkit",
     lambda head: b'name="generator" content="supermask report"' in head or b"<title>supermask: " in head,
 )
-MARKDOWN = Kind(
+MARKDOWN = FileKind(
     "a report of this toolkit",
     lambda head: bool(re.match(rb"<!-- supermask report -->|# supermask: \S+ on \S+\n\n[^\n]* protocol ", head)),
 )

@@ -25,7 +25,7 @@ from supermask.analysis.store.database import REMEDY
 from supermask.analysis.store.store import Store, StoredResult
 from supermask.analysis.studies.rules import REGISTRIES, present_names
 from supermask.analysis.system.errors import StoreError, UsageError
-from supermask.analysis.system.files import Kind, replacing
+from supermask.analysis.system.files import FileKind, replacing
 
 COLUMNS = (
     *("id", "kind", "dataset", "data_digest", "network", "optimiser", "learning_rate", "batch_size", "steps"),
@@ -72,7 +72,7 @@ _TYPES: dict[Type, set[type]] = {
 _CELLS = tuple(name for name in COLUMNS if name not in ("metric", "value"))
 _PYTHON_TYPES = [_TYPES[TYPES[name]] | {type(None)} for name in _CELLS]
 
-TIDY_CSV = Kind.starting("a table of results", b"id,kind,")
+TIDY_CSV = FileKind.starting("a table of results", b"id,kind,")
 _DESCRIBED = (
     *("kind", "dataset", "data_digest", "network", "optimiser", "learning_rate", "batch_size", "steps"),
     *("evaluate_every", "criterion", "seed", "round", "revision"),

@@ -37,7 +37,7 @@ from supermask.keys import Purpose, derive_key
 from supermask.masks import full_masks, kept_counts, one_shot, rank_layers
 from supermask.networks import Network, Params, kernels_of, layer_kinds, logits, with_kernels
 from supermask.restarts import Treatment, scores_of
-from supermask.supermasks import masked_kernels, untrained_network
+from supermask.untrained_networks import masked_kernels, untrained_network
 
 FORMAT = 2
 IMAGES = 1000

@@ -28,7 +28,7 @@ FEWEST_SEEDS = 2
 
 
 @dataclass(frozen=True)
-class Request:
+class ExplorerRequest:
     """What to show and where.
 
     `protocol` None stands for the best that is stored, and `quick` where nothing is. Without `with_rounds` the bundle
@@ -59,7 +59,7 @@ class Choice:
     study: Study
 
 
-def explore(request: Request) -> int:
+def explore(request: ExplorerRequest) -> int:
     """Trains what is missing, makes the site, and writes or shows it. Returns the exit status.
 
     Raises UsageError, StoreError or DataError before anything is trained.
@@ -87,7 +87,7 @@ def explore(request: Request) -> int:
     return _show(site, request, console)
 
 
-def choose(request: Request, store: Store, console: Screen) -> Choice:
+def choose(request: ExplorerRequest, store: Store, console: Screen) -> Choice:
     """The experiment that was asked for, or the best that is stored."""
     if request.protocol is None:
         for choice in _stored_choices(request, store):
@@ -98,7 +98,7 @@ def choose(request: Request, store: Store, console: Screen) -> Choice:
     return Choice(Experiment(chosen, data), _study(request.with_rounds))
 
 
-def _stored_choices(request: Request, store: Store) -> Iterator[Choice]:
+def _stored_choices(request: ExplorerRequest, store: Store) -> Iterator[Choice]:
     """What needs no training at all, the best first: with rounds before without, more epochs before fewer."""
     experiments = []
     for name in ("paper", "short"):
@@ -116,7 +116,7 @@ def _stored_choices(request: Request, store: Store) -> Iterator[Choice]:
                 yield Choice(experiment, study)
 
 
-def _protocol(request: Request, name: str) -> Protocol:
+def _protocol(request: ExplorerRequest, name: str) -> Protocol:
     """The protocol, on as many seeds as are shown: showing fewer of them changes nothing of it."""
     return replace(protocol(name, "fc", replace(request.changes, seeds=None)), seeds=request.seeds)
 
@@ -150,7 +150,7 @@ def _named(experiment: Experiment) -> str:
     return f"FC on {experiment.data.name} ({experiment.data.source}), protocol {chosen.label}, {chosen.seeds} seeds"
 
 
-def _show(site: dict[str, bytes], request: Request, console: Screen) -> int:
+def _show(site: dict[str, bytes], request: ExplorerRequest, console: Screen) -> int:
     with SiteServer(site, request.port) as server:
         console.print(f"{server.url}  (Ctrl-C ends it)", soft_wrap=True)
         if request.browser:

@@ -19,7 +19,7 @@ from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.system.errors import choose
 from supermask.analysis.system.files import make_folder, write_whole
 from supermask.compression.coding import entropy_bits, frequencies, to_symbols
-from supermask.compression.file import Sizes, compress, decompress
+from supermask.compression.file import StageSizes, compress, decompress
 from supermask.compression.pruning import RECIPES, Recipe
 from supermask.compression.quantisation import CentroidTrainer, Quantised, expand, quantise
 from supermask.compression.runs import CompressionRun
@@ -29,8 +29,6 @@ from supermask.masks import full_masks
 from supermask.networks import NETWORKS, Params, kernels_of, shapes_of
 from supermask.reading import read_regular
 from supermask.training import Trainer
-
-Job = tuple[CompressionRun, int]
 
 
 class Compression(Kind[CompressionRun]):
@@ -74,7 +72,7 @@ class Compression(Kind[CompressionRun]):
         tuner = context.bench.trainer(("centroids", placement), lambda: CentroidTrainer(*given, context.checkpoints))
         trainer = context.bench.trainer(("compressed", placement), lambda: Trainer(*given))
 
-        def compressed(some: Sequence[Job]) -> list[Made]:
+        def compressed(some: Sequence[tuple[CompressionRun, int]]) -> list[Made]:
             sources = [_quantised(experiment, run, seed, store) for run, seed in some]
             tuned = tuner.train(sources, [seed for _, seed in some], context.steps())
             before = trainer.evaluate([jax.tree.map(np.asarray, expand(each)) for each in sources])
@@ -134,7 +132,7 @@ class Written:
 
     content: bytes
     params: Params
-    sizes: Sizes
+    sizes: StageSizes
     on_disk: int
     value_bits: float
     gap_bits: float

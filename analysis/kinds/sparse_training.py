@@ -27,8 +27,6 @@ from supermask.sparse_training import METHODS, Horizon, layer_counts
 from supermask.sparse_training.runs import RECIPE_NAMES, SGD_COSINE, SMALL_DENSE, SparseRun, sgd_cosine, small_dense
 from supermask.sparse_training.trainer import SparseJob, SparseTrained, SparseTrainer, Structure
 
-Job = tuple[SparseRun, int]
-
 
 class SparseTrainings(Kind[SparseRun]):
     """Sparse trainings, one result each."""
@@ -73,14 +71,16 @@ class SparseTrainings(Kind[SparseRun]):
             own = [run for run in runs if (run.source is not None) == depends]
             every = [(run, seed) for run in own for seed in context.experiment.seeds]
             missing = dict.fromkeys(self.missing(context, every))
-            groups: dict[tuple[str, Network], list[Job]] = {}
+            groups: dict[tuple[str, Network], list[tuple[SparseRun, int]]] = {}
             for run, seed in every if missing else ():
                 groups.setdefault((run.method, network_of(context.experiment, run)), []).append((run, seed))
             for (method, network), jobs in groups.items():
                 if left := [job for job in jobs if job in missing]:
                     self._train(context, method, network, left, len(jobs))
 
-    def _train(self, context: Context, method: str, network: Network, jobs: Sequence[Job], every: int) -> None:
+    def _train(
+        self, context: Context, method: str, network: Network, jobs: Sequence[tuple[SparseRun, int]], every: int
+    ) -> None:
         experiment = context.experiment
         config, shape = training_of(experiment), experiment.data.image_shape
         placement = context.placement(network, len(jobs), every)
@@ -91,7 +91,7 @@ class SparseTrainings(Kind[SparseRun]):
         trainer = context.bench.trainer((self.name, method, network, config, placement), new)
         initial = {seed: initial_of(network, seed, shape) for seed in experiment.seeds}
 
-        def train(some: Sequence[Job]) -> list[Made]:
+        def train(some: Sequence[tuple[SparseRun, int]]) -> list[Made]:
             starts = [_job(experiment, network, run, seed, initial[seed], context.store) for run, seed in some]
             return [(metrics_of(each), encode(each)) for each in trainer.train(starts, context.steps())]
 

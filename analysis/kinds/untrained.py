@@ -21,8 +21,8 @@ from supermask.keys import Purpose, derive_key
 from supermask.masks import full_masks, kept_counts, rank_layers
 from supermask.networks import Params, kernels_of, layer_kinds
 from supermask.restarts import scores_of
-from supermask.supermasks import WEIGHTS, untrained_network
 from supermask.training import Trainer
+from supermask.untrained_networks import WEIGHTS, untrained_network
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ MACHINES = (1, 2, 10, 100, 1000)
 
 
 @dataclass(frozen=True)
-class Speed:
+class StepSeconds:
     """Seconds per network-step on this machine: with all devices busy, and of a network that has a device to itself."""
 
     full: float
@@ -44,7 +44,7 @@ class Price:
     flops: float
     stored: float
 
-    def seconds(self, speed: Speed, machines: int) -> float:
+    def seconds(self, speed: StepSeconds, machines: int) -> float:
         """Return the time on `machines` like this one, which is at least that of the longest chain."""
         return max(self.steps * speed.full / machines, self.longest * speed.alone)
 
@@ -72,7 +72,7 @@ def price(experiment: Experiment, study: Study, missing: Iterable[str]) -> Price
     )
 
 
-def measure(experiment: Experiment) -> Speed:
+def measure(experiment: Experiment) -> StepSeconds:
     """Measure seconds per network-step in a short training, with its evaluations but without compilation."""
     network, config, data = NETWORKS[experiment.protocol.network], experiment.training, experiment.data
     parameters = parameter_count(network, data.image_shape)
@@ -97,7 +97,7 @@ def measure(experiment: Experiment) -> Speed:
 
     seconds(1, steps)  # compiles
     full = a_step(placement.slots)
-    return Speed(full / placement.slots, full if placement.one_at_a_time else a_step(1))
+    return StepSeconds(full / placement.slots, full if placement.one_at_a_time else a_step(1))
 
 
 LARGE = 5e6

@@ -20,7 +20,7 @@ _HEAD = 4096
 
 
 @dataclass(frozen=True)
-class Kind:
+class FileKind:
     """A kind of file that a command writes.
 
     words: description of the kind: 'a safetensors file'.
@@ -31,7 +31,7 @@ class Kind:
     fits: Callable[[bytes], bool]
 
     @classmethod
-    def starting(cls, words: str, *beginnings: bytes) -> "Kind":
+    def starting(cls, words: str, *beginnings: bytes) -> "FileKind":
         """Return the kind of files that begin with one of these byte strings."""
         return cls(words, lambda head: head.startswith(beginnings))
 
@@ -41,8 +41,8 @@ def is_safetensors(head: bytes) -> bool:
     return len(head) > 9 and 2 <= int.from_bytes(head[:8], "little") <= 100_000_000 and head[8:9] == b"{"
 
 
-SAFETENSORS = Kind("a safetensors file", is_safetensors)
-PARQUET = Kind.starting("a Parquet file", b"PAR1")
+SAFETENSORS = FileKind("a safetensors file", is_safetensors)
+PARQUET = FileKind.starting("a Parquet file", b"PAR1")
 
 
 def read_at_most(path: Path, most: int, what: str = "network of ours") -> bytes:
@@ -83,7 +83,7 @@ def read_text(path: Path, most: int = 1 << 24, what: str = "text of ours") -> st
         raise UsageError(f"file {path} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}") from None
 
 
-def check_output(argument: str, path: Path, kind: Kind) -> None:
+def check_output(argument: str, path: Path, kind: FileKind) -> None:
     """Raise UsageError if a file could not be written, or would replace a file of another kind.
 
     Call it before long work. It writes and changes nothing.
@@ -140,7 +140,7 @@ def _nearest(named: str, path: Path) -> Path:
         raise UsageError(f"{named}: {reason(error)}") from None
 
 
-def check_replaced(argument: str, path: Path, kind: Kind) -> None:
+def check_replaced(argument: str, path: Path, kind: FileKind) -> None:
     """Raise UsageError if a regular file is neither empty nor of the kind that would replace it."""
     with reading(path) as file:
         head = file.read(_HEAD)

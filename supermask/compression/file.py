@@ -42,7 +42,7 @@ ENVELOPE = Envelope(b"SMDEEPCO", 2, 64 * 1024, "a compressed network", Compresse
 
 
 @dataclass(frozen=True)
-class Sizes:
+class StageSizes:
     """Bytes of a network at every stage of its compression.
 
     dense: all weights and biases as float32. pruned: live weights as float32, with relative indices and biases.
@@ -62,7 +62,7 @@ class Sizes:
 
 def compress(
     network: str, image_shape: tuple[int, int, int], quantised: Quantised, index_bits: Mapping[str, int]
-) -> tuple[bytes, Sizes]:
+) -> tuple[bytes, StageSizes]:
     """The file's content, and what each stage takes.
 
     Raises ValueError where the network's name is unknown, the kernels are not of its shapes, or there are more weights
@@ -90,7 +90,7 @@ def compress(
         coded_bits += 8 * (bias.nbytes + codebook.nbytes) + symbols.gaps.size * bits
     header = {"network": network, "image_shape": list(image_shape), "layers": entries}
     content = ENVELOPE.seal(header, b"".join(blocks))
-    return content, Sizes(dense, pruned, -(-coded_bits // 8), len(content))
+    return content, StageSizes(dense, pruned, -(-coded_bits // 8), len(content))
 
 
 def decompress(content: bytes) -> tuple[str, Quantised]:

@@ -64,7 +64,7 @@ def columns_of(quantised: Quantised, layer: str) -> Columns:
     return Columns(starts, rows.astype(np.uint16), codes[mask].astype(np.uint8), codebook, outputs)
 
 
-class Runner:
+class InferenceEngine:
     """A compressed network of dense layers, ready for one engine. `logits` takes one image, scaled to [0, 1].
 
     Raises ValueError for an unknown engine or a network with convolutions.

@@ -14,9 +14,9 @@ import difflib
 from pathlib import Path
 
 from supermask.datasets.base import DataError, Dataset, Split, check_content, checked, dataset_digest
-from supermask.datasets.catalog import DATASETS, DatasetInfo
 from supermask.datasets.embedded import EmbeddedSource
 from supermask.datasets.files import cache_folder, obtain
+from supermask.datasets.published import DATASETS, DatasetInfo
 
 __all__ = [
     "DATASETS",

@@ -13,7 +13,7 @@ import optax
 from supermask.masks import Masks
 from supermask.networks import Params, kernels_of, pruned
 from supermask.short import short
-from supermask.sparse_training import Entry
+from supermask.sparse_training import MethodSpec
 from supermask.sparse_training.base import AnyKey, Counts, Horizon, Method, State, make_method, never
 from supermask.sparse_training.dnw import DNWConfig, Edges, dnw
 
@@ -48,5 +48,5 @@ def discover(optimiser: optax.GradientTransformation, horizon: Horizon, config: 
     return make_method(init, advance, stay, never)
 
 
-DISCOVER = Entry(discover, DNWConfig, "layer")
+DISCOVER = MethodSpec(discover, DNWConfig, "layer")
 """The method's entry for the sparse trainer."""

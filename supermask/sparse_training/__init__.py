@@ -25,11 +25,11 @@ __all__ = [
     "DNWConfig",
     "DSRConfig",
     "DropAndGrowConfig",
-    "Entry",
     "Horizon",
     "Info",
     "MagnitudePruningConfig",
     "Method",
+    "MethodSpec",
     "SparseMomentumConfig",
     "State",
     "StaticConfig",
@@ -48,7 +48,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Entry:
+class MethodSpec:
     """A method by name.
 
     make: (optimiser, horizon, configuration or None) -> the method.
@@ -64,13 +64,13 @@ class Entry:
     distribution: Literal["uniform", "erk"] = "erk"
 
 
-METHODS: Mapping[str, Entry] = {
-    "static": Entry(static, StaticConfig, "layer"),
-    "set": Entry(set_training, DropAndGrowConfig, "layer"),
-    "rigl": Entry(rigl, DropAndGrowConfig, "layer"),
-    "dsr": Entry(dsr, DSRConfig, "total", "uniform"),
-    "sparse_momentum": Entry(sparse_momentum, SparseMomentumConfig, "total", "uniform"),
-    "dnw": Entry(dnw, DNWConfig, "layer"),
-    "magnitude_pruning": Entry(magnitude_pruning, MagnitudePruningConfig, "final"),
+METHODS: Mapping[str, MethodSpec] = {
+    "static": MethodSpec(static, StaticConfig, "layer"),
+    "set": MethodSpec(set_training, DropAndGrowConfig, "layer"),
+    "rigl": MethodSpec(rigl, DropAndGrowConfig, "layer"),
+    "dsr": MethodSpec(dsr, DSRConfig, "total", "uniform"),
+    "sparse_momentum": MethodSpec(sparse_momentum, SparseMomentumConfig, "total", "uniform"),
+    "dnw": MethodSpec(dnw, DNWConfig, "layer"),
+    "magnitude_pruning": MethodSpec(magnitude_pruning, MagnitudePruningConfig, "final"),
 }
 """Methods of sparse training by name."""

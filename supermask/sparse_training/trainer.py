@@ -36,7 +36,7 @@ from supermask.networks import AnyArray, Network, Params, kernels_of
 from supermask.population import Placement, Run, batched, over_population, program_text
 from supermask.resuming import Checkpoints
 from supermask.short import short
-from supermask.sparse_training import Entry, Horizon, Method, State, start
+from supermask.sparse_training import Horizon, Method, MethodSpec, State, start
 from supermask.sparse_training.base import LayerCounts, inform, raw_key
 from supermask.training import Trained, outcomes
 
@@ -127,7 +127,7 @@ class SparseTrainer:
     data: Dataset
     config: TrainingConfig
     placement: Placement
-    entry: Entry
+    entry: MethodSpec
     optimiser: optax.GradientTransformation
     method_config: Any = None
     checkpoints: Checkpoints | None = None

@@ -24,15 +24,15 @@ from supermask.analysis.command.bench.comparisons import NETWORK_STEP, Compariso
 from supermask.analysis.command.bench.peers import MODES, Peers, available
 from supermask.analysis.store.provenance import provenance
 from supermask.analysis.system.errors import UsageError, at_least, choose
-from supermask.analysis.system.files import Kind, check_output, write_whole
+from supermask.analysis.system.files import FileKind, check_output, write_whole
 from supermask.analysis.system.screen import Screen, print_table
 
 LATE_STEPS, LATE_NETWORKS, LATE_PREPARATION = 2750, 4, 800  # steps as in the short protocol's rounds
 LEVELS = 25
 UNTRAINED = "figure-10"
 
-PICTURE = Kind.starting("a picture", b"<?xml")
-MEASURED = Kind.starting("a file of measurements", b'{\n "facts":')
+PICTURE = FileKind.starting("a picture", b"<?xml")
+MEASURED = FileKind.starting("a file of measurements", b'{\n "facts":')
 
 Make = Callable[[int | None, Path], list[Comparison]]
 

@@ -18,7 +18,7 @@ from distributed.scheduler import KilledWorker
 
 from supermask.analysis.kinds import BY_NAME
 from supermask.analysis.kinds.plan import work_of
-from supermask.analysis.running.cluster.link import End, Link
+from supermask.analysis.running.cluster.link import Link, TaskEnd
 from supermask.analysis.running.cluster.orders import Failure, Order, cut, taken_apart, words
 from supermask.analysis.running.cluster.watch import ASTRAY_SECONDS, LOOK_SECONDS, Watch
 from supermask.analysis.running.cluster.worker import (
@@ -84,7 +84,7 @@ class Foreman:
         stop: Stop,
         watch: Watch,
     ) -> None:
-        self._heard: queue.Queue[End | Word] = queue.Queue()
+        self._heard: queue.Queue[TaskEnd | Word] = queue.Queue()
         self._link = Link(client, setting, self._heard.put)
         self._experiment, self._store = experiment, store
         self._progress, self._stop, self._watch = progress, stop, watch
@@ -226,7 +226,7 @@ class Foreman:
             heard = self._heard.get(timeout=min(max(self._next_look - time.monotonic(), 0.01), 0.5))
         except queue.Empty:
             return
-        if isinstance(heard, End):
+        if isinstance(heard, TaskEnd):
             self._take_in_an_end(heard)
         elif heard.work:
             self._told += heard.work
@@ -241,7 +241,7 @@ class Foreman:
                 self._link.drop(future)
                 self._again(order, f"{count(order.deaths, 'worker')} died that had begun it", may=False)
 
-    def _take_in_an_end(self, end: End) -> None:
+    def _take_in_an_end(self, end: TaskEnd) -> None:
         if end.key not in self._under_way:  # it was dropped
             return
         _, order = self._under_way.pop(end.key)

@@ -24,8 +24,8 @@ from supermask.analysis.running.cluster.worker import (
 from supermask.datasets import Dataset
 
 
-class End(NamedTuple):
-    """End of the task with that key: with an outcome, or with an error."""
+class TaskEnd(NamedTuple):
+    """TaskEnd of the task with that key: with an outcome, or with an error."""
 
     key: str
     outcome: Outcome | None
@@ -38,7 +38,7 @@ class Link:
     `hear` is called in threads of Dask and of the link.
     """
 
-    def __init__(self, client: Client, setting: Setting, hear: Callable[[Word | End], None]) -> None:
+    def __init__(self, client: Client, setting: Setting, hear: Callable[[Word | TaskEnd], None]) -> None:
         self._client, self._setting = client, setting
         self._run, self._sent = f"{NAME}-{time.time_ns():x}", 0
         self._hear = hear
@@ -88,9 +88,9 @@ class Link:
 
     def _fetch(self, future: Future[Any]) -> None:
         try:
-            self._hear(End(str(future.key), future.result(), None))
+            self._hear(TaskEnd(str(future.key), future.result(), None))
         except BaseException as error:  # what the task raised, and asyncio's CancelledError, which is no Exception
-            self._hear(End(str(future.key), None, error))
+            self._hear(TaskEnd(str(future.key), None, error))
 
     def bring(self, data: Dataset, worker: str) -> bool:
         """Send a worker the data set unless it has it; return whether it can use it. Raises OSError if it is gone."""

@@ -280,7 +280,7 @@ def _pin(name: object) -> None:
 
 
 def _run_plugin(name: str, content: bytes, folder: Path) -> None:
-    from supermask.analysis.studies.plugins import load_plugin, register
+    from supermask.analysis.studies.plugin_files import load_plugin, register
 
     path = folder / Path(name).name
     path.write_bytes(content)
