@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int32
 
-from supermask.networks import AnyArray, Network, Params, kernels_of
+from supermask.networks import Network
+from supermask.params import AnyArray, Params, kernels_of
 from supermask.short import short
 
 PARTS = 8

@@ -15,7 +15,7 @@ from jaxtyping import Array, Int32, PyTree
 
 from supermask.evaluation import scaled, where_better
 from supermask.intervals import Course, OnProgress, Stepping, train_in_intervals
-from supermask.networks import AnyArray
+from supermask.params import AnyArray
 from supermask.population import Placement, Run, over_population, program_text
 from supermask.resuming import Checkpoints
 from supermask.short import short

@@ -20,7 +20,8 @@ from jaxtyping import Array, Bool, Float, Float32, Int32, Num, PyTree, UInt8
 from supermask import networks
 from supermask.checks import check_labels
 from supermask.datasets import Dataset, Split
-from supermask.networks import AnyArray, Network, Params, outputs_of
+from supermask.networks import Network, outputs_of
+from supermask.params import AnyArray, Params
 from supermask.population import Placement, Run, batched, over_population
 from supermask.short import short
 

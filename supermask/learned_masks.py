@@ -38,7 +38,8 @@ from supermask.mask_logits import (
     without_biases,
 )
 from supermask.masks import check_fraction, share
-from supermask.networks import AnyArray, Kernels, Network, Params, kernels_of
+from supermask.networks import Network
+from supermask.params import AnyArray, Kernels, Params, kernels_of
 from supermask.population import Placement, Run, batched, over_population
 from supermask.resuming import Checkpoints
 from supermask.short import short

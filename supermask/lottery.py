@@ -17,7 +17,8 @@ from supermask.criteria import CRITERIA
 from supermask.intervals import OnProgress, ignore_progress
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Rates, full_masks, weights_remaining
-from supermask.networks import Kernels, Network, Params, initialise, kernels_of
+from supermask.networks import Network, initialise
+from supermask.params import Kernels, Params, kernels_of
 from supermask.population import batched
 from supermask.restarts import End, Origin, Pruning, Start, restart, zeroed_of
 from supermask.restarts import Treatment as Treatment

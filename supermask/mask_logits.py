@@ -17,7 +17,8 @@ from jaxtyping import Array, Bool, Float, Float32, Int32, Key, UInt16, UInt32
 from supermask.evaluation import Evaluated, evaluate
 from supermask.keys import Purpose, derive_key
 from supermask.masks import keep_best
-from supermask.networks import AnyArray, Kernels, Network, Params
+from supermask.networks import Network
+from supermask.params import AnyArray, Kernels, Params
 from supermask.short import short
 from supermask.untrained_networks import rescaling
 

@@ -20,7 +20,8 @@ from jaxtyping import Float32, Float64, Int, Int32, UInt32
 
 from supermask.checks import check_labels, check_layers
 from supermask.datasets import Split
-from supermask.networks import AnyArray, Network, Params, kernels_of
+from supermask.networks import Network
+from supermask.params import AnyArray, Params, kernels_of
 from supermask.short import short
 
 LANES = 64

@@ -13,20 +13,27 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
-from flax.errors import FlaxError, InvalidRngError
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Float, Key
 
 from supermask.checks import check_call, check_fields, check_params, check_variables
 from supermask.convolution import conv_relu
+from supermask.extras import missing
+from supermask.params import AnyArray as AnyArray
+from supermask.params import Kernels as Kernels
+from supermask.params import Params as Params
+from supermask.params import kernels_of as kernels_of
+from supermask.params import layer_kinds as layer_kinds
+from supermask.params import masked as masked
+from supermask.params import pruned as pruned
+from supermask.params import with_kernels as with_kernels
 from supermask.settings import check_draws
 from supermask.valid_convolution import valid_conv_relu_pool
 
-AnyArray = Array | np.ndarray
-"""Parameters and masks may lie on a device or on the host."""
-
-Kernels = dict[str, Float[AnyArray, "..."]]
-Params = dict[str, dict[str, Float[AnyArray, "..."]]]
+try:
+    from flax import linen as nn
+    from flax.errors import FlaxError, InvalidRngError
+except ModuleNotFoundError as error:
+    raise missing(error, "networks") from None
 
 _glorot = nn.initializers.glorot_normal()
 
@@ -186,42 +193,6 @@ def logits(
             "depend on parameters and images alone"
         ) from None
     return outputs
-
-
-def kernels_of(params: Params) -> Kernels:
-    """The prunable leaves: every layer's kernel; a layer without one is always dense.
-
-    Raises ValueError where layers are nested, or none has a kernel: see `checks.check_params`.
-    """
-    check_params(params)
-    return {layer: leaves["kernel"] for layer, leaves in params.items() if "kernel" in leaves}
-
-
-def with_kernels(params: Params, kernels: Mapping[str, Float[AnyArray, "..."]]) -> Params:
-    """The parameters with these kernels in place of theirs; biases, and layers not named, as they were."""
-    check_params(params)
-    return {
-        layer: {**leaves, "kernel": kernels[layer]} if layer in kernels else dict(leaves)
-        for layer, leaves in params.items()
-    }
-
-
-def masked(kernels: Kernels, masks: Mapping[str, Bool[AnyArray, "..."]]) -> Kernels:
-    """The kernels with the weights outside their masks at 0."""
-    return {layer: jnp.where(jnp.asarray(masks[layer]), kernel, 0.0) for layer, kernel in kernels.items()}
-
-
-def pruned(params: Params, masks: Mapping[str, Bool[AnyArray, "..."]]) -> Params:
-    """The parameters with the weights outside their masks at 0."""
-    return with_kernels(params, masked(kernels_of(params), masks))
-
-
-def layer_kinds(kernels: Mapping[str, Float[AnyArray, "..."]]) -> dict[str, str]:
-    """Each layer's kind, 'conv', 'dense' or 'output': what its pruning rate goes by."""
-    return {
-        layer: "output" if layer == "output" else "conv" if kernel.ndim == 4 else "dense"
-        for layer, kernel in kernels.items()
-    }
 
 
 def parameter_count(network: Network, image_shape: tuple[int, int, int]) -> int:

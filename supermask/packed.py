@@ -31,7 +31,8 @@ from supermask.datasets import DATASETS
 from supermask.envelope import Envelope
 from supermask.lottery import initial_of
 from supermask.masks import Masks
-from supermask.networks import NETWORKS, Params, kernels_of, shapes_of
+from supermask.networks import NETWORKS, shapes_of
+from supermask.params import Params, kernels_of
 from supermask.short import short
 from supermask.untrained_networks import WEIGHTS, masked_kernels, untrained_kernels
 

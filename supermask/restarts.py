@@ -21,7 +21,8 @@ from supermask.criteria import CRITERIA, RENAMED, Criterion, LayerFacts, score_l
 from supermask.keys import Number, Purpose, derive_key
 from supermask.masks import Masks, Rates, full_masks, kept_counts
 from supermask.members import MemberError
-from supermask.networks import Kernels, Network, Params, initialise, kernels_of, layer_kinds, with_kernels
+from supermask.networks import Network, initialise
+from supermask.params import Kernels, Params, kernels_of, layer_kinds, with_kernels
 from supermask.short import short
 
 

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 DRAWS: Mapping[str, Any] = {"jax_threefry_partitionable": True, "jax_random_seed_offset": 0}
@@ -49,7 +50,7 @@ def check_numbers() -> None:
 
 def pin_numbers() -> dict[str, Any]:
     """Give every setting the value of `NUMBERS`, for the whole process; returns those that differed, as they were."""
-    changed = {name: value for name, value in _current().items() if value != _wanted(name)}
+    changed = {name: value for name, value in _current(flax=True).items() if value != _wanted(name)}
     for name in changed:
         _update(name, _wanted(name))
     return changed
@@ -72,11 +73,15 @@ def pinned_numbers() -> Iterator[None]:
             _update(name, value)
 
 
-def _current() -> dict[str, Any]:
+def _current(flax: bool = False) -> dict[str, Any]:
+    """Return the settings. Flax's only if it is imported, as it is before a network is drawn, or if asked for."""
     import jax
-    from flax import config
 
     known = {name: jax.config.values[name] for name in NUMBERS if name in jax.config.values}
+    if "flax" not in sys.modules and not (flax and find_spec("flax")):
+        return known
+    from flax import config
+
     return known | {FLAX: getattr(config, FLAX)}
 
 

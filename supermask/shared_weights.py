@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from supermask.masks import Masks
-from supermask.networks import Params, kernels_of, with_kernels
 from supermask.neural_graphs.runs import GraphRun
+from supermask.params import Params, kernels_of, with_kernels
 from supermask.sparse_training.runs import SparseRun
 
 VALUES = (-4.0, -2.0, -1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0, 4.0)

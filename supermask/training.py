@@ -36,15 +36,19 @@ from supermask.evaluation import (
     read_by,
     scaled,
 )
+from supermask.extras import need
 from supermask.intervals import Course, DataOrder, OnProgress, Stepping, ignore_progress
 from supermask.intervals import TrainingConfig as TrainingConfig
 from supermask.live_weights import Adam, Engine, LiveMasks, live_masks, pays
 from supermask.live_weights.population import evaluate_live, train_live
 from supermask.nested_levels import evaluate_nested
-from supermask.networks import AnyArray, Kernels, Network, Params
+from supermask.networks import Network
+from supermask.params import AnyArray, Kernels, Params
 from supermask.population import Placement, Run, batched, over_population
 from supermask.resuming import Checkpoints
 from supermask.short import short
+
+need("networks")  # numba as well, which is imported in the middle of trainings
 
 
 @short

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from supermask.actions import constant_same_sign
-from supermask.networks import AnyArray, Kernels, Params, kernels_of, masked, with_kernels
+from supermask.params import AnyArray, Kernels, Params, kernels_of, masked, with_kernels
 
 WEIGHTS = ("initial", "signed_constant", "kaiming", "signed_kaiming")
 """What an untrained network's kept weights can be."""

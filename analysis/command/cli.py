@@ -13,6 +13,7 @@ from supermask.analysis.running.interrupts import say_interrupted
 from supermask.analysis.system.errors import FileError, StoreError, UsageError, reason
 from supermask.analysis.system.platform import backend_fault
 from supermask.analysis.system.terminal import Output, complain, lasting_output
+from supermask.extras import MissingExtraError, need
 from supermask.settings import pinned_numbers
 
 
@@ -33,8 +34,9 @@ def _status(arguments: Sequence[str], catalogue: Catalogue, output: Output | Non
             options = parser_of(catalogue).parse_args(arguments)
             if output is not None:
                 output.word = options.goes_on
+            need(getattr(options, "extra", "command"))
             status: int = options.command(options, catalogue)
-    except UsageError as error:
+    except (UsageError, MissingExtraError) as error:
         return _failed(error, MISUSED)
     except (StoreError, FileError) as error:
         return _failed(error, FAILED)

@@ -8,11 +8,16 @@ by their frequencies. Han et al. 2016, sections 2 and 4. Theirs is a Huffman cod
 
 from typing import Any, NamedTuple
 
-import constriction
 import numpy as np
 from jaxtyping import Bool, Int, Int32, UInt8
 
+from supermask.extras import missing
 from supermask.short import short
+
+try:
+    import constriction
+except ModuleNotFoundError as error:
+    raise missing(error, "compression") from None
 
 MOST_INDEX_BITS = 8
 

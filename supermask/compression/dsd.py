@@ -12,7 +12,7 @@ from typing import NamedTuple
 from supermask.compression.pruning import largest_of_layers
 from supermask.intervals import OnProgress, ignore_progress
 from supermask.masks import full_masks
-from supermask.networks import Params, kernels_of, pruned
+from supermask.params import Params, kernels_of, pruned
 from supermask.short import short
 from supermask.training import Job, Trained, Trainer
 

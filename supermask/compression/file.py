@@ -23,7 +23,8 @@ from supermask.compression import coding
 from supermask.compression.coding import CodingError, Symbols
 from supermask.compression.quantisation import MOST_BITS, Quantised
 from supermask.envelope import Envelope
-from supermask.networks import NETWORKS, kernels_of, shapes_of
+from supermask.networks import NETWORKS, shapes_of
+from supermask.params import kernels_of
 
 _BLOCKS = 4
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Masks, full_masks, keep_best_of_layers, share
-from supermask.networks import Kernels, Params, kernels_of
+from supermask.params import Kernels, Params, kernels_of
 
 
 @dataclass(frozen=True)

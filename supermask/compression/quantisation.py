@@ -24,7 +24,8 @@ from supermask.datasets import Dataset
 from supermask.descent import Descent, Rule, descending, stepping, train_population
 from supermask.evaluation import UNSEEN, PlacedData, cross_entropy, evaluate
 from supermask.intervals import Course, DataOrder, OnProgress, TrainingConfig, ignore_progress
-from supermask.networks import AnyArray, Network, Params, kernels_of
+from supermask.networks import Network
+from supermask.params import AnyArray, Params, kernels_of
 from supermask.population import Placement, Run, batched
 from supermask.resuming import Checkpoints
 from supermask.short import short

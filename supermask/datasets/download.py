@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from supermask.datasets.base import DataError
+from supermask.extras import need
 
 _CHUNK = 1 << 16  # bytes per read
 _TIMEOUT = 30.0  # seconds without an answer or without data before a mirror is given up
@@ -67,6 +68,7 @@ def fetch(archive: Archive, mirrors: Sequence[str], folder: Path, *, progress: b
     Raises:
         DataError: no mirror delivered, one line for each with the reason; or the folder can't be made.
     """
+    need("data")
     import pooch
 
     try:

@@ -46,7 +46,10 @@ class EmbeddedSource:
         try:
             distribution = importlib.metadata.distribution(self.package)
         except importlib.metadata.PackageNotFoundError as error:
-            raise DataError(f"{self.title} comes inside the package {self.package}, which is not installed") from error
+            raise DataError(
+                f"{self.title} comes inside the package {self.package}, which is not installed: "
+                "pip install 'supermask[data]'"
+            ) from error
         path = Path(str(distribution.locate_file(self.file)))
         origin = f"{self.package} {distribution.version}"
         expected = f"{self.title} as in the releases of {self.package} known so far"

@@ -8,6 +8,7 @@ from supermask.datasets.base import DataError, Split, is_folder
 from supermask.datasets.download import fetch
 from supermask.datasets.idx import IdxSource
 from supermask.datasets.records import RecordSource
+from supermask.extras import need
 
 ENVIRONMENT = "SUPERMASK_DATA"
 
@@ -18,6 +19,7 @@ def cache_folder() -> Path:
     Raises:
         DataError: the user has no home folder.
     """
+    need("data")
     import pooch
 
     try:

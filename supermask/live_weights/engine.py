@@ -17,7 +17,8 @@ from supermask.checks import check_labels
 from supermask.datasets import Dataset, Split
 from supermask.evaluation import Scores
 from supermask.live_weights.rows import GROUP, LiveMasks, Rows, flat_params, moving, rows_of, whole_params
-from supermask.networks import Network, Params, outputs_of
+from supermask.networks import Network, outputs_of
+from supermask.params import Params
 from supermask.short import short
 
 LANES = 64

@@ -9,7 +9,7 @@ from supermask.descent import Descent
 from supermask.evaluation import UNSEEN, Scores
 from supermask.intervals import Course, OnProgress, Stepping, train_in_intervals
 from supermask.live_weights.engine import Engine, Live, State, aligned
-from supermask.networks import Params
+from supermask.params import Params
 from supermask.resuming import Checkpoints
 
 Population = tuple[Descent, ...]

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt32
 
-from supermask.networks import AnyArray, Network, Params
+from supermask.networks import Network
+from supermask.params import AnyArray, Params
 from supermask.short import short
 
 LiveMasks = dict[str, Bool[np.ndarray, "_ _"]]

@@ -11,7 +11,7 @@ import jax
 import optax
 
 from supermask.masks import Masks
-from supermask.networks import Params, kernels_of, pruned
+from supermask.params import Params, kernels_of, pruned
 from supermask.short import short
 from supermask.sparse_training import MethodSpec
 from supermask.sparse_training.base import AnyKey, Counts, Horizon, Method, State, make_method, never

@@ -24,11 +24,16 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from supermask.extras import missing
 from supermask.networks import Network
+
+try:
+    from flax import linen as nn
+except ModuleNotFoundError as error:
+    raise missing(error, "networks") from None
 
 SETTINGS = ("static", "discrete", "continuous")
 EDGES = "edges"

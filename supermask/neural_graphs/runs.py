@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool
 
-from supermask.networks import Params
 from supermask.neural_graphs.graph import EDGES, SETTINGS, NeuralGraph
 from supermask.neural_graphs.wirings import RANDOM_WIRINGS, random_wiring
+from supermask.params import Params
 from supermask.sparse_training.trainer import SparseJob
 
 DISCOVERED = "discovered"

@@ -9,13 +9,18 @@ number.
 
 from collections.abc import Callable, Mapping
 
-import networkx
 import numpy as np
 from jaxtyping import Bool, Int
 
 from supermask.checks import check_seed
+from supermask.extras import missing
 from supermask.keys import Purpose
 from supermask.neural_graphs.graph import NeuralGraph
+
+try:
+    import networkx
+except ModuleNotFoundError as error:
+    raise missing(error, "graphs") from None
 
 Pairs = Int[np.ndarray, "pairs 2"]
 Family = Callable[[int, float, int], Pairs]

@@ -24,7 +24,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Int32, Key, PyTree, UInt32
 
 from supermask.masks import Masks
-from supermask.networks import Kernels, Params, kernels_of, pruned, with_kernels
+from supermask.params import Kernels, Params, kernels_of, pruned, with_kernels
 from supermask.short import short
 from supermask.training import masked_update
 

@@ -19,7 +19,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Float32, Int32, Key, UInt32
 
 from supermask.masks import Masks, keep_best
-from supermask.networks import Kernels, Params, kernels_of, pruned, with_kernels
+from supermask.params import Kernels, Params, kernels_of, pruned, with_kernels
 from supermask.short import short
 from supermask.sparse_training.base import (
     AnyKey,

@@ -21,7 +21,7 @@ from jaxtyping import Array
 
 from supermask.counts import share
 from supermask.masks import Masks, keep_best_of_layers
-from supermask.networks import Params, kernels_of
+from supermask.params import Params, kernels_of
 from supermask.sparse_training.base import (
     AnyStep,
     Cosine,

@@ -21,7 +21,7 @@ from jaxtyping import Array, Float32
 
 from supermask.counts import share
 from supermask.masks import keep_best_of_layers
-from supermask.networks import Params
+from supermask.params import Params
 from supermask.short import short
 from supermask.sparse_training.base import (
     AnyStep,

@@ -13,7 +13,7 @@ import optax
 
 from supermask.counts import share
 from supermask.masks import Masks, full_masks, keep_best_of_layers
-from supermask.networks import Params, kernels_of
+from supermask.params import Params, kernels_of
 from supermask.sparse_training.base import (
     AnyKey,
     AnyStep,

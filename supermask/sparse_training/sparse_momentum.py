@@ -23,7 +23,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int32
 
 from supermask.masks import Masks, keep_best_of_layers
-from supermask.networks import Kernels, Params, kernels_of
+from supermask.params import Kernels, Params, kernels_of
 from supermask.short import short
 from supermask.sparse_training.base import (
     AnyStep,

@@ -32,7 +32,8 @@ from supermask.intervals import (
 )
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Masks
-from supermask.networks import AnyArray, Network, Params, kernels_of
+from supermask.networks import Network
+from supermask.params import AnyArray, Params, kernels_of
 from supermask.population import Placement, Run, batched, over_population, program_text
 from supermask.resuming import Checkpoints
 from supermask.short import short
