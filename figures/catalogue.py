@@ -26,7 +26,7 @@ class FigureEntry:
 
     def load(self) -> "Figure":
         """Import the figure's module and return the figure."""
-        drawing: Drawing = import_module(f"figures.{self.name.replace('-', '_')}").FIGURE
+        drawing: Drawing = import_module(f"supermask.figures.{self.name.replace('-', '_')}").FIGURE
         return drawing.named(self.name, self.title)
 
 
