@@ -6,7 +6,6 @@ region keeps the same fraction of the layer.
 """
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,11 +15,12 @@ from supermask.analysis.drawing import styles
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import Frame, finish, panels_of
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.studies.experiment import Study
 from supermask.analysis.system.errors import UsageError
-from supermask.criteria import CRITERIA as REGISTRY
-from supermask.criteria import EIGHT, SIGN_AWARE, LayerFacts
+from supermask.criteria import CRITERIA as BUILT_IN
+from supermask.criteria import EIGHT, SIGN_AWARE, Criterion, LayerFacts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,10 +34,10 @@ FRAMED_PANEL = 1.55
 """Minimum width of a panel in inches, if the picture's width is given."""
 
 
-def study(names: Sequence[str]) -> Study:
+def study(shown: Shown) -> Study:
     """Return round 0 alone. Raises UsageError for a criterion that the plane cannot show."""
-    for name in names:
-        if "gradient" in REGISTRY[name].needs:
+    for name in shown.names:
+        if "gradient" in shown.members.criterion[name].needs:
             raise UsageError(f"criteria has {name}, which goes by gradients: criteria-plane cannot show it")
     return Study((Unpruned(),))
 
@@ -57,8 +57,9 @@ def tabulate(results: Results) -> pd.DataFrame:
     centres = [(edge[1:] + edge[:-1]) / 2 for edge in edges]
     grid_initial, grid_final = (side.astype(np.float32).ravel() for side in np.meshgrid(*centres, indexing="ij"))
     tables = []
-    for name in results.names:
-        kept, region = _region(name, w_initial, w_final, grid_initial, grid_final)
+    for name in results.shown.names:
+        criterion = results.shown.members.criterion[name]
+        kept, region = _region(criterion, w_initial, w_final, grid_initial, grid_final)
         signed = kept & (w_initial * w_final > 0)
         of_kept, of_signed = (
             np.histogram2d(w_initial[some], w_final[some], bins=edges)[0].astype(int) for some in (kept, signed)
@@ -67,6 +68,7 @@ def tabulate(results: Results) -> pd.DataFrame:
             pd.DataFrame(
                 {
                     "criterion": name,
+                    "formula": criterion.formula,
                     "w_initial": grid_initial,
                     "w_final": grid_final,
                     "weights": counts.ravel(),
@@ -89,7 +91,7 @@ def _edges(weights: np.ndarray) -> np.ndarray:
 
 
 def _region(
-    name: str, w_initial: np.ndarray, w_final: np.ndarray, grid_initial: np.ndarray, grid_final: np.ndarray
+    criterion: Criterion, w_initial: np.ndarray, w_final: np.ndarray, grid_initial: np.ndarray, grid_final: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return which of the layer's weights are kept, and which grid points score above every pruned weight.
 
@@ -104,7 +106,7 @@ def _region(
 
     layer = np.arange(w_initial.size + grid_initial.size) < w_initial.size
     both = [np.concatenate(pair) for pair in ((w_initial, grid_initial), (w_final, grid_final))]
-    scores = REGISTRY[name](LayerFacts(jnp.asarray(both[0]), jnp.asarray(both[1]), jnp.asarray(layer)))
+    scores = criterion(LayerFacts(jnp.asarray(both[0]), jnp.asarray(both[1]), jnp.asarray(layer)))
     kept = np.asarray(keep_best(derive_key(0, Purpose.TIES), scores, jnp.asarray(layer), share(KEPT, w_initial.size)))
     on_host = np.asarray(scores)
     return kept[layer], on_host[~layer] > on_host[layer & ~kept].max()
@@ -118,8 +120,10 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
         len(names), frame, width=2.7, height=2.75, columns=min(4, len(names)), least=FRAMED_PANEL
     )
     for place, name in zip(panels, names, strict=True):
-        _panel(place, table[table["criterion"] == name])
-        place.set_title(f"{name}\n{REGISTRY[name].formula}")
+        own = table[table["criterion"] == name]
+        _panel(place, own)
+        formula = own["formula"].iloc[0] if "formula" in own else BUILT_IN[name].formula  # older tables have none
+        place.set_title(f"{name}\n{formula}")
     for place in panels:
         place.set_ylabel("final weight")
         place.set_xlabel("initial weight")

@@ -1,6 +1,6 @@
 """Deep Compression: results stage by stage beside the paper's, and accuracy against compression."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -10,6 +10,7 @@ from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import Frame, finish
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.studies.experiment import Study
 from supermask.compression.pruning import PUBLISHED, Published
 from supermask.compression.runs import CompressionRun
@@ -58,9 +59,9 @@ CLAIMS = (
 )
 
 
-def study(names: Sequence[str]) -> Study:
+def study(shown: Shown) -> Study:
     """Return the trainings to compress, and their compression."""
-    runs = tuple(LINES[name] for name in names)
+    runs = tuple(LINES[name] for name in shown.names)
     return Study((*dict.fromkeys([CompressionRun(pruned=False).source, *(r.source for r in runs)]), *runs))
 
 
@@ -71,7 +72,7 @@ def tabulate(results: Results) -> pd.DataFrame:
     codebooks, before their values are tuned); coded (the file, as measured on disk, with tuned values).
     """
     rows = []
-    for name in results.names:
+    for name in results.shown.names:
         run = LINES[name]
         for seed in results.experiment.seeds:
             own = results.metrics(run, seed)

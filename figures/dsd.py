@@ -1,6 +1,6 @@
 """Dense-sparse-dense training against dense training with the same budget."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -10,6 +10,7 @@ from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import DOTS, Frame, finish
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.studies.experiment import Study
 from supermask.compression.dsd import DSDRun
 
@@ -35,9 +36,9 @@ CLAIMS = tuple(
 )
 
 
-def study(names: Sequence[str]) -> Study:
+def study(shown: Shown) -> Study:
     """Return the runs of every sparsity, and the control."""
-    return Study(tuple(DSDRun(LINES[name]) for name in names))
+    return Study(tuple(DSDRun(LINES[name]) for name in shown.names))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
@@ -45,7 +46,7 @@ def tabulate(results: Results) -> pd.DataFrame:
     rows = [
         {"line": name, "sparsity": LINES[name], "seed": seed, "round": 1, "weights_remaining": 1.0}
         | results.metrics(DSDRun(LINES[name]), seed)
-        for name in results.names
+        for name in results.shown.names
         for seed in results.experiment.seeds
     ]
     return results.labelled(pd.DataFrame(rows))

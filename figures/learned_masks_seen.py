@@ -3,7 +3,7 @@
 For comparison: the large_final mask of a trained network with the same number of weights.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import Frame, finish, panels_of
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.studies.experiment import Study
 from supermask.figures.learned_supermasks import LEARNED
@@ -38,9 +39,9 @@ CLAIMS = (
 )
 
 
-def study(names: Sequence[str]) -> Study:
+def study(shown: Shown) -> Study:
     """Return the learned masks, and round 0, from which the large_final masks are made."""
-    return Study((Unpruned(), *(LEARNED[name] for name in names)))
+    return Study((Unpruned(), *(LEARNED[name] for name in shown.names)))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
@@ -50,7 +51,7 @@ def tabulate(results: Results) -> pd.DataFrame:
     with 'by chance': the expected overlap of two independent masks with the same counts. Kind 'pixel', if the first
     layer reads the whole image: the kept fraction of the weights that leave a pixel.
     """
-    return results.labelled(pd.DataFrame([row for label in results.names for row in _rows(results, label)]))
+    return results.labelled(pd.DataFrame([row for label in results.shown.names for row in _rows(results, label)]))
 
 
 def _rows(results: Results, label: str) -> Iterator[dict[str, Any]]:

@@ -14,11 +14,13 @@ import pandas as pd
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import BANDS, Frame, finish
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.drawing.styles import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Style, Styles
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.studies.experiment import Study
 from supermask.analysis.system.errors import UsageError
+from supermask.criteria import CRITERIA
 from supermask.learned_masks import LearnedMask
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ STARTS = (-4.0, -2.0, 2.0)
 """Other initial logits, for masks on signed constants: a fraction sigmoid(start) of the weights is kept at first."""
 
 HEURISTIC = {
-    f"{criterion}, {short}": Untrained(criterion, weights)
+    f"{criterion}, {short}": Untrained(CRITERIA[criterion], weights)
     for (weights, short), criterion in product(
         {"initial": "initial", "signed_constant": "S.C."}.items(), ("large_final_same_sign", "large_final", "random")
     )
@@ -69,12 +71,12 @@ def swept(names: Sequence[str]) -> dict[str, tuple[LearnedMask, ...]]:
     }
 
 
-def study(names: Sequence[str]) -> Study:
+def study(shown: Shown) -> Study:
     """Return learned masks at every start, heuristic masks at every level. Raises UsageError without learned masks."""
-    if not swept(names):
+    if not swept(shown.names):
         raise UsageError(f"show names no learned mask; learned-supermasks needs one of: {', '.join(LEARNED)}")
-    learned = tuple(each for masks in swept(names).values() for each in masks)
-    return Study((Unpruned(), *(own for label, own in HEURISTIC.items() if label in names), *learned))
+    learned = tuple(each for masks in swept(shown.names).values() for each in masks)
+    return Study((Unpruned(), *(own for label, own in HEURISTIC.items() if label in shown.names), *learned))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
@@ -84,7 +86,7 @@ def tabulate(results: Results) -> pd.DataFrame:
     accuracy under a mask of a trained network. 'curve': validation accuracy during training, at each evaluated step.
     """
     rows: list[dict[Any, Any]] = []
-    for label, masks in swept(results.names).items():
+    for label, masks in swept(results.shown.names).items():
         for each, seed in product(masks, results.experiment.seeds):
             metrics = results.metrics(each, seed)
             common = {"label": label, "seed": seed, "start": each.start, "round": 0}
@@ -98,9 +100,9 @@ def tabulate(results: Results) -> pd.DataFrame:
                 ]
     untrained = results.untrained() if results.study.of(Untrained) else pd.DataFrame()
     for label, own in HEURISTIC.items():
-        if label not in results.names:
+        if label not in results.shown.names:
             continue
-        part = untrained[(untrained["criterion"] == own.criterion) & (untrained["weights"] == own.weights)]
+        part = untrained[(untrained["criterion"] == own.criterion.name) & (untrained["weights"] == own.weights)]
         shown = part[["seed", "round", "weights_remaining", "test_accuracy"]]
         rows += shown.assign(part="heuristic", label=label).to_dict("records")
     return results.labelled(pd.DataFrame(rows))

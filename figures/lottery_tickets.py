@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from supermask.actions import KEPT_ACTIONS
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.frame import BANDS, Frame, finish
 from supermask.analysis.drawing.styles import BLUE, GREEN, ORANGE, RED, SKY, Style
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
 LINES = {
     "winning ticket": Line(Treatment(), Style(BLUE, "o")),
     "winning ticket, rewound to step 50": Line(Treatment(rewind_step=50), Style(GREEN, "D")),
-    "random reinitialisation": Line(Treatment(kept="reinit"), Style(ORANGE, "s", "--")),
+    "random reinitialisation": Line(Treatment(kept=KEPT_ACTIONS["reinit"]), Style(ORANGE, "s", "--")),
     "one-shot": Line(Treatment(schedule="one_shot"), Style(SKY, "^")),
-    "one-shot, random reinitialisation": Line(Treatment(schedule="one_shot", kept="reinit"), Style(RED, "v", "--")),
+    "one-shot, random reinitialisation": Line(
+        Treatment(schedule="one_shot", kept=KEPT_ACTIONS["reinit"]), Style(RED, "v", "--")
+    ),
 }
 WINNING, REINITIALISED = {"treatment": "winning ticket"}, {"treatment": "random reinitialisation"}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.frame import Frame
 from supermask.analysis.drawing.styles import BLACK, BLUE, GREY, ORANGE, RED, Style
@@ -22,12 +23,16 @@ RULE = "zero if moved to zero, else initial"
 KEPT_TOO = "the rule, kept weights too"
 LINES = {
     "zero": Line(Treatment(), Style(BLACK, "s")),
-    "initial value": Line(Treatment(pruned="init"), Style(ORANGE, "o")),
-    RULE: Line(Treatment(pruned="zero_if_shrunk"), Style(BLUE, "^")),
-    "the reverse of that": Line(Treatment(pruned="zero_if_grown"), Style(BLUE, "v", "--")),
-    "as many zeros at random": Line(Treatment(pruned="zero_at_random"), Style(GREY, "x", ":")),
-    KEPT_TOO: Line(Treatment(kept="rewind_or_zero", pruned="zero_if_shrunk"), Style(RED, "D")),
-    "kept weights by the rule, pruned at zero": Line(Treatment(kept="rewind_or_zero"), Style(RED, "P", "--")),
+    "initial value": Line(Treatment(pruned=PRUNED_ACTIONS["init"]), Style(ORANGE, "o")),
+    RULE: Line(Treatment(pruned=PRUNED_ACTIONS["zero_if_shrunk"]), Style(BLUE, "^")),
+    "the reverse of that": Line(Treatment(pruned=PRUNED_ACTIONS["zero_if_grown"]), Style(BLUE, "v", "--")),
+    "as many zeros at random": Line(Treatment(pruned=PRUNED_ACTIONS["zero_at_random"]), Style(GREY, "x", ":")),
+    KEPT_TOO: Line(
+        Treatment(kept=KEPT_ACTIONS["rewind_or_zero"], pruned=PRUNED_ACTIONS["zero_if_shrunk"]), Style(RED, "D")
+    ),
+    "kept weights by the rule, pruned at zero": Line(
+        Treatment(kept=KEPT_ACTIONS["rewind_or_zero"]), Style(RED, "P", "--")
+    ),
 }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from supermask.actions import KEPT_ACTIONS
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.frame import Frame
 from supermask.analysis.drawing.styles import BLACK, BLUE, GREEN, ORANGE, RED, Style
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 
 LINES = {
     "rewind": Line(Treatment(), Style(BLACK, "o")),
-    "reinit, same sign": Line(Treatment(kept="reinit_same_sign"), Style(BLUE, "s")),
-    "reinit": Line(Treatment(kept="reinit"), Style(BLUE, "s", ":", hollow=True)),
-    "reshuffle, same sign": Line(Treatment(kept="reshuffle_same_sign"), Style(ORANGE, "^")),
-    "reshuffle": Line(Treatment(kept="reshuffle"), Style(ORANGE, "^", ":", hollow=True)),
-    "constant, same sign": Line(Treatment(kept="constant_same_sign"), Style(RED, "D")),
-    "constant": Line(Treatment(kept="constant"), Style(RED, "D", ":", hollow=True)),
-    "reinit as released, same sign": Line(Treatment(kept="reinit_released_same_sign"), Style(GREEN, "v")),
-    "reinit as released": Line(Treatment(kept="reinit_released"), Style(GREEN, "v", ":", hollow=True)),
+    "reinit, same sign": Line(Treatment(kept=KEPT_ACTIONS["reinit_same_sign"]), Style(BLUE, "s")),
+    "reinit": Line(Treatment(kept=KEPT_ACTIONS["reinit"]), Style(BLUE, "s", ":", hollow=True)),
+    "reshuffle, same sign": Line(Treatment(kept=KEPT_ACTIONS["reshuffle_same_sign"]), Style(ORANGE, "^")),
+    "reshuffle": Line(Treatment(kept=KEPT_ACTIONS["reshuffle"]), Style(ORANGE, "^", ":", hollow=True)),
+    "constant, same sign": Line(Treatment(kept=KEPT_ACTIONS["constant_same_sign"]), Style(RED, "D")),
+    "constant": Line(Treatment(kept=KEPT_ACTIONS["constant"]), Style(RED, "D", ":", hollow=True)),
+    "reinit as released, same sign": Line(Treatment(kept=KEPT_ACTIONS["reinit_released_same_sign"]), Style(GREEN, "v")),
+    "reinit as released": Line(Treatment(kept=KEPT_ACTIONS["reinit_released"]), Style(GREEN, "v", ":", hollow=True)),
 }
 _PAPER = (
     "Zhou et al. 2019, paper figure 4 (post: figure 8): "

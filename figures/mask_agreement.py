@@ -4,7 +4,7 @@ Overlap is the fraction of kept weights that another mask with the same counts k
 the same counts overlap by the fraction of weights remaining, layer by layer.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import BANDS, Frame, finish
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.studies.experiment import Study
 from supermask.masks import Masks, agreement, weights_remaining
 from supermask.restarts import Treatment
@@ -34,7 +35,7 @@ CRITERIA = (
     "random",
 )
 REFERENCE = "large_final"
-ONE_SHOT = Treatment(REFERENCE, schedule="one_shot")
+ONE_SHOT = Treatment(schedule="one_shot")
 
 CLAIMS = (
     Claim(
@@ -58,9 +59,14 @@ CLAIMS = (
 )
 
 
-def study(names: Sequence[str]) -> Study:
+def study(shown: Shown) -> Study:
     """Return iterative pruning with large_final and each criterion, and large_final one-shot."""
-    return Study((*(Treatment(name) for name in dict.fromkeys((REFERENCE, *names))), ONE_SHOT))
+    return Study((*_iterative(shown).values(), ONE_SHOT))
+
+
+def _iterative(shown: Shown) -> dict[str, Treatment]:
+    """Return iterative pruning with each criterion, large_final first."""
+    return {name: Treatment(shown.members.criterion[name]) for name in (REFERENCE, *shown.names)}
 
 
 def tabulate(results: Results) -> pd.DataFrame:
@@ -74,7 +80,7 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 def _rows(results: Results) -> Iterator[dict[str, Any]]:
     seeds = results.experiment.seeds
-    names = dict.fromkeys((REFERENCE, *results.names))
+    treatments = _iterative(results.shown)
     for round_ in range(1, results.experiment.protocol.rounds + 1):
         masks = {
             (treatment, seed): results.end_of_round(treatment, seed, round_)[0]
@@ -82,7 +88,7 @@ def _rows(results: Results) -> Iterator[dict[str, Any]]:
             for seed in seeds
         }
         for seed in seeds:
-            own = {name: masks[Treatment(name), seed] for name in names}
+            own = {name: masks[treatment, seed] for name, treatment in treatments.items()}
             common = {"seed": seed, "round": round_, "weights_remaining": weights_remaining(own[REFERENCE])}
             for first, second in combinations(own, 2):
                 pair = {"kind": "criteria", "first": first, "second": second}
@@ -93,7 +99,7 @@ def _rows(results: Results) -> Iterator[dict[str, Any]]:
             yield {**common, **pair, "kind": "chance", "overlap": chance}
             if len(seeds) > 1:
                 other = seeds[(seeds.index(seed) + 1) % len(seeds)]
-                overlap, _ = _overlap(own[REFERENCE], masks[Treatment(REFERENCE), other])
+                overlap, _ = _overlap(own[REFERENCE], masks[treatments[REFERENCE], other])
                 yield {**common, "kind": "seeds", "first": REFERENCE, "second": f"seed {other}", "overlap": overlap}
 
 

@@ -4,7 +4,6 @@ Zhou et al. 2019, paper figure 3 (post: figure 7). Rounds of training, pruning b
 initial weights with pruned ones at 0. Accuracy is the test accuracy at the step of lowest validation loss.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -14,6 +13,7 @@ from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import Frame
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.studies.experiment import Study
 from supermask.criteria import EIGHT
 from supermask.restarts import Treatment
@@ -48,9 +48,9 @@ CLAIMS = (
 )
 
 
-def study(names: Sequence[str]) -> Study:
+def study(shown: Shown) -> Study:
     """Return iterative pruning with each criterion."""
-    return Study(tuple(Treatment(criterion=name) for name in names))
+    return Study(tuple(Treatment(shown.members.criterion[name]) for name in shown.names))
 
 
 def tabulate(results: Results) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Neural graphs: discovered wirings against random ones, in three settings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import DOTS, Frame, finish
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.studies.experiment import Study
 from supermask.neural_graphs.graph import SETTINGS
 from supermask.neural_graphs.runs import DISCOVERED, WIRINGS, GraphRun
@@ -57,16 +58,16 @@ CLAIMS = (
 )
 
 
-def study(names: Sequence[str]) -> Study:
+def study(shown: Shown) -> Study:
     """Return the graphs of every line."""
-    return Study(tuple(LINES[name] for name in names))
+    return Study(tuple(LINES[name] for name in shown.names))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
     """Return metrics, one row per (setting, wiring, seed). `weights_remaining` is live over possible edges."""
     rows = [
         {"line": name, **asdict(LINES[name]), "seed": seed, "round": 1} | results.metrics(LINES[name], seed)
-        for name in results.names
+        for name in results.shown.names
         for seed in results.experiment.seeds
     ]
     return results.labelled(pd.DataFrame(rows))

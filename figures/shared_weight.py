@@ -3,7 +3,7 @@
 Left, every live weight is the value itself; right, the value times the sign of the trained weight.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -13,6 +13,7 @@ from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import BANDS, Frame, finish
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.studies.experiment import Study
 from supermask.neural_graphs.graph import SETTINGS
 from supermask.neural_graphs.runs import GraphRun
@@ -64,9 +65,9 @@ CLAIMS = (
 )
 
 
-def study(names: Sequence[str]) -> Study:
+def study(shown: Shown) -> Study:
     """Return the trained networks, and their curves without and with signs."""
-    sources = [SOURCES[name] for name in names]
+    sources = [SOURCES[name] for name in shown.names]
     return Study((*sources, *(SharedRun(source, signs) for source in sources for signs in SIGNS)))
 
 
@@ -76,7 +77,7 @@ def tabulate(results: Results) -> pd.DataFrame:
     `trained_accuracy` is the accuracy with the trained weights.
     """
     rows = []
-    for name in results.names:
+    for name in results.shown.names:
         source = SOURCES[name]
         for seed in results.experiment.seeds:
             trained = results.metrics(source, seed)

@@ -5,7 +5,7 @@ validation accuracy; and the final structure of a dynamic method, trained from s
 initial weights and from others.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import Frame
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.drawing.styles import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Style, Styles
 from supermask.analysis.kinds.rounds import UNPRUNED
 from supermask.analysis.studies.experiment import Study
@@ -119,9 +120,9 @@ def runs_of(line: str, density: float) -> tuple[SparseRun, ...]:
     return tuple(replace(run, shape=shape) for shape in SMALL_SHAPES) if line == SMALL else (run,)
 
 
-def study(names: Sequence[str]) -> Study:
+def study(shown: Shown) -> Study:
     """Return every line at every density, and the dense network."""
-    lines = [run for line in names for density in DENSITIES for run in runs_of(line, density)]
+    lines = [run for line in shown.names for density in DENSITIES for run in runs_of(line, density)]
     return Study((DENSE, *lines))
 
 
@@ -132,7 +133,7 @@ def tabulate(results: Results) -> pd.DataFrame:
     itself. The small dense network has each seed's best `shape` by validation accuracy.
     """
     table = results.sparse_trainings()
-    runs = {run: line for line in results.names for density in DENSITIES for run in runs_of(line, density)}
+    runs = {run: line for line in results.shown.names for density in DENSITIES for run in runs_of(line, density)}
     runs |= {DENSE: UNPRUNED}
     keys = [field.name for field in fields(SparseRun)]
     lines = [runs.get(SparseRun(*values)) for values in table[keys].itertuples(index=False)]

@@ -1,6 +1,5 @@
 """How sparse training moves weights between layers, and how many connections it exchanges."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -10,6 +9,7 @@ from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import BANDS, Frame, finish
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.studies.experiment import Study
 from supermask.figures.sparse_training import STYLES, run_of
 
@@ -48,9 +48,9 @@ CLAIMS = (
 )
 
 
-def study(names: Sequence[str]) -> Study:
+def study(shown: Shown) -> Study:
     """Return each method at one density."""
-    return Study(tuple(run_of(name, DENSITY) for name in names))
+    return Study(tuple(run_of(name, DENSITY) for name in shown.names))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
@@ -60,7 +60,7 @@ def tabulate(results: Results) -> pd.DataFrame:
     layer since the start, over its live weights. moment: 'start', 'end' or 'between'.
     """
     rows: list[dict[str, Any]] = []
-    for name in results.names:
+    for name in results.shown.names:
         for seed in results.experiment.seeds:
             arrays = results.arrays(run_of(name, DENSITY), seed)
             layers = sorted(key.removeprefix("last.") for key in arrays if key.startswith("last."))

@@ -1,6 +1,6 @@
 """The paper's table of supermasks: accuracies of untrained networks under masks, beside the published numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +11,12 @@ from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import WHISKERS, Frame, finish
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.studies.experiment import Study
 from supermask.figures.learned_supermasks import LEARNED
+from supermask.named_members import BUILT_IN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
 Row = Mapping[Any, Any]
 
 HEURISTIC = {"mask, initial": "initial", "mask, S.C.": "signed_constant"}
-CRITERIA = ("large_final_same_sign", "magnitude_increase_same_sign", "large_final", "magnitude_increase")
+CRITERIA = tuple(
+    BUILT_IN.criterion[name]
+    for name in ("large_final_same_sign", "magnitude_increase_same_sign", "large_final", "magnitude_increase")
+)
 TRAINED = "trained weights"
 
 PAPER: Mapping[str, tuple[float, ...]] = {
@@ -56,11 +61,11 @@ CLAIMS = (
 )
 
 
-def study(names: Sequence[str]) -> Study:
+def study(shown: Shown) -> Study:
     """Return the heuristic masks among which the paper takes its best, and the learned masks, of the named columns."""
-    heuristic = [weights for column, weights in HEURISTIC.items() if column in names]
+    heuristic = [weights for column, weights in HEURISTIC.items() if column in shown.names]
     untrained = tuple(Untrained(criterion, weights) for weights in heuristic for criterion in CRITERIA)
-    learned = (own for column, own in LEARNED.items() if column in names)
+    learned = (own for column, own in LEARNED.items() if column in shown.names)
     return Study((Unpruned(), *untrained, *learned))
 
 
@@ -77,7 +82,7 @@ def tabulate(results: Results) -> pd.DataFrame:
     untrained = results.untrained()
     trained = results.trainings()
     rows = []
-    for column in results.names:
+    for column in results.shown.names:
         if column in HEURISTIC:
             chosen, one_level = best_levels(untrained[untrained["weights"] == HEURISTIC[column]])
         else:

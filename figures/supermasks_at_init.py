@@ -5,7 +5,6 @@ signed constants of each layer. No weight is trained after that. The bars show e
 """
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -15,6 +14,7 @@ from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import BANDS, Frame, finish
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.studies.experiment import Study
 from supermask.figures import mask_criteria
@@ -78,9 +78,9 @@ CLAIMS = (
 )
 
 
-def study(names: Sequence[str]) -> Study:
+def study(shown: Shown) -> Study:
     """Return each criterion's masks on initial weights and on signed constants."""
-    return Study(tuple(Untrained(name, weights) for weights in TITLES for name in names))
+    return Study(tuple(Untrained(shown.members.criterion[name], weights) for weights in TITLES for name in shown.names))
 
 
 def tabulate(results: Results) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import BANDS, Frame, finish, panels_of
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.studies.experiment import Study
 from supermask.masks import full_masks, weights_remaining
 from supermask.networks import kernels_of
@@ -49,7 +50,7 @@ CLAIMS = (
 )
 
 
-def study(names: Sequence[str]) -> Study:
+def study(shown: Shown) -> Study:
     """The lottery ticket algorithm alone."""
     return Study((ALGORITHM,))
 

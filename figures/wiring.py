@@ -1,6 +1,5 @@
 """The wiring of a neural graph before, during and after training."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from supermask.analysis.drawing import styles
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import Frame, finish, panels_of
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.kinds.neural_graph import MOMENTS, decode_wiring, graph_of
 from supermask.analysis.studies.experiment import Study
 from supermask.neural_graphs.graph import SETTINGS
@@ -25,9 +25,9 @@ COARSE = 50
 WORDS = dict(zip(MOMENTS, ("before training", "halfway", "after training"), strict=True))
 
 
-def study(names: Sequence[str]) -> Study:
+def study(shown: Shown) -> Study:
     """Return the discovered wiring of each setting."""
-    return Study(tuple(GraphRun(name) for name in names))
+    return Study(tuple(GraphRun(name) for name in shown.names))
 
 
 def tabulate(results: Results) -> pd.DataFrame:
@@ -40,7 +40,7 @@ def tabulate(results: Results) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     experiment, seed = results.experiment, results.experiment.seeds[0]
-    for setting in results.names:
+    for setting in results.shown.names:
         graph = graph_of(experiment, setting)
         arrays = results.arrays(GraphRun(setting), seed)
         wirings = {moment: decode_wiring(arrays, moment, graph.possible_edges) for moment in MOMENTS}

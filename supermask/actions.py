@@ -8,8 +8,9 @@ Zhou et al. 2019, sections 3 (mask-1) and 4 (mask-0). Rules about movement follo
 the initial values with a rule's result: a weight that was set to 0 has 0 as its initial value from then on.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -141,7 +142,7 @@ def _with_sign_of(signs: Weights, magnitudes: Weights) -> Weights:
     return jnp.sign(signs) * jnp.abs(magnitudes)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Action(Member):
     """A named action. `needs` are the `ActionFacts` fields that its function requests by its parameters.
 
@@ -164,10 +165,23 @@ class Action(Member):
         return self.values({name: getattr(facts, name) for name in self.needs})
 
 
-def _registry(*functions: Function) -> dict[str, Action]:
+@dataclass(frozen=True, repr=False)
+class KeptAction(Action):
+    """A mask-1 action."""
+
+
+@dataclass(frozen=True, repr=False)
+class PrunedAction(Action):
+    """A mask-0 action."""
+
+
+Kind = TypeVar("Kind", KeptAction, PrunedAction)
+
+
+def _by_name(kind: type[Kind], *functions: Function) -> dict[str, Kind]:
     names = [function.__name__ for function in functions]
     return {
-        name: Action(name, function, revision=_REVISIONS.get(name, 1))
+        name: kind(name, function, revision=_REVISIONS.get(name, 1))
         for name, function in zip(names, functions, strict=True)
     }
 
@@ -176,7 +190,8 @@ _REVISIONS = {"rewind_or_zero": 2, "zero_if_grown": 2, "zero_at_random": 2}
 """Revisions of rules that changed: zeros stay zero, weights that never moved keep their initial value, and the control
 sets as many zeros as the rule in every round and not only in the first."""
 
-KEPT_ACTIONS = _registry(
+KEPT_ACTIONS: Mapping[str, KeptAction] = _by_name(
+    KeptAction,
     rewind,
     reinit,
     reinit_same_sign,
@@ -190,7 +205,9 @@ KEPT_ACTIONS = _registry(
 )
 """Mask-1 actions by name."""
 
-PRUNED_ACTIONS = _registry(zero, init, zero_if_shrunk, zero_if_grown, zero_at_random)
+PRUNED_ACTIONS: Mapping[str, PrunedAction] = _by_name(
+    PrunedAction, zero, init, zero_if_shrunk, zero_if_grown, zero_at_random
+)
 """Mask-0 actions by name."""
 
 

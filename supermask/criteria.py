@@ -166,7 +166,7 @@ def magnitude_rank(w: Weights, alive: Alive) -> Weights:
     return jnp.where(jnp.isnan(magnitude), jnp.nan, rank).reshape(w.shape)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Criterion(Member):
     """A named criterion. `needs` are the `LayerFacts` fields that its function requests by its parameters.
 
@@ -225,7 +225,7 @@ OTHER_READINGS: tuple[Criterion, ...] = (
 )
 """Our own variants of released criteria."""
 
-CRITERIA: dict[str, Criterion] = {
+CRITERIA: Mapping[str, Criterion] = {
     criterion.name: criterion
     for criterion in (
         *EIGHT,

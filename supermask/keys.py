@@ -4,6 +4,8 @@ Keys are derived by folding, never by splitting a key that is passed around. A r
 own description, not on its neighbours in a population, the order of work, or a restart.
 """
 
+import re
+from collections.abc import Iterable
 from enum import IntEnum
 from functools import lru_cache
 
@@ -15,6 +17,8 @@ from supermask.checks import check_seed
 from supermask.settings import check_draws
 
 Number = Int[Array, ""] | int
+
+_DIGITS = re.compile(r"([0-9]+)")
 
 
 class Purpose(IntEnum):
@@ -43,6 +47,21 @@ def derive_key(seed: Number, purpose: Purpose, round_: Number = 0) -> Key[Array,
     check_draws()
     key = jax.random.key(seed, impl="threefry2x32")
     return jax.random.fold_in(jax.random.fold_in(key, int(purpose)), round_)
+
+
+def layer_order(layers: Iterable[str]) -> list[str]:
+    """Return the layers in the order by which their keys are numbered: by name, with numbers in names as numbers.
+
+    This is the order in which the papers' networks declare their layers, and any network that numbers them: conv10
+    comes after conv2. The names must tell it, because compiled JAX functions return dicts sorted as text, which forgets
+    the order of declaration; and the number of a layer's key must not depend on what a dict went through.
+    """
+
+    def parts(layer: str) -> tuple[list[str | int], str]:
+        text_and_numbers = _DIGITS.split(layer)  # in turn: text, number, text, and so on
+        return [int(part) if at % 2 else part for at, part in enumerate(text_and_numbers)], layer
+
+    return sorted(layers, key=parts)
 
 
 def batch_order(

@@ -26,7 +26,7 @@ from supermask.datasets import Dataset
 from supermask.descent import Descent, Rule, descending, stepping, train_population
 from supermask.evaluation import PlacedData, cross_entropy
 from supermask.intervals import Course, DataOrder, OnProgress, TrainingConfig, ignore_progress
-from supermask.keys import Purpose, derive_key
+from supermask.keys import Purpose, derive_key, layer_order
 from supermask.mask_logits import (
     MASK_METHODS,
     UNSEEN,
@@ -264,7 +264,7 @@ def start_logits(job: MaskJob) -> Kernels:
     kernels, learned = kernels_of(job.initial), job.learned
     key = derive_key(job.seed, Purpose.MASK_SCORES)
     start: Kernels = {}
-    for index, layer in enumerate(sorted(kernels)):
+    for index, layer in enumerate(layer_order(kernels)):
         shape = kernels[layer].shape
         if learned.method == "bernoulli":
             start[layer] = np.full(shape, learned.start, np.float32)

@@ -13,7 +13,6 @@ from itertools import groupby
 from typing import Protocol, runtime_checkable
 
 from supermask.checks import check_seed, check_whole
-from supermask.criteria import CRITERIA
 from supermask.intervals import OnProgress, ignore_progress
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Rates, full_masks, weights_remaining
@@ -191,7 +190,7 @@ def _origins(
     The weights of step k are found by training to it once more: the same batches give the same bits as in round 0, and
     round 0 needs to know nothing of who rewinds to where.
     """
-    needs_gradient = any("gradient" in CRITERIA[treatment.criterion].needs for treatment in treatments)
+    needs_gradient = any("gradient" in treatment.criterion.needs for treatment in treatments)
     initial = {seed: memory.round_zero(seed)[0] for seed in seeds}
     rewind = initial
     if step:

@@ -15,7 +15,7 @@ from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Bool, Float, Float32, Int32, Key, UInt16, UInt32
 
 from supermask.evaluation import Evaluated, evaluate
-from supermask.keys import Purpose, derive_key
+from supermask.keys import Purpose, derive_key, layer_order
 from supermask.masks import keep_best
 from supermask.networks import Network
 from supermask.params import AnyArray, Kernels, Params
@@ -84,9 +84,9 @@ def random_bits(key: Key[Array, ""], shape: tuple[int, ...]) -> UInt16[Array, ".
 def draw_masks(key: Key[Array, ""], logits: Kernels) -> dict[str, Bool[Array, "..."]]:
     """A mask of every layer: 1 with probability sigmoid(logit), to within 2⁻¹⁶.
 
-    The layers' bits are drawn at one go, in the order of their names: drawing by layer costs a twentieth of a step.
+    The layers' bits are drawn at one go, in `keys.layer_order`: drawing by layer costs a twentieth of a step.
     """
-    layers = sorted(logits)
+    layers = layer_order(logits)
     ends = np.cumsum([np.prod(logits[layer].shape, dtype=int) for layer in layers])
     bits = jnp.split(random_bits(key, (int(ends[-1]),)), ends[:-1])
     return {

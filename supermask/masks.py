@@ -5,8 +5,8 @@ that is not in the dict is dense. Biases are never pruned.
 
 All functions use one order. Weights rank by score, highest first; equal scores rank by random bits drawn from the key;
 equal bits (rare) by position. A mask therefore depends only on key and scores, the masks of one ranking nest, and
-counts are exact despite ties. Each layer draws from a key of its own, numbered in the order of the layers' names, which
-is the network's order. NaN scores, as a diverged training leaves them, rank like -∞.
+counts are exact despite ties. Each layer draws from a key of its own, numbered by `keys.layer_order`. NaN scores, as a
+diverged training leaves them, rank like -∞.
 """
 
 import math
@@ -23,6 +23,7 @@ from supermask.checks import check_layers, check_masks, check_names
 from supermask.counts import check_fraction as check_fraction
 from supermask.counts import kept_counts as kept_counts
 from supermask.counts import share as share
+from supermask.keys import layer_order
 
 Masks = dict[str, Bool[Array | np.ndarray, "..."]]
 Scores = dict[str, Float[Array, "..."]]
@@ -81,14 +82,14 @@ def keep_best_of_layers(
     check_masks(masks, scores)
     return {
         layer: keep_best(jax.random.fold_in(key, index), scores[layer], jnp.asarray(masks[layer]), counts[layer])
-        for index, layer in enumerate(sorted(masks))
+        for index, layer in enumerate(layer_order(masks))
     }
 
 
 def keep_best_of_network(key: Key[Array, ""], scores: Scores, masks: Masks, count: Int[Array, ""] | int) -> Masks:
     """Return masks of the `count` live weights of highest score in the whole network."""
     check_masks(masks, scores)
-    layers = sorted(masks)
+    layers = layer_order(masks)
     every_score = jnp.concatenate([scores[layer].ravel() for layer in layers])
     every_mask = jnp.concatenate([masks[layer].ravel() for layer in layers])
     kept = keep_best(key, every_score, every_mask, count)
@@ -101,7 +102,7 @@ def rank_layers(key: Key[Array, ""], scores: Scores, masks: Masks) -> dict[str, 
     check_masks(masks, scores)
     return {
         layer: ranks(jax.random.fold_in(key, index), scores[layer], masks[layer])
-        for index, layer in enumerate(sorted(scores))
+        for index, layer in enumerate(layer_order(scores))
     }
 
 

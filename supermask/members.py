@@ -54,6 +54,9 @@ class Member:
         if not self.source and not self.is_built_in:
             object.__setattr__(self, "source", self._digest())
 
+    def __repr__(self) -> str:
+        return self.name
+
     @property
     def needs(self) -> tuple[str, ...]:
         """Names of the inputs that the function requests. Raises MemberError for unknown parameters."""

@@ -1,4 +1,4 @@
-"""Decorators for a criterion or action of one's own, in a file given to the command by --plugin, or in Python.
+"""Decorators for a criterion or action of one's own, in a plug-in file of the command or in Python.
 
     from supermask.plugins import criterion
 
@@ -14,29 +14,17 @@ Others are the function's own and have defaults. For several criteria of one fun
 
     powers = [criterion(f"|wf|^{p}", name=f"power_{p}")(partial(power, exponent=p)) for p in (1, 2, 3)]
 
-`use` enters a member into the registries of a Python session, as --plugin does for the command.
+In Python, a member is given to `supermask.restarts.Treatment` as it is.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, Action
-from supermask.criteria import CRITERIA, RENAMED, Criterion
+from supermask.actions import Action, KeptAction, PrunedAction
+from supermask.criteria import Criterion
 from supermask.members import Function, MemberError
-
-
-@dataclass(frozen=True)
-class KeptAction(Action):
-    """A mask-1 action."""
-
-
-@dataclass(frozen=True)
-class PrunedAction(Action):
-    """A mask-0 action."""
-
 
 Made = TypeVar("Made", Criterion, KeptAction, PrunedAction)
 
@@ -81,35 +69,6 @@ def pruned_action(
         return _made(PrunedAction(name or _name_of(function), function, _source(version)))
 
     return make if function is None else make(function)
-
-
-def use(*members: Criterion | KeptAction | PrunedAction) -> None:
-    """Enter members into the registries of this process, so that treatments and figures know their names.
-
-    One of the same name and code may be entered again; another one takes the place of a user's own.
-
-    Raises:
-        MemberError: for a name of the toolkit's own, or one that two of the members have.
-    """
-    check_use(*members)
-    for member in members:
-        if isinstance(member, Criterion):
-            CRITERIA[member.name] = member
-        else:
-            (KEPT_ACTIONS if isinstance(member, KeptAction) else PRUNED_ACTIONS)[member.name] = member
-
-
-def check_use(*members: Criterion | KeptAction | PrunedAction) -> None:
-    """Refuse what `use` would refuse: a name of the toolkit's own, or one that two of the members have."""
-    for member in members:
-        if any(other.name == member.name and other is not member for other in members):
-            raise MemberError(f"{member.kind} {member.name} is defined twice; give each a name of its own (name=...)")
-        if member.name in RENAMED:
-            raise MemberError(f"name is {member.name!r}, a name that is taken; choose another")
-        for registry in (CRITERIA, KEPT_ACTIONS, PRUNED_ACTIONS):
-            other = registry.get(member.name)
-            if other is not None and (not other.source or type(other) is not type(member)):
-                raise MemberError(f"name is {member.name!r}, a name that is taken; choose another")
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from jaxtyping import Array, Key, PyTree
 
 from supermask.actions import Action, ActionFacts, rewind, start_weights, zero
 from supermask.criteria import Criterion, LayerFacts, large_final
+from supermask.keys import layer_order
 from supermask.masks import Agreement, prune_globally
 from supermask.masks import agreement as agreement_of_layer
 from supermask.masks import prune as prune_layers
@@ -108,7 +109,7 @@ def restart(
         if fresh is None and "w_fresh" in action.needs:
             raise ValueError(f"{action.name} draws anew; allowed with fresh=..., new initial parameters")
     values = {}
-    for index, path in enumerate(sorted(own)):
+    for index, path in enumerate(layer_order(own)):
         mask, zeroed = jnp.asarray(own[path]), jnp.zeros(own[path].shape, bool)
         one, other = (
             ActionFacts(

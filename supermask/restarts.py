@@ -5,10 +5,10 @@ schedule. Frankle & Carbin 2019 (arXiv 1803.03635), section 1; Zhou et al. 2019,
 Frankle et al. 2019 (arXiv 1903.01611).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +16,11 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from supermask import masks as mask_functions
-from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, Action, ActionFacts, start_weights
-from supermask.criteria import CRITERIA, RENAMED, Criterion, LayerFacts, score_layers
-from supermask.keys import Number, Purpose, derive_key
+from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, Action, ActionFacts, KeptAction, PrunedAction, start_weights
+from supermask.criteria import CRITERIA, Criterion, LayerFacts, score_layers
+from supermask.keys import Number, Purpose, derive_key, layer_order
 from supermask.masks import Masks, Rates, full_masks, kept_counts
-from supermask.members import MemberError
+from supermask.members import Member, MemberError
 from supermask.networks import Network, initialise
 from supermask.params import Kernels, Params, kernels_of, layer_kinds, with_kernels
 from supermask.short import short
@@ -30,33 +30,30 @@ from supermask.short import short
 class Treatment:
     """How a run is pruned and restarted. The default is the lottery ticket algorithm.
 
-    criterion: which weights to keep, a name in `CRITERIA`.
-    kept: where they restart (mask-1 action), a name in `KEPT_ACTIONS`.
-    pruned: where the others are frozen (mask-0 action), a name in `PRUNED_ACTIONS`.
+    criterion: which weights to keep, one of `supermask.criteria.CRITERIA` or of one's own (`supermask.plugins`).
+    kept: where they restart (mask-1 action), one of `KEPT_ACTIONS` or of one's own.
+    pruned: where the others are frozen (mask-0 action), one of `PRUNED_ACTIONS` or of one's own.
     schedule: 'iterative' prunes a little after every round; 'one_shot' makes each round's mask from round 0 alone.
     ranking: weights compete within their 'layer', or 'global'ly (then the rate of dense layers holds for all).
     rewind_step: the step of round 0 whose weights 'rewind' goes back to; training then takes the steps after it.
 
+    `supermask.named_members.BUILT_IN.treatment("movement")` makes one from names.
+
     Raises ValueError where a value is not allowed.
     """
 
-    criterion: str = "large_final"
-    kept: str = "rewind"
-    pruned: str = "zero"
+    criterion: Criterion = CRITERIA["large_final"]
+    kept: KeptAction = KEPT_ACTIONS["rewind"]
+    pruned: PrunedAction = PRUNED_ACTIONS["zero"]
     schedule: str = "iterative"
     ranking: str = "layer"
     rewind_step: int = 0
 
     def __post_init__(self) -> None:
-        allowed: dict[str, Iterable[str]] = {
-            "criterion": CRITERIA,
-            "kept": KEPT_ACTIONS,
-            "pruned": PRUNED_ACTIONS,
-            "schedule": ("iterative", "one_shot"),
-            "ranking": ("layer", "global"),
-        }
-        if self.criterion in RENAMED:
-            raise ValueError(f"criterion is {self.criterion!r}; this rule is now {RENAMED[self.criterion]!r}")
+        _check_member("criterion", self.criterion, Criterion, "CRITERIA['large_final'] of supermask.criteria")
+        _check_member("kept", self.kept, KeptAction, "KEPT_ACTIONS['rewind'] of supermask.actions")
+        _check_member("pruned", self.pruned, PrunedAction, "PRUNED_ACTIONS['zero'] of supermask.actions")
+        allowed = {"schedule": ("iterative", "one_shot"), "ranking": ("layer", "global")}
         for name, choices in allowed.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(choices)}")
@@ -66,8 +63,18 @@ class Treatment:
     @property
     def asks_for_zeros(self) -> bool:
         """Whether an action asks which weights the round before started at 0."""
-        actions = KEPT_ACTIONS[self.kept], PRUNED_ACTIONS[self.pruned]
-        return self.schedule == "iterative" and any("zeroed" in action.needs for action in actions)
+        return self.schedule == "iterative" and any("zeroed" in each.needs for each in (self.kept, self.pruned))
+
+
+def _check_member(argument: str, given: Any, kind: type[Member], example: str) -> None:
+    """Raises ValueError for what is no such member, such as a name or a bare function."""
+    if not isinstance(given, kind):
+        decorator = {Criterion: "criterion", KeptAction: "kept_action", PrunedAction: "pruned_action"}[kind]
+        text = given.__name__ if callable(given) and hasattr(given, "__name__") else repr(given)
+        raise ValueError(
+            f"{argument} is {text}; allowed: a {kind.__name__} such as {example}, "
+            f"or what supermask.plugins.{decorator} makes of a function"
+        )
 
 
 @short
@@ -137,7 +144,7 @@ def restart(pruning: Pruning, treatment: Treatment, origin: Origin, round_: int,
     if treatment.schedule == "one_shot":
         masks, final, zeroed = full_masks(origin.trained), origin.trained, {}
     initial = kernels_of(origin.initial)
-    scores = scores_of(CRITERIA[treatment.criterion], initial, final, masks, origin.gradient)
+    scores = scores_of(treatment.criterion, initial, final, masks, origin.gradient)
     named = origin.seed, round_
     rates = pruning.rates.by_layer(layer_kinds(initial))
     if treatment.ranking == "layer":
@@ -147,13 +154,12 @@ def restart(pruning: Pruning, treatment: Treatment, origin: Origin, round_: int,
         total = {"network": sum(kernel.size for kernel in initial.values())}
         counts = kept_counts(total, {"network": pruning.rates.dense}, round_)[round_]
         new_masks = _keep_best_of_network(named, scores, masks, counts["network"])
-    kept = KEPT_ACTIONS[treatment.kept]
     fresh = initial
-    if "w_fresh" in kept.needs:
+    if "w_fresh" in treatment.kept.needs:
         fresh_key = derive_key(origin.seed, Purpose.FRESH_WEIGHTS, round_)
         fresh = kernels_of(initialise(pruning.network, fresh_key, pruning.image_shape))
     before = (kernels_of(origin.rewind), final, fresh, masks, zeroed)
-    kernels = _start_kernels(kept, PRUNED_ACTIONS[treatment.pruned], named, before, new_masks)
+    kernels = _start_kernels(treatment.kept, treatment.pruned, named, before, new_masks)
     return Start(new_masks, with_kernels(origin.rewind, kernels))
 
 
@@ -223,7 +229,7 @@ def _start_kernels(
     """`start_weights` of every layer, each layer with keys of its own."""
     keys = [_key(named, purpose) for purpose in (Purpose.KEPT_VALUES, Purpose.PRUNED_VALUES)]
     kernels: Kernels = {}
-    for index, layer in enumerate(sorted(masks)):
+    for index, layer in enumerate(layer_order(masks)):
         initial, final, fresh, alive = (jnp.asarray(tree[layer]) for tree in before[:4])
         mask = jnp.asarray(masks[layer])
         zeroed = jnp.asarray(before[4][layer]) if layer in before[4] else jnp.zeros(mask.shape, bool)

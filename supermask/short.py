@@ -55,11 +55,17 @@ def _text(value: Any, room: int) -> str:
     if "parent" in names:  # a Flax module, whose own text has a line for each field
         own = {name: getattr(value, name) for name in names if name not in ("parent", "name")}
         text = f"{type(value).__name__}({', '.join(f'{name}={each!r}' for name, each in own.items())})"
-    elif is_dataclass(value) or hasattr(value, "_fields"):
+    elif _has_fields(value):
         text = _fields(value, room)
     else:
         text = repr(value).replace("\n", " ")
     return text if len(text) <= room else f"{type(value).__name__}(...)" if "(" in text else f"{text[: room - 3]}..."
+
+
+def _has_fields(value: Any) -> bool:
+    """Whether it is told by its fields: a named tuple, or a dataclass that does not write its own text."""
+    parameters = getattr(value, "__dataclass_params__", None)
+    return hasattr(value, "_fields") or (parameters is not None and parameters.repr)
 
 
 def _array(array: Any) -> str:

@@ -16,6 +16,7 @@ from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
+from supermask.criteria import CRITERIA
 from supermask.datasets import DATASETS, DataError, Dataset, Split, check_content, dataset_digest
 from supermask.learned_masks import LearnedMask
 from supermask.neural_graphs.runs import GraphRun
@@ -26,7 +27,7 @@ TRAINED = Study((Treatment(),))
 STUDIES = {
     "trainings": TRAINED,
     "round 0": Study((Unpruned(),)),
-    "masks": Study((Untrained("random"),)),
+    "masks": Study((Untrained(CRITERIA["random"]),)),
     "learned": Study((LearnedMask(),)),
     "learned by rank": Study((LearnedMask(method="edge_popup"),)),
     "sparse": Study((SparseRun("dsr", 0.1),)),

@@ -21,6 +21,7 @@ from supermask.analysis.running import runner
 from supermask.analysis.running.cluster.client import LOSSES, TRIES, Foreman, run_on
 from supermask.analysis.running.cluster.connection import connected, slurm
 from supermask.analysis.running.cluster.orders import cut
+from supermask.analysis.running.cluster.sending import packed, unpacked
 from supermask.analysis.running.cluster.source import Source, parse_source
 from supermask.analysis.running.cluster.watch import Watch
 from supermask.analysis.running.cluster.worker import NAME, Setting, Word, Workshop, capacity, inputs, receive
@@ -37,15 +38,17 @@ from supermask.criteria import CRITERIA, Criterion
 from supermask.datasets import Split, dataset_digest
 from supermask.figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
+from supermask.named_members import BUILT_IN
+from supermask.plugins import criterion
 from supermask.restarts import Treatment
 from supermask.sparse_training.runs import SparseRun
 
-CONSTANT = Treatment("large_init", kept="constant")
+CONSTANT = BUILT_IN.treatment("large_init", kept="constant")
 SPARSE = (SparseRun("set", 0.2), SparseRun("static", 0.2, structure="set"))
 STUDY = Study(
     (
-        *(Treatment(), Treatment("random"), CONSTANT, Treatment(rewind_step=10)),
-        *(Untrained("large_final"), Untrained("random", "signed_constant")),
+        *(Treatment(), BUILT_IN.treatment("random"), CONSTANT, Treatment(rewind_step=10)),
+        *(Untrained(CRITERIA["large_final"]), Untrained(CRITERIA["random"], "signed_constant")),
         *(LearnedMask(), *SPARSE, DSDRun(0.3)),
     )
 )
@@ -77,18 +80,17 @@ def connection(compiled_once):
         yield connection
 
 
-SMALL = Study((Treatment("random"), CONSTANT, Untrained("random")))
+SMALL = Study((BUILT_IN.treatment("random"), CONSTANT, Untrained(CRITERIA["random"])))
 
 
 @pytest.fixture
-def broken(monkeypatch):
+def broken():
     """A treatment by a criterion that fails in this process, and that workers do not know at all."""
 
     def fails(w_final):
         raise KeyError("broken")
 
-    monkeypatch.setitem(CRITERIA, "broken", Criterion("broken", fails, "none", source="a test's"))
-    return Treatment("broken")
+    return Treatment(Criterion("broken", fails, "none", source="a test's"))
 
 
 @pytest.mark.slow
@@ -146,7 +148,7 @@ def test_tasks_hand_back_what_one_process_makes(experiment, tmp_path, monkeypatc
         shops[-1][0].setup(shops[-1][1])
         assert shops[-1][0].capacity().networks == 2
     own = replace(experiment, chosen=(1,))
-    study = Study((CONSTANT, Untrained("random", "signed_constant"), *SPARSE))
+    study = Study((CONSTANT, Untrained(CRITERIA["random"], "signed_constant"), *SPARSE))
     with Store(tmp_path / "straight") as straight, Store(tmp_path / "handed") as store:
         runner.run(own, study, straight)
         tasks = list(cut(own, study, ids_of(own, study), 2, 2))
@@ -271,7 +273,7 @@ def test_what_is_lost_with_a_worker_is_sent_again_and_is_not_the_tasks_fault(one
 
 @pytest.mark.slow
 def test_a_task_that_takes_its_workers_down_is_tried_three_times_and_then_each_run_alone(one_seed, tmp_path):
-    study = Study((Treatment("random"),))
+    study = Study((BUILT_IN.treatment("random"),))
     with Store(tmp_path / "twice") as store:
         assert not seen_through(Clumsy(tmp_path, one_seed, ["begun"] * (TRIES - 1)), one_seed, study, store)
     with Store(tmp_path / "for ever") as store:
@@ -446,3 +448,16 @@ def test_arrays_of_a_round_are_enough_for_the_next(experiment):
     first, *wanted = (named.id for named in results_of(experiment, Treatment(), 1))
     zero = results_of(experiment, Unpruned(), 1)[0].id
     assert inputs(experiment, Study((Treatment(),)), wanted) == {zero, first}
+
+
+def test_a_users_own_members_are_sent_by_name_and_content():
+    """A worker has their code from the plug-in's file; what it does not know, or knows otherwise, it refuses."""
+    mine = criterion("x", name="mine")(lambda w_final: w_final)
+    other = criterion("x", name="mine")(lambda w_final: 2 * w_final)
+    study = Study((Treatment(mine, rewind_step=3), Untrained(mine, "kaiming"), Untrained(CRITERIA["random"]), *SPARSE))
+    sent = packed(study)
+    assert mine not in [value for run in sent for value in run.values.values()]
+    assert unpacked(sent, BUILT_IN.plus(mine)) == study
+    for known in (BUILT_IN, BUILT_IN.plus(other)):
+        with pytest.raises(RuntimeError, match="mine is not known here"):
+            unpacked(sent, known)

@@ -31,9 +31,18 @@ from supermask.analysis.running.interrupts import INTERRUPTED, Stop
 from supermask.analysis.store.store import Store
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import Changes, protocol
+from supermask.criteria import CRITERIA
+from supermask.named_members import BUILT_IN
 from supermask.restarts import Treatment
 
-STUDY = Study((Treatment(), Treatment("random"), Treatment("large_init", kept="constant"), Untrained("random")))
+STUDY = Study(
+    (
+        Treatment(),
+        BUILT_IN.treatment("random"),
+        BUILT_IN.treatment("large_init", kept="constant"),
+        Untrained(CRITERIA["random"]),
+    )
+)
 SILENCE = 150.0
 """Seconds without a result that count as a hang."""
 REST = 45.0

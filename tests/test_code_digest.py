@@ -22,7 +22,8 @@ from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.code_digest import UndigestedError, code_digest
 from supermask.criteria import CRITERIA, Criterion, LayerFacts
 from supermask.members import RESERVED, MemberError
-from supermask.plugins import criterion, kept_action, pruned_action, use
+from supermask.named_members import BUILT_IN
+from supermask.plugins import criterion, kept_action, pruned_action
 from supermask.restarts import Treatment, scores_of
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -88,16 +89,6 @@ def decorated(function):
         return function(*args, **kwargs)
 
     return inner
-
-
-@pytest.fixture
-def registries():
-    """The registries as they were, after the test."""
-    before = [dict(each) for each in (CRITERIA, KEPT_ACTIONS, PRUNED_ACTIONS)]
-    yield
-    for each, old in zip((CRITERIA, KEPT_ACTIONS, PRUNED_ACTIONS), before, strict=True):
-        each.clear()
-        each.update(old)
 
 
 @pytest.mark.parametrize(
@@ -202,27 +193,23 @@ def test_built_in_members_have_names_alone():
     assert taken.source, "a built-in function under another name is told from what that name may be next"
 
 
-def test_a_criterion_registered_anew_gives_other_results(registries, digits):
+def test_a_criterion_of_other_code_gives_other_results(digits):
     """What was stored for the first is not taken for the second's."""
     experiment = Experiment(protocol("quick", changes=Changes(dataset="digits")), digits)
     names = []
     for function in (doubled, tripled, doubled):
-        use(criterion("x", name="mine")(function))
-        names.append(
-            (
-                results_of(experiment, Treatment("mine"), 0)[0].id,
-                results_of(experiment, Untrained("mine"), 0)[1].id,
-            )
-        )
+        mine = criterion("x", name="mine")(function)
+        runs = Treatment(mine), Untrained(mine)
+        names.append(tuple(results_of(experiment, run, 0)[1].id for run in runs))
     assert names[0] == names[2]
     assert not set(names[0]) & set(names[1])
-    described = results_of(experiment, Treatment("mine"), 0)[0].description
-    assert described["plugins"] == {"mine": CRITERIA["mine"].source}
-    use(
+    described = results_of(experiment, Treatment(mine), 0)[0].description
+    assert described["plugins"] == {"mine": mine.source}
+    known = BUILT_IN.plus(
         kept_action(lambda w_initial: w_initial, name="as_it_was"),
         pruned_action(name="tiny")(lambda w_initial: w_initial * 0),
     )
-    described = results_of(experiment, Treatment("random", "as_it_was", "tiny"), 0)[0].description
+    described = results_of(experiment, known.treatment("random", "as_it_was", "tiny"), 0)[0].description
     assert set(described["plugins"]) == {"as_it_was", "tiny"}
     assert "plugins" not in results_of(experiment, Treatment(), 0)[0].description
 
@@ -237,11 +224,39 @@ def test_a_member_that_changes_after_it_was_defined_is_refused(monkeypatch):
         own(facts)
 
 
-def test_a_registry_that_misnames_a_member_is_refused(registries, digits):
-    CRITERIA["mine"] = CRITERIA["movement"]
+def test_users_own_members_change_nothing_of_the_toolkits(digits):
+    before = [dict(each) for each in (CRITERIA, KEPT_ACTIONS, PRUNED_ACTIONS)]
+    known = BUILT_IN.plus(criterion("x", name="mine")(doubled), kept_action(doubled, name="half"))
+    assert known.treatment("mine", "half").criterion == known.criterion["mine"]
+    assert [member.name for member in known.own] == ["mine", "half"]
+    assert [dict(each) for each in (CRITERIA, KEPT_ACTIONS, PRUNED_ACTIONS)] == before
+    with pytest.raises(ValueError, match="criterion is 'mine'; allowed: large_final, "):
+        BUILT_IN.treatment("mine")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "given"),
+    [
+        ("criterion", "movement", "'movement'"),
+        ("criterion", doubled, "doubled"),
+        ("criterion", KEPT_ACTIONS["rewind"], "rewind"),
+        ("kept", PRUNED_ACTIONS["zero"], "zero"),
+        ("pruned", None, "None"),
+    ],
+)
+def test_a_treatment_takes_members_alone(field, value, given):
+    with pytest.raises(ValueError, match=rf"{field} is {given}; allowed: a \w+ such as .* or what supermask\.plugins"):
+        Treatment(**{field: value})
+
+
+def test_what_has_a_name_of_the_toolkits_is_no_result(digits):
     experiment = Experiment(protocol("quick", changes=Changes(dataset="digits")), digits)
-    with pytest.raises(ValueError, match="criterion 'movement' is registered as 'mine'"):
-        results_of(experiment, Treatment("mine"), 0)
+    for treatment in (
+        Treatment(criterion("x", name="random")(doubled)),
+        Treatment(criterion("x", name="one")(doubled), kept_action(doubled, name="one")),
+    ):
+        with pytest.raises(MemberError, match=r"a name that is taken|is defined twice"):
+            results_of(experiment, treatment, 0)
 
 
 @pytest.mark.parametrize("name", [*RESERVED, "Unpruned", "NaN", "", "two words", "a,b", "<lambda>", "1st"])
@@ -250,19 +265,20 @@ def test_reserved_words_and_what_is_no_word_are_refused(name):
         Criterion(name, doubled, "x")
 
 
-def test_names_that_are_taken_are_refused(registries):
+def test_names_that_are_taken_are_refused():
     for own in (
         criterion("x", name="movement")(doubled),
         criterion("x", name="rewind")(doubled),
         criterion("x", name="large_init_large_final_percentile")(doubled),
     ):
         with pytest.raises(MemberError, match="a name that is taken"):
-            use(own)
+            BUILT_IN.plus(own)
     with pytest.raises(MemberError, match="defined twice"):
-        use(criterion("x", name="twice")(doubled), criterion("x", name="twice")(tripled))
-    use(criterion("x", name="one")(doubled))
-    with pytest.raises(MemberError, match="a name that is taken"):
-        use(kept_action(doubled, name="one"))
+        BUILT_IN.plus(criterion("x", name="twice")(doubled), criterion("x", name="twice")(tripled))
+    known = BUILT_IN.plus(criterion("x", name="one")(doubled))
+    assert known.plus(criterion("x", name="one")(doubled)) == known, "the same once more"
+    with pytest.raises(MemberError, match="defined twice"):
+        known.plus(kept_action(doubled, name="one"))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from supermask.analysis.drawing.figure import diverged, write
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.drawing.tables import tidy_table
 from supermask.analysis.kinds.plan import results_of
 from supermask.analysis.kinds.rounds import Unpruned
@@ -29,8 +30,8 @@ def study(digits, tmp_path_factory):
     names = ("large_final", "random")
     folder = tmp_path_factory.mktemp("diverged")
     with Store(folder) as store:
-        runner.run(experiment, figure.study(names), store)
-        yield experiment, figure, Results(experiment, figure.study(names), store, names)
+        runner.run(experiment, figure.study(Shown(names)), store)
+        yield experiment, figure, Results(experiment, figure.study(Shown(names)), store, Shown(names))
 
 
 def test_it_is_stored_with_what_is_no_number_as_such(study):
@@ -50,7 +51,7 @@ def test_it_is_drawn_and_counted(study, tmp_path):
     experiment, figure, results = study
     table = figure.tabulate(results)
     assert diverged(table) == len(table) == 5
-    paths = write(figure, results.names, table, experiment, tmp_path)
+    paths = write(figure, results.shown, table, experiment, tmp_path)
     assert "5 of 5 diverged" in paths[1].read_text()
     assert pd.read_csv(paths[0])["test_loss_at_end"].isna().all()
     assert len(figure.summarise(table))
@@ -74,9 +75,9 @@ def test_where_its_weights_went_is_said_by_no_number(study, tmp_path):
     experiment, _, results = study
     for name in ("weight-movement", "criteria-plane"):
         figure = CATALOGUE[name].load()
-        own = Results(experiment, figure.study(results.names), results.store, results.names)
+        own = Results(experiment, figure.study(results.shown), results.store, results.shown)
         table = figure.tabulate(own)
-        write(figure, own.names, table, experiment, tmp_path)
+        write(figure, own.shown, table, experiment, tmp_path)
         summary = figure.summarise(table)
         assert len(summary) == 2
         assert name == "criteria-plane" or summary.isna().all(axis=None)

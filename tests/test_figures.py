@@ -15,6 +15,7 @@ from supermask.analysis.drawing.captions import caption
 from supermask.analysis.drawing.figure import write
 from supermask.analysis.drawing.frame import Frame
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.kinds.rounds import UNPRUNED
 from supermask.analysis.running import runner
 from supermask.analysis.store.store import Store
@@ -74,11 +75,11 @@ class Tables:
     def __getitem__(self, name: str) -> pd.DataFrame:
         if name not in self._made:
             figures = [entry.load() for other, entry in CATALOGUE.items() if (other in SOME) == (name in SOME)]
-            studies = {figure.name: figure.study(shown(figure)) for figure in figures}
+            studies = {figure.name: figure.study(Shown(shown(figure))) for figure in figures}
             with Store(self._folder) as store:
                 runner.run(self._experiment, reduce(Study.__or__, studies.values()), store)
                 for figure in figures:
-                    results = Results(self._experiment, studies[figure.name], store, shown(figure))
+                    results = Results(self._experiment, studies[figure.name], store, Shown(shown(figure)))
                     self._made[figure.name] = figure.tabulate(results)
         return self._made[name]
 
@@ -96,8 +97,8 @@ def reread(table: pd.DataFrame, path) -> pd.DataFrame:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_csv_redraws_the_picture_exactly(name, tables, experiment, tmp_path):
     figure = CATALOGUE[name].load()
-    first = write(figure, shown(figure), tables[name], experiment, tmp_path / "first")
-    again = write(figure, shown(figure), pd.read_csv(first[0]), experiment, tmp_path / "again")
+    first = write(figure, Shown(shown(figure)), tables[name], experiment, tmp_path / "first")
+    again = write(figure, Shown(shown(figure)), pd.read_csv(first[0]), experiment, tmp_path / "again")
     for path, other in zip(first, again, strict=True):
         assert path.read_bytes() == other.read_bytes()
     assert [path.suffix for path in first] == [".csv", ".svg", ".png"]
@@ -107,8 +108,8 @@ def test_the_csv_redraws_the_picture_exactly(name, tables, experiment, tmp_path)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_picture_states_where_it_comes_from(name, tables, experiment, tmp_path):
     figure = CATALOGUE[name].load()
-    text = write(figure, shown(figure), tables[name], experiment, tmp_path)[1].read_text()
-    said = caption(experiment, figure.study(shown(figure)))
+    text = write(figure, Shown(shown(figure)), tables[name], experiment, tmp_path)[1].read_text()
+    said = caption(experiment, figure.study(Shown(shown(figure))))
     learned = name in ("learned-supermasks", "supermask-table", "learned-masks-seen")
     assert ("masks learned for 50 epochs" in said) == learned
     lengths = {"dsd": ("4 epochs a phase",)} | dict.fromkeys(
@@ -263,7 +264,7 @@ def test_of_a_same_sign_region_every_kept_weight_has_its_sign(tables):
 
 def test_the_plane_refuses_criteria_that_go_by_gradients():
     with pytest.raises(ValueError, match="criteria has snip"):
-        criteria_plane.study(["large_final", "snip"])
+        criteria_plane.study(Shown(("large_final", "snip")))
 
 
 def test_every_registered_criterion_has_a_style_of_its_own():

@@ -25,8 +25,10 @@ from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.analysis.system.errors import StoreError
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
+from supermask.criteria import CRITERIA
 from supermask.learned_masks import LearnedMask
 from supermask.lottery import Treatment
+from supermask.named_members import BUILT_IN
 from supermask.networks import NETWORKS, kernels_of, shapes_of
 from supermask.neural_graphs.runs import GraphRun
 from supermask.shared_weights import SharedRun
@@ -35,7 +37,12 @@ from supermask.sparse_training.runs import SparseRun
 MADE_WITH = {"supermask": "test", "devices": 2}
 NARROW = SparseRun("small_dense", 0.1)
 RUNS = (
-    *(Unpruned(), Treatment("movement", pruned="init"), Untrained("random"), LearnedMask(rescaled=True)),
+    *(
+        Unpruned(),
+        BUILT_IN.treatment("movement", pruned="init"),
+        Untrained(CRITERIA["random"]),
+        LearnedMask(rescaled=True),
+    ),
     *(SparseRun("rigl", 0.1), NARROW, DSDRun(0.3), CompressionRun(), GraphRun("static")),
     SharedRun(GraphRun("static")),
 )

@@ -19,17 +19,18 @@ from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import PROTOCOLS, Changes, protocol
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
+from supermask.criteria import CRITERIA
 from supermask.datasets import Split
 from supermask.figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
+from supermask.named_members import BUILT_IN
 from supermask.networks import NETWORKS, shapes_of
 from supermask.neural_graphs.runs import GraphRun
-from supermask.restarts import Treatment
 from supermask.shared_weights import SharedRun
 from supermask.sparse_training.runs import SparseRun
 
 RUNS = (
-    *(Unpruned(), Treatment("movement", kept="constant"), Untrained("random", "signed_constant")),
+    *(Unpruned(), BUILT_IN.treatment("movement", kept="constant"), Untrained(CRITERIA["random"], "signed_constant")),
     *(LearnedMask(rescaled=True), SparseRun("set", 0.1), SparseRun(density=0.1, structure="set")),
     *(DSDRun(0.3), CompressionRun(bits=2), GraphRun("static"), GraphRun("continuous", "uniform")),
     *(SharedRun(GraphRun("static"), signs=True), SharedRun(SparseRun("set", 0.1))),
@@ -116,6 +117,6 @@ def test_the_names_of_every_figures_results_stay(network, name, stand_ins):
         if entry.only and network not in entry.only:
             continue
         figure = entry.load()
-        ids = sorted(ids_needed(experiment, figure.study(figure.names)))
+        ids = sorted(ids_needed(experiment, figure.whole))
         digest = hashlib.sha256(" ".join(ids).encode()).hexdigest()[:16]
         assert f"{len(ids)} {digest}" == GOLDEN[f"{network} {name} {title}"], title

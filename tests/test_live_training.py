@@ -16,6 +16,7 @@ from supermask.compression.dsd import DSDRun
 from supermask.live_weights import choice, pays
 from supermask.lottery import initial_params
 from supermask.masks import full_masks
+from supermask.named_members import BUILT_IN
 from supermask.networks import kernels_of, with_kernels
 from supermask.population import Placement, place
 from supermask.restarts import Treatment
@@ -144,8 +145,8 @@ def test_results_whose_bits_changed_have_another_revision_and_no_others():
     by_layer = revisions(Treatment())
     assert by_layer == [2] * 3 + [3] * 5
     assert revisions(Treatment(ranking="global")) == by_layer
-    assert revisions(Treatment(pruned="init")) == [2] * 8
-    assert revisions(Treatment(pruned="zero_if_shrunk")) == [2] * 8
+    assert revisions(BUILT_IN.treatment(pruned="init")) == [2] * 8
+    assert revisions(BUILT_IN.treatment(pruned="zero_if_shrunk")) == [2] * 8
     assert revisions(Treatment(), epochs=0.5) == [2] * 8, "too short to pay"
     assert revisions(Treatment(rewind_step=120)) == [2] * 8, "what is left is too short"
     assert [revisions(DSDRun(sparsity))[0] for sparsity in (0.0, 0.3, 0.8)] == [1, 1, 2]

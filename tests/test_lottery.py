@@ -9,6 +9,7 @@ from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
 from supermask.criteria import CRITERIA
 from supermask.lottery import InMemory, Treatment, find_tickets, initial_params
 from supermask.masks import Rates, kept_counts
+from supermask.named_members import BUILT_IN
 from supermask.networks import kernels_of, layer_kinds
 from supermask.training import Job
 
@@ -30,7 +31,7 @@ def same_bits(first, second) -> bool:
 @pytest.mark.parametrize("schedule", ["iterative", "one_shot"])
 @pytest.mark.parametrize("criterion", CRITERIA)
 def test_every_criterion_prunes_the_rounds_exact_counts(trainer, criterion, schedule):
-    treatment = Treatment(criterion, schedule=schedule)
+    treatment = BUILT_IN.treatment(criterion, schedule=schedule)
     records = records_of(trainer, [treatment])
     initial = kernels_of(records[None, 0, 0].start.params)
     sizes = {layer: kernel.size for layer, kernel in initial.items()}
@@ -45,7 +46,7 @@ def test_every_criterion_prunes_the_rounds_exact_counts(trainer, criterion, sche
 
 @pytest.mark.parametrize("criterion", ["large_final", "random", "magnitude_increase"])
 def test_masks_nest_and_pruned_weights_stay_pruned(trainer, criterion):
-    treatment = Treatment(criterion)
+    treatment = BUILT_IN.treatment(criterion)
     records = records_of(trainer, [treatment], rounds=3)
     for round_ in (1, 2):
         before, after = (records[treatment, 0, r].start.masks for r in (round_, round_ + 1))
@@ -57,7 +58,7 @@ def test_masks_nest_and_pruned_weights_stay_pruned(trainer, criterion):
 
 @pytest.mark.parametrize("kept", KEPT_ACTIONS)
 def test_every_kept_action_restarts_and_trains(trainer, kept):
-    treatment = Treatment(kept=kept)
+    treatment = BUILT_IN.treatment(kept=kept)
     record = records_of(trainer, [treatment], rounds=1)[treatment, 0, 1]
     assert np.isfinite(record.trained.validation_loss).all()
     for layer, mask in record.start.masks.items():
@@ -66,7 +67,7 @@ def test_every_kept_action_restarts_and_trains(trainer, kept):
 
 @pytest.mark.parametrize("pruned", PRUNED_ACTIONS)
 def test_every_pruned_action_freezes_for_good(trainer, pruned):
-    treatment = Treatment(pruned=pruned)
+    treatment = BUILT_IN.treatment(pruned=pruned)
     records = records_of(trainer, [treatment])
     initial = kernels_of(records[None, 0, 0].start.params)
     first, second = (records[treatment, 0, round_] for round_ in (1, 2))
@@ -81,7 +82,7 @@ def test_every_pruned_action_freezes_for_good(trainer, pruned):
 @pytest.mark.parametrize("schedule", ["iterative", "one_shot"])
 def test_one_shot_masks_are_cut_from_the_weights_of_round_0(trainer, schedule):
     """One-shot masks keep the largest weights of the unpruned network; iterative ones those of the round before."""
-    treatment = Treatment("large_final", schedule=schedule)
+    treatment = BUILT_IN.treatment("large_final", schedule=schedule)
     records = records_of(trainer, [treatment], rounds=3)
     for round_ in (1, 2, 3):
         before = records[None, 0, 0] if schedule == "one_shot" or round_ == 1 else records[treatment, 0, round_ - 1]
@@ -92,7 +93,7 @@ def test_one_shot_masks_are_cut_from_the_weights_of_round_0(trainer, schedule):
 
 @pytest.mark.parametrize("pruned", ["zero", "zero_if_shrunk"])
 def test_a_weight_that_the_rule_sets_to_zero_starts_at_zero_ever_after(trainer, pruned):
-    treatment = Treatment(kept="rewind_or_zero", pruned=pruned)
+    treatment = BUILT_IN.treatment(kept="rewind_or_zero", pruned=pruned)
     records = records_of(trainer, [treatment], rounds=3)
     before = records[None, 0, 0]
     initial = kernels_of(before.start.params)
@@ -137,7 +138,10 @@ def test_global_ranking_counts_over_the_network(trainer):
 
 
 def test_a_runs_results_do_not_depend_on_the_study_around_it(trainer):
-    mine, others = Treatment("movement"), [Treatment("snip"), Treatment("random", kept="constant")]
+    mine, others = (
+        BUILT_IN.treatment("movement"),
+        [BUILT_IN.treatment("snip"), BUILT_IN.treatment("random", kept="constant")],
+    )
     alone = records_of(trainer, [mine])
     among = records_of(trainer, [others[0], mine, others[1]], seeds=(1, 0))
     for round_ in (1, 2):
@@ -146,7 +150,7 @@ def test_a_runs_results_do_not_depend_on_the_study_around_it(trainer):
 
 
 def test_an_interrupted_study_goes_on_to_the_same_end(trainer):
-    treatments = [Treatment(), Treatment("movement", pruned="init")]
+    treatments = [Treatment(), BUILT_IN.treatment("movement", pruned="init")]
     straight = records_of(trainer, treatments, seeds=(0, 1))
     memory, early = InMemory(), {}
     for record in find_tickets(trainer, RATES, treatments, (0, 1), 2, memory):
@@ -176,13 +180,13 @@ def test_more_rounds_continue_where_fewer_ended(trainer):
 )
 def test_an_unknown_choice_is_refused_with_the_choices(field, value):
     with pytest.raises(ValueError, match=rf"{field} is '{value}'; allowed: \w+"):
-        Treatment(**{field: value})
+        BUILT_IN.treatment(**{field: value})
 
 
 def test_zeros_are_asked_for_where_a_rule_goes_by_them():
-    assert Treatment(kept="rewind_or_zero").asks_for_zeros
-    assert Treatment(pruned="zero_if_grown").asks_for_zeros
-    assert not Treatment(kept="rewind_or_zero", schedule="one_shot").asks_for_zeros, "each round begins anew"
+    assert BUILT_IN.treatment(kept="rewind_or_zero").asks_for_zeros
+    assert BUILT_IN.treatment(pruned="zero_if_grown").asks_for_zeros
+    assert not BUILT_IN.treatment(kept="rewind_or_zero", schedule="one_shot").asks_for_zeros, "each round begins anew"
     assert not Treatment().asks_for_zeros
     assert not Treatment(schedule="one_shot").asks_for_zeros
 
@@ -218,6 +222,6 @@ def test_only_what_is_asked_for_is_computed(trainer, monkeypatch):
     monkeypatch.setattr(type(trainer), "gradients", refuse)
     records_of(trainer, [Treatment()], rounds=1)
     with pytest.raises(AssertionError, match="without need"):
-        records_of(trainer, [Treatment(kept="reinit")], rounds=1)
+        records_of(trainer, [BUILT_IN.treatment(kept="reinit")], rounds=1)
     with pytest.raises(AssertionError, match="without need"):
-        records_of(trainer, [Treatment("snip")], rounds=1)
+        records_of(trainer, [BUILT_IN.treatment("snip")], rounds=1)

@@ -10,10 +10,10 @@ from supermask.analysis.running import runner
 from supermask.analysis.store.store import Store
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import Changes, protocol
-from supermask.restarts import Treatment
+from supermask.named_members import BUILT_IN
 
-BOTH = Treatment(kept="rewind_or_zero", pruned="zero_if_shrunk")
-PRUNED_ALONE = Treatment(pruned="zero_if_shrunk")
+BOTH = BUILT_IN.treatment(kept="rewind_or_zero", pruned="zero_if_shrunk")
+PRUNED_ALONE = BUILT_IN.treatment(pruned="zero_if_shrunk")
 ROUNDS = 3
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from supermask import networks
-from supermask.keys import Purpose, derive_key
+from supermask.keys import Purpose, derive_key, layer_order
 from supermask.networks import NETWORKS
 from supermask.valid_convolution import valid_conv_relu_pool
 
@@ -25,6 +25,22 @@ MNIST, CIFAR = (28, 28, 1), (32, 32, 3)
 )
 def test_parameter_counts_are_the_papers(name, image_shape, parameters):
     assert networks.parameter_count(NETWORKS[name], image_shape) == parameters
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_keys_are_numbered_in_the_order_in_which_a_network_declares_its_layers(name):
+    """Sorting as text gives the same for the papers' networks, so that their results are those of earlier versions."""
+    image = jnp.zeros((1, *(MNIST if name in ("fc", "lenet5") else CIFAR)))
+    declared: list[str] = []
+    jax.eval_shape(lambda: declared.extend(NETWORKS[name].init(jax.random.key(0), image)["params"]))
+    assert layer_order(reversed(declared)) == declared == sorted(declared)
+
+
+def test_numbers_in_layers_names_are_numbers():
+    deep = [f"block{block}/conv{at}/kernel" for block in (1, 2, 10) for at in (1, 9, 10, 11)]
+    assert layer_order(sorted(deep)) == deep
+    assert layer_order(["a1", "a01"]) == layer_order(["a01", "a1"]), "any two names have one order"
+    assert layer_order(["²", "1", ""]) == ["", "1", "²"]
 
 
 def test_fc_starts_from_glorot_normal_kernels_and_zero_biases():

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from supermask.actions import KEPT_ACTIONS
 from supermask.analysis.command.arguments import parser_of
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.command.commands import MISUSED, OK
-from supermask.analysis.command.options import check_shown, check_used, said, used_by
+from supermask.analysis.command.options import check_shown, check_used, own_names, said, used_by
 from supermask.analysis.command.reproduce import FigureRequest
 from supermask.analysis.drawing.captions import caption, label
 from supermask.analysis.kinds.plan import ids_needed, uses_of
@@ -20,6 +19,8 @@ from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.analysis.system.errors import UsageError
 from supermask.figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
+from supermask.named_members import BUILT_IN
+from supermask.plugins import criterion, kept_action
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -58,7 +59,7 @@ def ids(experiment: Experiment, study: Study) -> set[str]:
 def test_a_study_uses_what_its_results_names_depend_on(name, experiment):
     """Held to the descriptions, which know nothing of `uses`."""
     figure = CATALOGUE[name].load()
-    study = figure.study(figure.names)
+    study = figure.whole
     fields = ("epochs", "rounds", "rates", "mask_epochs", "sparse_epochs", "graph_epochs")
     before = ids(experiment, study)
     assert uses_of(study) == {field for field in fields if ids(changed(experiment, field), study) != before}
@@ -129,15 +130,19 @@ def test_an_option_that_some_figures_do_not_depend_on_is_said(capsys):
 
 def test_a_plugin_that_no_chosen_figure_shows_is_refused():
     figure = CATALOGUE["dsd"].load()
-    used = {"dsd": used_by(figure, figure.study(figure.names), {"criterion": ("mine",), "kept": (), "pruned": ()})}
+    used = {"dsd": used_by(figure, figure.whole, {"criterion": ("mine",), "kept": (), "pruned": ()})}
     with pytest.raises(UsageError, match="plugin is given, but dsd would not change by it"):
         check_used(frozenset({"plugin"}), used)
     figure = CATALOGUE["mask-criteria"].load()
-    used["mask-criteria"] = used_by(figure, figure.study(figure.names), {"criterion": ("mine",)})
+    used["mask-criteria"] = used_by(figure, figure.whole, {"criterion": ("mine",)})
     assert check_used(frozenset({"plugin"}), used) == ["plugin does not matter to dsd"]
 
 
-OWN = {"criterion": ("mine", "other"), "kept": ("half",), "pruned": ()}
+KNOWN = BUILT_IN.plus(
+    *(criterion("x", name=name)(lambda w_final: w_final) for name in ("mine", "other")),
+    kept_action(lambda w_initial: w_initial / 2, name="half"),
+)
+OWN = own_names(KNOWN)
 
 
 @pytest.mark.parametrize(
@@ -156,16 +161,17 @@ OWN = {"criterion": ("mine", "other"), "kept": ("half",), "pruned": ()}
 def test_a_plugins_members_can_be_named_like_any_others(figure, criteria, shown, names, tmp_path):
     """Those that are named alone are shown; where none is named, all are."""
     figures = {figure: CATALOGUE[figure].load()}
-    request = FigureRequest(figures, protocol("quick"), criteria, shown, OWN, None, tmp_path)
+    request = FigureRequest(figures, protocol("quick"), criteria, shown, KNOWN, None, tmp_path)
     default = figures[figure].names
-    assert request.names(figures[figure]) == tuple(n for name in names for n in (default if name == "…" else (name,)))
+    assert request.choice(figures[figure]).names == tuple(
+        n for name in names for n in (default if name == "…" else (name,))
+    )
     unnamed = figure == "mask-0-actions"
     assert bool(check_shown(shown, figures, OWN)) == unnamed
 
 
 def test_a_plugins_line_is_an_allowed_label_and_is_part_of_the_reports_command(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(KEPT_ACTIONS, "half", KEPT_ACTIONS["rewind"])
-    monkeypatch.setattr("supermask.analysis.command.commands.own_members", lambda: OWN)
+    monkeypatch.setattr("supermask.analysis.command.cli._members", lambda arguments: KNOWN)
     monkeypatch.setattr("supermask.analysis.command.reproduce.list_figures", lambda request, known: OK)
     assert run_command(["figures", "mask-1-actions", "--show", "half"], CATALOGUE) == OK
     assert run_command(["figures", "mask-0-actions", "--show", "half"], CATALOGUE) == MISUSED
@@ -178,9 +184,9 @@ def test_a_caption_names_changes_that_matter_to_its_figure_alone(digits):
     changes = Changes(dataset="digits", seeds=1, epochs=5, mask_epochs=7)
     experiment = Experiment(protocol("quick", changes=changes), digits)
     criteria, dsd = (CATALOGUE[name].load() for name in ("mask-criteria", "dsd"))
-    of_masks = caption(experiment, criteria.study(criteria.names))
+    of_masks = caption(experiment, criteria.whole)
     assert "quick (changed: dataset, epochs, seeds)" in of_masks
-    assert "quick (changed: dataset, seeds)" in caption(experiment, dsd.study(dsd.names))
+    assert "quick (changed: dataset, seeds)" in caption(experiment, dsd.whole)
     learned = Study((LearnedMask(),))
     assert label(experiment, learned).endswith("dataset, seeds, mask-epochs)")
 
@@ -196,7 +202,7 @@ def test_the_reports_command_for_a_figure_takes_no_option_that_does_not_matter()
     options = parser_of(CATALOGUE).parse_args(arguments)
     for name, entry in CATALOGUE.items():
         figure = entry.load()
-        used = used_by(figure, figure.study(figure.names), {})
+        used = used_by(figure, figure.whole, {})
         again = parser_of(CATALOGUE).parse_args(["report", name, *shlex.split(said(options, used, figure, {}))])
         assert check_used(again.given, {name: used}) == []
         assert again.seeds == 2
@@ -241,4 +247,4 @@ def test_every_command_of_the_pages_is_one(page, line):
     options = parser_of(CATALOGUE).parse_args(shlex.split(line)[1:])
     if hasattr(options, "figures"):
         figures = {name: CATALOGUE[name].load() for name in options.figures or CATALOGUE}
-        check_used(options.given - {"plugin"}, {n: used_by(f, f.study(f.names), {}) for n, f in figures.items()})
+        check_used(options.given - {"plugin"}, {n: used_by(f, f.whole, {}) for n, f in figures.items()})

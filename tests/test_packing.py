@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.kinds.plan import results_of, workload
 from supermask.analysis.running import runner
 from supermask.analysis.store.store import Store
@@ -55,7 +56,7 @@ def test_what_is_learned_is_stored_once_and_never_again(experiment, folder):
         assert load.counts["learned_mask"] == (6, 6)
         assert load.work == 0
         runner.run(experiment, STUDY, store, words.append)
-        results = Results(experiment, STUDY, store, ())
+        results = Results(experiment, STUDY, store, Shown(()))
         metrics = results.metrics(RESCALED, 0)
         curve = results.arrays(RESCALED, 0)["curve.loss"]
     assert words == [], "nothing is left to do"

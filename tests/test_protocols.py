@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from supermask.actions import KEPT_ACTIONS, Action
+from supermask.actions import KeptAction
 from supermask.analysis.kinds.plan import complete, ids_needed, results_needed, results_of
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.kinds.untrained import Untrained
@@ -19,6 +19,7 @@ from supermask.compression.dsd import DSDRun
 from supermask.criteria import CRITERIA, RENAMED
 from supermask.learned_masks import LearnedMask
 from supermask.masks import Rates
+from supermask.named_members import BUILT_IN
 from supermask.restarts import Treatment
 from supermask.sparse_training.runs import SparseRun
 
@@ -129,7 +130,7 @@ def test_names_depend_on_what_determines_a_result_and_nothing_else(experiment):
         replace(experiment, data=replace(experiment.data, digest="another")),
     ):
         assert results_of(other, Treatment(), 1)[2].id != name
-    assert identity(results_of(experiment, Treatment("movement"), 1)[2].description) != name
+    assert identity(results_of(experiment, BUILT_IN.treatment("movement"), 1)[2].description) != name
 
 
 def test_round_zero_is_shared_by_all_treatments_and_rates(experiment):
@@ -173,10 +174,10 @@ def test_only_results_whose_counts_were_wrong_have_new_names(experiment):
     for name, network in itertools.product(PROTOCOLS, PAPER):
         own = replace(experiment, protocol=replace(protocol(name, network), dataset="digits"))
         assert "counts" not in results_of(own, Treatment(), 0)[0].description
-        assert "counts" not in results_of(own, Untrained("random"), 0)[1].description
+        assert "counts" not in results_of(own, Untrained(CRITERIA["random"]), 0)[1].description
     finer = replace(experiment, protocol=replace(experiment.protocol, rates=Rates(dense=0.99999, output=0.1)))
     assert results_of(finer, Treatment(), 0)[0].description["counts"] == "exact"
-    assert results_of(finer, Untrained("random"), 0)[1].description["counts"] == "exact"
+    assert results_of(finer, Untrained(CRITERIA["random"]), 0)[1].description["counts"] == "exact"
     assert "counts" not in results_of(finer, Unpruned(), 0)[0].description
     for part, named in ((0.05, None), (0.99999, "exact"), (2e-5, "exact")):
         runs = (SparseRun("rigl", part), DSDRun(part), LearnedMask(method="edge_popup", kept=part))
@@ -190,17 +191,17 @@ def test_only_results_whose_counts_were_wrong_have_new_names(experiment):
     [
         (Unpruned(), "69e7e48072627110700b043fe01c7677"),
         (Treatment(), "9fec1d4c65263a76b4f1140a16a24b84"),
-        (Treatment("movement"), "9b031c7da75965a99dd64c2e04f050a5"),
-        (Treatment("random"), "82e9c0bffc6bad6aed9a837ff22376db"),
-        (Treatment("large_final_same_sign"), "78d28226f3da1a8067f87180da834e59"),
-        (Treatment("snip"), "61b0ce11f750ac601a81d92e24237394"),
-        (Treatment("magnitude_increase", schedule="one_shot"), "9702090005e8155332441a3bca6aae4d"),
-        (Treatment(kept="reinit"), "495754b3e6ad6dad373a65ccd276189a"),
-        (Treatment(kept="constant_same_sign", pruned="init"), "af720f75b22e9a35902e8db38d9cbb19"),
-        (Treatment(pruned="zero_if_shrunk"), "3cc37daa3136f68b9ed4d20fb24072a7"),
-        (Untrained("large_final"), "287648508ee0141f30e1dcb9162fd812"),
-        (Untrained("large_final_same_sign", "signed_constant"), "4c4ad5aa907c83f49c65dc9c021b7cdf"),
-        (Untrained("random", "kaiming"), "0b758396043e6cc0129b6cea864d0634"),
+        (BUILT_IN.treatment("movement"), "9b031c7da75965a99dd64c2e04f050a5"),
+        (BUILT_IN.treatment("random"), "82e9c0bffc6bad6aed9a837ff22376db"),
+        (BUILT_IN.treatment("large_final_same_sign"), "78d28226f3da1a8067f87180da834e59"),
+        (BUILT_IN.treatment("snip"), "61b0ce11f750ac601a81d92e24237394"),
+        (BUILT_IN.treatment("magnitude_increase", schedule="one_shot"), "9702090005e8155332441a3bca6aae4d"),
+        (BUILT_IN.treatment(kept="reinit"), "495754b3e6ad6dad373a65ccd276189a"),
+        (BUILT_IN.treatment(kept="constant_same_sign", pruned="init"), "af720f75b22e9a35902e8db38d9cbb19"),
+        (BUILT_IN.treatment(pruned="zero_if_shrunk"), "3cc37daa3136f68b9ed4d20fb24072a7"),
+        (Untrained(CRITERIA["large_final"]), "287648508ee0141f30e1dcb9162fd812"),
+        (Untrained(CRITERIA["large_final_same_sign"], "signed_constant"), "4c4ad5aa907c83f49c65dc9c021b7cdf"),
+        (Untrained(CRITERIA["random"], "kaiming"), "0b758396043e6cc0129b6cea864d0634"),
     ],
     ids=str,
 )
@@ -213,16 +214,16 @@ def test_results_whose_rules_stayed_keep_their_names(experiment, treatment, name
 @pytest.mark.parametrize(
     ("treatment", "old"),
     [
-        (Treatment("large_init_large_final"), "f9a12ed9cd3de143cbde330ce761c5c0"),
-        (Treatment("small_init_small_final"), "e32f2a7d620fad78bd85f361df939215"),
-        (Treatment("magnitude_increase_same_sign"), "2dbf8e63a2b3a11bd9a62a3e5097ebe4"),
-        (Treatment("magnitude_increase_diff_sign"), "07a9910aea6281d23b2e2531c3fc6aef"),
-        (Untrained("large_init_large_final"), "44ae44e4a1bc6385e8a12302730951c0"),
-        (Untrained("magnitude_increase_same_sign"), "1c07a255c2ae7e61fa5b507ef9bc99db"),
-        (Treatment(kept="rewind_or_zero"), "abde33a548694eec092ae8fd6bcf0fcf"),
-        (Treatment(kept="rewind_or_zero", pruned="zero_if_shrunk"), "b989db1fe3fc3a17c66a44696b0d44d0"),
-        (Treatment(pruned="zero_if_grown"), "43f7515037ff63ea416f9e5174f1ec1e"),
-        (Treatment(pruned="zero_at_random"), "fd9335b081d7503ccc6e669aa14c69bd"),
+        (BUILT_IN.treatment("large_init_large_final"), "f9a12ed9cd3de143cbde330ce761c5c0"),
+        (BUILT_IN.treatment("small_init_small_final"), "e32f2a7d620fad78bd85f361df939215"),
+        (BUILT_IN.treatment("magnitude_increase_same_sign"), "2dbf8e63a2b3a11bd9a62a3e5097ebe4"),
+        (BUILT_IN.treatment("magnitude_increase_diff_sign"), "07a9910aea6281d23b2e2531c3fc6aef"),
+        (Untrained(CRITERIA["large_init_large_final"]), "44ae44e4a1bc6385e8a12302730951c0"),
+        (Untrained(CRITERIA["magnitude_increase_same_sign"]), "1c07a255c2ae7e61fa5b507ef9bc99db"),
+        (BUILT_IN.treatment(kept="rewind_or_zero"), "abde33a548694eec092ae8fd6bcf0fcf"),
+        (BUILT_IN.treatment(kept="rewind_or_zero", pruned="zero_if_shrunk"), "b989db1fe3fc3a17c66a44696b0d44d0"),
+        (BUILT_IN.treatment(pruned="zero_if_grown"), "43f7515037ff63ea416f9e5174f1ec1e"),
+        (BUILT_IN.treatment(pruned="zero_at_random"), "fd9335b081d7503ccc6e669aa14c69bd"),
     ],
     ids=str,
 )
@@ -236,11 +237,16 @@ def test_results_under_a_former_rule_are_not_taken_for_those_under_todays(experi
     assert rules.keys() <= {"criterion", "kept", "pruned"}
 
 
-def test_a_rule_that_asks_for_zeros_is_another_after_a_users_own_kept_action(experiment, monkeypatch):
+def test_a_rule_that_asks_for_zeros_is_another_after_a_users_own_kept_action(experiment):
     """Such an action may set weights to 0; of the toolkit's own, `rewind_or_zero` alone does, which has a revision."""
-    monkeypatch.setitem(KEPT_ACTIONS, "mine", Action("mine", lambda w_initial: 0 * w_initial, source="0" * 64))
+    known = BUILT_IN.plus(KeptAction("mine", lambda w_initial: 0 * w_initial, source="0" * 64))
+
+    def rules_of(kept: str, pruned: str) -> dict[str, int]:
+        described = results_of(experiment, known.treatment(kept=kept, pruned=pruned), 0)[0].description
+        return described.get("rules", {})
+
     rules = {
-        (kept, pruned): results_of(experiment, Treatment(kept=kept, pruned=pruned), 0)[0].description.get("rules", {})
+        (kept, pruned): rules_of(kept, pruned)
         for kept in ("mine", "reinit", "rewind_or_zero")
         for pruned in ("zero", "zero_if_shrunk")
     }
@@ -257,27 +263,32 @@ def test_a_rule_that_asks_for_zeros_is_another_after_a_users_own_kept_action(exp
 @pytest.mark.parametrize("name", RENAMED)
 def test_a_former_name_is_refused_with_the_present_one(name):
     with pytest.raises(ValueError, match=f"criterion is '{name}'; this rule is now '{RENAMED[name]}'"):
-        Treatment(name)
+        BUILT_IN.treatment(name)
     with pytest.raises(UsageError, match=f"criterion '{name}' is now called '{RENAMED[name]}'"):
         choose("criterion", name, CRITERIA, RENAMED)
 
 
 def test_studies_unite_without_repeating():
-    first = Study((Treatment(), Treatment("random"), Untrained("random")))
-    second = Study((Treatment("random"), Treatment("movement")))
-    assert (first | second).of(Treatment) == (Treatment(), Treatment("random"), Treatment("movement"))
-    assert (first | second).of(Untrained) == (Untrained("random"),)
+    first = Study((Treatment(), BUILT_IN.treatment("random"), Untrained(CRITERIA["random"])))
+    second = Study((BUILT_IN.treatment("random"), BUILT_IN.treatment("movement")))
+    assert (first | second).of(Treatment) == (Treatment(), BUILT_IN.treatment("random"), BUILT_IN.treatment("movement"))
+    assert (first | second).of(Untrained) == (Untrained(CRITERIA["random"]),)
 
 
 def test_a_study_lists_everything_once(experiment):
-    runs = (Treatment(), Treatment("random"), Untrained("random"), Untrained("random", "signed_constant"))
+    runs = (
+        Treatment(),
+        BUILT_IN.treatment("random"),
+        Untrained(CRITERIA["random"]),
+        Untrained(CRITERIA["random"], "signed_constant"),
+    )
     names = [named.id for named in results_needed(experiment, Study(runs))]
     assert len(names) == len(set(names)) == 3 * (1 + 2 * 6 + 2 * 7)
 
 
 def test_what_a_run_starts_from_is_part_of_its_study(experiment):
     zero = results_of(experiment, Unpruned(), 0)[0].id
-    for run in (Unpruned(), Treatment(), Untrained("random")):
+    for run in (Unpruned(), Treatment(), Untrained(CRITERIA["random"])):
         assert zero in ids_needed(experiment, Study((run,)))
     own = Study((DSDRun(0.25),))
     assert {named.description["kind"] for named in results_needed(experiment, own)} == {"dsd"}

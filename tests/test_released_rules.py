@@ -8,6 +8,7 @@ import released_rules as released
 from supermask.criteria import CRITERIA, LayerFacts
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Rates, full_masks, keep_best
+from supermask.named_members import BUILT_IN
 from supermask.networks import NETWORKS
 from supermask.restarts import End, Origin, Pruning, Treatment, restart, zeroed_of
 
@@ -55,10 +56,10 @@ def test_only_the_strict_rule_puts_every_flipped_weight_last():
 
 RULES = {
     Treatment(): {"of_kept": False, "of_pruned": False},
-    Treatment(pruned="zero_if_shrunk"): {"of_kept": False},
-    Treatment(pruned="zero_if_grown"): {"of_kept": False, "reverse": True},
-    Treatment(kept="rewind_or_zero"): {"of_kept": True, "of_pruned": False},
-    Treatment(kept="rewind_or_zero", pruned="zero_if_shrunk"): {"of_kept": True},
+    BUILT_IN.treatment(pruned="zero_if_shrunk"): {"of_kept": False},
+    BUILT_IN.treatment(pruned="zero_if_grown"): {"of_kept": False, "reverse": True},
+    BUILT_IN.treatment(kept="rewind_or_zero"): {"of_kept": True, "of_pruned": False},
+    BUILT_IN.treatment(kept="rewind_or_zero", pruned="zero_if_shrunk"): {"of_kept": True},
 }
 
 
@@ -92,7 +93,7 @@ def test_weights_start_from_what_the_released_rule_makes_of_them_over_rounds(sha
             np.testing.assert_array_equal(begun.params[name]["kernel"], expected)
         masks, start, zeroed = begun.masks, begun.params, zeroed_of(begun, params)
         zeros.append(sum(int(np.sum(places)) for places in zeroed.values()))
-    if treatment.kept == "rewind_or_zero":
+    if treatment.kept.name == "rewind_or_zero":
         assert min(zeros) > 0, "kept weights at 0 are what the rounds are told apart by"
     else:
         assert zeros == [0, 0, 0, 0]

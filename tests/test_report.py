@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from supermask.analysis.drawing.report import METHOD, Subject, check_report, markdown_text, write_report
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.running import runner
 from supermask.analysis.store.store import Store
 from supermask.analysis.studies.experiment import Experiment
@@ -61,7 +62,7 @@ def reported(digits, tmp_path_factory):
     )
     experiment = Experiment(protocol("quick", changes=changes), digits)
     figures = {name: CATALOGUE[name].load() for name in ("mask-criteria", "supermasks-at-init", "mask-0-actions")}
-    subjects = [Subject(f, CATALOGUE[n].paper, f.names, f"supermask reproduce {n}") for n, f in figures.items()]
+    subjects = [Subject(f, CATALOGUE[n].paper, Shown(f.names), f"supermask reproduce {n}") for n, f in figures.items()]
     with Store(folder / "results") as store:
         for subject in subjects[:2]:
             runner.run(experiment, subject.study, store)

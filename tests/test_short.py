@@ -25,6 +25,8 @@ ARRAYS = ("jaxtyping.", "Params", "Kernels", "Dataset", "Split", "Trained", "Sco
 
 def public_classes():
     for found in pkgutil.walk_packages(supermask.__path__, "supermask."):
+        if found.name.startswith(("supermask.analysis", "supermask.figures")):  # the library alone
+            continue
         for name, own in vars(importlib.import_module(found.name)).items():
             if inspect.isclass(own) and own.__module__ == found.name and not name.startswith("_"):
                 yield own

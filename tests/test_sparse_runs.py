@@ -10,6 +10,7 @@ import pytest
 from supermask.analysis.drawing import plots
 from supermask.analysis.drawing.figure import collapsed, write
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.drawing.tables import tidy_table
 from supermask.analysis.kinds import sparse_training
 from supermask.analysis.kinds.plan import results_of, workload
@@ -139,7 +140,7 @@ def test_only_new_kinds_of_sparse_runs_have_new_names(experiment):
 
 def test_the_small_dense_network_shown_is_each_seeds_best_on_validation_data(experiment, tmp_path):
     """Test accuracies are made to say the opposite: they must not be asked."""
-    study = sparse_figure.study((sparse_figure.SMALL,))
+    study = sparse_figure.study(Shown((sparse_figure.SMALL,)))
     best = {0: "widening", 1: "equal"}
     with Store(tmp_path) as store:
         for run in study.of(SparseRun):
@@ -147,7 +148,7 @@ def test_the_small_dense_network_shown_is_each_seeds_best_on_validation_data(exp
                 chosen = run.method != SMALL_DENSE or run.shape == best[seed]
                 metrics = {"validation_accuracy": 0.9 if chosen else 0.8, "test_accuracy": 0.7 if chosen else 0.95}
                 store.add([Result(results_of(experiment, run, seed)[0].description, metrics, None, 0.0)], provenance())
-        table = sparse_figure.tabulate(Results(experiment, study, store, (sparse_figure.SMALL,)))
+        table = sparse_figure.tabulate(Results(experiment, study, store, Shown((sparse_figure.SMALL,))))
     small = table[table["line"] == sparse_figure.SMALL]
     assert len(small) == 2 * len(sparse_figure.DENSITIES)
     assert set(zip(small["seed"], small["shape"], strict=True)) == set(best.items())
@@ -204,7 +205,7 @@ def test_networks_that_learned_nothing_are_counted():
 def test_a_picture_says_how_many_learned_nothing(experiment, tmp_path):
     drawing = replace(sparse_figure.FIGURE, draw=lambda table, frame: plots.new_picture(1, frame)[0])
     figure = drawing.named("sparse-training", "Sparse training")
-    names = figure.names[:1]
+    names = Shown(figure.names[:1])
     table = pd.DataFrame({"early_stop_step": [0, 900, 900], "validation_loss": [2.31, 2.301, 0.2]})
     said = write(figure, names, table, experiment, tmp_path)[1].read_text()
     assert "2 of 3 collapsed: they learned nothing" in " ".join(said.split())

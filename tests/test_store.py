@@ -20,6 +20,7 @@ from supermask.analysis.store.store import Result, Store
 from supermask.analysis.system.errors import StoreError, UsageError
 from supermask.evaluation import Scores
 from supermask.lottery import RoundRecord
+from supermask.named_members import BUILT_IN
 from supermask.restarts import Start, Treatment
 from supermask.training import Trained
 
@@ -194,7 +195,7 @@ def test_a_rounds_weights_survive_storage_to_the_bit(initial, trained, mask, at_
 def test_where_a_round_started_weights_at_zero_survives_storage(initial, mask, at_zero):
     started = {"output": {"kernel": np.where(at_zero, np.float32(0), initial), "bias": np.zeros(4, np.float32)}}
     start = {"output": {"kernel": initial, "bias": np.zeros(4, np.float32)}}
-    treatment = Treatment(kept="rewind_or_zero")
+    treatment = BUILT_IN.treatment(kept="rewind_or_zero")
     record = RoundRecord(treatment, 0, 1, Start({"output": mask}, started), outcome(started))
     zeroed = decode_round(encode(record, start), {"output": initial}).zeroed
     expected = mask & at_zero & (initial != 0)

@@ -19,15 +19,16 @@ from supermask.analysis.store.store import Result, Store
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.analysis.system.errors import StoreError, UsageError
+from supermask.criteria import CRITERIA
 from supermask.figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
-from supermask.restarts import Treatment
+from supermask.named_members import BUILT_IN
 from supermask.sparse_training.runs import SMALL_DENSE, SMALL_SHAPES, SparseRun
 
 
 def fill(folder, digits, seeds: int, criterion: str) -> None:
     changes = Changes(dataset="digits", epochs=1, rounds=1, seeds=seeds)
-    study = Study((Treatment(criterion), Untrained(criterion)))
+    study = Study((BUILT_IN.treatment(criterion), Untrained(CRITERIA[criterion])))
     with Store(folder) as store:
         runner.run(Experiment(protocol("quick", changes=changes), digits), study, store)
 
@@ -83,12 +84,14 @@ def test_the_shape_of_a_small_dense_network_is_told(digits, results_folder):
 def test_a_result_under_a_former_rule_is_listed_under_that_rules_present_name(digits, results_folder):
     """So that no question to the table takes old and new results of one name for the same."""
     experiment = Experiment(protocol("quick", changes=Changes(dataset="digits")), digits)
-    present = results_of(experiment, Treatment("large_init_large_final"), 0)[0].description
+    present = results_of(experiment, BUILT_IN.treatment("large_init_large_final"), 0)[0].description
     former = {name: part for name, part in present.items() if name != "rules"}
     renamed = former | {"treatment": {"criterion": "large_init_large_final_percentile"}}
-    untrained = dict(results_of(experiment, Untrained("magnitude_increase_same_sign"), 0)[1].description)
+    untrained = dict(results_of(experiment, Untrained(CRITERIA["magnitude_increase_same_sign"]), 0)[1].description)
     del untrained["rules"]
-    frozen = results_of(experiment, Treatment(kept="rewind_or_zero", pruned="zero_if_shrunk"), 0)[0].description
+    frozen = results_of(experiment, BUILT_IN.treatment(kept="rewind_or_zero", pruned="zero_if_shrunk"), 0)[
+        0
+    ].description
     once_frozen = {name: part for name, part in frozen.items() if name != "rules"}
     with Store(results_folder) as store:
         for at, description in enumerate((present, former, renamed, untrained, frozen, once_frozen)):

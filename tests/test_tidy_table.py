@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tracemalloc
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -34,8 +33,10 @@ from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.analysis.system.errors import StoreError, UsageError
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
+from supermask.criteria import CRITERIA
 from supermask.figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
+from supermask.named_members import BUILT_IN
 from supermask.neural_graphs.runs import GraphRun
 from supermask.restarts import Treatment
 from supermask.shared_weights import SharedRun
@@ -45,7 +46,12 @@ DOCS = Path(__file__).parent.parent / "docs" / "results.md"
 MADE_WITH = {"supermask": "test", "commit": None, "devices": 2}
 
 RUNS = (
-    *(Unpruned(), Treatment(), Treatment("movement", "constant", "init", rewind_step=3), Untrained("large_final")),
+    *(
+        Unpruned(),
+        Treatment(),
+        BUILT_IN.treatment("movement", "constant", "init", rewind_step=3),
+        Untrained(CRITERIA["large_final"]),
+    ),
     *(LearnedMask(rescaled=True), LearnedMask(method="edge_popup", kept=0.3), SparseRun("rigl", 0.1)),
     *(SparseRun("static", 0.1, structure="rigl", start="fresh"), DSDRun(0.3), CompressionRun()),
     *(GraphRun("static"), SharedRun(SparseRun("static", 0.1)), SharedRun(GraphRun("static"))),
@@ -81,7 +87,7 @@ def test_every_kind_is_there_and_passes_the_schema(folder, descriptions):
 
 @pytest.mark.parametrize("choice", [Treatment(), LearnedMask(), SparseRun()])
 def test_every_choice_has_a_column(choice):
-    assert set(asdict(choice)) <= {*COLUMNS}
+    assert set(choices_of(choice)) <= {*COLUMNS}
 
 
 def test_defaults_are_written_out(folder):
@@ -89,7 +95,7 @@ def test_defaults_are_written_out(folder):
         table = tidy_table(store, ["kind=training", "metric=test_accuracy"])
     assert set(table["criterion"]) == {"unpruned", "large_final", "movement"}
     own = table[table["criterion"] == "large_final"].iloc[0]
-    assert {name: own[name] for name in asdict(Treatment())} == asdict(Treatment())
+    assert {name: own[name] for name in choices_of(Treatment())} == choices_of(Treatment())
 
 
 def test_whole_numbers_stay_whole_where_others_have_none(folder):

@@ -22,17 +22,23 @@ from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.analysis.system.errors import UsageError
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
+from supermask.criteria import CRITERIA
 from supermask.figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
+from supermask.named_members import BUILT_IN
 from supermask.networks import NETWORKS
 from supermask.restarts import Treatment
 from supermask.sparse_training.runs import SparseRun
 
-TREATMENTS = (Treatment(), Treatment("random"))
+TREATMENTS = (Treatment(), BUILT_IN.treatment("random"))
 EVERYTHING = Study(
     (
         *(*TREATMENTS, Treatment(rewind_step=10)),
-        *(Untrained("large_final"), Untrained("large_final", "signed_constant"), Untrained("random")),
+        *(
+            Untrained(CRITERIA["large_final"]),
+            Untrained(CRITERIA["large_final"], "signed_constant"),
+            Untrained(CRITERIA["random"]),
+        ),
         *(LearnedMask(), LearnedMask(method="threshold", start=0.5)),
         *(SparseRun(), SparseRun("set", 0.1), SparseRun("static", 0.1, structure="set")),
         *(DSDRun(), DSDRun(0.3)),
@@ -52,7 +58,7 @@ def ids_of(experiment, study) -> set[str]:
 
 def test_units_make_every_result_once_and_what_they_need_comes_first(experiment):
     for figure in (entry.load() for entry in CATALOGUE.values()):
-        study = figure.study(figure.names) | EVERYTHING
+        study = figure.whole | EVERYTHING
         made: list[str] = []
         for unit in units(experiment, study):
             assert set(unit.needs) <= set(made), unit
@@ -76,7 +82,7 @@ def test_shards_make_everything_between_them_and_each_all_that_it_needs(experime
 
 def test_two_shards_merged_are_the_whole_to_the_bit(experiment, tmp_path):
     own = replace(experiment, protocol=replace(experiment.protocol, seeds=2))
-    study = Study((*TREATMENTS, Untrained("large_final")))
+    study = Study((*TREATMENTS, Untrained(CRITERIA["large_final"])))
     with Store(tmp_path / "straight") as store:
         runner.run(own, study, store)
         straight = comparable(store)
@@ -156,7 +162,7 @@ def test_bytes_are_foretold(digits, tmp_path):
     experiment = Experiment(protocol("quick", changes=changes), digits)
     study = Study(
         (
-            *(Treatment(), Treatment(pruned="init"), Untrained("large_final"), LearnedMask()),
+            *(Treatment(), BUILT_IN.treatment(pruned="init"), Untrained(CRITERIA["large_final"]), LearnedMask()),
             *(SparseRun("static", 0.1), SparseRun()),
         )
     )

@@ -5,6 +5,7 @@ comes at once.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,8 @@ def path(text: str) -> Path:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
 
 
-def parser_of(catalogue: Catalogue) -> Parser:
-    """The parser of the whole command line."""
+def parser_of(catalogue: Catalogue, own: Sequence[str] = ()) -> Parser:
+    """The parser of the whole command line; help lists a user's `own` criteria and actions."""
     from supermask import __version__
 
     parser = Parser(
@@ -86,8 +87,8 @@ def parser_of(catalogue: Catalogue) -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"supermask {__version__}")
     parsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    _add_reproduce(parsers, catalogue)
-    _add_report(parsers, catalogue)
+    _add_reproduce(parsers, catalogue, own)
+    _add_report(parsers, catalogue, own)
     _add_explore(parsers)
     _add_results(parsers)
     _add_packing(parsers)
@@ -140,12 +141,12 @@ def parser_of(catalogue: Catalogue) -> Parser:
     return parser
 
 
-def _add_reproduce(parsers: "argparse._SubParsersAction[Parser]", catalogue: Catalogue) -> None:
+def _add_reproduce(parsers: "argparse._SubParsersAction[Parser]", catalogue: Catalogue, own: Sequence[str]) -> None:
     reproduce = parsers.add_parser(
         "reproduce",
         help="train what figures need, draw them, and print what they show",
         description="Trains what the figures need and is not stored yet, stores it as it goes, and draws the figures.",
-        epilog=f"figures:\n{_listing(catalogue)}\n\n{EXAMPLES}",
+        epilog=f"figures:\n{_listing(catalogue, own)}\n\n{EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_experiment(reproduce)
@@ -169,14 +170,15 @@ def _add_reproduce(parsers: "argparse._SubParsersAction[Parser]", catalogue: Cat
     reproduce.set_defaults(command=commands.reproduce, goes_on=GOES_ON)
 
 
-def _add_report(parsers: "argparse._SubParsersAction[Parser]", catalogue: Catalogue) -> None:
+def _add_report(parsers: "argparse._SubParsersAction[Parser]", catalogue: Catalogue, own: Sequence[str]) -> None:
     report = parsers.add_parser(
         "report",
         help="judge the figures' claims on what is stored, in one HTML page and in Markdown",
         description="Draws the figures again from what is stored, judges their claims, and writes one self-contained "
         "page (and the same in Markdown beside it). Trains nothing, so it needs a results folder; name the experiment "
         "as for reproduce.",
-        epilog=f"figures:\n{_listing(catalogue)}\n\nexample:\n  supermask report --protocol short --output report.html",
+        epilog=f"figures:\n{_listing(catalogue, own)}\n\nexample:\n"
+        "  supermask report --protocol short --output report.html",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_experiment(report)
@@ -295,10 +297,9 @@ def _add_infer(parsers: "argparse._SubParsersAction[Parser]") -> None:
     infer.set_defaults(command=commands.infer)
 
 
-def _listing(catalogue: Catalogue) -> str:
+def _listing(catalogue: Catalogue, own: Sequence[str]) -> str:
     width = max(map(len, catalogue))
     lines = [f"  {name:{width}}  {entry.paper}: {entry.title}" for name, entry in catalogue.items()]
-    own = [name for names in commands.own_members().values() for name in names]
     return "\n".join(lines + (["", f"from the plugin: {', '.join(own)}"] if own else []))
 
 

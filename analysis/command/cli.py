@@ -3,8 +3,10 @@
 Nothing heavy is imported before it is needed: help and mistakes come at once.
 """
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from supermask.analysis.command.arguments import Parser, parser_of, path
 from supermask.analysis.command.commands import FAILED, MISUSED
@@ -15,6 +17,9 @@ from supermask.analysis.system.platform import backend_fault
 from supermask.analysis.system.terminal import Output, complain, lasting_output
 from supermask.extras import MissingExtraError, need
 from supermask.settings import pinned_numbers
+
+if TYPE_CHECKING:
+    from supermask.named_members import Members
 
 
 def run_command(arguments: Sequence[str], catalogue: Catalogue) -> int:
@@ -30,8 +35,9 @@ def _status(arguments: Sequence[str], catalogue: Catalogue, output: Output | Non
     """Runs one command; says in one line what went wrong."""
     try:
         with pinned_numbers():
-            _register_plugin(arguments)
-            options = parser_of(catalogue).parse_args(arguments)
+            members = _members(arguments)
+            own = [member.name for member in members.own] if members else []
+            options = parser_of(catalogue, own).parse_args(arguments, argparse.Namespace(members=members))
             if output is not None:
                 output.word = options.goes_on
             need(getattr(options, "extra", "command"))
@@ -61,15 +67,16 @@ def _failed(words: object, status: int) -> int:
     return status
 
 
-def _register_plugin(arguments: Sequence[str]) -> None:
-    """Loads the file after --plugin, if there is one, before anything else: help then lists what it defines."""
+def _members(arguments: Sequence[str]) -> "Members | None":
+    """Loads the file after --plugin, before anything else, since help lists what it defines; None without one."""
     if not any(argument.split("=")[0] == "--plugin" for argument in arguments):
-        return
+        return None
     parser = Parser(prog="supermask", add_help=False)
     parser.add_argument("--plugin", type=path)
     file: Path | None = parser.parse_known_args(arguments)[0].plugin
     if file is None:  # after --, where it is no option
-        return
-    from supermask.analysis.studies.plugin_files import load_plugin, register
+        return None
+    from supermask.analysis.studies.plugin_files import load_plugin
+    from supermask.named_members import BUILT_IN
 
-    register(load_plugin(file))
+    return BUILT_IN.plus(*load_plugin(file).members())

@@ -5,7 +5,6 @@ it is needed.
 """
 
 import argparse
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -112,12 +111,13 @@ def reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
 def report(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Judges the claims of figures on what is stored."""
     request = _request(options, catalogue)
-    from supermask.analysis.command.options import said, used_by
+    from supermask.analysis.command.options import own_names, said, used_by
     from supermask.analysis.command.reproduce import report
 
+    own = own_names(options.members)
     papers = {name: catalogue[name].paper for name in request.figures}
     words = {
-        name: said(options, used_by(figure, request.studies[name], request.own), figure, request.own)
+        name: said(options, used_by(figure, request.studies[name], own), figure, own)
         for name, figure in request.figures.items()
     }
     return report(request, papers, options.output or options.results / "report.html", words)
@@ -221,14 +221,24 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
         if (only := catalogue[name].only) and options.network not in only:
             raise UsageError(f"figure {name} is made for {' and '.join(only)} alone; network is {options.network!r}")
     names = names or [name for name, entry in catalogue.items() if not entry.only or options.network in entry.only]
-    from supermask.analysis.command.options import check_data_dir, check_fit, check_shown, check_used, lines, used_by
+    from supermask.analysis.command.options import (
+        check_data_dir,
+        check_fit,
+        check_shown,
+        check_used,
+        lines,
+        own_names,
+        used_by,
+    )
     from supermask.analysis.command.reproduce import FigureRequest
     from supermask.analysis.studies.protocols import Changes, parse_rates, protocol
-    from supermask.criteria import CRITERIA, RENAMED
+    from supermask.criteria import RENAMED
     from supermask.datasets import DATASETS
+    from supermask.named_members import BUILT_IN
 
+    members = options.members or BUILT_IN
     for name in options.criteria or ():
-        choose("criterion", name, CRITERIA, RENAMED)
+        choose("criterion", name, members.criterion, RENAMED)
     if options.dataset is not None:
         choose("dataset", options.dataset, DATASETS)
     rates = None if options.rates is None else parse_rates(options.rates)
@@ -243,7 +253,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
         options.graph_epochs,
     )
     figures = {name: catalogue[name].load() for name in names}
-    own = own_members()
+    own = own_names(members)
     labels = [label for figure in figures.values() for label in lines(figure, own)]
     for name in options.show or () if labels else ():
         choose("show", name, dict.fromkeys(labels))
@@ -254,24 +264,10 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
         protocol=chosen,
         criteria=tuple(options.criteria or ()),
         shown=tuple(options.show or ()),
-        own=own,
+        members=members,
         data_dir=options.data_dir,
         results=options.results,
     )
-    used = {name: used_by(figures[name], study, request.own) for name, study in request.studies.items()}
-    notes = check_used(options.given, used) + check_shown(request.shown, figures, request.own)
+    used = {name: used_by(figures[name], study, own) for name, study in request.studies.items()}
+    notes = check_used(options.given, used) + check_shown(request.shown, figures, own)
     return replace(request, notes=(*notes, *check_data_dir(options.data_dir, chosen.dataset)))
-
-
-def own_members() -> dict[str, tuple[str, ...]]:
-    """A user's own criteria, mask-1 and mask-0 actions, by kind; none unless a plugin was loaded."""
-    if "supermask.analysis.studies.plugin_files" not in sys.modules:
-        return {}
-    from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
-    from supermask.criteria import CRITERIA
-
-    return {
-        "criterion": tuple(name for name, member in CRITERIA.items() if member.source),
-        "kept": tuple(name for name, member in KEPT_ACTIONS.items() if member.source),
-        "pruned": tuple(name for name, member in PRUNED_ACTIONS.items() if member.source),
-    }

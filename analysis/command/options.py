@@ -13,12 +13,22 @@ from supermask.analysis.system.errors import UsageError
 if TYPE_CHECKING:
     from supermask.analysis.drawing.figure import Figure
     from supermask.analysis.studies.experiment import Study
+    from supermask.named_members import Members
 
 OF_STUDIES = ("rounds", "epochs", "mask_epochs", "sparse_epochs", "graph_epochs", "rates")
 """Options that change a protocol and matter to some studies only; all depend on seeds and data set."""
 
 OF_FIGURES = ("criteria", "show", "plugin")
 """Options that change what some figures show."""
+
+
+def own_names(members: "Members | None") -> dict[str, tuple[str, ...]]:
+    """The names of a user's own criteria, mask-1 and mask-0 actions, by what figures compare; none without a plugin."""
+    if members is None:
+        return {}
+    kinds = {"criterion": members.criterion, "kept": members.kept, "pruned": members.pruned}
+    own = {member.name for member in members.own}
+    return {kind: tuple(name for name in known if name in own) for kind, known in kinds.items()}
 
 
 def used_by(figure: "Figure", study: "Study", own: Mapping[str, tuple[str, ...]]) -> frozenset[str]:

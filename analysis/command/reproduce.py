@@ -9,10 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from supermask import datasets
+from supermask.analysis.command.options import own_names
 from supermask.analysis.drawing.captions import label
 from supermask.analysis.drawing.figure import Figure, collapsed, diverged, write
 from supermask.analysis.drawing.frame import SCREEN, Look
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.kinds.plan import Workload, ids_needed, lengths, missing_results, workload
 from supermask.analysis.running import runner
 from supermask.analysis.running.cluster.connection import Connection, connected
@@ -30,6 +32,7 @@ from supermask.analysis.system.files import check_folder
 from supermask.analysis.system.screen import Screen, print_table
 from supermask.analysis.system.words import count
 from supermask.compression.runs import CompressionRun
+from supermask.named_members import Members
 from supermask.reading import read_regular
 from supermask.restarts import Treatment
 
@@ -39,16 +42,16 @@ class FigureRequest:
     """Figures of an experiment, checked.
 
     `criteria` take the place of a figure's own where there are any; `shown` picks among what the other figures show,
-    each of which keeps all where none of it is named. `own` are a user's criteria and actions: every figure of their
-    kind shows all of them as well, or those alone that `criteria` or `shown` name. `notes` are lines on options that do
-    not matter to some figures.
+    each of which keeps all where none of it is named. `members` are the known criteria and actions: every figure of
+    their kind shows all of a user's own as well, or those alone that `criteria` or `shown` name. `notes` are lines on
+    options that do not matter to some figures.
     """
 
     figures: Mapping[str, Figure]
     protocol: Protocol
     criteria: tuple[str, ...]
     shown: tuple[str, ...]
-    own: Mapping[str, tuple[str, ...]]
+    members: Members
     data_dir: Path | None
     results: Path
     shard: Shard | None = None
@@ -60,18 +63,18 @@ class FigureRequest:
     @property
     def studies(self) -> dict[str, Study]:
         """What each figure needs."""
-        return {name: figure.study(self.names(figure)) for name, figure in self.figures.items()}
+        return {name: figure.study(self.choice(figure)) for name, figure in self.figures.items()}
 
-    def names(self, figure: Figure) -> tuple[str, ...]:
+    def choice(self, figure: Figure) -> Shown:
         """What a figure is to show."""
-        own = self.own.get(figure.compares, ())
+        own = own_names(self.members).get(figure.compares, ())
         if figure.compares == "criterion":
             asked = self.criteria
         else:
             asked = tuple(name for name in (*figure.names, *own) if name in self.shown)
         if set(asked) & set(own):
-            return tuple(dict.fromkeys(asked))
-        return tuple(dict.fromkeys((*(asked or figure.names), *own)))
+            return Shown(tuple(dict.fromkeys(asked)), self.members)
+        return Shown(tuple(dict.fromkeys((*(asked or figure.names), *own))), self.members)
 
     def experiment(self, progress: bool) -> Experiment:
         """The protocol on its data, which is loaded for it. Raises DataError."""
@@ -111,7 +114,7 @@ def reproduce(request: FigureRequest, dry_run: bool) -> int:
         return 0
     with Store(request.results, for_reading=True) as store:
         for name, figure in request.figures.items():
-            _draw(console, request, figure, Results(experiment, studies[name], store, request.names(figure)))
+            _draw(console, request, figure, Results(experiment, studies[name], store, request.choice(figure)))
     return 0
 
 
@@ -140,7 +143,7 @@ def _make(request: FigureRequest, portion: "Portion", load: Workload, console: S
 def _draw(console: Screen, request: FigureRequest, figure: Figure, results: Results) -> None:
     """Writes a figure's table and pictures, and prints its summary."""
     table, experiment = figure.tabulate(results), results.experiment
-    paths = write(figure, request.names(figure), table, experiment, request.results / "figures", request.look)
+    paths = write(figure, request.choice(figure), table, experiment, request.results / "figures", request.look)
     _print_summary(console, figure, figure.summarise(table), paths)
     if number := diverged(table):
         console.print(f"{number} of these {len(table)} diverged: their loss is not a number")
@@ -222,7 +225,7 @@ def report(request: FigureRequest, papers: Mapping[str, str], output: Path, opti
     with Store(request.results, for_reading=True) as store:
         experiment = request.experiment(console.is_terminal)
         subjects = [
-            Subject(figure, papers[name], request.names(figure), f"supermask reproduce {name} {options[name]}".strip())
+            Subject(figure, papers[name], request.choice(figure), f"supermask reproduce {name} {options[name]}".strip())
             for name, figure in request.figures.items()
         ]
         sections = write_report(experiment, subjects, store, output)

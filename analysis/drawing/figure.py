@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +13,7 @@ from supermask.analysis.drawing.captions import caption, stem
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.frame import SCREEN, Frame, Look, read_style, settings
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.drawing.statistics import diverged_rows
 from supermask.analysis.drawing.styles import Styles
 from supermask.analysis.studies.experiment import Experiment, Study
@@ -29,7 +30,7 @@ class Drawing:
 
     compares: what its lines or panels are: criteria, mask-1 actions ('kept'), mask-0 actions ('pruned'), or else.
     names: the members of that kind that it shows by default.
-    study: returns the runs that it needs, for those names.
+    study: returns the runs that it needs to show something.
     tabulate: turns stored results into the tidy table from which everything else is made.
     draw: turns the table and a frame into a picture.
     summarise: turns the table into the few numbers for a terminal.
@@ -39,7 +40,7 @@ class Drawing:
 
     compares: Literal["criterion", "kept", "pruned", "else"]
     names: tuple[str, ...]
-    study: Callable[[Sequence[str]], Study]
+    study: Callable[[Shown], Study]
     tabulate: Callable[[Results], pd.DataFrame]
     draw: Callable[[pd.DataFrame, Frame], "Picture"]
     summarise: Callable[[pd.DataFrame], pd.DataFrame]
@@ -58,6 +59,11 @@ class Figure(Drawing):
 
     name: str
     title: str
+
+    @property
+    def whole(self) -> Study:
+        """The study of all that it shows by default."""
+        return self.study(Shown(self.names))
 
 
 def diverged(table: pd.DataFrame) -> int:
@@ -79,7 +85,7 @@ def collapsed(table: pd.DataFrame, classes: int) -> int:
 
 def write(
     figure: Figure,
-    names: Sequence[str],
+    shown: Shown,
     table: pd.DataFrame,
     experiment: Experiment,
     folder: Path,
@@ -87,11 +93,11 @@ def write(
 ) -> list[Path]:
     """Write the table as CSV, and the pictures drawn from that file. Returns the paths, the table's first.
 
-    `names` are what the figure shows: each choice has its own file.
+    Each choice of what is `shown` has its own file.
     """
     make_folder(folder)
-    study = figure.study(names)
-    base = stem(figure.name, figure.names, experiment, study, names)
+    study = figure.study(shown)
+    base = stem(figure.name, figure.names, experiment, study, shown.names)
     text = table.to_csv(index=False, float_format="%.9g")  # enough digits to distinguish any two float32
     words = caption(experiment, study)
     if number := diverged(table):

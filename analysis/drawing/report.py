@@ -22,6 +22,7 @@ from supermask.analysis.drawing.captions import caption
 from supermask.analysis.drawing.claims import ENOUGH_SEEDS, Judgement, Verdict, judge_all
 from supermask.analysis.drawing.figure import Figure, write
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.drawing.statistics import FEWEST_PAIRS
 from supermask.analysis.kinds.plan import missing_results, results_needed
 from supermask.analysis.store.store import Store
@@ -83,13 +84,13 @@ class Subject:
 
     figure: Figure
     paper: str
-    names: tuple[str, ...]
+    shown: Shown
     command: str
 
     @property
     def study(self) -> Study:
         """The runs that it needs."""
-        return self.figure.study(self.names)
+        return self.figure.study(self.shown)
 
 
 def write_report(experiment: Experiment, subjects: Sequence[Subject], store: Store, path: Path) -> list[Section]:
@@ -150,8 +151,8 @@ def _section(experiment: Experiment, subject: Subject, store: Store, pictures: P
     missing = missing_results(experiment, study, store)
     if missing:
         return Section(figure.name, figure.title, subject.paper, subject.command, missing)
-    table = figure.tabulate(Results(experiment, study, store, subject.names))
-    paths = {path.suffix: path for path in write(figure, subject.names, table, experiment, pictures)}
+    table = figure.tabulate(Results(experiment, study, store, subject.shown))
+    paths = {path.suffix: path for path in write(figure, subject.shown, table, experiment, pictures)}
     image = base64.b64encode(paths[".svg"].read_bytes()).decode()
     summary = figure.summarise(table)
     judgements = judge_all(figure.claims, table)

@@ -1,18 +1,19 @@
 """A study's stored results as tables, from which figures are drawn."""
 
 from collections.abc import Hashable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import pandas as pd
 
 from supermask.analysis.drawing.captions import label
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.kinds.learned_mask import rounded
 from supermask.analysis.kinds.plan import results_of
 from supermask.analysis.kinds.rounds import UNPRUNED, Unpruned, decode_round, round_zero
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.store.store import Store
-from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.experiment import Experiment, Study, choices_of
 from supermask.learned_masks import LearnedMask
 from supermask.masks import Masks
 from supermask.networks import Kernels, Params, kernels_of
@@ -24,13 +25,13 @@ from supermask.sparse_training.runs import SparseRun
 class Results:
     """Read access to the results of a study in an experiment, all of which must be stored.
 
-    `names` are the members that the figure shows.
+    `shown` is what the figure shows.
     """
 
     experiment: Experiment
     study: Study
     store: Store
-    names: tuple[str, ...]
+    shown: Shown
     _round_zero: dict[int, tuple[Params, Params]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def trainings(self) -> pd.DataFrame:
@@ -41,13 +42,13 @@ class Results:
             rows.append(nothing | {"seed": seed, "round": 0} | self.metrics(Unpruned(), seed))
             for treatment in self.study.of(Treatment):
                 for round_, named in enumerate(results_of(self.experiment, treatment, seed), start=1):
-                    rows.append(asdict(treatment) | {"seed": seed, "round": round_} | self.store.metrics(named.id))
+                    rows.append(choices_of(treatment) | {"seed": seed, "round": round_} | self.store.metrics(named.id))
         return self.labelled(pd.DataFrame(rows))
 
     def untrained(self) -> pd.DataFrame:
         """Return one row per untrained network: criterion, weights, seed, round (level of sparsity), and metrics."""
         rows = [
-            asdict(run) | {"seed": seed, "round": level} | self.store.metrics(named.id)
+            choices_of(run) | {"seed": seed, "round": level} | self.store.metrics(named.id)
             for run in self.study.of(Untrained)
             for seed in self.experiment.seeds
             for level, named in enumerate(results_of(self.experiment, run, seed))
@@ -57,7 +58,7 @@ class Results:
     def sparse_trainings(self) -> pd.DataFrame:
         """Return one row per sparse training: the run's fields, seed, and metrics."""
         rows = [
-            asdict(run) | {"seed": seed} | self.metrics(run, seed)
+            choices_of(run) | {"seed": seed} | self.metrics(run, seed)
             for run in self.study.of(SparseRun)
             for seed in self.experiment.seeds
         ]

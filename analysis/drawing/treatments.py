@@ -1,9 +1,9 @@
 """Common parts of figures whose lines are treatments."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
@@ -11,9 +11,11 @@ from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import Frame
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.drawing.styles import Style, Styles
 from supermask.analysis.kinds.rounds import UNPRUNED
-from supermask.analysis.studies.experiment import Study
+from supermask.analysis.studies.experiment import Study, choices_of
+from supermask.named_members import Members
 from supermask.restarts import Treatment
 
 if TYPE_CHECKING:
@@ -44,16 +46,18 @@ def treatment_drawing(
     A name that is no label is a user's own action and stands for the lottery ticket algorithm with that action.
     """
 
-    def treatment_of(label: str) -> Treatment:
-        return lines[label].treatment if label in lines else Treatment(**{compares: label})  # type: ignore[arg-type]
+    def treatment_of(label: str, members: Members) -> Treatment:
+        return lines[label].treatment if label in lines else members.treatment(**{compares: label})  # type: ignore[arg-type]
 
-    def study(names: Sequence[str]) -> Study:
-        return Study(tuple(treatment_of(label) for label in names))
+    def study(shown: Shown) -> Study:
+        return Study(tuple(treatment_of(label, shown.members) for label in shown.names))
 
     def tabulate(results: Results) -> pd.DataFrame:
-        labels = {treatment_of(label): label for label in results.names}
+        treatments = {label: treatment_of(label, results.shown.members) for label in results.shown.names}
+        labels = {tuple(choices_of(treatment).values()): label for label, treatment in treatments.items()}
         table = results.trainings()
-        table.insert(3, "treatment", [_label(labels, row) for row in table.to_dict("records")])
+        rows = table[[field.name for field in fields(Treatment)]].itertuples(index=False, name=None)
+        table.insert(3, "treatment", [labels.get(row, UNPRUNED) for row in rows])
         return table
 
     return Drawing(
@@ -66,11 +70,6 @@ def treatment_drawing(
         claims=claims,
         styles=styles_of(lines),
     )
-
-
-def _label(labels: Mapping[Treatment, str], row: Mapping[Hashable, Any]) -> str:
-    own = {field.name: row[field.name] for field in fields(Treatment)}
-    return UNPRUNED if own["criterion"] == UNPRUNED else labels[Treatment(**own)]
 
 
 def summarise(table: pd.DataFrame, styles: Styles) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from supermask import datasets
 from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.explorer.bundle import PRUNING, make_bundle, seed_run
 from supermask.analysis.explorer.server import SiteServer
 from supermask.analysis.explorer.site import check_target, site_files, write_site
@@ -75,7 +76,7 @@ def explore(request: ExplorerRequest) -> int:
         lacking = bool(missing_results(choice.experiment, choice.study, store))
     with Store(request.results, for_reading=not lacking) as store:
         _train(choice, store, request.results, console)
-        results = Results(choice.experiment, choice.study, store, ())
+        results = Results(choice.experiment, choice.study, store, Shown(()))
         runs = [seed_run(results, seed) for seed in choice.experiment.seeds]
     bundle = make_bundle(choice.experiment, NETWORKS["fc"], runs)
     site = site_files(bundle)

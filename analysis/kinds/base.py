@@ -136,7 +136,7 @@ class Kind(ABC, Generic[Run]):
 
     def results(self, experiment: Experiment, run: Run, seed: int) -> tuple[Named, ...]:
         """Return the results of a run with a seed, in order. Each is described and named once per experiment."""
-        key = (run, seed, self.code(run))
+        key = (run, seed)
         if key not in experiment.described:
             named = tuple(Named(each, identity(each)) for each in self.describe(experiment, run, seed))
             experiment.described[key] = named
@@ -169,10 +169,6 @@ class Kind(ABC, Generic[Run]):
     @abstractmethod
     def uses(self, run: Run) -> frozenset[str]:
         """Return the protocol fields, named as in `Changes`, that a run's results depend on, besides seeds and data."""
-
-    def code(self, run: Run) -> Hashable:
-        """Return the identity of a user's own code in a run, since a re-registered name makes other results."""
-        return ()
 
     def sources(self, run: Run) -> Sequence[Hashable]:
         """Return the runs, of this kind or an earlier one, whose results a run starts from."""

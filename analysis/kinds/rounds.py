@@ -9,13 +9,19 @@ from typing import Any
 import numpy as np
 
 from supermask import masks as mask_functions
-from supermask.actions import PRUNED_ACTIONS
 from supermask.analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Named
 from supermask.analysis.kinds.layout import check_array, check_curves, check_mask, params_of
 from supermask.analysis.kinds.metrics import CURVES, TRAINING_METRICS, training_metrics
 from supermask.analysis.store.identity import REVISIONS, Description
 from supermask.analysis.store.store import Result, Storage
-from supermask.analysis.studies.experiment import Experiment, dense_kernels, plugins_of, rates_of, without_defaults
+from supermask.analysis.studies.experiment import (
+    Experiment,
+    choices_of,
+    dense_kernels,
+    plugins_of,
+    rates_of,
+    without_defaults,
+)
 from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.studies.rules import rules_of
 from supermask.analysis.system.words import count
@@ -55,10 +61,6 @@ class Rounds(Kind[Treatment | Unpruned]):
         revisions = _revisions(experiment, run)
         return tuple(base | {"round": round_, "revision": each} | own for round_, each in enumerate(revisions, 1))
 
-    def code(self, run: Treatment | Unpruned) -> Hashable:
-        """Return the identity of its criterion and actions."""
-        return () if isinstance(run, Unpruned) else str(plugins_of(run.criterion, run.kept, run.pruned))
-
     def sources(self, run: Treatment | Unpruned) -> Sequence[Hashable]:
         """A treatment starts from the unpruned network's training."""
         return () if isinstance(run, Unpruned) else (Unpruned(),)
@@ -84,7 +86,7 @@ class Rounds(Kind[Treatment | Unpruned]):
     def columns(self, description: Description) -> dict[str, Any]:
         """Return the treatment, including defaults."""
         if "treatment" in description:
-            return vars(Treatment()) | description["treatment"]
+            return choices_of(Treatment()) | description["treatment"]
         return dict.fromkeys(("criterion", "kept", "pruned"), UNPRUNED)
 
     def check_arrays(self, description: Description, arrays: Mapping[str, np.ndarray]) -> None:
@@ -130,7 +132,7 @@ class Rounds(Kind[Treatment | Unpruned]):
         sizes = {layer: kernel.size for layer, kernel in kernels.items()}
         rates = experiment.protocol.rates.by_layer(layer_kinds(kernels))
         live = sum(kept_counts(sizes, rates, description["round"])[-1].values())
-        frozen = Treatment(**description["treatment"]).pruned != "zero"
+        frozen = description["treatment"].get("pruned", "zero") != "zero"
         content = weights / 8 + 4 * (live + biases) + frozen * (weights - live) / 8 + 12 * evaluations
         return RECORD_BYTES + FILE_BYTES + content
 
@@ -151,7 +153,7 @@ def _revisions(experiment: Experiment, run: Treatment) -> list[int]:
         counts = kept_counts({"network": sum(sizes.values())}, {"network": rates.dense}, rounds)
     else:
         counts = kept_counts(sizes, rates.by_layer(layer_kinds(kernels)), rounds)
-    zeros = run.pruned == "zero" or bool(PRUNED_ACTIONS[run.pruned].source)
+    zeros = run.pruned.name == "zero" or bool(run.pruned.source)
     steps = experiment.training.steps - run.rewind_step
     live = [zeros and pays(sum(counts[0].values()), sum(each.values()), steps) for each in counts[1:]]
     return [REVISIONS["live training" if each else "pruned training"] for each in live]

@@ -15,7 +15,7 @@ from supermask.analysis.studies.experiment import Experiment, plugins_of, rates_
 from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.studies.rules import rules_of_criterion
 from supermask.analysis.system.words import count
-from supermask.criteria import CRITERIA, Criterion
+from supermask.criteria import Criterion
 from supermask.evaluation import Scores
 from supermask.keys import Purpose, derive_key
 from supermask.masks import full_masks, kept_counts, rank_layers
@@ -29,7 +29,7 @@ from supermask.untrained_networks import WEIGHTS, untrained_network
 class Untrained:
     """An untrained network under one-shot masks of a criterion, at every level: its kept weights are `weights`."""
 
-    criterion: str
+    criterion: Criterion
     weights: str = WEIGHTS[0]
 
 
@@ -43,15 +43,11 @@ class UntrainedMasks(Kind[Untrained]):
 
     def describe(self, experiment: Experiment, run: Untrained, seed: int) -> Sequence[Description]:
         """Describe levels 0 (nothing pruned) to the protocol's last round."""
-        own: Description = {"criterion": run.criterion, "weights": run.weights}
+        own: Description = {"criterion": run.criterion.name, "weights": run.weights}
         own |= rates_of(experiment) | plugins_of(run.criterion)
         own |= rules_of_criterion(run.criterion)
         base = experiment.describe(self.name, seed)
         return tuple(base | {"level": level} | own for level in range(experiment.protocol.rounds + 1))
-
-    def code(self, run: Untrained) -> Hashable:
-        """Return the identity of its criterion."""
-        return str(plugins_of(run.criterion))
 
     def sources(self, run: Untrained) -> Sequence[Hashable]:
         """Return the unpruned network's training, from which masks are made."""
@@ -63,8 +59,8 @@ class UntrainedMasks(Kind[Untrained]):
 
     def bundles(self, runs: Sequence[Untrained]) -> Iterable[tuple[Untrained, ...]]:
         """Bundle runs of one criterion, which share its ranking."""
-        names = dict.fromkeys(run.criterion for run in runs)
-        return (tuple(run for run in runs if run.criterion == name) for name in names)
+        criteria = dict.fromkeys(run.criterion for run in runs)
+        return (tuple(run for run in runs if run.criterion == each) for each in criteria)
 
     def make(self, context: Context, runs: Sequence[Untrained]) -> None:
         """Evaluate missing levels, seed by seed, criterion by criterion."""
@@ -74,7 +70,7 @@ class UntrainedMasks(Kind[Untrained]):
                 continue
             trainer, (initial, final) = trainer_of(context), round_zero(context.experiment, context.store, seed)
             for own in self.bundles(lacking):
-                ranks = _one_shot_ranks(CRITERIA[own[0].criterion], seed, trainer, initial, final)
+                ranks = _one_shot_ranks(own[0].criterion, seed, trainer, initial, final)
                 for run in own:
                     self._evaluate(context, run, seed, ranks, trainer, initial)
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Any, TypeVar
 
-from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, Action
 from supermask.analysis.store.identity import REVISIONS, Description
 from supermask.analysis.studies.protocols import Protocol
 from supermask.counts import exact_fraction
-from supermask.criteria import CRITERIA, Criterion
 from supermask.datasets import Dataset
 from supermask.intervals import TrainingConfig, steps_of
+from supermask.members import Member
+from supermask.named_members import check_names
 from supermask.networks import NETWORKS, Kernels, kernels_of, shapes_of
 
 Run = TypeVar("Run")
@@ -94,27 +94,29 @@ def dense_kernels(experiment: Experiment) -> Kernels | None:
     return kernels_of(shapes_of(network, experiment.data.image_shape)) if network.dense_layers else None
 
 
-def without_defaults(choice: Any) -> dict[str, Any]:
-    """Return the fields of a frozen dataclass that differ from their defaults.
+def choices_of(run: Any) -> dict[str, Any]:
+    """Return the fields of a run, as in descriptions and tables: criteria and actions by their names."""
+    values = {f.name: getattr(run, f.name) for f in fields(run)}
+    return {name: value.name if isinstance(value, Member) else value for name, value in values.items()}
+
+
+def without_defaults(run: Any) -> dict[str, Any]:
+    """Return the fields of a run that differ from their defaults, as in descriptions.
 
     Descriptions omit defaults, so that a new field does not rename old results.
     """
-    return {f.name: getattr(choice, f.name) for f in fields(choice) if getattr(choice, f.name) != f.default}
+    choices = choices_of(run)
+    return {f.name: choices[f.name] for f in fields(run) if getattr(run, f.name) != f.default}
 
 
-def plugins_of(criterion: str, kept: str = "rewind", pruned: str = "zero") -> dict[str, dict[str, str]]:
+def plugins_of(*members: Member) -> dict[str, dict[str, str]]:
     """Return the identities of user-defined criteria and actions: the digest of a file or of code, or a version.
 
-    Raises ValueError if a registry has a member under a name other than its own, since its results would be confused.
+    Raises MemberError for a name of the toolkit's own, or one that two of them have: results would be confused.
     """
-    members: tuple[Criterion | Action, ...] = CRITERIA[criterion], KEPT_ACTIONS[kept], PRUNED_ACTIONS[pruned]
-    for name, member in zip((criterion, kept, pruned), members, strict=True):
-        if member.name != name:
-            raise ValueError(f"{member.kind} {member.name!r} is registered as {name!r}; allowed: under its own name")
-    sources = {(member.name, member.source) for member in members if member.source}
-    if len({name for name, _ in sources}) < len(sources):
-        raise ValueError(f"{criterion}, {kept} and {pruned} share a name; allowed: a name of its own for each")
-    return {"plugins": dict(sorted(sources))} if sources else {}
+    own = [member for member in dict.fromkeys(members) if member.source]
+    check_names(*own)
+    return {"plugins": dict(sorted((member.name, member.source) for member in own))} if own else {}
 
 
 def rates_of(experiment: Experiment) -> Description:

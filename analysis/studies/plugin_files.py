@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from supermask.actions import Action
+from supermask.actions import Action, KeptAction, PrunedAction
 from supermask.analysis.system.errors import UsageError, reason
 from supermask.code_digest import file_digest, own_modules
 from supermask.criteria import Criterion
 from supermask.members import Member, MemberError
-from supermask.plugins import KeptAction, PrunedAction, check_use, collected, use
+from supermask.named_members import check_names
+from supermask.plugins import collected
 from supermask.reading import read_regular
 
 
@@ -39,7 +40,7 @@ class Plugin:
 
 
 def load_plugin(path: Path) -> Plugin:
-    """Run the file and collect its decorated functions, also from lists and dicts; nothing is registered yet.
+    """Run the file and collect its decorated functions, also from lists and dicts.
 
     Raises:
         UsageError: the file cannot be read, raises an error, defines nothing, or uses a name that is taken.
@@ -59,7 +60,7 @@ def load_plugin(path: Path) -> Plugin:
     source = _source(content, module, path)
     try:
         named = [replace(m, source=source, function=_named(path, m)) for m in found]
-        check_use(*named)
+        check_names(*named)
     except MemberError as error:
         raise UsageError(f"plugin {path}: {error}") from None
     return Plugin(
@@ -68,11 +69,6 @@ def load_plugin(path: Path) -> Plugin:
         tuple(m for m in named if isinstance(m, KeptAction)),
         tuple(m for m in named if isinstance(m, PrunedAction)),
     )
-
-
-def register(plugin: Plugin) -> None:
-    """Add the plugin's criteria and actions to this process's registries. Call it once, before anything runs."""
-    use(*plugin.members())
 
 
 def _run(path: Path) -> ModuleType:

@@ -15,27 +15,26 @@ REGISTRIES: Mapping[str, Mapping[str, Criterion | Action]] = {
     "kept": KEPT_ACTIONS,
     "pruned": PRUNED_ACTIONS,
 }
-"""Registries of a treatment's choices."""
+"""The toolkit's own, by the fields of a description that name them."""
 
 
 def rules_of(treatment: Treatment) -> dict[str, dict[str, int]]:
     """Return the part of a training's description that names its rules' revisions; empty if none has changed."""
-    kept, pruned = KEPT_ACTIONS[treatment.kept], PRUNED_ACTIONS[treatment.pruned]
     # What asks for the weights that started at 0 has another answer than it once had where a weight can: of the
     # toolkit's kept actions that is `rewind_or_zero` alone, whose own revision tells; a user's own may be another.
-    later = 2 if kept.source and "zeroed" in pruned.needs else 1
+    later = 2 if treatment.kept.source and "zeroed" in treatment.pruned.needs else 1
     return _part(
         {
-            "criterion": CRITERIA[treatment.criterion].revision,
-            "kept": kept.revision,
-            "pruned": max(pruned.revision, later),
+            "criterion": treatment.criterion.revision,
+            "kept": treatment.kept.revision,
+            "pruned": max(treatment.pruned.revision, later),
         }
     )
 
 
-def rules_of_criterion(criterion: str) -> dict[str, dict[str, int]]:
+def rules_of_criterion(criterion: Criterion) -> dict[str, dict[str, int]]:
     """Return the same for results that depend only on a criterion: masks of untrained networks."""
-    return _part({"criterion": CRITERIA[criterion].revision})
+    return _part({"criterion": criterion.revision})
 
 
 def present_names(choices: Mapping[str, str], revisions: Mapping[str, int]) -> dict[str, str]:

@@ -23,6 +23,7 @@ import scipy.sparse
 from jaxtyping import Float32, Int32, UInt8, UInt16
 
 from supermask.compression.quantisation import Quantised
+from supermask.keys import layer_order
 from supermask.short import short
 
 Vector = Float32[np.ndarray, "features"]
@@ -76,7 +77,7 @@ class InferenceEngine:
         if any(np.ndim(codes) != 2 for codes in quantised.codes.values()):
             raise ValueError("quantised has convolutions; allowed: networks of dense layers")
         self.engine = engine
-        self._layers = [*sorted(layer for layer in quantised.codes if layer != "output"), "output"]
+        self._layers = [*layer_order(layer for layer in quantised.codes if layer != "output"), "output"]
         self._biases = {layer: np.asarray(bias, np.float32) for layer, bias in quantised.biases.items()}
         self._kernels = {layer: _kernel(quantised, layer) for layer in self._layers}
         self._apply = {"dense": self._dense, "sparse": self._sparse, "shared": self._shared}[engine](quantised)

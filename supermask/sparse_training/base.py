@@ -23,6 +23,7 @@ import optax
 from jax import lax
 from jaxtyping import Array, Float, Int, Int32, Key, PyTree, UInt32
 
+from supermask.keys import layer_order
 from supermask.masks import Masks
 from supermask.params import Kernels, Params, kernels_of, pruned, with_kernels
 from supermask.short import short
@@ -164,7 +165,7 @@ def random_masks(key: AnyKey, kernels: Kernels, counts: Counts) -> Masks:
     Sorting costs more than `keep_best` on CPU but compiles in a fraction of the time, and is done once a training.
     """
     masks: Masks = {}
-    for index, layer in enumerate(sorted(kernels)):
+    for index, layer in enumerate(layer_order(kernels)):
         size = kernels[layer].size
         order = jnp.argsort(jax.random.bits(jax.random.fold_in(step_key(key, 0), index), (size,), jnp.uint32))
         places = jnp.zeros(size, jnp.int32).at[order].set(jnp.arange(size, dtype=jnp.int32))

@@ -18,6 +18,7 @@ import optax
 from jax import lax
 from jaxtyping import Array, Bool, Float, Float32, Int32, Key, UInt32
 
+from supermask.keys import layer_order
 from supermask.masks import Masks, keep_best
 from supermask.params import Kernels, Params, kernels_of, pruned, with_kernels
 from supermask.short import short
@@ -82,7 +83,7 @@ def dnw(optimiser: optax.GradientTransformation, horizon: Horizon, config: DNWCo
 def _choose(key: Key[Array, ""], edges: Edges, counts: dict[str, Int32[Array, ""]]) -> tuple[Masks, Edges]:
     masks: Masks = {}
     thresholds, slopes = {}, {}
-    for index, layer in enumerate(sorted(edges.weights)):
+    for index, layer in enumerate(layer_order(edges.weights)):
         masks[layer], thresholds[layer], slopes[layer] = largest(
             jax.random.fold_in(key, index),
             jnp.asarray(edges.weights[layer]),

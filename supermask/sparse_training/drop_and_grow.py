@@ -20,6 +20,7 @@ import optax
 from jaxtyping import Array
 
 from supermask.counts import share
+from supermask.keys import layer_order
 from supermask.masks import Masks, keep_best_of_layers
 from supermask.params import Params, kernels_of
 from supermask.sparse_training.base import (
@@ -97,7 +98,7 @@ def _drop_and_grow(
 def at_random(key: Array, params: Params) -> dict[str, Array]:
     """Scores in [0, 1), so that the best are a random choice."""
     kernels = kernels_of(params)
-    keys = {layer: jax.random.fold_in(key, index) for index, layer in enumerate(sorted(kernels))}
+    keys = {layer: jax.random.fold_in(key, index) for index, layer in enumerate(layer_order(kernels))}
     return {layer: jax.random.uniform(keys[layer], kernel.shape, jnp.float32) for layer, kernel in kernels.items()}
 
 

@@ -20,6 +20,7 @@ import optax
 from jaxtyping import Array, Float32
 
 from supermask.counts import share
+from supermask.keys import layer_order
 from supermask.masks import keep_best_of_layers
 from supermask.params import Params
 from supermask.short import short
@@ -87,7 +88,7 @@ def dsr(optimiser: optax.GradientTransformation, horizon: Horizon, config: DSRCo
 
     def rewire(state: State, grads: Params, params: Params) -> tuple[Params, State]:
         key, threshold, size = step_key(state.key, state.step), state.own.value, magnitudes(params)
-        layers = sorted(state.masks)
+        layers = layer_order(state.masks)
         live = count_of(state.masks)
         large = count_of({layer: state.masks[layer] & (size[layer] >= threshold) for layer in layers})
         survive = {layer: jnp.clip(large[layer], 1, live[layer]) for layer in layers}

@@ -22,6 +22,7 @@ import optax
 from jax import lax
 from jaxtyping import Array, Float, Int32
 
+from supermask.keys import layer_order
 from supermask.masks import Masks, keep_best_of_layers
 from supermask.params import Kernels, Params, kernels_of
 from supermask.short import short
@@ -100,7 +101,7 @@ def sparse_momentum(
         return params, state._replace(own=Momentum(jax.tree.map(mean, state.own.kernels, kernels_of(grads))))
 
     def rewire(state: State, grads: Params, params: Params) -> tuple[Params, State]:
-        key, part, layers = step_key(state.key, state.step), fraction(state.step), sorted(state.masks)
+        key, part, layers = step_key(state.key, state.step), fraction(state.step), layer_order(state.masks)
         momentum = {layer: jnp.abs(state.own.kernels[layer]) for layer in layers}
         count, sizes = count_of(state.masks), jnp.array([state.masks[n].size for n in layers], jnp.int32)
         live = jnp.stack([count[layer] for layer in layers])
@@ -118,7 +119,7 @@ def sparse_momentum(
 
 def live_means(momentum: dict[str, Float[Array, "..."]], masks: Masks) -> Float[Array, "layers"]:
     """Each layer's share of what is dealt out: the mean |M| of its live weights, over the sum of all layers' means."""
-    layers = sorted(masks)
+    layers = layer_order(masks)
     sums = [jnp.sum(jnp.where(masks[n], momentum[n], 0.0)) / jnp.maximum(jnp.sum(masks[n]), 1) for n in layers]
     means = jnp.stack(sums)
     return means / jnp.maximum(jnp.sum(means), 1e-30)

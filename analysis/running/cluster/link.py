@@ -4,10 +4,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from distributed import Client, Future
 
+from supermask.analysis.running.cluster.sending import packed
 from supermask.analysis.running.cluster.worker import (
     NAME,
     Arrays,
@@ -21,11 +23,12 @@ from supermask.analysis.running.cluster.worker import (
     receive,
     work,
 )
+from supermask.analysis.studies.experiment import Study
 from supermask.datasets import Dataset
 
 
 class TaskEnd(NamedTuple):
-    """TaskEnd of the task with that key: with an outcome, or with an error."""
+    """End of the task with that key: with an outcome, or with an error."""
 
     key: str
     outcome: Outcome | None
@@ -70,9 +73,10 @@ class Link:
         key = f"{self._run}-{self._sent}"
         # A worker is asked for by name where it has the weights; another may take the work if that one is gone or busy.
         where: dict[str, Any] = {"workers": [worker], "allow_other_workers": True} if worker else {}
+        bare = replace(task, study=Study())
         # What is sent goes along with its task. Scattered, it would be lost with one worker, and Dask's scheduler may
         # then queue it, as if it could be computed, and stop hearing this client once it is scattered again.
-        future = self._client.submit(work, task, given, key, key=key, pure=False, **where)
+        future = self._client.submit(work, bare, packed(task.study), given, key, key=key, pure=False, **where)
         future.add_done_callback(self._fetch_aside)
         return future
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from distributed import Worker, WorkerPlugin, get_worker
 
 import supermask
 from supermask import datasets
+from supermask.analysis.running.cluster.sending import SentRun, unpacked
 from supermask.analysis.running.runner import run
 from supermask.analysis.running.units import units
 from supermask.analysis.store.identity import REVISIONS, identity
@@ -29,6 +30,7 @@ from supermask.analysis.studies.work import Done
 from supermask.analysis.studies.workbench import Workbench
 from supermask.analysis.system.platform import cores, set_up_jax
 from supermask.datasets import DataError, Dataset
+from supermask.named_members import BUILT_IN, Members
 from supermask.networks import NETWORKS, parameter_count
 from supermask.population import place
 
@@ -131,9 +133,10 @@ class Workshop(WorkerPlugin):
             _pin(worker.name)
         _keep_memory()
         set_up_jax(min(self._setting.devices, cores()))
-        if self._setting.plugin is not None:
-            _run_plugin(*self._setting.plugin, Path(worker.local_directory))
         self._folder = Path(worker.local_directory)
+        self.members = BUILT_IN
+        if self._setting.plugin is not None:
+            self.members = _with_plugin(*self._setting.plugin, self._folder)
         self._lock = threading.Lock()  # a process has one set of devices, however many threads Dask gives it
         self._data: Dataset | None = None
         self._made: dict[str, Arrays] = {}
@@ -222,11 +225,12 @@ class Collected:
             raise TimeIsUpError
 
 
-def work(task: Task, given: Mapping[str, Arrays], key: str) -> Outcome:
-    """Run a task on a worker, under that key."""
+def work(task: Task, runs: Sequence[SentRun], given: Mapping[str, Arrays], key: str) -> Outcome:
+    """Run a task on a worker, under that key; its study is that of the runs."""
     worker = get_worker()
     worker.log_event(NAME, tuple(Word(0.0, key, worker.address)))
-    return _workshop_of(worker).work(task, given, worker)
+    workshop = _workshop_of(worker)
+    return workshop.work(replace(task, study=unpacked(runs, workshop.members)), given, worker)
 
 
 def receive(data: Dataset | None, dask_worker: Worker) -> bool:
@@ -279,9 +283,9 @@ def _pin(name: object) -> None:
             os.sched_setaffinity(int(thread.name), {core})
 
 
-def _run_plugin(name: str, content: bytes, folder: Path) -> None:
-    from supermask.analysis.studies.plugin_files import load_plugin, register
+def _with_plugin(name: str, content: bytes, folder: Path) -> Members:
+    from supermask.analysis.studies.plugin_files import load_plugin
 
     path = folder / Path(name).name
     path.write_bytes(content)
-    register(load_plugin(path))
+    return BUILT_IN.plus(*load_plugin(path).members())
