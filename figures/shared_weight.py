@@ -14,10 +14,11 @@ from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import BANDS, Frame, finish
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.kinds.shared_weight import SharedRun
 from supermask.analysis.studies.experiment import Study
 from supermask.neural_graphs.graph import SETTINGS
 from supermask.neural_graphs.runs import GraphRun
-from supermask.shared_weights import VALUES, SharedRun
+from supermask.shared_weights import VALUES
 from supermask.sparse_training.runs import SparseRun
 
 if TYPE_CHECKING:

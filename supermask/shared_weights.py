@@ -8,27 +8,15 @@ The value is given in units of the live weights' root mean square. A network of 
 gives the same classes whatever the size of a positive value, for its outputs are all multiplied by the same.
 """
 
-from dataclasses import dataclass
-
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from supermask.masks import Masks
-from supermask.neural_graphs.runs import GraphRun
 from supermask.params import Params, kernels_of, with_kernels
-from supermask.sparse_training.runs import SparseRun
 
 VALUES = (-4.0, -2.0, -1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0, 4.0)
 """Shared values, in units of the root mean square of the live weights."""
-
-
-@dataclass(frozen=True)
-class SharedRun:
-    """A trained network whose live weights then share each of `VALUES`, with their own signs if `signs`."""
-
-    source: SparseRun | GraphRun
-    signs: bool = False
 
 
 def typical_weight(params: Params, masks: Masks) -> float:

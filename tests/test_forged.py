@@ -17,6 +17,7 @@ from supermask.analysis.kinds import KINDS, kind_of
 from supermask.analysis.kinds.plan import results_of
 from supermask.analysis.kinds.rounds import Unpruned, decode_round_zero
 from supermask.analysis.kinds.schema import fault_of, fault_of_arrays, fault_of_description
+from supermask.analysis.kinds.shared_weight import SharedRun
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.store.identity import identity
 from supermask.analysis.store.store import Store, StoredResult, insert_record
@@ -31,7 +32,6 @@ from supermask.lottery import Treatment
 from supermask.named_members import BUILT_IN
 from supermask.networks import NETWORKS, kernels_of, shapes_of
 from supermask.neural_graphs.runs import GraphRun
-from supermask.shared_weights import SharedRun
 from supermask.sparse_training.runs import SparseRun
 
 MADE_WITH = {"supermask": "test", "devices": 2}

@@ -74,6 +74,17 @@ def test_the_science_knows_nothing_of_what_is_built_on_it():
         assert max(map(floor, imported(name)), default=0) <= floor(name), name
 
 
+@pytest.mark.parametrize("name", [name for name in MODULES if floor(name) == 0])
+def test_the_science_speaks_of_no_command_line(name):
+    """Its errors reach users of the library as well, to whom an option says nothing."""
+    texts = {
+        node.value
+        for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert not [text for text in texts if re.search(r"(^|[\s'\"`(=])--[a-z]", text)]
+
+
 def test_no_import_goes_in_a_circle():
     """Raises graphlib.CycleError, which names the circle."""
     graph = {name: imported(name) for name in MODULES}

@@ -13,6 +13,7 @@ from supermask.analysis.kinds import BY_NAME, KINDS, kind_of
 from supermask.analysis.kinds.plan import complete, ids_needed, results_of, uses_of
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.kinds.schema import fault_of_description, unknown_part
+from supermask.analysis.kinds.shared_weight import SharedRun
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.running.units import units
 from supermask.analysis.studies.experiment import Experiment, Study
@@ -26,7 +27,6 @@ from supermask.learned_masks import LearnedMask
 from supermask.named_members import BUILT_IN
 from supermask.networks import NETWORKS, shapes_of
 from supermask.neural_graphs.runs import GraphRun
-from supermask.shared_weights import SharedRun
 from supermask.sparse_training.runs import SparseRun
 
 RUNS = (

@@ -25,10 +25,11 @@ from supermask.analysis.kinds import KINDS
 from supermask.analysis.kinds.plan import results_of
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.kinds.schema import fault_of_description
+from supermask.analysis.kinds.shared_weight import SharedRun
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.store.identity import identity
 from supermask.analysis.store.store import Result, Store, StoredResult, insert_record
-from supermask.analysis.studies.experiment import Experiment
+from supermask.analysis.studies.experiment import Experiment, choices_of
 from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.analysis.system.errors import StoreError, UsageError
 from supermask.compression.dsd import DSDRun
@@ -39,7 +40,6 @@ from supermask.learned_masks import LearnedMask
 from supermask.named_members import BUILT_IN
 from supermask.neural_graphs.runs import GraphRun
 from supermask.restarts import Treatment
-from supermask.shared_weights import SharedRun
 from supermask.sparse_training.runs import SparseRun
 
 DOCS = Path(__file__).parent.parent / "docs" / "results.md"

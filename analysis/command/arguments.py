@@ -35,7 +35,7 @@ GOES_ON = "nobody reads standard output any more; going on without it: results a
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises UsageError in place of ending the process; takes each option once."""
+    """Argument parser that raises UsageError instead of ending the process, and takes each option once."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings, allow_abbrev=False)
@@ -43,12 +43,12 @@ class Parser(argparse.ArgumentParser):
         self.set_defaults(given=frozenset(), goes_on="")
 
     def error(self, message: str) -> "None":  # type: ignore[override]
-        """Raises UsageError."""
+        """Raise UsageError."""
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
 class _Once(argparse.Action):
-    """Stores an option's value, and notes in `given` that it was given: a default and the same value differ by that."""
+    """Store an option's value and record in `given` that it was given, which distinguishes it from the default."""
 
     def __call__(
         self,
@@ -66,7 +66,7 @@ class _Once(argparse.Action):
 
 
 def path(text: str) -> Path:
-    """A path from the command line: `~` is the user's home wherever the shell leaves it, as in --results=~/r."""
+    """Return a path from the command line, with `~` expanded wherever the shell leaves it, as in --results=~/r."""
     if not text:
         raise argparse.ArgumentTypeError("is empty; allowed: a path")
     try:
@@ -76,7 +76,7 @@ def path(text: str) -> Path:
 
 
 def parser_of(catalogue: Catalogue, own: Sequence[str] = ()) -> Parser:
-    """The parser of the whole command line; help lists a user's `own` criteria and actions."""
+    """Return the parser of the whole command line; its help lists a user's `own` criteria and actions."""
     from supermask import __version__
 
     parser = Parser(
@@ -304,7 +304,7 @@ def _listing(catalogue: Catalogue, own: Sequence[str]) -> str:
 
 
 def _add_experiment(parser: argparse.ArgumentParser) -> None:
-    """The options that name an experiment and its figures."""
+    """Add the options that name an experiment and its figures."""
     add = parser.add_argument
     add("figures", nargs="*", metavar="FIGURE", help="figures (default: all)")
     add("--protocol", default="quick", metavar="NAME", help="quick (default), short or paper: see docs/protocols.md")
@@ -327,7 +327,7 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_look(parser: argparse.ArgumentParser) -> None:
-    """The options that say how pictures look."""
+    """Add the options for the look of pictures."""
     add = parser.add_argument
     add("--format", metavar="F,...", help="formats of the pictures, of svg, png and pdf (default: svg,png)")
     add("--width", metavar="W", help="their width: column, page, or inches (default: as wide as their panels like)")

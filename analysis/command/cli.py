@@ -1,6 +1,6 @@
-"""The command: arguments to work, errors to one line and an exit status.
+"""Entry point of the command: dispatches arguments, and reports errors as one line and an exit status.
 
-Nothing heavy is imported before it is needed: help and mistakes come at once.
+Nothing heavy is imported before it is needed, so that help and errors appear at once.
 """
 
 import argparse
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def run_command(arguments: Sequence[str], catalogue: Catalogue) -> int:
-    """Runs one command and returns its exit status: 0 done, 1 failed, 2 misused, 130 or 143 interrupted."""
+    """Run one command and return its exit status: 0 done, 1 failed, 2 misused, 130 or 143 interrupted."""
     with lasting_output() as output:
         status = _status(arguments, catalogue, output)
     if output is not None and output.lost is not None and not isinstance(output.lost, BrokenPipeError):
@@ -32,7 +32,7 @@ def run_command(arguments: Sequence[str], catalogue: Catalogue) -> int:
 
 
 def _status(arguments: Sequence[str], catalogue: Catalogue, output: Output | None) -> int:
-    """Runs one command; says in one line what went wrong."""
+    """Run one command; report an error in one line."""
     try:
         with pinned_numbers():
             members = _members(arguments)
@@ -68,7 +68,7 @@ def _failed(words: object, status: int) -> int:
 
 
 def _members(arguments: Sequence[str]) -> "Members | None":
-    """Loads the file after --plugin, before anything else, since help lists what it defines; None without one."""
+    """Load the file after --plugin, before anything else, since help lists what it defines. None without one."""
     if not any(argument.split("=")[0] == "--plugin" for argument in arguments):
         return None
     parser = Parser(prog="supermask", add_help=False)

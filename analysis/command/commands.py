@@ -1,7 +1,6 @@
-"""What each command does, from its parsed arguments to its exit status.
+"""The commands: each takes parsed arguments and returns an exit status.
 
-All raise UsageError for an argument that is not allowed, before anything long begins. Nothing heavy is imported before
-it is needed.
+All raise UsageError for an invalid argument before long work starts. Nothing heavy is imported before it is needed.
 """
 
 import argparse
@@ -21,7 +20,7 @@ OK, FAILED, MISUSED = 0, 1, 2
 
 
 def list_figures(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    """Lists figures, what they need, and what of it is stored."""
+    """List figures with their needed and stored results."""
     request = _request(options, catalogue)
     from supermask.analysis.command.reproduce import list_figures
 
@@ -29,7 +28,7 @@ def list_figures(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 
 def check_plugin(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    """Checks what a user's file defines as the toolkit's own members are checked; 1 where a check fails."""
+    """Run the conformance checks on a user's criteria and actions. Returns 1 if one fails."""
     from supermask.analysis.command.conformance import CHECKS
     from supermask.analysis.studies.plugin_files import load_plugin
 
@@ -48,7 +47,7 @@ def check_plugin(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 
 def bench(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    """Measures this machine, beside PyTorch where that is installed."""
+    """Run the benchmarks."""
     from supermask.analysis.system.platform import set_up_jax
 
     set_up_jax(options.devices)
@@ -59,7 +58,7 @@ def bench(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 
 def pack(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    """Packs a learned mask into a file."""
+    """Pack a learned mask into a file."""
     from supermask.analysis.command.packing import pack_result
 
     pack_result(options.results, options.run, options.file, options.sample)
@@ -67,7 +66,7 @@ def pack(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 
 def unpack(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    """Rebuilds a packed network and writes its parameters."""
+    """Rebuild a packed network and write its parameters."""
     from supermask.analysis.command.packing import unpack_file
 
     unpack_file(options.file, options.output)
@@ -75,7 +74,7 @@ def unpack(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 
 def evaluate(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    """Prints the accuracy of a packed network."""
+    """Print the accuracy of a packed network."""
     from supermask.analysis.command.packing import evaluate_file
 
     evaluate_file(options.file, options.data_dir)
@@ -83,7 +82,7 @@ def evaluate(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 
 def infer(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    """Times a compressed network on single images."""
+    """Time a compressed network on single images."""
     from supermask.analysis.command.inferring import infer
 
     infer(options.file, options.dataset, options.data_dir, options.images, options.repeats, options.csv)
@@ -91,7 +90,7 @@ def infer(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 
 def reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    """Trains what figures lack and draws them."""
+    """Train what figures lack, and draw them."""
     from supermask.analysis.running.cluster.source import parse_source
     from supermask.analysis.running.units import parse_shard
 
@@ -109,7 +108,7 @@ def reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 
 def report(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    """Judges the claims of figures on what is stored."""
+    """Judge the claims of figures on the stored results."""
     request = _request(options, catalogue)
     from supermask.analysis.command.options import own_names, said, used_by
     from supermask.analysis.command.reproduce import report
@@ -124,7 +123,7 @@ def report(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 
 def explore(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    """Opens or exports the page to explore masks on."""
+    """Open or export the explorer."""
     from supermask.analysis.studies.protocols import PROTOCOLS, Changes, protocol
     from supermask.datasets import DATASETS
 
@@ -160,7 +159,7 @@ def explore(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 
 def results(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    """Prints, writes, merges or verifies stored results; 1 where something is damaged."""
+    """Print, write, merge or verify stored results. Returns 1 if something is damaged."""
     from supermask.analysis.store.folders import check_stored
 
     if options.merge is None and not options.verify:
@@ -199,7 +198,7 @@ def results(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 
 def redraw(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    """Draws pictures again from their tables."""
+    """Redraw pictures from their tables."""
     from supermask.analysis.drawing.redraw import redraw
 
     for path, changed in redraw(options.files, catalogue, _look(options)).items():
@@ -208,14 +207,14 @@ def redraw(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 
 def _look(options: argparse.Namespace) -> "Look":
-    """How pictures are to look, checked."""
+    """Return the validated look of pictures."""
     from supermask.analysis.drawing.frame import look
 
     return look(options.format, options.width, not options.no_title, options.style)
 
 
 def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureRequest":
-    """What was asked for, checked."""
+    """Return the validated request."""
     names = [choose("figure", name, catalogue) for name in options.figures]
     for name in names:
         if (only := catalogue[name].only) and options.network not in only:

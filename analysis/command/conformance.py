@@ -1,6 +1,6 @@
-"""What every criterion and action promises, checked: the toolkit's own by its tests, a user's by the command.
+"""Checks that every criterion and action must pass: the toolkit's own in its tests, a user's by `check-plugin`.
 
-Each check is a function of one member that returns nothing, or raises AssertionError with what is wrong.
+Each check takes one member and raises AssertionError if it fails.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ SHAPES = ((7, 5), (3, 3, 4, 2))
 
 
 def facts_for(member: Member, seed: int, shape: tuple[int, ...] = SHAPES[0]) -> Facts:
-    """Random facts of a layer, of the kind that the member takes."""
+    """Return random inputs of a layer, of the kind that the member takes."""
     random = np.random.default_rng(seed)
     first, second, third = (jnp.asarray(random.normal(size=shape), jnp.float32) for _ in range(3))
     some = jnp.asarray(random.random(shape) < 0.7)

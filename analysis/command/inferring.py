@@ -1,4 +1,4 @@
-"""The command `infer`: a compressed network reads images one at a time, on one core, as it is and as a dense one."""
+"""The command `infer`: times a compressed network on single images and one core, as it is and as a dense one."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ EIE = (
 
 
 def infer(path: Path, dataset: str, data_dir: Path | None, images: int, repeats: int, csv: Path | None) -> None:
-    """Prints what an image takes with every engine: median time, multiplications and bytes of weights.
+    """Print the cost of an image with every engine: median time, multiplications and bytes of weights.
 
     Raises UsageError for an argument that is not allowed, StoreError for a damaged file, DataError where there are no
     data.
@@ -68,7 +68,7 @@ def infer(path: Path, dataset: str, data_dir: Path | None, images: int, repeats:
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """This process on one core, where the system lets it choose, and with one thread for matrix products."""
+    """Restrict this process to one core, if the system allows that, and to one thread for matrix products."""
     chosen = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     with threadpool_limits(limits=1):
         if chosen:
@@ -81,7 +81,7 @@ def one_core() -> Iterator[None]:
 
 
 def measured(runners: Sequence[InferenceEngine], images: np.ndarray, repeats: int) -> pd.DataFrame:
-    """One row an (image, engine): median seconds, multiplications, bytes of weights read. Engines take turns."""
+    """Return one row per (image, engine): median seconds, multiplications, bytes of weights read. Engines alternate."""
     rows = []
     for at, image in enumerate(images):
         for runner in runners:
@@ -90,7 +90,7 @@ def measured(runners: Sequence[InferenceEngine], images: np.ndarray, repeats: in
 
 
 def _agreed(runners: Sequence[InferenceEngine], images: np.ndarray, labels: np.ndarray) -> float:
-    """The accuracy of all engines. Raises AssertionError where one computes something else."""
+    """Return the accuracy of all engines. Raises AssertionError if one computes something else."""
     outputs = [np.stack([runner.logits(image) for image in images]) for runner in runners]
     for runner, own in zip(runners, outputs, strict=True):
         if not np.allclose(own, outputs[0], rtol=1e-4, atol=1e-4):

@@ -1,4 +1,4 @@
-"""Merges results folders: takes over what is new, recognises what is not, refuses conflicts and what is no result."""
+"""Merges results folders: copies new results, recognises known ones, refuses conflicts and foreign records."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ TOGETHER = 100
 
 
 def merge(store: Store, other: Path) -> tuple[int, int]:
-    """Takes over every result of another folder that this one lacks. Returns how many were new, and how many known.
+    """Copy every result of another folder that this one lacks. Returns the numbers of new and of known results.
 
     The same result with the same numbers in both is a duplicate. Raises UsageError where the other folder is none or
     has no results. Raises StoreError, before anything is copied, where the numbers differ: with both provenances, for
@@ -29,7 +29,7 @@ def merge(store: Store, other: Path) -> tuple[int, int]:
 
 
 def check_new(folder: Path, other: Path) -> None:
-    """Raises as `merge` does, for a folder that is to be made: it is not made where there is nothing to take over."""
+    """Raise as `merge` does for a folder that does not exist yet; it is not created if there is nothing to copy."""
     check_stored("merge", other)
     if lacking(folder):
         with Store(folder, for_reading=True) as store, Store(other, for_reading=True) as source:
@@ -37,7 +37,7 @@ def check_new(folder: Path, other: Path) -> None:
 
 
 def _compared(store: Store, source: Store) -> tuple[list[str], int]:
-    """Ids of what a store lacks of another, and how many results both have. Raises StoreError as `merge` does."""
+    """Return the ids that a store lacks of another, and the number of results in both. Raises as `merge` does."""
     new, known = [], 0
     for theirs in _checked(source):
         if ours := store.get(theirs.id):
@@ -51,7 +51,7 @@ def _compared(store: Store, source: Store) -> tuple[list[str], int]:
 
 
 def _checked(source: Store) -> Iterator[StoredResult]:
-    """All results of a folder. Raises StoreError at one that is damaged, or that no version wrote."""
+    """Return all results of a folder. Raises StoreError for a damaged one, or one that no version wrote."""
     for record in source.records():
         result = source.checked(record)
         if unknown := unknown_part(result.description):
@@ -65,7 +65,7 @@ def _checked(source: Store) -> Iterator[StoredResult]:
 
 
 def _check_arrays(source: Store, result: StoredResult) -> None:
-    """Raises StoreError where a result's arrays are damaged, or not those of a result of its kind."""
+    """Raise StoreError if a result's arrays are damaged, or are not those of its kind."""
     arrays = source.arrays(result.id) if result.arrays_sha256 else None
     if fault := fault_of_arrays(result, arrays):
         raise _no_result(source, result, fault)

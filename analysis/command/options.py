@@ -1,5 +1,6 @@
-"""Options against what the chosen figures use: one that nothing depends on is refused, one that some figures do not
-depend on is said. No option is ignored in silence.
+"""Checks options against the chosen figures: refuses one that none depends on, notes one that only some depend on.
+
+No option is ignored silently.
 """
 
 import argparse
@@ -23,7 +24,7 @@ OF_FIGURES = ("criteria", "show", "plugin")
 
 
 def own_names(members: "Members | None") -> dict[str, tuple[str, ...]]:
-    """The names of a user's own criteria, mask-1 and mask-0 actions, by what figures compare; none without a plugin."""
+    """Return the names of a user's own criteria, mask-1 and mask-0 actions, by what figures compare."""
     if members is None:
         return {}
     kinds = {"criterion": members.criterion, "kept": members.kept, "pruned": members.pruned}
@@ -32,7 +33,7 @@ def own_names(members: "Members | None") -> dict[str, tuple[str, ...]]:
 
 
 def used_by(figure: "Figure", study: "Study", own: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
-    """Those of the options above that a figure depends on; `own` are a plugin's members by kind."""
+    """Return the options above that a figure depends on; `own` are a plugin's members by kind."""
     shows = {"criteria"} if figure.compares == "criterion" else {"show"} if figure.names else set()
     plugin = {"plugin"} if own.get(figure.compares) else set()
     from supermask.analysis.kinds.plan import uses_of
@@ -41,12 +42,12 @@ def used_by(figure: "Figure", study: "Study", own: Mapping[str, tuple[str, ...]]
 
 
 def lines(figure: "Figure", own: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """The labels that --show may name of a figure: its own, and those of a plugin's members of its kind."""
+    """Return the labels of a figure that --show may name: its own, and a plugin's members of its kind."""
     return () if figure.compares == "criterion" else (*figure.names, *own.get(figure.compares, ()))
 
 
 def check_used(given: frozenset[str], used: Mapping[str, frozenset[str]]) -> list[str]:
-    """A line on every option given that some figures do not depend on. `used`: the options that each depends on.
+    """Return a note for every given option that some figures do not depend on. `used`: the options of each figure.
 
     Raises UsageError for an option that none of them depends on.
     """
@@ -69,7 +70,7 @@ def check_used(given: frozenset[str], used: Mapping[str, frozenset[str]]) -> lis
 def check_shown(
     shown: tuple[str, ...], figures: Mapping[str, "Figure"], own: Mapping[str, tuple[str, ...]]
 ) -> list[str]:
-    """A line on the figures of which --show names nothing: they show all that they have, a plugin's `own` included."""
+    """Return a note on the figures of which --show names nothing: they show all, including a plugin's `own`."""
     whole = [
         name
         for name, figure in figures.items()
@@ -79,7 +80,7 @@ def check_shown(
 
 
 def check_data_dir(folder: Path | None, dataset: str) -> list[str]:
-    """A line where a data set comes with the package, so that the folder given for data is not looked into."""
+    """Return a note if the data set comes with the package, so that the given data folder is not read."""
     from supermask.datasets import DATASETS
 
     embedded = DATASETS[dataset].embedded
@@ -87,7 +88,7 @@ def check_data_dir(folder: Path | None, dataset: str) -> list[str]:
 
 
 def check_fit(network: str, dataset: str) -> None:
-    """Raises UsageError where a network cannot read a data set's images: they are too small for its layers."""
+    """Raise UsageError if a data set's images are too small for the network's layers."""
     from supermask.datasets import DATASETS
     from supermask.networks import NETWORKS, shapes_of
 
@@ -107,7 +108,7 @@ def check_fit(network: str, dataset: str) -> None:
 def said(
     options: argparse.Namespace, used: frozenset[str], figure: "Figure", own: Mapping[str, tuple[str, ...]]
 ) -> str:
-    """The options that name a figure's experiment, as on a command line: no folders, and none that does not matter."""
+    """Return the options that name a figure's experiment, as on a command line: no folders, and none without effect."""
     words = [] if options.protocol == "quick" else ["--protocol", options.protocol]
     words += [] if options.network == "fc" else ["--network", options.network]
     for name in ("seeds", *OF_STUDIES, "dataset"):

@@ -30,7 +30,7 @@ PACKED = FileKind.starting("a packed network", ENVELOPE.magic)
 
 
 def pack_result(results: Path, run: str, path: Path, sample: int | None) -> None:
-    """Packs the mask of a stored result into a file and prints its sizes.
+    """Pack the mask of a stored result into a file and print its sizes.
 
     `run` is a result's id or its beginning, or 'best', the highest validation accuracy; `sample` picks one of the drawn
     masks that the result was judged by, in place of the rounded one.
@@ -56,7 +56,7 @@ def pack_result(results: Path, run: str, path: Path, sample: int | None) -> None
 
 
 def unpack_file(path: Path, output: Path) -> None:
-    """Rebuilds the network of a file and writes its parameters as safetensors.
+    """Rebuild the network of a file and write its parameters as safetensors.
 
     Raises UsageError where a file cannot be read or written, StoreError where it is damaged or cannot be rebuilt here.
     """
@@ -74,7 +74,7 @@ def unpack_file(path: Path, output: Path) -> None:
 
 
 def evaluate_file(path: Path, data_dir: Path | None) -> None:
-    """Prints the accuracy of a file's network on validation and test images.
+    """Print the accuracy of a file's network on validation and test images.
 
     Raises UsageError where the file cannot be read, StoreError where it is damaged, DataError where there are no data.
     """

@@ -1,4 +1,4 @@
-"""The main job: from a request to trained results, pictures and a summary in the terminal."""
+"""The command `reproduce`: from a request to trained results, pictures and a summary in the terminal."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -62,11 +62,11 @@ class FigureRequest:
 
     @property
     def studies(self) -> dict[str, Study]:
-        """What each figure needs."""
+        """Return each figure's study."""
         return {name: figure.study(self.choice(figure)) for name, figure in self.figures.items()}
 
     def choice(self, figure: Figure) -> Shown:
-        """What a figure is to show."""
+        """Return what a figure is to show."""
         own = own_names(self.members).get(figure.compares, ())
         if figure.compares == "criterion":
             asked = self.criteria
@@ -77,13 +77,13 @@ class FigureRequest:
         return Shown(tuple(dict.fromkeys((*(asked or figure.names), *own))), self.members)
 
     def experiment(self, progress: bool) -> Experiment:
-        """The protocol on its data, which is loaded for it. Raises DataError."""
+        """Return the protocol with its data, which is loaded here. Raises DataError."""
         data = datasets.load(self.protocol.dataset, data_dir=self.data_dir, progress=progress)
         return Experiment(self.protocol, data)
 
 
 def reproduce(request: FigureRequest, dry_run: bool) -> int:
-    """Trains what is missing, draws the figures and prints their summaries. Returns the exit status.
+    """Train what is missing, draw the figures and print their summaries. Returns the exit status.
 
     Raises UsageError, StoreError or DataError before anything is trained.
     """
@@ -119,7 +119,7 @@ def reproduce(request: FigureRequest, dry_run: bool) -> int:
 
 
 def _make(request: FigureRequest, portion: "Portion", load: Workload, console: Screen) -> list[str]:
-    """Trains what is missing; returns what failed, in words. Workers are found before the results folder is made."""
+    """Train what is missing; return descriptions of failures. Finds workers before it creates the results folder."""
     with ExitStack() as stack:
         cluster = None
         if request.cluster is not None and load.work:
@@ -141,7 +141,7 @@ def _make(request: FigureRequest, portion: "Portion", load: Workload, console: S
 
 
 def _draw(console: Screen, request: FigureRequest, figure: Figure, results: Results) -> None:
-    """Writes a figure's table and pictures, and prints its summary."""
+    """Write a figure's table and pictures, and print its summary."""
     table, experiment = figure.tabulate(results), results.experiment
     paths = write(figure, request.choice(figure), table, experiment, request.results / "figures", request.look)
     _print_summary(console, figure, figure.summarise(table), paths)
@@ -153,7 +153,7 @@ def _draw(console: Screen, request: FigureRequest, figure: Figure, results: Resu
 
 @dataclass(frozen=True)
 class Portion:
-    """What is to be done: of a study and its seeds, the results that are wanted."""
+    """The part of a study that this call makes: its runs, seeds and wanted results."""
 
     experiment: Experiment
     study: Study
@@ -161,7 +161,7 @@ class Portion:
 
     @classmethod
     def of(cls, experiment: Experiment, study: Study, shard: Shard | None) -> "Portion":
-        """All of the study, or a shard of it."""
+        """Return all of the study, or a shard of it."""
         if shard is None:
             return cls(experiment, study, ids_needed(experiment, study))
         dealt = deal(experiment, study, shard)
@@ -172,7 +172,7 @@ class Portion:
 def _run_on_cluster(
     request: FigureRequest, connection: Connection, portion: Portion, store: Store, progress: JobProgress
 ) -> list[str]:
-    """Runs the portion on a cluster; returns what failed, in words."""
+    """Run the portion on a cluster; return descriptions of failures."""
     from supermask.analysis.running.cluster.client import run_on
     from supermask.analysis.running.cluster.worker import Setting
 
@@ -210,7 +210,7 @@ def _print_what_to_merge(console: Screen, request: FigureRequest) -> None:
 
 
 def report(request: FigureRequest, papers: Mapping[str, str], output: Path, options: Mapping[str, str]) -> int:
-    """Writes the report on what is stored and prints the verdicts. Returns the exit status.
+    """Write the report on the stored results and print the verdicts. Returns the exit status.
 
     `options` are those that name each figure's experiment, as on a command line.
 
@@ -248,7 +248,7 @@ def _print_notes(console: Screen, request: FigureRequest) -> None:
 
 
 def list_figures(request: FigureRequest, known: Mapping[str, tuple[str, tuple[str, ...]]]) -> int:
-    """Prints each figure's origin, networks, and results needed and stored. `known`: (paper, networks) by name."""
+    """Print each figure's origin, networks, and needed and stored results. `known`: (paper, networks) by name."""
     console = Screen()
     experiment = request.experiment(console.is_terminal)
     why = lacking(request.results)
@@ -282,7 +282,7 @@ def _announcement(experiment: Experiment, study: Study, load: Workload, request:
 
 
 def _print_price(console: Screen, own: Price, speed: StepSeconds) -> None:
-    """What is missing, counted, and how long it takes on one machine like this, or on several."""
+    """Print the amount of missing work, and its duration on one machine like this or on several."""
     if not own.results:
         console.print("everything is stored: there is nothing to train")
         return

@@ -46,7 +46,7 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Damage:
-    """What is damaged, in what way, and where it lies now."""
+    """A damaged thing: what it is, what is wrong with it, and where it lies now."""
 
     what: str
     how: str
@@ -55,7 +55,7 @@ class Damage:
 
 @dataclass(frozen=True)
 class Verified:
-    """What was looked at and what was found.
+    """Numbers of checked things, and the damage found.
 
     orphans: files of arrays that no record names: of a run that was cut off, or of a record that was lost. They do no
         harm; nothing reads them.
@@ -74,7 +74,7 @@ class Verified:
 
 
 def verify(folder: Path) -> Verified:
-    """Checks everything in a results folder and sets aside what is damaged.
+    """Check everything in a results folder and set aside what is damaged.
 
     Raises UsageError where the folder is none or cannot be written to; StoreError where it is another program's, in
     use, or of a later version.
@@ -115,7 +115,7 @@ def verify(folder: Path) -> Verified:
 
 
 def report_damage(folder: Path) -> bool:
-    """Checks a results folder and prints what was found. Whether anything was damaged."""
+    """Check a results folder and print the findings. Returns whether anything was damaged."""
     found = verify(folder)
     say(f"{count(found.results, 'record')} and {count(found.arrays, 'file of arrays')} checked in {folder}")
     for damage in found.damages:
@@ -143,7 +143,7 @@ def _list(what: str, paths: Sequence[Path]) -> None:
 
 
 def _damage(store: Store, record: Record) -> tuple[str, str] | None:
-    """What of a record or its arrays is damaged, and how; None where nothing is."""
+    """Return the damage of a record or its arrays, or None."""
     if not record.is_intact:
         return f"record {record.id}", "it is not what was stored"
     if (result := StoredResult.of(record)) and (fault := fault_of(result)):
@@ -158,7 +158,7 @@ def _damage(store: Store, record: Record) -> tuple[str, str] | None:
 
 
 def _removed(store: Store, record: Record, what: str, how: str) -> Damage:
-    """Writes down what a damaged record reads as, sets its arrays aside, and forgets it."""
+    """Write a damaged record's readable content to a file, set its arrays aside, and delete it."""
     if not (isinstance(record.id, str) and re.fullmatch("[0-9a-f]{32}", record.id)):  # no path is made of damaged text
         return Damage(what, how, _write_aside(store.folder, "record", [record]))
     written = _write_aside(store.folder, f"record-{record.id}", [record])
@@ -168,7 +168,7 @@ def _removed(store: Store, record: Record, what: str, how: str) -> Damage:
 
 
 def _fault(path: Path) -> str | None:
-    """What is wrong with the database as such; None where nothing is.
+    """Return what is wrong with the database as such, or None.
 
     Raises StoreError where it is a later version's, another program's, or in use.
     """
@@ -200,7 +200,7 @@ def _fault(path: Path) -> str | None:
 
 
 def _rebuilt(path: Path, how: str) -> Damage:
-    """Puts a new database of the intact records in place of one that is damaged, which is set aside."""
+    """Replace a damaged database, which is set aside, by a new one of its intact records."""
     found = recover(read_regular(path) if path.exists() else b"")
     path = path.resolve()  # SQLite's journal lies beside the file, not beside a link to it
     with replacing(path) as new:
@@ -225,7 +225,7 @@ def _rebuilt(path: Path, how: str) -> Damage:
 
 
 def _with_provenance(record: Record) -> Record:
-    """The record; where only what it was made with is damaged, with a note of that: its numbers are what they were."""
+    """Return the record; if only its provenance is damaged, with a note of that, since its numbers are intact."""
     if record.has_its_provenance:
         return record
     return record._replace(made_with=json.dumps({"damaged": digest_of(record.made_with)}), made_with_sha256=None)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -18,9 +19,17 @@ from supermask.analysis.studies.protocols import Protocol
 from supermask.masks import Masks
 from supermask.networks import Network, Params, shapes_of
 from supermask.neural_graphs.runs import GraphRun
-from supermask.shared_weights import VALUES, SharedRun, share_one_weight, typical_weight
+from supermask.shared_weights import VALUES, share_one_weight, typical_weight
 from supermask.sparse_training.runs import SparseRun
 from supermask.training import Trainer
+
+
+@dataclass(frozen=True)
+class SharedRun:
+    """A trained network whose live weights then share each of `VALUES`, with their own signs if `signs`."""
+
+    source: SparseRun | GraphRun
+    signs: bool = False
 
 
 class SharedWeights(Kind[SharedRun]):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: one protocol for every command, from its first line on.
+"""Handles Ctrl-C and SIGTERM by one protocol for every command, from its first line on.
 
 - While results are being made (inside a `Stop`), the first signal lets what is under way be finished and stored, and
   the second one stops at once.
@@ -103,7 +103,7 @@ def guarded(command: Callable[[], int], obedience: float = OBEDIENCE) -> int:
 
 
 def _end(listener: "Listener") -> None:
-    """What runs after this is Python's own end, which would reset our handlers: a signal would kill without a word."""
+    """Ignore signals: Python's own shutdown resets our handlers, and a signal would kill without a message."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     if listener.ended in (INTERRUPTED, TERMINATED):
@@ -114,7 +114,7 @@ def _end(listener: "Listener") -> None:
 
 
 class Listener:
-    """Hears the signals of this process. One is installed at a time, in the main thread.
+    """Listens for the signals of this process. One is installed at a time, in the main thread.
 
     stop: the work that may be finished after a first signal, if there is any now. raised: the last signal that raised a
     KeyboardInterrupt. ended: the exit status, once there is nothing left to stop.
@@ -131,7 +131,7 @@ class Listener:
         self._lenient = False  # whether the first signal was taken as one that lets work be finished
 
     def install(self) -> None:
-        """Begin to listen. Only the main thread may call it."""
+        """Start listening. Only the main thread may call it."""
         self._listening, self._writing = socket.socketpair()
         self._writing.setblocking(False)
         self._thread = threading.Thread(target=self._listen, args=(self._listening,), daemon=True)
@@ -143,7 +143,7 @@ class Listener:
         _installed.append(self)
 
     def remove(self) -> None:
-        """Listen no more; signals do again what they did before."""
+        """Stop listening and restore the former signal handlers."""
         _installed.remove(self)
         for number, handler in self._before.items():
             signal.signal(number, handler)
@@ -155,11 +155,11 @@ class Listener:
         self._listening.close()
 
     def end(self, status: int) -> None:
-        """Note that the command is done: a signal has nothing left to stop, and changes no exit status."""
+        """Record that the command is done: a later signal stops nothing and changes no exit status."""
         self.ended = status
 
     def _obey(self, number: int, frame: FrameType | None) -> None:
-        """Runs in the main thread, between two steps of Python."""
+        """Handle a signal in the main thread, between two bytecodes."""
         if self.ended is not None:
             return
         if self.stop is not None and self.stop.hear(number):
@@ -172,14 +172,14 @@ class Listener:
         raise Interrupted(number)
 
     def _dropped(self, unraisable: "sys.UnraisableHookArgs") -> None:
-        """Takes errors that Python cannot raise where they happened, in callbacks and finalizers."""
+        """Handle errors that Python cannot raise where they happened: in callbacks and finalizers."""
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
             self._ask_again()
         else:
             self._hook_before(unraisable)
 
     def _printed(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        """Takes errors that are printed and then dropped, as C extensions do whose import of another one failed."""
+        """Handle errors that are printed and dropped, as by C extensions whose import of another one failed."""
         if issubclass(kind, KeyboardInterrupt):
             self._ask_again()
         else:
@@ -190,7 +190,7 @@ class Listener:
             self._writing.send(bytes([_AGAIN]))
 
     def _listen(self, listening: socket.socket) -> None:
-        """Runs in a thread of its own: a byte for every signal, as soon as it comes."""
+        """Read a byte per signal as soon as it comes, in a separate thread."""
         heard, deadline = 0, None
         while True:
             listening.settimeout(None if deadline is None else max(deadline - time.monotonic(), 1e-3))
@@ -218,7 +218,7 @@ class Listener:
         signal.pthread_kill(self._main, self._last)
 
     def _leave(self) -> None:
-        """Ends the process, whose main thread did not obey."""
+        """End the process, because the main thread did not stop."""
         if self.ended is not None:
             os._exit(self.ended)
         _say(_NOW)
@@ -229,7 +229,7 @@ _SETTING_UP = (ExtensionFileLoader.create_module.__code__, ExtensionFileLoader.e
 
 
 def _sets_up_an_extension(frame: FrameType | None) -> bool:
-    """Whether an extension module is being imported by what runs now, or further out."""
+    """Return whether an extension module is being imported in this frame or an outer one."""
     while frame is not None:
         if frame.f_code in _SETTING_UP:
             return True
@@ -278,7 +278,7 @@ class Stop:
             self.check()
 
     def hear(self, number: int) -> bool:
-        """Take in a signal; return whether it is the first one, which is not to stop at once."""
+        """Record a signal; return whether it is the first one, which lets work finish."""
         first = self._since is None
         if first:
             self._since, self._number = time.monotonic(), number
@@ -286,12 +286,12 @@ class Stop:
 
     @property
     def requested(self) -> bool:
-        """Whether what is under way is to be the last."""
+        """Return whether a stop was requested."""
         return self._since is not None
 
     @property
     def overdue(self) -> bool:
-        """Whether what is under way has had its time to finish."""
+        """Return whether the time to finish after a stop request is over."""
         return self._since is not None and time.monotonic() - self._since >= self._patience
 
     def check(self) -> None:
@@ -300,7 +300,7 @@ class Stop:
             raise Interrupted(self._number)
 
     def watcher(self, watch: "Watcher") -> "Watcher":
-        """The watcher; once a stop was requested, it stops when told of results, which are stored by then."""
+        """Return a watcher that, after a stop request, raises KeyboardInterrupt at the next stored results."""
 
         def told(done: "Done") -> None:
             watch(done)
@@ -310,26 +310,26 @@ class Stop:
         return told
 
     def checkpoints(self, folder: "FolderCheckpoints") -> "StoppingCheckpoints":
-        """The checkpoints; once a stop is overdue, it stops when one was saved."""
+        """Return checkpoints that, once a stop is overdue, raise KeyboardInterrupt after the next one is saved."""
         return StoppingCheckpoints(folder, self)
 
 
 class StoppingCheckpoints:
-    """An `resuming.Checkpoints` that is due at once, and ends the training, when a stop is overdue."""
+    """`resuming.Checkpoints` that is due at once, and ends the training, when a stop is overdue."""
 
     def __init__(self, folder: "FolderCheckpoints", stop: Stop) -> None:
         self._folder, self._stop = folder, stop
 
     def due(self) -> bool:
-        """Whether it is time to save again."""
+        """Return whether it is time to save."""
         return self._folder.due() or self._stop.overdue
 
     def load(self, key: str) -> "Mapping[str, np.ndarray] | None":
-        """What was saved under that key."""
+        """Return what was saved under a key."""
         return self._folder.load(key)
 
     def save(self, key: str, arrays: "Mapping[str, np.ndarray]") -> None:
-        """Saves, and raises KeyboardInterrupt where a stop is overdue."""
+        """Save, and raise KeyboardInterrupt if a stop is overdue."""
         self._folder.save(key, arrays)
         if self._stop.overdue:
             self._stop.check()

@@ -1,1 +1,1 @@
-"""How fast this toolkit is, beside PyTorch doing the same work in the same run."""
+"""Benchmarks: this toolkit and PyTorch at the same work, in the same run."""

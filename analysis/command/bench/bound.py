@@ -1,4 +1,4 @@
-"""The least that a training step of FC can cost here: its matrix products and its Adam update, each measured alone."""
+"""Lower bound of FC's training step on this machine: its matrix products and its Adam update, measured separately."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ BATCH = 60
 
 
 def products_and_update(placement: Placement, steps: int) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Two programs of `steps` steps of a full population: a step's eight products alone, and Adam's update alone.
+    """Return two programs of `steps` steps of a full population: a step's eight products, and Adam's update.
 
     The products are those of three layers forward, the gradients of their kernels, and of their inputs but the first's.
     """

@@ -1,4 +1,4 @@
-"""What is measured: each piece of work as this toolkit does it, and as its PyTorch peer is told to."""
+"""The benchmarked workloads: each as this toolkit runs it, and as its PyTorch peer is told to."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -49,18 +49,18 @@ class Comparison:
     modes: tuple[str, ...] = MODES
 
     def time(self) -> float:
-        """Milliseconds a unit, of one go."""
+        """Return the milliseconds per unit of one run."""
         started = time.perf_counter()
         self.ours()
         return 1000 * (time.perf_counter() - started) / self.units
 
     def peer_time(self, seconds: float, processes: int) -> float:
-        """The peer's milliseconds a unit, from one go's seconds."""
+        """Return the peer's milliseconds per unit, from the seconds of one run."""
         return 1000 * seconds / (self.peer_units * (processes if self.peer_units_each else 1))
 
 
 def training(network: str, steps: int, validation: int = 1) -> Comparison:
-    """Adam on a population in batches of 60, with so many validation images every 100 steps."""
+    """Train a population by Adam in batches of 60, with that many validation images every 100 steps."""
     trainer, jobs = population(network, steps, validation)
     peer = peer_of(network, "training") | {"steps": max(steps // 4, 1) if network == "fc" else steps}
     name = f"{network}: training" + (" and validation" if validation > 1 else "")
@@ -80,7 +80,7 @@ def training(network: str, steps: int, validation: int = 1) -> Comparison:
 
 
 def learning_masks(network: str, steps: int, optimiser: str) -> Comparison:
-    """Masks learned by gradient descent on signed constants, rescaled, in batches of 250."""
+    """Learn masks by gradient descent on rescaled signed constants, in batches of 250."""
     params, placement = _initial(network), place_for(network, 16)
     config = TrainingConfig(steps, 0.1, PAPER[network].masks.batch_size, evaluate_every=steps)
     jobs = [MaskJob(params, LearnedMask("signed_constant", rescaled=True), seed) for seed in range(placement.slots)]
@@ -94,7 +94,7 @@ def learning_masks(network: str, steps: int, optimiser: str) -> Comparison:
 
 
 def late_rounds(steps: int, networks: int, prepare_steps: int, folder: Path) -> Comparison:
-    """Rounds 16 to 24 of large_final, on masks that it found on real digits: each round's runs are a population."""
+    """Train rounds 16 to 24 of large_final, with masks found on real digits, one population per round."""
     data = datasets.load("mnist5k")
     config = TrainingConfig(prepare_steps, PAPER["fc"].learning_rate)
     trainer = Trainer(NETWORKS["fc"], data, config, place_for("fc", networks))
@@ -122,7 +122,7 @@ def late_rounds(steps: int, networks: int, prepare_steps: int, folder: Path) -> 
 
 
 def masks_and_evaluation(levels: int, folder: Path) -> Comparison:
-    """Masks of 13 criteria at every level, on the initial weights, evaluated on 10,000 images.
+    """Evaluate masks of 13 criteria at every level, on the initial weights, on 10,000 images.
 
     Paper figure 7 (post: figure 10).
     """
@@ -156,7 +156,7 @@ def masks_and_evaluation(levels: int, folder: Path) -> Comparison:
 
 
 def population(network: str, steps: int, validation: int = 1) -> tuple[Trainer, list[Job]]:
-    """A trainer on random data, and as many jobs as it has slots."""
+    """Return a trainer on random data and one job per slot."""
     protocol, placement = PAPER[network], place_for(network, 16 if network == "fc" else 2)
     params = _initial(network)
     config = TrainingConfig(steps, protocol.learning_rate, protocol.batch_size)
@@ -173,7 +173,7 @@ def _job(record: RoundRecord) -> Job:
 
 
 def place_for(network: str, networks: int) -> Placement:
-    """Where so many networks are trained."""
+    """Return the placement of that many networks."""
     return place(parameter_count(NETWORKS[network], _shape(network)), networks=networks)
 
 
@@ -182,7 +182,7 @@ def _shape(network: str) -> tuple[int, int, int]:
 
 
 def peer_of(network: str, kind: str) -> dict[str, Any]:
-    """What PyTorch is told of a network, its data and its batches. Its data is scaled and in memory as float32."""
+    """Describe a network, its data and its batches to PyTorch, whose data is scaled float32 in memory."""
     module = NETWORKS[network]
     params: Params = jax.eval_shape(lambda: initialise(module, jax.random.key(0), _shape(network)))
     return {
@@ -201,7 +201,7 @@ def _place_in_network(layer: str) -> tuple[int, str]:
 
 
 def data_of(network: str, validation: int, test: int = 1) -> Dataset:
-    """Images of the size and shape of the network's data set.
+    """Return images of the size and shape of the network's data set.
 
     FC's are real digits, over and over: evaluation leaves out pixels that no image uses. Others are random bytes, for
     there speed does not depend on what an image shows.
@@ -219,7 +219,7 @@ def data_of(network: str, validation: int, test: int = 1) -> Dataset:
 
 
 def _digits() -> Split:
-    """All embedded digits."""
+    """Return all embedded digits."""
     data = datasets.load("mnist5k")
     splits = (data.train, data.validation, data.test)
     return Split(*(np.concatenate([getattr(each, part) for each in splits]) for part in ("images", "labels")))

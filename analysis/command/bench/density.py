@@ -1,4 +1,4 @@
-"""Time of a training step of FC against the weights that it has left: ours, ours dense, and PyTorch's."""
+"""Time of FC's training step by weights remaining: the chosen engine, the dense one, and PyTorch."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ OURS, DENSE = "fc, weights left: {:.1%}", "fc, weights left: {:.1%}, dense"
 
 
 def densities(steps: int, folder: Path) -> list[Comparison]:
-    """Trainings at every density, without validation: by the engine that is chosen there, and by the dense one."""
+    """Return trainings at every density, without validation: by the engine chosen there, and by the dense one."""
     network, data, rate = NETWORKS["fc"], data_of("fc", 1), PAPER["fc"].learning_rate
     placement, config = place_for("fc", NETWORKS_SIDE_BY_SIDE), TrainingConfig(steps, rate)
     chosen = Trainer(network, data, config, placement)
@@ -51,7 +51,7 @@ def _at(density: float, chosen: Trainer, dense: Trainer, folder: Path) -> list[C
 
 
 def _job(density: float, seed: int, image_shape: tuple[int, int, int]) -> Job:
-    """An untrained network with the largest of its initial weights; pruned ones are 0."""
+    """Return an untrained network that keeps its largest initial weights; pruned ones are 0."""
     params = initial_of(NETWORKS["fc"], seed, image_shape)
     masks = largest_of_layers(params, round(1 - density, 4), seed)
     return Job(pruned(params, masks), masks, seed)
@@ -61,7 +61,7 @@ Curves = dict[str, list[tuple[float, float]]]
 
 
 def curves(ours: Mapping[str, Sequence[float]], peers: Mapping[str, Mapping[str, Sequence[float]]]) -> Curves:
-    """Medians in ms a network-step by density, of each engine; `ours` and `peers` by the name of a comparison."""
+    """Return each engine's median ms per network-step by density; `ours` and `peers` are by a comparison's name."""
     found: Curves = {}
     for density in DENSITIES:
         for title, name in (("ours", OURS.format(density)), ("ours, dense", DENSE.format(density))):
@@ -73,7 +73,7 @@ def curves(ours: Mapping[str, Sequence[float]], peers: Mapping[str, Mapping[str,
 
 
 def draw(found: Curves, path: Path) -> None:
-    """Writes the curves as SVG, both axes logarithmic, with the line on which time is proportional to weights."""
+    """Write the curves as SVG with logarithmic axes and the line on which time is proportional to weights."""
     import io
 
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Running the PyTorch side: processes that wait, and cost nothing, while it is not their turn."""
+"""Runs the PyTorch side in processes that wait without cost while it is not their turn."""
 
 import json
 import subprocess
@@ -15,12 +15,12 @@ MODES = ("eager", "best", "bfloat16")
 
 
 def available() -> bool:
-    """Whether PyTorch is installed."""
+    """Return whether PyTorch is installed."""
     return find_spec("torch") is not None
 
 
 class Peers:
-    """PyTorch doing one piece of work in one of its ways, in a process for every core or, 'eager', in one for all.
+    """PyTorch at one workload in one of its modes: one process per core, or one for all cores ('eager').
 
     A context manager. `run` gives the seconds of its slowest process. Raises UsageError where a process fails.
     """
@@ -57,7 +57,7 @@ class Peers:
             process.communicate()
 
     def run(self) -> float:
-        """Does the work once; seconds."""
+        """Run the workload once and return its seconds."""
         for process in self._processes:
             self._ask(process, {"do": "run"})
         return max(self._answer(process)["seconds"] for process in self._processes)

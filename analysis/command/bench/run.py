@@ -1,4 +1,4 @@
-"""The command: every measurement in turn, again and again, and what came of it."""
+"""Runs the benchmarks in alternation and prints the results."""
 
 import json
 import platform
@@ -39,7 +39,7 @@ Make = Callable[[int | None, Path], list[Comparison]]
 
 @dataclass(frozen=True)
 class Row:
-    """Measurements of one piece of work, in its unit: ours, and PyTorch's by mode, of the same turns in order."""
+    """Measurements of one workload, in its unit: ours, and PyTorch's by mode, turn by turn."""
 
     name: str
     unit: str
@@ -47,12 +47,12 @@ class Row:
     peers: Mapping[str, tuple[float, ...]]
 
     def ratios(self, mode: str) -> list[float]:
-        """How many times as long PyTorch took, turn by turn."""
+        """Return PyTorch's time over ours, turn by turn."""
         return [peer / ours for peer, ours in zip(self.peers[mode], self.ours, strict=True)]
 
 
 def bench(names: Sequence[str], pairs: int, steps: int | None, output: Path | None) -> None:
-    """Measures this toolkit and, where it is installed, PyTorch at the same work, in turn, and prints medians.
+    """Measure this toolkit and, if installed, PyTorch at the same work in alternation, and print medians.
 
     `names` are from `WORK`, all where none is given; `pairs` is how many turns are taken; `steps` is the length of
     every training. With `output`, everything measured is written there as JSON, and the picture of `density` beside it.
@@ -138,7 +138,7 @@ WORK: Mapping[str, Make] = {
 
 
 def _measured(group: Sequence[Comparison], pairs: int, tell: Callable[[int], None]) -> list[Row]:
-    """Takes turns: in each, all of ours and then all of PyTorch's, so that a machine that slows down slows all."""
+    """Measure in turns, each with all of ours and all of PyTorch's, so that a machine that slows down slows both."""
     cores = provenance()["devices"]
     ours: list[list[float]] = [[] for _ in group]
     with ExitStack() as stack:
@@ -189,7 +189,7 @@ def _spread(values: Sequence[float], digits: int, sign: str = "") -> str:
 
 
 def _facts(pairs: int, rows: Sequence[Row]) -> dict[str, Any]:
-    """What the numbers were measured with, and what follows from several of them."""
+    """Return what the numbers were measured with, and what follows from several of them."""
     made_with = provenance()
     medians = {row.name: statistics.median(row.ours) for row in rows}
     facts: dict[str, Any] = {
@@ -211,7 +211,7 @@ def _facts(pairs: int, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _seconds_to_help() -> float:
-    """The fastest of three calls."""
+    """Return the seconds of the fastest of three calls."""
     command = [sys.executable, "-c", "from supermask.figures.command import main; main()", "--help"]
     seconds = []
     for _ in range(3):
@@ -222,7 +222,7 @@ def _seconds_to_help() -> float:
 
 
 def _processor() -> str:
-    """The processor's name, where Linux tells it."""
+    """Return the processor's name, if Linux reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

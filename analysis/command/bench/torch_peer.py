@@ -28,7 +28,7 @@ Run = Callable[[], None]
 
 
 def network(work: dict[str, Any]) -> nn.Sequential:
-    """The papers' networks: pairs of 3×3 convolutions, each pooled, then dense layers."""
+    """Return one of the papers' networks: pairs of 3×3 convolutions, each pooled, then dense layers."""
     height, width, channels = work["image"]
     layers: list[nn.Module] = []
     for features in work["conv_pairs"]:
@@ -45,7 +45,7 @@ def network(work: dict[str, Any]) -> nn.Sequential:
 
 
 def training(work: dict[str, Any]) -> Run:
-    """Adam on masked networks, one after another: `steps` batches of each set of masks, or of all-ones masks."""
+    """Train masked networks by Adam, one after another: `steps` batches with each set of masks, or with all ones."""
     eager = work["mode"] == "eager"
     model = network(work)
     random = np.random.default_rng(0)
@@ -101,7 +101,7 @@ def training(work: dict[str, Any]) -> Run:
 
 
 class SparseLinear(nn.Module):  # type: ignore[misc]
-    """A dense layer's live weights as a matrix of compressed rows, and once more by columns for the way back."""
+    """A dense layer's live weights as a matrix in compressed rows, and in compressed columns for the backward pass."""
 
     def __init__(self, mask: torch.Tensor) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class SparseLinear(nn.Module):  # type: ignore[misc]
         self.columns = (_starts(columns, self.size[1]), rows[by_column], by_column)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Outputs of a batch."""
+        """Return the outputs of a batch."""
         return _SparseProduct.apply(x, self.values, self) + self.bias
 
 
@@ -123,7 +123,7 @@ def _starts(of: torch.Tensor, count: int) -> torch.Tensor:
 
 
 class _SparseProduct(torch.autograd.Function):  # type: ignore[misc]
-    """x times the transposed weights, with gradients for x and for live weights alone."""
+    """Product of x and the transposed weights, with gradients for x and for the live weights only."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, values: torch.Tensor, layer: SparseLinear) -> torch.Tensor:
@@ -144,7 +144,7 @@ class _SparseProduct(torch.autograd.Function):  # type: ignore[misc]
 
 
 def sparse_network(masks: list[torch.Tensor]) -> nn.Sequential:
-    """A network of dense layers by their masks, of shape (outputs, inputs)."""
+    """Return a network of dense layers with these masks, of shape (outputs, inputs)."""
     layers: list[nn.Module] = [nn.Flatten()]
     for index, mask in enumerate(masks):
         layers += [nn.ReLU()] * (index > 0) + [SparseLinear(mask)]
@@ -152,7 +152,7 @@ def sparse_network(masks: list[torch.Tensor]) -> nn.Sequential:
 
 
 def masks_and_evaluation(work: dict[str, Any]) -> Run:
-    """From each criterion's scores: rank a layer once, cut every level's mask from it, evaluate the masked weights."""
+    """Rank each layer once per criterion, cut every level's mask from the ranking, and evaluate the masked weights."""
     model = network(work)
     weights = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     with np.load(Path(work["test"])) as file:
@@ -191,7 +191,7 @@ WORK: dict[str, Callable[[dict[str, Any]], Run]] = {"training": training, "masks
 
 
 def main() -> None:
-    """Answers lines until there are no more."""
+    """Answer lines until the input ends."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, required=True)
     torch.set_num_threads(parser.parse_args().threads)
