@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from supermask.analysis.kinds.fields import ColumnType
 from supermask.analysis.system.errors import UsageError, choose
 
-Type = Literal["text", "whole", "number", "truth", "mixed"]
 DIGITS = 12
 """Significant digits to which numbers are compared, so that 0.003 matches 0.0029999999999999996."""
 
@@ -20,7 +20,7 @@ class Condition:
     """A condition that a column has a value. An empty value matches empty cells."""
 
     column: str
-    type: Type
+    type: ColumnType
     text: str
 
     def matches(self, cell: Any) -> bool:
@@ -35,7 +35,7 @@ class Condition:
         return number is not None and _rounded(cell) == _rounded(number)
 
 
-def parse(where: Sequence[str], types: Mapping[str, Type]) -> tuple[Condition, ...]:
+def parse(where: Sequence[str], types: Mapping[str, ColumnType]) -> tuple[Condition, ...]:
     """Parse conditions on columns of these types.
 
     Raises UsageError if one is not of the form column=value, names an unknown column, or has a value that the column
@@ -66,7 +66,7 @@ def narrowing(conditions: Sequence[Condition]) -> tuple[str, tuple[str, ...]]:
     return " AND ".join(queries), tuple(values)
 
 
-def _fits(text: str, kind: Type) -> bool:
+def _fits(text: str, kind: ColumnType) -> bool:
     """Return whether a column of that type can have this value."""
     number = _number(text)
     match kind:

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from supermask.analysis.drawing.conditions import Condition, Type, narrowing, parse
-from supermask.analysis.kinds import BY_NAME
+from supermask.analysis.drawing.conditions import Condition, narrowing, parse
+from supermask.analysis.kinds import BY_NAME, KINDS
+from supermask.analysis.kinds.fields import ColumnType
 from supermask.analysis.kinds.schema import fault_of, unknown_part
 from supermask.analysis.store.database import REMEDY
 from supermask.analysis.store.store import Store, StoredResult
@@ -27,42 +28,25 @@ from supermask.analysis.studies.rules import REGISTRIES, present_names
 from supermask.analysis.system.errors import StoreError, UsageError
 from supermask.analysis.system.files import FileKind, replacing
 
+_OF_KINDS = {name: kind_ for kind in KINDS for name, kind_ in kind.column_types.items()}
 COLUMNS = (
     *("id", "kind", "dataset", "data_digest", "network", "optimiser", "learning_rate", "batch_size", "steps"),
-    *("evaluate_every", "criterion", "kept", "pruned", "schedule", "ranking", "rewind_step", "weights"),
-    *("rescaled", "through_factor", "method", "start", "kept_fraction", "density", "distribution", "structure"),
-    *("shape", "sparsity", "bits"),
-    *("setting", "wiring", "nodes", "edges", "signs"),
+    *("evaluate_every", *_OF_KINDS),
     *("rate_conv", "rate_dense", "rate_output", "plugins", "seed", "round", "metric", "value"),
     *("seconds", "stored_at", "supermask", "commit", "python", "jax", "jaxlib", "flax", "optax", "numpy"),
     *("backend", "device", "devices", "machine", "revision"),
 )
-_WHOLE = (
-    "batch_size",
-    "steps",
-    "evaluate_every",
-    "rewind_step",
-    "nodes",
-    "edges",
-    "seed",
-    "round",
-    "devices",
-    "revision",
-)
-_NUMBERS = (
-    *("learning_rate", "kept_fraction", "density", "sparsity", "rate_conv", "rate_dense", "rate_output"),
-    *("value", "seconds"),
-)
-TYPES: dict[str, Type] = {
+_WHOLE = ("batch_size", "steps", "evaluate_every", "seed", "round", "devices", "revision")
+_NUMBERS = ("learning_rate", "rate_conv", "rate_dense", "rate_output", "value", "seconds")
+TYPES: dict[str, ColumnType] = {
     **dict.fromkeys(COLUMNS, "text"),
     **dict.fromkeys(_WHOLE, "whole"),
     **dict.fromkeys(_NUMBERS, "number"),
-    **dict.fromkeys(("rescaled", "through_factor", "signs"), "truth"),
-    "start": "mixed",
+    **_OF_KINDS,
 }
 """Types of the columns. `start` is a number for learned masks and a name for sparse trainings."""
 
-_TYPES: dict[Type, set[type]] = {
+_TYPES: dict[ColumnType, set[type]] = {
     "text": {str},
     "whole": {int},
     "number": {int, float},

@@ -1,19 +1,31 @@
 """Kinds of results, one module each. To add one, write its module and list it in `KINDS` after those it needs."""
 
 from collections.abc import Hashable
+from importlib import import_module
 from typing import Any
 
 from supermask.analysis.kinds.base import Kind
-from supermask.analysis.kinds.compression import COMPRESSION
-from supermask.analysis.kinds.dsd import DSD
-from supermask.analysis.kinds.learned_mask import LEARNED
-from supermask.analysis.kinds.neural_graph import GRAPHS
-from supermask.analysis.kinds.rounds import ROUNDS
-from supermask.analysis.kinds.shared_weight import SHARED
-from supermask.analysis.kinds.sparse_training import SPARSE
-from supermask.analysis.kinds.untrained import UNTRAINED
 
-KINDS: tuple[Kind[Any], ...] = (ROUNDS, UNTRAINED, LEARNED, SPARSE, DSD, COMPRESSION, GRAPHS, SHARED)
+
+def _kind(name: str) -> Kind[Any]:
+    module, _, kind = name.partition(".")
+    found: Kind[Any] = getattr(import_module(f"{__name__}.{module}"), kind)
+    return found
+
+
+KINDS: tuple[Kind[Any], ...] = tuple(
+    _kind(name)
+    for name in (
+        "rounds.ROUNDS",
+        "untrained.UNTRAINED",
+        "learned_mask.LEARNED",
+        "sparse_training.SPARSE",
+        "dsd.DSD",
+        "compression.COMPRESSION",
+        "neural_graph.GRAPHS",
+        "shared_weight.SHARED",
+    )
+)
 """All kinds in the order in which they are made: a kind comes after those that it starts from."""
 
 BY_NAME = {kind.name: kind for kind in KINDS}

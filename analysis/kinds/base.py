@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from supermask.analysis.kinds.fields import ColumnTypes, Parts
 from supermask.analysis.store.identity import Description, identity
 from supermask.analysis.store.provenance import provenance
 from supermask.analysis.store.store import Result, Storage
@@ -101,6 +102,12 @@ class Kind(ABC, Generic[Run]):
 
     required: ClassVar[tuple[str, ...]]
     """Fields that its descriptions must have, as 'part' or 'part.field': a record without them is refused."""
+
+    parts: ClassVar[Parts] = {}
+    """Parts of its descriptions, with the types of those fields that are read."""
+
+    column_types: ClassVar[ColumnTypes] = {}
+    """Columns that it adds to the tidy table, with their types."""
 
     metrics: ClassVar[tuple[str, ...]]
     """The metrics that each of its results has: a record that lacks one is none of ours."""

@@ -3,13 +3,14 @@
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
 
 from supermask.analysis.kinds import sparse_training
 from supermask.analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Arrays, Context, Kind, Made
+from supermask.analysis.kinds.fields import ColumnTypes
 from supermask.analysis.kinds.layout import check_array
 from supermask.analysis.kinds.sparse_training import SPARSE, decode_params
 from supermask.analysis.store.identity import Description
@@ -37,6 +38,7 @@ class Compression(Kind[CompressionRun]):
     name, plural = "compression", "compressed networks"
     run_types = (CompressionRun,)
     required = ("compression.bits",)
+    column_types: ClassVar[ColumnTypes] = {"bits": "text"}
     metrics = (
         *("test_accuracy", "test_loss", "test_accuracy_before_tuning", "weights_remaining", "dense_bytes"),
         *("pruned_bytes", "quantised_bytes", "file_bytes", "compression", "value_bits", "gap_bits", "fillers"),

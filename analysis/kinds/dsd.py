@@ -3,10 +3,11 @@
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from supermask.analysis.kinds import sparse_training
 from supermask.analysis.kinds.base import Context, Kind, training_flops
+from supermask.analysis.kinds.fields import NUMBER, ColumnTypes, Parts
 from supermask.analysis.kinds.metrics import TRAINING_METRICS, training_metrics
 from supermask.analysis.store.identity import REVISIONS, Description
 from supermask.analysis.store.store import Result
@@ -30,6 +31,8 @@ class DenseSparseDense(Kind[DSDRun]):
     name, plural = "dsd", "dense-sparse-dense trainings"
     run_types = (DSDRun,)
     required = ("dsd.sparsity",)
+    parts: ClassVar[Parts] = {"dsd": {"sparsity": NUMBER}}
+    column_types: ClassVar[ColumnTypes] = {"sparsity": "number"}
     metrics = (*TRAINING_METRICS, *(f"test_accuracy_{phase}" for phase in PHASES))
 
     def describe(self, experiment: Experiment, run: DSDRun, seed: int) -> Sequence[Description]:

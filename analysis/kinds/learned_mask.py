@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import product
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from supermask.analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made, training_flops
+from supermask.analysis.kinds.fields import NUMBER, TEXT, TRUTH, ColumnTypes, Parts
 from supermask.analysis.kinds.layout import check_array, check_curves, check_layers, params_of
 from supermask.analysis.store.identity import REVISIONS, Description
 from supermask.analysis.studies.experiment import Experiment, counts_of, without_defaults
@@ -30,6 +31,23 @@ class LearnedMasks(Kind[LearnedMask]):
     name, plural = "learned_mask", "learned masks"
     run_types = (LearnedMask,)
     required = ("mask",)
+    parts: ClassVar[Parts] = {
+        "mask": {
+            "weights": TEXT,
+            "method": TEXT,
+            "rescaled": TRUTH,
+            "through_factor": TRUTH,
+            "start": NUMBER,
+            "kept": NUMBER,
+        }
+    }
+    column_types: ClassVar[ColumnTypes] = {
+        "rescaled": "truth",
+        "through_factor": "truth",
+        "method": "text",
+        "start": "mixed",
+        "kept_fraction": "number",
+    }
     metrics = (
         *("early_stop_step", "weights_remaining", "rounded_weights_remaining"),
         *("weights_remaining_at_end", "rounded_weights_remaining_at_end"),

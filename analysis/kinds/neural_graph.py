@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
 
 from supermask.analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made, training_flops
+from supermask.analysis.kinds.fields import TEXT, WHOLE, ColumnTypes, Parts
 from supermask.analysis.kinds.layout import check_array, check_curves, check_mask
 from supermask.analysis.kinds.metrics import CURVES, TRAINING_METRICS, training_metrics
 from supermask.analysis.store.identity import Description
@@ -33,6 +34,8 @@ class NeuralGraphs(Kind[GraphRun]):
     name, plural = "neural_graph", "neural graphs"
     run_types = (GraphRun,)
     required = ("graph",)
+    parts: ClassVar[Parts] = {"graph": {"setting": TEXT, "wiring": TEXT, "nodes": WHOLE, "edges": WHOLE}}
+    column_types: ClassVar[ColumnTypes] = {"setting": "text", "wiring": "text", "nodes": "whole", "edges": "whole"}
     metrics = (
         *TRAINING_METRICS,
         *("live_edges", "parameters", "weights_remaining", "kept_from_start", "changes"),

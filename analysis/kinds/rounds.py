@@ -4,12 +4,13 @@ import time
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from supermask import masks as mask_functions
 from supermask.analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Named
+from supermask.analysis.kinds.fields import TEXT, WHOLE, ColumnTypes, Parts
 from supermask.analysis.kinds.layout import check_array, check_curves, check_mask, params_of
 from supermask.analysis.kinds.metrics import CURVES, TRAINING_METRICS, training_metrics
 from supermask.analysis.store.identity import REVISIONS, Description
@@ -47,6 +48,16 @@ class Rounds(Kind[Treatment | Unpruned]):
     name, plural = "training", "trainings"
     run_types = (Unpruned, Treatment)
     required = ("round",)
+    parts: ClassVar[Parts] = {
+        "treatment": {
+            **dict.fromkeys(("criterion", "kept", "pruned", "schedule", "ranking"), TEXT),
+            "rewind_step": WHOLE,
+        }
+    }
+    column_types: ClassVar[ColumnTypes] = {
+        **dict.fromkeys(("criterion", "kept", "pruned", "schedule", "ranking"), "text"),
+        "rewind_step": "whole",
+    }
     metrics = ("weights_remaining", *TRAINING_METRICS)
     has_arrays = True
     chained = True

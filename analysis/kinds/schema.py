@@ -13,7 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from supermask.analysis.kinds import BY_NAME
+from supermask.analysis.kinds import BY_NAME, KINDS
+from supermask.analysis.kinds.fields import (
+    NUMBER,
+    TEXT,
+    WHOLE,
+    Check,
+    is_number,
+    is_text,
+    is_truth,
+    is_whole,
+)
 from supermask.analysis.store.store import StoredResult
 from supermask.checks import SEEDS
 
@@ -24,40 +34,19 @@ DEPTH = 8
 """Maximum nesting of a description; the deepest kind, a compressed network's, has a depth of four."""
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value.isprintable()  # which lone surrogates and escape codes are not
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
-
-
-def _is_number(value: object) -> bool:
-    return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
-
-
-def _is_truth(value: object) -> bool:
-    return isinstance(value, bool)
-
-
 def _is_seed(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < SEEDS
 
 
 def _is_metric(value: object) -> bool:
     """Losses overflow as float32, which is infinite from 3.4e38 on; what is larger can hardly be drawn."""
-    return value is None or (isinstance(value, int | float) and _is_number(value) and abs(value) <= LARGEST)
+    return value is None or (isinstance(value, int | float) and is_number(value) and abs(value) <= LARGEST)
 
 
 def _is_scalar(value: object) -> bool:
-    return value is None or _is_text(value) or _is_number(value) or _is_truth(value)
+    return value is None or is_text(value) or is_number(value) or is_truth(value)
 
 
-Check = tuple[Callable[[object], bool], str]
-TEXT: Check = (_is_text, "printable text")
-WHOLE: Check = (_is_whole, "a whole number")
-NUMBER: Check = (_is_number, "a finite number")
-TRUTH: Check = (_is_truth, "true or false")
 SEED: Check = (_is_seed, f"a whole number, 0 to {SEEDS - 1:,}")
 
 _MADE_WITH = {
@@ -71,24 +60,7 @@ _WHERE_GIVEN = {
     **dict.fromkeys(("data_digest", "optimiser", "criterion", "weights"), TEXT),
     "learning_rate": NUMBER,
 }
-_PARTS: Mapping[str, Mapping[str, Check]] = {
-    "treatment": {
-        **dict.fromkeys(("criterion", "kept", "pruned", "schedule", "ranking"), TEXT),
-        "rewind_step": WHOLE,
-    },
-    "mask": {
-        "weights": TEXT,
-        "method": TEXT,
-        "rescaled": TRUTH,
-        "through_factor": TRUTH,
-        "start": NUMBER,
-        "kept": NUMBER,
-    },
-    "sparse": {**dict.fromkeys(("method", "distribution", "structure", "start", "shape"), TEXT), "density": NUMBER},
-    "dsd": {"sparsity": NUMBER},
-    "graph": {"setting": TEXT, "wiring": TEXT, "nodes": WHOLE, "edges": WHOLE},
-    "shared": {"signs": TRUTH, "of": TEXT},
-}
+_PARTS: Mapping[str, Mapping[str, Check]] = {name: part for kind in KINDS for name, part in kind.parts.items()}
 """Parts of descriptions and their fields that are read."""
 _MAPPINGS: Mapping[str, Check] = {"rates": NUMBER, "plugins": TEXT, "rules": WHOLE}
 """Parts whose values all have the same type."""
@@ -170,7 +142,7 @@ def fault_of_description(description: object) -> str | None:
         if name in description and (fault := _flat(name, description[name], check[0])):
             return fault
     compression = description.get("compression")
-    if isinstance(compression, dict) and (fault := _flat("compression.bits", compression.get("bits", {}), _is_whole)):
+    if isinstance(compression, dict) and (fault := _flat("compression.bits", compression.get("bits", {}), is_whole)):
         return fault
     kind = BY_NAME.get(description["kind"])
     if kind is None and not unknown_part(description):
@@ -210,7 +182,7 @@ def _flat(where: str, part: object, fits: Callable[[object], bool]) -> str | Non
     if not isinstance(part, dict):
         return f"{where} is a {type(part).__name__}, not an object"
     for name, value in part.items():
-        if not _is_text(name) or not fits(value):
+        if not is_text(name) or not fits(value):
             return f"{where} has {_shown(name)}: {_shown(value)}"
     return None
 

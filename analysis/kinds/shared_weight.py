@@ -3,13 +3,14 @@
 import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
 
 from supermask.analysis.kinds import neural_graph, sparse_training
 from supermask.analysis.kinds.base import Context, Kind, Named
+from supermask.analysis.kinds.fields import TEXT, TRUTH, ColumnTypes, Parts
 from supermask.analysis.kinds.neural_graph import GRAPHS
 from supermask.analysis.kinds.sparse_training import SPARSE
 from supermask.analysis.store.identity import Description
@@ -38,6 +39,8 @@ class SharedWeights(Kind[SharedRun]):
     name, plural = "shared_weight", "curves over one shared weight"
     run_types = (SharedRun,)
     required = ("shared.signs",)
+    parts: ClassVar[Parts] = {"shared": {"signs": TRUTH, "of": TEXT}}
+    column_types: ClassVar[ColumnTypes] = {"signs": "truth"}
     metrics = ("typical_weight", *(f"test_accuracy_at_{value:g}" for value in VALUES))
 
     def describe(self, experiment: Experiment, run: SharedRun, seed: int) -> Sequence[Description]:

@@ -3,12 +3,13 @@
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache, partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import optax
 
 from supermask.analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made
+from supermask.analysis.kinds.fields import NUMBER, TEXT, ColumnTypes, Parts
 from supermask.analysis.kinds.layout import check_array, check_curves, check_layers, check_mask, params_of
 from supermask.analysis.kinds.metrics import CURVES, TRAINING_METRICS, training_metrics
 from supermask.analysis.store.identity import Description
@@ -34,6 +35,18 @@ class SparseTrainings(Kind[SparseRun]):
     name, plural = "sparse_training", "sparse trainings"
     run_types = (SparseRun,)
     required = ("sparse",)
+    parts: ClassVar[Parts] = {
+        "sparse": {
+            **dict.fromkeys(("method", "distribution", "structure", "start", "shape"), TEXT),
+            "density": NUMBER,
+        }
+    }
+    column_types: ClassVar[ColumnTypes] = {
+        "density": "number",
+        "distribution": "text",
+        "structure": "text",
+        "shape": "text",
+    }
     metrics = (*TRAINING_METRICS, "live_weights", "weights_remaining", "kept_from_start", "changes")
     has_arrays = True
 

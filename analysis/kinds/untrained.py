@@ -3,11 +3,12 @@
 import time
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from supermask.analysis.kinds.base import Context, Kind
+from supermask.analysis.kinds.fields import ColumnTypes
 from supermask.analysis.kinds.rounds import Unpruned, round_zero, trainer_of
 from supermask.analysis.store.identity import Description
 from supermask.analysis.store.store import Result
@@ -39,6 +40,7 @@ class UntrainedMasks(Kind[Untrained]):
     name, plural = "untrained", "masks on untrained networks"
     run_types = (Untrained,)
     required = ("criterion", "level")
+    column_types: ClassVar[ColumnTypes] = {"weights": "text"}
     metrics = ("weights_remaining", "test_accuracy", "test_loss")
 
     def describe(self, experiment: Experiment, run: Untrained, seed: int) -> Sequence[Description]:
