@@ -45,12 +45,22 @@ if TYPE_CHECKING:
     from supermask.mask_files import load_masks as load_masks
     from supermask.mask_files import read_masks as read_masks
     from supermask.mask_files import save_masks as save_masks
+    from supermask.mask_learning import MaskLearner as MaskLearner
+    from supermask.mask_learning import learn_mask as learn_mask
     from supermask.pruning import agreement as agreement
     from supermask.pruning import apply_masks as apply_masks
     from supermask.pruning import freeze as freeze
     from supermask.pruning import prune as prune
     from supermask.pruning import restart as restart
     from supermask.pruning import summary as summary
+    from supermask.sparse_training.as_optimiser import masks_of as masks_of
+    from supermask.sparse_training.optimisers import dnw as dnw
+    from supermask.sparse_training.optimisers import dsr as dsr
+    from supermask.sparse_training.optimisers import magnitude_pruning as magnitude_pruning
+    from supermask.sparse_training.optimisers import rigl as rigl
+    from supermask.sparse_training.optimisers import set_training as set_training
+    from supermask.sparse_training.optimisers import sparse_momentum as sparse_momentum
+    from supermask.sparse_training.optimisers import static as static
 
 _NAMES = {
     "actions": "constant constant_same_sign init reinit reinit_same_sign reshuffle reshuffle_same_sign rewind zero "
@@ -58,8 +68,11 @@ _NAMES = {
     "criteria": "grad large_final large_final_diff_sign large_final_same_sign large_init large_init_large_final "
     "magnitude_increase magnitude_increase_diff_sign magnitude_increase_same_sign movement random small_final "
     "small_init small_init_small_final snip",
+    "mask_learning": "MaskLearner learn_mask",
     "mask_files": "load_masks read_masks save_masks",
     "pruning": "agreement apply_masks freeze prune restart summary",
+    "sparse_training.as_optimiser": "masks_of",
+    "sparse_training.optimisers": "dnw dsr magnitude_pruning rigl set_training sparse_momentum static",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 

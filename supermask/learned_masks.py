@@ -15,35 +15,26 @@ from itertools import groupby
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Int32, Key
 
 from supermask.checks import check_seed
-from supermask.counts import exact_fraction
 from supermask.datasets import Dataset
 from supermask.descent import Descent, Rule, descending, stepping, train_population
 from supermask.evaluation import PlacedData, cross_entropy
 from supermask.intervals import Course, DataOrder, OnProgress, TrainingConfig, ignore_progress
-from supermask.keys import Purpose, derive_key, layer_order
-from supermask.mask_logits import (
-    MASK_METHODS,
-    UNSEEN,
-    Given,
-    MaskScores,
-    as_key,
-    effective_kernels,
-    judge,
-    without_biases,
-)
-from supermask.masks import check_fraction, share
+from supermask.keys import Purpose, derive_key
+from supermask.mask_logits import MASK_METHODS, Given, as_key, effective_kernels, start_scores
+from supermask.mask_logits import LearnedMask as LearnedMask
+from supermask.mask_logits import kept_by_layer as kept_by_layer
+from supermask.mask_scores import UNSEEN, MaskScores, judge, without_biases
 from supermask.networks import Network
-from supermask.params import AnyArray, Kernels, Params, kernels_of
+from supermask.params import Kernels, Params, kernels_of
 from supermask.population import Placement, Run, batched, over_population
 from supermask.resuming import Checkpoints
 from supermask.short import short
-from supermask.untrained_networks import WEIGHTS, fan_in, untrained_kernels
+from supermask.untrained_networks import untrained_kernels
 
 OPTIMISERS = ("sgd", "adam")
 
@@ -61,42 +52,6 @@ def mask_optimiser(name: str, learning_rate: float, steps: int) -> optax.Gradien
     if name == "sgd":
         return optax.sgd(learning_rate, momentum=0.9)
     return optax.adam(optax.cosine_decay_schedule(learning_rate, max(steps, 1)))
-
-
-@dataclass(frozen=True)
-class LearnedMask:
-    """How a mask is learned, and what it goes onto. The default is the paper's, on initial weights.
-
-    weights: what the kept weights are, a name in `WEIGHTS`.
-    rescaled: dynamic weight rescaling: each layer times (weights in it / ones in its mask), at every step.
-    method: 'bernoulli' draws the mask at every step; 'threshold' keeps logits above 0; 'edge_popup' keeps the top of
-        each layer's |scores|.
-    start: the logits' start value, which moves the sparsity: sigmoid(start) of the weights are kept at first.
-        'threshold' scatters the starts around it, uniformly by up to 0.01, since equal logits would fall together.
-    kept: the fraction of each layer's weights that 'edge_popup' keeps; of no meaning for the others.
-    through_factor: whether the gradient passes through the factor of rescaling, as in the released code, or takes it
-        for constant. Passed through, every weight that is kept lowers all others, so masks end sparser. Of no meaning
-        for what is not rescaled, nor for 'edge_popup', whose masks always have the same number of ones.
-
-    Raises ValueError where a value is not allowed.
-    """
-
-    weights: str = "initial"
-    rescaled: bool = False
-    method: str = "bernoulli"
-    start: float = 0.0
-    kept: float = 0.5
-    through_factor: bool = True
-
-    def __post_init__(self) -> None:
-        for name, choices in {"weights": WEIGHTS, "method": MASK_METHODS}.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(choices)}")
-        if not abs(self.start) <= 20:
-            raise ValueError(f"start is {self.start}; allowed: -20 to 20")
-        if self.kept == 0:
-            raise ValueError("kept is 0; allowed: 0 < kept < 1")
-        check_fraction("kept", self.kept)
 
 
 @short
@@ -248,30 +203,6 @@ def given_of(job: MaskJob) -> Given:
     )
 
 
-def kept_by_layer(learned: LearnedMask, kernels: Kernels) -> dict[str, Int32[AnyArray, ""]]:
-    """How many weights of each layer edge-popup keeps: size - floor((1 - kept) · size)."""
-    return {
-        layer: np.asarray(kernel.size - share(1 - exact_fraction(learned.kept), int(kernel.size)), np.int32)
-        for layer, kernel in kernels.items()
-    }
-
-
 def start_logits(job: MaskJob) -> Kernels:
-    """Logits, or edge-popup's scores, before the first step.
-
-    Scores start uniform in ±1/√fan-in, as in edge-popup's released code.
-    """
-    kernels, learned = kernels_of(job.initial), job.learned
-    key = derive_key(job.seed, Purpose.MASK_SCORES)
-    start: Kernels = {}
-    for index, layer in enumerate(layer_order(kernels)):
-        shape = kernels[layer].shape
-        if learned.method == "bernoulli":
-            start[layer] = np.full(shape, learned.start, np.float32)
-            continue
-        reach = 1 / np.sqrt(fan_in(shape)) if learned.method == "edge_popup" else 0.01
-        centre = 0.0 if learned.method == "edge_popup" else learned.start
-        start[layer] = centre + jax.random.uniform(
-            jax.random.fold_in(key, index), shape, jnp.float32, -float(reach), float(reach)
-        )
-    return start
+    """Logits, or edge-popup's scores, before the first step."""
+    return start_scores(derive_key(job.seed, Purpose.MASK_SCORES), kernels_of(job.initial), job.learned)

@@ -1,10 +1,11 @@
-"""From logits to masks: how they are drawn or rounded, what the network computes with them, and what they are worth.
+"""From logits to masks: where they start, how masks are drawn or rounded, and what the network computes with them.
 
 The mask is 1 with probability sigmoid(logit); the gradient goes straight through the draw to sigmoid(logit). Zhou et
 al. 2019, section 5.2. Edge-popup's mask is the top of each layer's |scores|: Ramanujan et al. 2020 (arXiv 1911.13299).
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
@@ -12,39 +13,52 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.extend.random import threefry_2x32
-from jaxtyping import Array, Bool, Float, Float32, Int32, Key, UInt16, UInt32
+from jaxtyping import Array, Bool, Float, Int32, Key, UInt16, UInt32
 
-from supermask.evaluation import Evaluated, evaluate
+from supermask.counts import exact_fraction
 from supermask.keys import Purpose, derive_key, layer_order
-from supermask.masks import keep_best
-from supermask.networks import Network
-from supermask.params import AnyArray, Kernels, Params
+from supermask.masks import check_fraction, keep_best, share
+from supermask.params import AnyArray, Kernels
 from supermask.short import short
-from supermask.untrained_networks import rescaling
+from supermask.untrained_networks import WEIGHTS, fan_in, rescaling
 
 MASK_METHODS = ("bernoulli", "threshold", "edge_popup")
-EVALUATION_SAMPLES = 10
-"""Masks drawn to judge logits by, as in the released code. The same draws are used at every evaluation of a seed."""
 
 
-@short
-class MaskScores(NamedTuple):
-    """What a learned mask is worth on a split: means over the drawn masks, and the rounded mask's own.
+@dataclass(frozen=True)
+class LearnedMask:
+    """How a mask is learned, and what it goes onto. The default is the paper's, on initial weights.
 
-    Losses in nats; accuracies and weights remaining are fractions. The rounded mask keeps what is kept with a
-    probability above one half. For the methods that draw nothing both are the same.
+    weights: what the kept weights are, a name in `WEIGHTS`.
+    rescaled: dynamic weight rescaling: each layer times (weights in it / ones in its mask), at every step.
+    method: 'bernoulli' draws the mask at every step; 'threshold' keeps logits above 0; 'edge_popup' keeps the top of
+        each layer's |scores|.
+    start: the logits' start value, which moves the sparsity: sigmoid(start) of the weights are kept at first.
+        'threshold' scatters the starts around it, uniformly by up to 0.01, since equal logits would fall together.
+    kept: the fraction of each layer's weights that 'edge_popup' keeps; of no meaning for the others.
+    through_factor: whether the gradient passes through the factor of rescaling, as in the released code, or takes it
+        for constant. Passed through, every weight that is kept lowers all others, so masks end sparser. Of no meaning
+        for what is not rescaled, nor for 'edge_popup', whose masks always have the same number of ones.
+
+    Raises ValueError where a value is not allowed.
     """
 
-    loss: Float32[AnyArray, ""]
-    accuracy: Float32[AnyArray, ""]
-    remaining: Float32[AnyArray, ""]
-    rounded_loss: Float32[AnyArray, ""]
-    rounded_accuracy: Float32[AnyArray, ""]
-    rounded_remaining: Float32[AnyArray, ""]
+    weights: str = "initial"
+    rescaled: bool = False
+    method: str = "bernoulli"
+    start: float = 0.0
+    kept: float = 0.5
+    through_factor: bool = True
 
-
-UNSEEN = MaskScores(*np.array([np.inf, 0, 0, np.inf, 0, 0], np.float32))
-"""Scores before the first evaluation, which every evaluation betters."""
+    def __post_init__(self) -> None:
+        for name, choices in {"weights": WEIGHTS, "method": MASK_METHODS}.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(choices)}")
+        if not abs(self.start) <= 20:
+            raise ValueError(f"start is {self.start}; allowed: -20 to 20")
+        if self.kept == 0:
+            raise ValueError("kept is 0; allowed: 0 < kept < 1")
+        check_fraction("kept", self.kept)
 
 
 @short
@@ -125,36 +139,33 @@ def effective_kernels(method: str, logits: Kernels, key: Key[Array, ""], given: 
     return effective
 
 
-def judge(network: Network, method: str, logits: Kernels, given: Given, split: Evaluated, maximum: int) -> MaskScores:
-    """Scores on a split: the mean over `EVALUATION_SAMPLES` drawn masks, and the rounded mask's."""
-    size = sum(leaf.size for leaf in jax.tree.leaves(logits))
-
-    def scores(masks: Mapping[str, Array]) -> Float[Array, "3"]:
-        kernels = {
-            layer: jnp.where(mask, given.kernels[layer] * jnp.where(given.rescaled, rescaling(mask), 1.0), 0.0)
-            for layer, mask in masks.items()
-        }
-        loss, accuracy = evaluate(network, without_biases(kernels), split, maximum)
-        ones = sum((jnp.sum(mask, dtype=jnp.int32) for mask in masks.values()), start=jnp.int32(0))
-        return jnp.stack([loss, accuracy, ones.astype(jnp.float32) / size])
-
-    rounded = scores(rounded_masks(method, logits, given.counts))
-    if method != "bernoulli":
-        return MaskScores(*rounded, *rounded)
-    key = as_key(given.evaluation_key)
-
-    def add_sample(index: Array | int, total: Array) -> Array:
-        return total + scores(draw_masks(jax.random.fold_in(key, index), logits))
-
-    drawn = lax.fori_loop(0, EVALUATION_SAMPLES, add_sample, jnp.zeros(3, jnp.float32)) / EVALUATION_SAMPLES
-    return MaskScores(*drawn, *rounded)
-
-
-def without_biases(kernels: Mapping[str, Float[AnyArray, "..."]]) -> Params:
-    """Parameters of those kernels and zero biases."""
-    return {layer: {"kernel": k, "bias": jnp.zeros(k.shape[-1], jnp.float32)} for layer, k in kernels.items()}
-
-
 def as_key(data: UInt32[AnyArray, "2"]) -> Key[Array, ""]:
     """The key of two words."""
     return jax.random.wrap_key_data(jnp.asarray(data), impl="threefry2x32")
+
+
+def kept_by_layer(learned: LearnedMask, kernels: Kernels) -> dict[str, Int32[AnyArray, ""]]:
+    """How many weights of each layer edge-popup keeps: size - floor((1 - kept) · size)."""
+    return {
+        layer: np.asarray(kernel.size - share(1 - exact_fraction(learned.kept), int(kernel.size)), np.int32)
+        for layer, kernel in kernels.items()
+    }
+
+
+def start_scores(key: Key[Array, ""], kernels: Kernels, learned: LearnedMask) -> Kernels:
+    """The scores of those kernels' weights before the first step: logits, or those of edge-popup.
+
+    Edge-popup's start uniform in ±1/√fan-in, as in its released code.
+    """
+    start: Kernels = {}
+    for index, layer in enumerate(layer_order(kernels)):
+        shape = kernels[layer].shape
+        if learned.method == "bernoulli":
+            start[layer] = np.full(shape, learned.start, np.float32)
+            continue
+        reach = 1 / np.sqrt(fan_in(shape)) if learned.method == "edge_popup" else 0.01
+        centre = 0.0 if learned.method == "edge_popup" else learned.start
+        start[layer] = centre + jax.random.uniform(
+            jax.random.fold_in(key, index), shape, jnp.float32, -float(reach), float(reach)
+        )
+    return start

@@ -5,6 +5,7 @@ These functions know no module system: `networks` has the networks themselves, w
 
 from collections.abc import Mapping
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
@@ -44,6 +45,18 @@ def masked(kernels: Kernels, masks: Mapping[str, Bool[AnyArray, "..."]]) -> Kern
 def pruned(params: Params, masks: Mapping[str, Bool[AnyArray, "..."]]) -> Params:
     """The parameters with the weights outside their masks at 0."""
     return with_kernels(params, masked(kernels_of(params), masks))
+
+
+def masked_update(params: Params, updates: Params, masks: dict[str, Bool[Array, "..."]]) -> Params:
+    """Adds the updates to the weights that are kept and to all biases; the others stay, to the bit."""
+    moved = jax.tree.map(jnp.add, params, updates)
+    return {
+        layer: {
+            name: jnp.where(masks[layer], leaf, params[layer][name]) if name == "kernel" and layer in masks else leaf
+            for name, leaf in leaves.items()
+        }
+        for layer, leaves in moved.items()
+    }
 
 
 def layer_kinds(kernels: Mapping[str, Float[AnyArray, "..."]]) -> dict[str, str]:

@@ -43,7 +43,7 @@ from supermask.live_weights import Adam, Engine, LiveMasks, live_masks, pays
 from supermask.live_weights.population import evaluate_live, train_live
 from supermask.nested_levels import evaluate_nested
 from supermask.networks import Network
-from supermask.params import AnyArray, Kernels, Params
+from supermask.params import AnyArray, Kernels, Params, masked_update
 from supermask.population import Placement, Run, batched, over_population
 from supermask.resuming import Checkpoints
 from supermask.short import short
@@ -84,18 +84,6 @@ class Trained(NamedTuple):
     evaluated_at: Int32[np.ndarray, " evaluations"]
     validation_loss: Float32[np.ndarray, " evaluations"]
     validation_accuracy: Float32[np.ndarray, " evaluations"]
-
-
-def masked_update(params: Params, updates: Params, masks: dict[str, Bool[Array, "..."]]) -> Params:
-    """Adds the updates to the weights that are kept and to all biases; the others stay, to the bit."""
-    moved = jax.tree.map(jnp.add, params, updates)
-    return {
-        layer: {
-            name: jnp.where(masks[layer], leaf, params[layer][name]) if name == "kernel" and layer in masks else leaf
-            for name, leaf in leaves.items()
-        }
-        for layer, leaves in moved.items()
-    }
 
 
 @short

@@ -19,7 +19,7 @@ from supermask.keys import batch_order
 from supermask.live_weights import Adam, Engine, Momentum, kernels, live_masks, vectors
 from supermask.masks import weights_remaining
 from supermask.networks import NETWORKS, FeedForward, initialise, with_kernels
-from supermask.training import masked_update
+from supermask.params import masked_update
 
 OPTIMISERS = {
     "adam": (Adam(3e-3), optax.adam(3e-3)),

@@ -250,6 +250,11 @@ def test_the_public_names_are_all_there_documented_and_no_others():
         _ = sm.prune_all
 
 
+def test_no_public_name_is_a_modules():
+    """Importing a module puts it in the place of a function of the same name."""
+    assert not set(sm.__all__) & {path.stem for path in Path("supermask").iterdir()}
+
+
 def test_importing_the_package_loads_nothing():
     code = "import sys, supermask; sys.exit(bool({'jax', 'numpy', 'optax'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

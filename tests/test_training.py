@@ -15,8 +15,9 @@ from supermask.datasets import Split, load
 from supermask.evaluation import Examples, cross_entropy, evaluate, evaluated_on, trimmed
 from supermask.intervals import steps_of
 from supermask.keys import Purpose, batch_order, derive_key
+from supermask.params import masked_update
 from supermask.population import Placement, place
-from supermask.training import Job, Trainer, TrainingConfig, masked_update
+from supermask.training import Job, Trainer, TrainingConfig
 
 
 def job(network, data, seed: int, kept: float = 0.5, frozen: float = 0.1, **steps) -> Job:

@@ -15,8 +15,8 @@ from supermask.analysis.system.errors import StoreError, UsageError
 from supermask.analysis.system.files import SAFETENSORS, FileKind, check_output, read_at_most, write_whole
 from supermask.analysis.system.terminal import say
 from supermask.keys import Purpose, derive_key
-from supermask.learned_masks import LearnedMask, kept_by_layer
-from supermask.mask_logits import EVALUATION_SAMPLES, draw_masks, rounded_masks
+from supermask.mask_logits import LearnedMask, draw_masks, kept_by_layer, rounded_masks
+from supermask.mask_scores import EVALUATION_SAMPLES
 from supermask.masks import weights_remaining
 from supermask.networks import NETWORKS, Params, parameter_count
 from supermask.packed import ENVELOPE, MaskedNetwork, PackedError, pack, sizes_of, unpack

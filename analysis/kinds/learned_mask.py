@@ -15,9 +15,10 @@ from supermask.analysis.studies.experiment import Experiment, counts_of, without
 from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.system.words import count
 from supermask.intervals import TrainingConfig, steps_of
-from supermask.learned_masks import LearnedMask, LearnedOutcome, MaskJob, MaskTrainer, kept_by_layer, mask_optimiser
+from supermask.learned_masks import LearnedOutcome, MaskJob, MaskTrainer, mask_optimiser
 from supermask.lottery import initial_of
-from supermask.mask_logits import EVALUATION_SAMPLES, rounded_masks
+from supermask.mask_logits import LearnedMask, kept_by_layer, rounded_masks
+from supermask.mask_scores import EVALUATION_SAMPLES
 from supermask.masks import Masks
 from supermask.networks import NETWORKS, Kernels, Params, kernels_of
 

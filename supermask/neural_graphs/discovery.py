@@ -38,14 +38,14 @@ def discover(optimiser: optax.GradientTransformation, horizon: Horizon, config: 
         state = rule.init(key, pruned(params, candidates), counts)
         return state._replace(own=Candidates(state.own, candidates))
 
-    def advance(state: State, grads: Params, params: Params) -> tuple[Params, State]:
+    def step(state: State, grads: Params, params: Params) -> tuple[Params, State, Params]:
         own: Candidates = state.own
         grads = pruned(grads, own.masks)
-        params, moved = rule.advance(state._replace(own=own.edges), grads, params)
-        return params, moved._replace(own=own._replace(edges=moved.own))
+        params, moved, updates = rule.step(state._replace(own=own.edges), grads, params)
+        return params, moved._replace(own=own._replace(edges=moved.own)), updates
 
     stay = lambda state, grads, params: (params, state)  # noqa: E731
-    return make_method(init, advance, stay, never)
+    return make_method(init, step, stay, never)
 
 
 DISCOVER = MethodSpec(discover, DNWConfig, "layer")

@@ -25,9 +25,9 @@ from jaxtyping import Array, Float, Int, Int32, Key, PyTree, UInt32
 
 from supermask.keys import layer_order
 from supermask.masks import Masks
-from supermask.params import Kernels, Params, kernels_of, pruned, with_kernels
+from supermask.params import Kernels, Params, kernels_of, masked_update, pruned
 from supermask.short import short
-from supermask.training import masked_update
+from supermask.sparse_training.optimiser_state import restarted
 
 Counts = Mapping[str, Int[Array, ""] | int]
 LayerCounts = dict[str, Int32[Array, ""]]
@@ -89,6 +89,7 @@ class Init(Protocol):
 
 
 Advance = Callable[[State, Params, Params], tuple[Params, State]]
+Step = Callable[[State, Params, Params], tuple[Params, State, Params]]
 Update = Callable[[State, Params, Params], tuple[Params, State, Info]]
 Due = Callable[[AnyStep], Any]
 
@@ -100,6 +101,7 @@ class Method(NamedTuple):
     init: (key, params, counts) -> state. `start` gives the parameters that go with it.
     update: (state, grads, params) -> (params, state, info). One step: `advance`, then `rewire` where `due`.
     advance: the step of the weights alone.
+    step: the same, and the updates that it adds to live weights and to leaves that stay dense, as optax means them.
     rewire: the change of the mask alone.
     due: of a number of steps taken (or an array of them), whether the mask changes after the last of them.
     """
@@ -107,6 +109,7 @@ class Method(NamedTuple):
     init: Init
     update: Update
     advance: Advance
+    step: Step
     rewire: Advance
     due: Due
 
@@ -116,7 +119,7 @@ def never(step: AnyStep) -> Any:
     return step != step
 
 
-def make_method(init: Init, advance: Advance, rewire: Advance, due: Due, horizon: Horizon | None = None) -> Method:
+def make_method(init: Init, step: Step, rewire: Advance, due: Due, horizon: Horizon | None = None) -> Method:
     """A method from its parts; `horizon` is that of one whose masks change.
 
     Raises ValueError where the training ends before the first change: the method would be another one in silence.
@@ -127,6 +130,10 @@ def make_method(init: Init, advance: Advance, rewire: Advance, due: Due, horizon
             f"epoch has {horizon.epoch} steps), or in Python a smaller `every`"
         )
 
+    def advance(state: State, grads: Params, params: Params) -> tuple[Params, State]:
+        params, state, _ = step(state, grads, params)
+        return params, state
+
     def update(state: State, grads: Params, params: Params) -> tuple[Params, State, Info]:
         before = state.masks
         params, state = advance(state, grads, params)
@@ -134,7 +141,7 @@ def make_method(init: Init, advance: Advance, rewire: Advance, due: Due, horizon
         params, state = lax.cond(due(state.step), rewire, stay, state, grads, params)
         return params, state, inform(before, state.masks)
 
-    return Method(init, update, advance, rewire, due)
+    return Method(init, update, advance, step, rewire, due)
 
 
 def start(state: State, params: Params) -> Params:
@@ -183,15 +190,16 @@ def sparse_init(optimiser: optax.GradientTransformation, own: Callable[[Params],
     return init
 
 
-def live_step(optimiser: optax.GradientTransformation) -> Advance:
+def live_step(optimiser: optax.GradientTransformation) -> Step:
     """A step of the optimiser for live weights and biases. Dead weights get no gradient, and so no momentum."""
 
-    def advance(state: State, grads: Params, params: Params) -> tuple[Params, State]:
+    def step(state: State, grads: Params, params: Params) -> tuple[Params, State, Params]:
         updates, optimiser_state = optimiser.update(pruned(grads, state.masks), state.optimiser, params)
         params = masked_update(params, updates, {layer: jnp.asarray(mask) for layer, mask in state.masks.items()})
-        return params, state._replace(step=state.step + 1, optimiser=optimiser_state)
+        after = state._replace(step=state.step + 1, optimiser=optimiser_state)
+        return params, after, pruned(updates, state.masks)
 
-    return advance
+    return step
 
 
 def move_to(
@@ -201,48 +209,11 @@ def move_to(
 
     A weight that was live before and after goes on as if nothing had happened.
 
-    Raises ValueError for an optimiser that keeps no state of every weight's own (see `restarted`).
+    Raises ValueError for an optimiser whose state of single weights cannot be told (see `restarted`).
     """
     stays = {layer: mask & state.masks[layer] for layer, mask in masks.items()}
     optimiser_state = restarted(optimiser, state.optimiser, params, stays)
     return pruned(params, stays), state._replace(masks=masks, optimiser=optimiser_state)
-
-
-def restarted(optimiser: optax.GradientTransformation, state: PyTree, params: Params, keep: Masks) -> PyTree:
-    """The optimiser's state with that of the weights outside `keep` at 0, as before their first step.
-
-    A leaf of the state is of a kernel's weights if it has the kernel's shape and its path ends with that layer and
-    'kernel': so do the moments of Adam, of Muon, and of any optimiser within `optax.multi_transform` or `optax.masked`.
-
-    Raises ValueError where a leaf grows with the kernels and is not of one kernel's shape, such as the factored moments
-    of Adafactor: what belongs to one weight cannot be told from what belongs to others.
-    """
-    _check_own_state(optimiser, params)
-
-    def restart(path: tuple[Any, ...], leaf: Any) -> Any:
-        mask = keep.get(_layer_of(path))
-        return leaf if mask is None or mask.shape != leaf.shape else jnp.where(mask, leaf, jnp.zeros_like(leaf))
-
-    return jax.tree_util.tree_map_with_path(restart, state)
-
-
-def _check_own_state(optimiser: optax.GradientTransformation, params: Params) -> None:
-    kernels = kernels_of(params)
-    longer: Kernels = {n: jnp.zeros([size + 1 for size in kernel.shape]) for n, kernel in kernels.items()}
-    shapes, grown = (jax.eval_shape(optimiser.init, each) for each in (params, with_kernels(params, longer)))
-    for (path, leaf), other in zip(jax.tree_util.tree_leaves_with_path(shapes), jax.tree.leaves(grown), strict=True):
-        own = kernels.get(_layer_of(path))
-        if leaf.shape != other.shape and (own is None or leaf.shape != own.shape):
-            raise ValueError(
-                f"optimiser keeps state of shape {leaf.shape} at {jax.tree_util.keystr(path)}; allowed where weights "
-                "come alive: optimisers whose state of a weight is its own, such as optax.sgd, adam, adamw or muon"
-            )
-
-
-def _layer_of(path: tuple[Any, ...]) -> str:
-    """The layer whose kernel a path of a tree ends at; '' for none."""
-    layer, name = (getattr(key, "key", None) for key in (None, None, *path)[-2:])
-    return layer if name == "kernel" and isinstance(layer, str) else ""
 
 
 def magnitudes(params: Params) -> dict[str, Float[Array, "..."]]:

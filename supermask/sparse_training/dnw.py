@@ -67,17 +67,19 @@ def dnw(optimiser: optax.GradientTransformation, horizon: Horizon, config: DNWCo
         chosen, edges = _choose(step_key(key, 0), edges, {n: jnp.asarray(counts[n], jnp.int32) for n in kernels})
         return initial_state(optimiser, key, params, counts, chosen if masks is None else masks, edges)
 
-    def advance(state: State, grads: Params, params: Params) -> tuple[Params, State]:
+    def step(state: State, grads: Params, params: Params) -> tuple[Params, State, Params]:
         dense = with_kernels(params, state.own.weights)
         updates, optimiser_state = optimiser.update(grads, state.optimiser, dense)
-        moved: Params = jax.tree.map(jnp.add, dense, updates)
-        step = state.step + 1
-        edges = state.own._replace(weights=kernels_of(moved))
-        masks, edges = _choose(step_key(state.key, step), edges, state.kept)
-        return pruned(moved, masks), state._replace(step=step, masks=masks, optimiser=optimiser_state, own=edges)
+        moved: Params = optax.apply_updates(dense, updates)
+        count, weights = state.step + 1, kernels_of(moved)
+        masks, edges = _choose(step_key(state.key, count), state.own._replace(weights=weights), state.kept)
+        after = state._replace(step=count, masks=masks, optimiser=optimiser_state, own=edges)
+        # A weight that was dead is 0 in the network: what is added to it is its whole value.
+        added = {n: jnp.where(state.masks[n], kernel, weights[n]) for n, kernel in kernels_of(updates).items()}
+        return pruned(moved, masks), after, with_kernels(updates, added)
 
     stay = lambda state, grads, params: (params, state)  # noqa: E731
-    return make_method(init, advance, stay, never)
+    return make_method(init, step, stay, never)
 
 
 def _choose(key: Key[Array, ""], edges: Edges, counts: dict[str, Int32[Array, ""]]) -> tuple[Masks, Edges]:
@@ -161,5 +163,5 @@ def largest(
 
 def _bits(weights: Float[Array, "*shape"]) -> Int32[Array, "*shape"]:
     """Integers in the order of the magnitudes: 1 and up; 0 for NaN."""
-    bits = lax.bitcast_convert_type(jnp.abs(weights), jnp.int32)
+    bits = lax.bitcast_convert_type(jnp.abs(weights).astype(jnp.float32), jnp.int32)
     return jnp.where(jnp.isnan(weights), 0, bits + 1)

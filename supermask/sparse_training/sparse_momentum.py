@@ -95,10 +95,11 @@ def sparse_momentum(
     def due(step: AnyStep) -> Any:
         return (step % every == 0) & (step > 0) & (step < horizon.steps)
 
-    def advance(state: State, grads: Params, params: Params) -> tuple[Params, State]:
-        params, state = take_step(state, grads, params)
+    def step(state: State, grads: Params, params: Params) -> tuple[Params, State, Params]:
+        params, state, updates = take_step(state, grads, params)
         mean = lambda m, g: config.decay * m + (1 - config.decay) * g  # noqa: E731
-        return params, state._replace(own=Momentum(jax.tree.map(mean, state.own.kernels, kernels_of(grads))))
+        own = Momentum(jax.tree.map(mean, state.own.kernels, kernels_of(grads)))
+        return params, state._replace(own=own), updates
 
     def rewire(state: State, grads: Params, params: Params) -> tuple[Params, State]:
         key, part, layers = step_key(state.key, state.step), fraction(state.step), layer_order(state.masks)
@@ -114,7 +115,7 @@ def sparse_momentum(
         masks = grow(jax.random.fold_in(key, 1), momentum, survivors, counts)
         return move_to(optimiser, state, params, masks)
 
-    return make_method(sparse_init(optimiser, _no_momentum), advance, rewire, due, horizon)
+    return make_method(sparse_init(optimiser, _no_momentum), step, rewire, due, horizon)
 
 
 def live_means(momentum: dict[str, Float[Array, "..."]], masks: Masks) -> Float[Array, "layers"]:
@@ -161,5 +162,5 @@ def growth_counts(
 
 
 def _no_momentum(params: Params) -> Momentum:
-    kernels: Kernels = jax.tree.map(jnp.zeros_like, kernels_of(params))
+    kernels: Kernels = jax.tree.map(lambda kernel: jnp.zeros(kernel.shape), kernels_of(params))
     return Momentum(kernels)

@@ -13,6 +13,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "supermask.training": ("test_training.py", "test_compaction.py", "test_nested_levels.py", "test_supermasks.py"),
     "supermask.learned_masks": ("test_learned_masks.py",),
     "supermask.mask_logits": ("test_learned_masks.py",),
+    "supermask.mask_scores": ("test_learned_masks.py",),
     "supermask.sparse_training.base": (
         *_SPARSE,
         "schedules or rigl or densit or apportion or full or start or trainer",

@@ -1,0 +1,116 @@
+"""Learn a mask of anyone's network, in one's own loop: the weights stay, and scores decide which of them are kept.
+
+    learner = learn_mask("bernoulli", rescaled=True)
+    scores = learner.init(key, weights)
+    loss_of = lambda scores, step_key: loss(learner.apply(scores, weights, step_key))  # its gradient reaches the scores
+    masks = learner.masks(scores, weights)
+
+Weights are any pytree. `learned_masks` trains populations of masks on the toolkit's networks by the same functions.
+Zhou et al. 2019 (arXiv 1905.01067), section 5.2; Ramanujan et al. 2020 (arXiv 1911.13299).
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key, PyTree
+
+from supermask.mask_logits import (
+    Given,
+    LearnedMask,
+    effective_kernels,
+    kept_by_layer,
+    rounded_masks,
+    start_scores,
+)
+from supermask.params import Kernels
+from supermask.trees import Leaves, MaskTree, Where, leaves_of
+from supermask.untrained_networks import WEIGHTS, untrained_kernels
+
+
+class MaskLearner(NamedTuple):
+    """Pure functions that learn a mask; they work under `jit`, `vmap`, `scan` and `grad`.
+
+    init: (key, weights) -> scores, a pytree of the weights' structure: a float32 array where a leaf is masked, None
+        where it stays as it is. They are what the optimiser trains.
+    apply: (scores, weights, key) -> parameters: the weights under the mask that the scores stand for, or that is drawn
+        by the key. Their gradient goes straight through the mask to the scores; the weights get none. Take a new key
+        at every step; where nothing is drawn, it is not used.
+    masks: (scores, weights) -> the one mask that the scores stand for: what is kept with a probability above one half,
+        or the top scores. Use it with `apply_masks`, `save_masks`, and `agreement`.
+    """
+
+    init: Callable[[Key[Array, ""], PyTree], PyTree]
+    apply: Callable[[PyTree, PyTree, Key[Array, ""]], PyTree]
+    masks: Callable[[PyTree, PyTree], MaskTree]
+
+
+def learn_mask(
+    method: Literal["bernoulli", "threshold", "edge_popup"] = "bernoulli",
+    *,
+    onto: Literal["initial", "signed_constant", "kaiming", "signed_kaiming"] = "initial",
+    rescaled: bool = False,
+    through_factor: bool = True,
+    start: float = 0.0,
+    kept: float = 0.5,
+    where: Where | None = None,
+) -> MaskLearner:
+    """How a mask of any network is learned by gradient descent.
+
+    method: 'bernoulli' draws each weight's mask at every step, 1 with probability sigmoid(score); 'threshold' keeps
+        scores above 0; 'edge_popup' keeps the top of each layer's |scores|.
+    onto: what kept weights are: 'initial', the weights as they are; 'signed_constant', their sign times their layer's
+        standard deviation; 'kaiming' and 'signed_kaiming', the same draw scaled to variance 2 / fan-in.
+    rescaled: whether each layer is multiplied by (weights in it / ones in its mask), at every step.
+    through_factor: whether the gradient passes through that factor, as in the released code; not under 'edge_popup'.
+    start: of the scores: sigmoid(start) of the weights are kept at first; of no meaning for 'edge_popup'.
+    kept: the fraction of each layer's weights that 'edge_popup' keeps.
+    where: which leaves are masked, by path and leaf; by default floating-point leaves of two axes and more that are no
+        bias, normalisation or embedding. Other leaves stay as they are; in the publications, biases are 0.
+
+    Raises ValueError where a value is not allowed, and, when it is used, where no leaf is masked or the scores' pytree
+    is not the weights'.
+    """
+    if onto not in WEIGHTS:
+        raise ValueError(f"onto is {onto!r}; allowed: {', '.join(WEIGHTS)}")
+    learned = LearnedMask(onto, rescaled, method, start, kept, through_factor)
+
+    def init(key: Key[Array, ""], weights: PyTree) -> PyTree:
+        leaves, kernels = _kernels(weights, where)
+        return leaves.as_masks(jax.tree.map(jnp.asarray, start_scores(key, kernels, learned)))
+
+    def apply(scores: PyTree, weights: PyTree, key: Key[Array, ""]) -> PyTree:
+        leaves, kernels = _kernels(weights, where)
+        given = _given(jax.lax.stop_gradient(kernels), learned)
+        effective = effective_kernels(method, _scores(leaves, scores), key, given)
+        return leaves.with_chosen({path: each.astype(leaves.all[path].dtype) for path, each in effective.items()})
+
+    def masks(scores: PyTree, weights: PyTree) -> MaskTree:
+        leaves, kernels = _kernels(weights, where)
+        return leaves.as_masks(rounded_masks(method, _scores(leaves, scores), kept_by_layer(learned, kernels)))
+
+    return MaskLearner(init, apply, masks)
+
+
+def _kernels(weights: PyTree, where: Where | None) -> tuple[Leaves, Kernels]:
+    leaves = leaves_of(weights, where)
+    return leaves, {path: jnp.asarray(leaves.all[path], jnp.float32) for path in leaves.prunable}
+
+
+def _scores(leaves: Leaves, scores: PyTree) -> dict[str, Any]:
+    """Scores by path. Raises ValueError where they do not fit the weights."""
+    found = leaves.chosen(scores)
+    for path, score in found.items():
+        if getattr(score, "shape", None) != (own := leaves.all[path].shape):
+            raise ValueError(f"scores of {path} have shape {getattr(score, 'shape', None)}; the weights' is {own}")
+    return found
+
+
+def _given(kernels: Kernels, learned: LearnedMask) -> Given:
+    """What the toolkit's own step takes; the keys that it holds for its trainer are of no use here."""
+    through, no_key = learned.through_factor and learned.method != "edge_popup", np.zeros(2, np.uint32)
+    onto = untrained_kernels(kernels, learned.weights)
+    rescaled, counts = np.asarray(learned.rescaled), kept_by_layer(learned, kernels)
+    return Given(onto, rescaled, np.asarray(through), counts, no_key, no_key)

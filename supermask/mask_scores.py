@@ -1,0 +1,73 @@
+"""What a learned mask is worth: the scores of masks that are drawn from its logits, and of the one that they stand for.
+
+Zhou et al. 2019, section 5.2.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Float32
+
+from supermask.evaluation import Evaluated, evaluate
+from supermask.mask_logits import Given, as_key, draw_masks, rounded_masks
+from supermask.networks import Network
+from supermask.params import AnyArray, Kernels, Params
+from supermask.short import short
+from supermask.untrained_networks import rescaling
+
+EVALUATION_SAMPLES = 10
+"""Masks drawn to judge logits by, as in the released code. The same draws are used at every evaluation of a seed."""
+
+
+@short
+class MaskScores(NamedTuple):
+    """What a learned mask is worth on a split: means over the drawn masks, and the rounded mask's own.
+
+    Losses in nats; accuracies and weights remaining are fractions. The rounded mask keeps what is kept with a
+    probability above one half. For the methods that draw nothing both are the same.
+    """
+
+    loss: Float32[AnyArray, ""]
+    accuracy: Float32[AnyArray, ""]
+    remaining: Float32[AnyArray, ""]
+    rounded_loss: Float32[AnyArray, ""]
+    rounded_accuracy: Float32[AnyArray, ""]
+    rounded_remaining: Float32[AnyArray, ""]
+
+
+UNSEEN = MaskScores(*np.array([np.inf, 0, 0, np.inf, 0, 0], np.float32))
+"""Scores before the first evaluation, which every evaluation betters."""
+
+
+def judge(network: Network, method: str, logits: Kernels, given: Given, split: Evaluated, maximum: int) -> MaskScores:
+    """Scores on a split: the mean over `EVALUATION_SAMPLES` drawn masks, and the rounded mask's."""
+    size = sum(leaf.size for leaf in jax.tree.leaves(logits))
+
+    def scores(masks: Mapping[str, Array]) -> Float[Array, "3"]:
+        kernels = {
+            layer: jnp.where(mask, given.kernels[layer] * jnp.where(given.rescaled, rescaling(mask), 1.0), 0.0)
+            for layer, mask in masks.items()
+        }
+        loss, accuracy = evaluate(network, without_biases(kernels), split, maximum)
+        ones = sum((jnp.sum(mask, dtype=jnp.int32) for mask in masks.values()), start=jnp.int32(0))
+        return jnp.stack([loss, accuracy, ones.astype(jnp.float32) / size])
+
+    rounded = scores(rounded_masks(method, logits, given.counts))
+    if method != "bernoulli":
+        return MaskScores(*rounded, *rounded)
+    key = as_key(given.evaluation_key)
+
+    def add_sample(index: Array | int, total: Array) -> Array:
+        return total + scores(draw_masks(jax.random.fold_in(key, index), logits))
+
+    drawn = lax.fori_loop(0, EVALUATION_SAMPLES, add_sample, jnp.zeros(3, jnp.float32)) / EVALUATION_SAMPLES
+    return MaskScores(*drawn, *rounded)
+
+
+def without_biases(kernels: Mapping[str, Float[AnyArray, "..."]]) -> Params:
+    """Parameters of those kernels and zero biases."""
+    return {layer: {"kernel": k, "bias": jnp.zeros(k.shape[-1], jnp.float32)} for layer, k in kernels.items()}

@@ -1,0 +1,144 @@
+"""Any method of sparse training as an optax optimiser of any pytree: it sees the pytree as the toolkit's layers."""
+
+from collections.abc import Container, Mapping
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, PyTree
+
+from supermask.checks import check_whole
+from supermask.params import AnyArray, Params, kernels_of, with_kernels
+from supermask.short import short
+from supermask.sparse_training import Horizon, Method, MethodSpec, State
+from supermask.sparse_training.base import AnyKey
+from supermask.sparse_training.densities import layer_counts
+from supermask.trees import MaskTree, Where, flattened, leaves_of, masked_leaves
+
+Distribution = Literal["erk", "uniform"]
+
+
+@short
+class SparseState(NamedTuple):
+    """The state of these optimisers.
+
+    masks: a pytree of the parameters' structure: which weights are live; None where a leaf stays dense.
+    method: all else that the method carries, by path, the inner optimiser's state included.
+    """
+
+    masks: MaskTree
+    method: State
+
+
+def masks_of(optimiser_state: PyTree, params: PyTree) -> MaskTree:
+    """The masks within an optimiser's state, wherever they lie: in a chain, `multi_transform`, or `nnx.Optimizer`.
+
+    params: the parameters that the optimiser trains. The masks have their structure, with None where a leaf is dense.
+        Where parts of a network are trained by methods of their own, it is the masks of all parts.
+
+    Raises ValueError where there are none, or none that fits the parameters.
+    """
+    leaves = jax.tree.leaves(optimiser_state, is_leaf=lambda node: isinstance(node, SparseState))
+    found = [leaf.masks for leaf in leaves if isinstance(leaf, SparseState)]
+    if not found:
+        raise ValueError("optimiser_state has no masks; allowed: the state of an optimiser such as sm.rigl")
+    by_path = {path: mask for masks in found for path, mask in flattened(masks).items() if mask is not None}
+    masks = leaves_of(params, lambda path, leaf: path in by_path).as_masks(by_path)
+    masked_leaves(params, masks)
+    return masks
+
+
+def as_optimiser(
+    entry: MethodSpec,
+    optimiser: optax.GradientTransformation,
+    density: float,
+    horizon: Horizon,
+    key: AnyKey,
+    config: Any,
+    distribution: Distribution,
+    where: Where | None,
+) -> optax.GradientTransformationExtraArgs:
+    """A method of the toolkit as an optimiser of any pytree, which the method sees as layers."""
+    check_whole("steps", horizon.steps, 1)
+    _check_key(key)
+    inner = optax.with_extra_args_support(optimiser)
+    entry.make(inner, horizon, config)  # refuses a training that is too short, before anything is trained
+
+    def method_for(like: PyTree, extra: Mapping[str, Any]) -> Method:
+        return entry.make(_seen_as_layers(inner, like, extra), horizon, config)
+
+    def init(params: PyTree) -> SparseState:
+        leaves = leaves_of(params, where)
+        layers = _as_layers(params, leaves.prunable)
+        shapes = {path: tuple(leaves.all[path].shape) for path in leaves.prunable}
+        state = method_for(params, {}).init(key, layers, layer_counts(shapes, density, distribution))
+        return SparseState(leaves.as_masks(state.masks), state._replace(masks={}))
+
+    def update(updates: PyTree, state: SparseState, params: PyTree = None, **extra: Any) -> tuple[PyTree, SparseState]:
+        if params is None:
+            raise ValueError("params are missing; allowed: update(gradient, state, params)")
+        _, masks = masked_leaves(params, state.masks)
+        method, layers = method_for(params, extra), _as_layers(params, masks)
+        before, grads = state.method._replace(masks=masks), _as_layers(updates, masks)
+        moved, after, added = method.step(before, grads, layers)
+        stay = lambda state, grads, params: (params, state)  # noqa: E731
+        _, after = jax.lax.cond(method.due(after.step), method.rewire, stay, after, grads, moved)
+        weights, found = kernels_of(layers), after.masks
+        to_add = {
+            path: _to_add(kernel, weights[path], masks[path], found[path]) for path, kernel in kernels_of(added).items()
+        }
+        structure: Any = jax.tree.structure(state.masks, is_leaf=_is_none)
+        new = structure.unflatten([found.get(path) for path in flattened(state.masks)])
+        return _from_layers(with_kernels(added, to_add), updates), SparseState(new, after._replace(masks={}))
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _to_add(update: AnyArray, weights: AnyArray, was: AnyArray, is_live: AnyArray) -> Array:
+    """What makes weights that are not live 0 when it is added, and those that come alive what the method says."""
+    return jnp.where(is_live, jnp.where(was, update, update - weights), -weights)
+
+
+def _check_key(key: Any) -> None:
+    """Refuse what is no threefry key: the toolkit draws by that generator alone, whatever JAX's default is."""
+    dtype = getattr(key, "dtype", None)
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if typed and str(jax.random.key_impl(key)) != "threefry2x32":
+        raise ValueError(f"key is of {jax.random.key_impl(key)}; allowed: jax.random.key(seed, impl='threefry2x32')")
+    if not typed and (dtype != jnp.uint32 or key.shape[-1:] != (2,)):
+        raise ValueError(f"key is {key!r}; allowed: jax.random.key(seed)")
+
+
+def _as_layers(tree: PyTree, prunable: Container[str]) -> Params:
+    """A pytree as the toolkit's layers: each leaf is one, named by its path, and a kernel if it is pruned."""
+    leaves = {path: leaf for path, leaf in flattened(tree).items() if leaf is not None}
+    return {path: {"kernel" if path in prunable else "dense": leaf} for path, leaf in leaves.items()}
+
+
+def _from_layers(layers: Params, like: PyTree) -> PyTree:
+    """The leaves of layers in the structure of a pytree."""
+    structure: Any = jax.tree.structure(like, is_leaf=_is_none)
+    by_path = {path: leaf for path, leaves in layers.items() for leaf in leaves.values()}
+    return structure.unflatten([by_path.get(path) for path in flattened(like)])
+
+
+def _seen_as_layers(
+    optimiser: optax.GradientTransformationExtraArgs, like: PyTree, extra: Mapping[str, Any]
+) -> optax.GradientTransformation:
+    """The optimiser of a pytree as one of its layers; its state is of the pytree."""
+
+    def init(params: Params) -> PyTree:
+        return optimiser.init(_from_layers(params, like))
+
+    def update(grads: Params, state: PyTree, params: Params | None = None) -> tuple[Params, PyTree]:
+        trees = [None if each is None else _from_layers(each, like) for each in (grads, params)]
+        updates, state = optimiser.update(trees[0], state, trees[1], **extra)
+        prunable = () if params is None else kernels_of(params)
+        return _as_layers(updates, prunable), state
+
+    return optax.GradientTransformation(init, update)
+
+
+def _is_none(leaf: Any) -> bool:
+    return leaf is None

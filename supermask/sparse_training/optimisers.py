@@ -1,0 +1,208 @@
+"""Sparse training in one's own loop: each method as an optax optimiser whose state holds the masks.
+
+    optimiser = rigl(optax.sgd(0.1, momentum=0.9), density=0.1, steps=10_000, key=jax.random.key(0))
+    state = optimiser.init(params)
+    params = apply_masks(params, masks_of(state, params))
+    # and in every step, as ever:
+    updates, state = optimiser.update(jax.grad(loss)(params), state, params)
+    params = optax.apply_updates(params, updates)
+
+Parameters are any pytree. Dead weights are exactly 0 in them after every step, under DNW too, whose state keeps the
+values of dead weights. The loss is taken at those parameters, and its whole gradient, dead weights included, goes to
+`update`: RigL, sparse momentum and DNW grow weights by it. The updates have to be added unchanged: in `optax.chain`
+these optimisers come last.
+
+A step does what the toolkit's own trainer does, by the same functions: see `supermask.sparse_training`.
+"""
+
+import optax
+
+from supermask.checks import check_whole
+from supermask.sparse_training import METHODS, Horizon
+from supermask.sparse_training.as_optimiser import Distribution, as_optimiser
+from supermask.sparse_training.base import AnyKey
+from supermask.sparse_training.drop_and_grow import DropAndGrowConfig
+from supermask.sparse_training.dsr import DSRConfig
+from supermask.sparse_training.magnitude_pruning import MagnitudePruningConfig
+from supermask.sparse_training.sparse_momentum import SparseMomentumConfig
+from supermask.trees import Where
+
+
+def static(
+    optimiser: optax.GradientTransformation,
+    *,
+    density: float,
+    steps: int,
+    key: AnyKey,
+    distribution: Distribution = "erk",
+    where: Where | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Train a random mask that never changes: the control that all other methods have to beat.
+
+    optimiser: any optax optimiser.
+    density: live weights over prunable ones; floor(density × weights) are live, to the exact count.
+    steps: length of the training in steps.
+    key: a threefry key, of everything random: the first masks, what is grown at random, ties.
+    distribution: how layers share the live weights: 'erk', by Erdős–Rényi, or 'uniform'.
+    where: which leaves are pruned, by path and leaf; by default floating-point leaves of two axes and more that are no
+        bias, normalisation or embedding.
+
+    For masks of your own there is `freeze`. Mostafa & Wang 2019 (arXiv 1902.05967), section 4.
+
+    Raises ValueError for densities, steps and keys that are not allowed, and, when it is initialised, where nothing is
+    prunable or the density leaves layers without a weight.
+    """
+    return as_optimiser(METHODS["static"], optimiser, density, Horizon(steps, 1), key, None, distribution, where)
+
+
+def set_training(
+    optimiser: optax.GradientTransformation,
+    *,
+    density: float,
+    steps: int,
+    key: AnyKey,
+    fraction: float = 0.3,
+    every: int = 0,
+    until: float = 0.75,
+    distribution: Distribution = "erk",
+    where: Where | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """SET, sparse evolutionary training: each layer drops its smallest weights, and grows as many at random.
+
+    fraction: of a layer's live weights, dropped at the first change; it falls to 0 along half a cosine.
+    every: steps between changes; 0 for 100, or for a fiftieth of a training shorter than 5,000 steps.
+    until: the part of the training after which masks stay.
+
+    The other arguments are those of `static`. A weight that comes alive starts at 0, and so does its state in the
+    optimiser, but for what many weights share there, as Adafactor's moments. Mocanu et al. 2018 (arXiv 1707.04780).
+
+    Raises ValueError as `static` does, for values outside 0..1, and for a training that ends before the first change.
+    """
+    config = DropAndGrowConfig(fraction, every, until)
+    return as_optimiser(METHODS["set"], optimiser, density, Horizon(steps, 1), key, config, distribution, where)
+
+
+def rigl(
+    optimiser: optax.GradientTransformation,
+    *,
+    density: float,
+    steps: int,
+    key: AnyKey,
+    fraction: float = 0.3,
+    every: int = 0,
+    until: float = 0.75,
+    distribution: Distribution = "erk",
+    where: Where | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """RigL: each layer drops its smallest weights, and grows as many where the batch's gradient is largest.
+
+    The arguments are those of `set_training`, and so is what it raises. The step of a change moves the weights, too.
+    Evci et al. 2020 (arXiv 1911.11134), algorithm 1.
+    """
+    config = DropAndGrowConfig(fraction, every, until)
+    return as_optimiser(METHODS["rigl"], optimiser, density, Horizon(steps, 1), key, config, distribution, where)
+
+
+def dsr(
+    optimiser: optax.GradientTransformation,
+    *,
+    density: float,
+    steps: int,
+    key: AnyKey,
+    threshold: float = 1e-3,
+    fraction: float = 0.11,
+    every: int = 0,
+    doublings: tuple[float, ...] = (0.125, 0.4, 0.7),
+    distribution: Distribution = "uniform",
+    where: Where | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Dynamic sparse reparameterization: weights below a threshold go, and grow where layers keep many.
+
+    threshold: the magnitude below which weights go at the first change; it adapts by factors of 2.
+    fraction: the part of the live weights that a change aims to move.
+    every: steps between changes at first; 0 for 100, or for a fiftieth of a training shorter than 5,000 steps.
+    doublings: the parts of the training after which that number doubles.
+
+    The other arguments are those of `static`. The network's number of live weights is constant, a layer's is not.
+    Mostafa & Wang 2019 (arXiv 1902.05967), algorithm 1.
+
+    Raises ValueError as `static` does, for impossible values, and for a training that ends before the first change.
+    """
+    config = DSRConfig(threshold, fraction, every, tuple(doublings))
+    return as_optimiser(METHODS["dsr"], optimiser, density, Horizon(steps, 1), key, config, distribution, where)
+
+
+def sparse_momentum(
+    optimiser: optax.GradientTransformation,
+    *,
+    density: float,
+    steps: int,
+    key: AnyKey,
+    every: int,
+    fraction: float = 0.5,
+    last_fraction: float = 0.005,
+    decay: float = 0.9,
+    dense_below: float = 0.2,
+    most_grown: float = 0.99,
+    distribution: Distribution = "uniform",
+    where: Where | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Sparse momentum: weights move to the layers, and places, whose gradients have pointed one way for long.
+
+    every: steps between changes; as published, those of one epoch.
+    fraction, last_fraction: of a layer's live weights, dropped at the first change and at the end of the training.
+    decay: of the running mean of gradients.
+    dense_below: the sparsity below which a layer counts as dense, and drops at most its sparsity; 0 for no layer.
+    most_grown: the part of a layer's dead places that may be grown in one change.
+
+    The other arguments are those of `static`. The network's number of live weights is constant, a layer's is not.
+    Dettmers & Zettlemoyer 2019 (arXiv 1907.04840), section 3.
+
+    Raises ValueError as `static` does, for impossible values, and for a training that ends before the first change.
+    """
+    check_whole("every", every, 1)
+    config = SparseMomentumConfig(fraction, last_fraction, every, decay, dense_below, most_grown)
+    horizon = Horizon(steps, every)
+    return as_optimiser(METHODS["sparse_momentum"], optimiser, density, horizon, key, config, distribution, where)
+
+
+def dnw(
+    optimiser: optax.GradientTransformation,
+    *,
+    density: float,
+    steps: int,
+    key: AnyKey,
+    distribution: Distribution = "erk",
+    where: Where | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Discovering neural wirings: each layer's largest weights are live, and all weights get the gradient.
+
+    The arguments are those of `static`, and so is what it raises. The state has the value of every weight, live or
+    dead; the parameters are those of the sparse network. Wortsman, Farhadi & Rastegari 2019 (arXiv 1906.00586), section
+    2.3.
+    """
+    return as_optimiser(METHODS["dnw"], optimiser, density, Horizon(steps, 1), key, None, distribution, where)
+
+
+def magnitude_pruning(
+    optimiser: optax.GradientTransformation,
+    *,
+    density: float,
+    steps: int,
+    key: AnyKey,
+    every: int = 0,
+    until: float = 0.5,
+    distribution: Distribution = "erk",
+    where: Where | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Gradual magnitude pruning: dense at first; the smallest weights go along a cubic schedule, for good.
+
+    every: steps between prunings; 0 for 100, or for a fiftieth of a training shorter than 5,000 steps.
+    until: the part of the training at which the density is reached.
+
+    The other arguments are those of `static`. Zhu & Gupta 2017 (arXiv 1710.01878), equation 1.
+
+    Raises ValueError as `static` does, for impossible values, and for a training that ends before the first pruning.
+    """
+    entry, config = METHODS["magnitude_pruning"], MagnitudePruningConfig(every, until)
+    return as_optimiser(entry, optimiser, density, Horizon(steps, 1), key, config, distribution, where)
