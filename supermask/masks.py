@@ -9,7 +9,6 @@ counts are exact despite ties. Each layer draws from a key of its own, numbered 
 diverged training leaves them, rank like -∞.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, Int32, Key, UInt8, UInt32, UInt64
+from jaxtyping import Array, Bool, Float, Int, Int32, Key, UInt32, UInt64
 
 from supermask.checks import check_layers, check_masks, check_names
 from supermask.counts import check_fraction as check_fraction
@@ -209,19 +208,6 @@ def full_masks(kernels: Mapping[str, Float[Array | np.ndarray, "..."]]) -> Masks
 def weights_remaining(masks: Masks) -> float:
     """Return the kept fraction of the weights of all masked layers."""
     return sum(int(np.sum(m)) for m in masks.values()) / sum(m.size for m in masks.values())
-
-
-def pack(mask: Bool[Array, "..."] | Bool[np.ndarray, "..."]) -> UInt8[np.ndarray, "bytes"]:
-    """Pack a mask into bits, eight weights per byte in row-major order; the last byte is padded with zeros."""
-    return np.packbits(np.asarray(mask).ravel())
-
-
-def unpack(bits: UInt8[np.ndarray, "bytes"], shape: tuple[int, ...]) -> Bool[np.ndarray, "..."]:
-    """Unpack a mask of that shape. Raises ValueError if the number of bytes does not match the shape."""
-    size = math.prod(shape)
-    if bits.size != -(-size // 8):
-        raise ValueError(f"bits holds {bits.size} bytes; a mask of shape {shape} takes {-(-size // 8)}")
-    return np.unpackbits(bits, count=size).astype(bool).reshape(shape)
 
 
 @dataclass(frozen=True)

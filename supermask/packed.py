@@ -1,49 +1,41 @@
-"""A network as a mask and a seed, in one small file from which it can be rebuilt.
+"""A network as a mask and a seed, in one small file from which it can be rebuilt, with or without JAX.
 
 An untrained network's weights follow from its seed, so only its mask was learned (Zhou et al. 2019, and the closing
 remark of the authors' blog). A file is
 
     magic (8 bytes)  version (2)  length of header (4)  header  masks  SHA-256 of all before (32)
 
-with little-endian numbers and a JSON header. The masks are one block per layer, ordered by the layers' names. A block
-is coded as 'bits' (eight weights per byte, row-major) or 'rows' (range coded: the number of weights that each row
-keeps, then each row's weights as Bernoulli variables of that frequency), whichever is smaller. A row holds the weights
-that leave one input unit.
+with little-endian numbers and a JSON header: see docs/supermasks.md. The header has all that the weights follow from:
+generator, keys, distribution, shapes and signed constants. Reading draws them by `draws`, in NumPy; nothing here
+imports JAX, except to pack, and for files of version 1, which leave it to JAX what a seed stands for.
 
-Reading checks length and digest first, runs no code, and allocates only what the named network needs. The package must
-know the network and the data set.
+Reading checks length and digest first, runs no code, and allocates no more than `packed_header.MOST_WEIGHTS` need.
 """
 
 import hashlib
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import constriction
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float32
 
-from supermask import masks as mask_functions
-from supermask.datasets import DATASETS
-from supermask.envelope import Envelope
-from supermask.lottery import initial_of
-from supermask.masks import Masks
-from supermask.networks import NETWORKS, shapes_of
-from supermask.params import Params, kernels_of
+from supermask.draws import fan_in, glorot_deviation, glorot_kernel, glorot_to_kaiming, layer_key
+from supermask.envelope import FIXED, Envelope
+from supermask.mask_coding import CodingError, decode, encode, information
+from supermask.packed_header import Header, Layer, parsed, written
+from supermask.packed_header import PackedError as PackedError
 from supermask.short import short
-from supermask.untrained_networks import WEIGHTS, masked_kernels, untrained_kernels
 
-_CODINGS = ("bits", "rows")
+HostKernels = dict[str, Float32[np.ndarray, "..."]]
+HostParams = dict[str, dict[str, Any]]
+"""A network's parameters as arrays of NumPy, {layer: {"kernel", "bias"}}."""
 
+ENVELOPE = Envelope(b"SUPERMSK", 2, 4096, "a packed network", PackedError, older=(1,))
 
-class PackedError(ValueError):
-    """A file that is no packed network, is damaged or cannot be rebuilt; the message says which and what to do."""
-
-
-ENVELOPE = Envelope(b"SUPERMSK", 1, 4096, "a packed network", PackedError)
+ROUNDING = 1e-5
+"""Relative difference of weights between processors, or settings of XLA, that round in other places."""
 
 
 @short
@@ -51,11 +43,12 @@ ENVELOPE = Envelope(b"SUPERMSK", 1, 4096, "a packed network", PackedError)
 class MaskedNetwork:
     """An untrained network under a mask, completely specified.
 
-    network, dataset: names in `NETWORKS` and `DATASETS`; the data set gives the images' shape.
+    network, dataset: names in `networks.NETWORKS` and `datasets.DATASETS`; the data set gives the images' shape.
     seed: seed of the initial weights.
-    weights: values of the kept weights, a name in `WEIGHTS`.
+    weights: values of the kept weights, a name in `draws.WEIGHTS`.
     rescaled: whether each layer is multiplied by (weights in it / ones in its mask).
     masks: a boolean array of each kernel's shape.
+    constants: absolute values of signed constants, by layer; if empty, the standard deviations of the initial weights.
     """
 
     network: str
@@ -63,11 +56,12 @@ class MaskedNetwork:
     seed: int
     weights: str
     rescaled: bool
-    masks: Masks
+    masks: dict[str, Any]
+    constants: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class PackedSizes:
+class Sizes:
     """Bytes of the packed file, of the masks' entropy by the coding's model, at one bit per weight, and as float32."""
 
     packed: int
@@ -76,73 +70,88 @@ class PackedSizes:
     float32: int
 
 
-def rebuild(network: MaskedNetwork) -> Params:
+def rebuild(network: MaskedNetwork) -> HostParams:
     """Return the network's parameters: kernels drawn from the seed, under the mask; zero biases."""
-    initial = initial_of(NETWORKS[network.network], network.seed, DATASETS[network.dataset].image_shape)
-    kernels = masked_kernels(untrained_kernels(kernels_of(initial), network.weights), network.masks, network.rescaled)
-    return {
-        layer: {"kernel": kernel, "bias": jnp.zeros(kernel.shape[-1], jnp.float32)} for layer, kernel in kernels.items()
-    }
+    shapes = {layer: tuple(mask.shape) for layer, mask in network.masks.items()}
+    drawn = {n: glorot_kernel(layer_key(network.seed, n), s, glorot_deviation(s)) for n, s in shapes.items()}
+    return _params(network, drawn)
 
 
 def pack(network: MaskedNetwork) -> bytes:
-    """Return the file's content. Its header has the JAX version, and a digest of the weights for `unpack`."""
-    blocks = {layer: _encode(np.asarray(network.masks[layer])) for layer in sorted(network.masks)}
-    header = {
-        "network": network.network,
-        "dataset": network.dataset,
-        "seed": network.seed,
-        "weights": network.weights,
-        "rescaled": network.rescaled,
-        "layers": [[coding, len(block)] for coding, block in blocks.values()],
-        "jax": jax.__version__,
-        "kernels_sha256": digest_of(kernels_of(rebuild(network))),
-    }
-    return ENVELOPE.seal(header, b"".join(block for _, block in blocks.values()))
+    """Return the file's content.
+
+    Raises PackedError if JAX draws other weights from the seed than the file would stand for, rounding aside: a mask
+    that was found on the former is no mask of the latter.
+    """
+    import jax
+
+    from supermask.packed_first import untrained_by_jax
+
+    by_jax = untrained_by_jax(network)
+    masks = {layer: np.asarray(network.masks[layer]) for layer in sorted(network.masks)}
+    signed = network.weights == "signed_constant"
+    constants = network.constants
+    if signed and not constants:
+        constants = {layer: float(np.abs(kernel).max()) for layer, kernel in by_jax.items()}
+    network = replace(network, masks=masks, constants=constants)
+    full = {layer: np.ones_like(mask) for layer, mask in masks.items()}
+    for layer, leaves in rebuild(replace(network, masks=full, rescaled=False)).items():
+        if not np.allclose(leaves["kernel"], by_jax[layer], rtol=ROUNDING, atol=ROUNDING * np.abs(by_jax[layer]).max()):
+            raise PackedError(
+                f"JAX {jax.__version__} draws other weights from seed {network.seed} than the file would stand for, "
+                f"in layer {layer}: a mask of its weights cannot be packed"
+            )
+    blocks = {layer: encode(mask) for layer, mask in masks.items()}
+    layers = tuple(
+        Layer(
+            layer,
+            masks[layer].shape,
+            coding,
+            len(block),
+            float(glorot_deviation(masks[layer].shape)),
+            constants[layer] if signed else None,
+        )
+        for layer, (coding, block) in blocks.items()
+    )
+    own = (network.network, network.dataset, network.seed, network.weights, network.rescaled)
+    header = Header(*own, layers, jax.__version__, digest_of(_kernels(rebuild(network))))
+    return ENVELOPE.seal(written(header), b"".join(block for _, block in blocks.values()))
 
 
-def unpack(content: bytes) -> tuple[MaskedNetwork, Params]:
+def unpack(content: bytes) -> tuple[MaskedNetwork, HostParams]:
     """Return the network of a file and its parameters, bit for bit as they were packed.
 
     Raises PackedError for a file that is truncated, altered, foreign or of another version, and if the weights drawn
-    here differ from those that were packed, as under another version of JAX or on another kind of processor.
+    here differ from those that were packed.
     """
-    header, blocks = ENVELOPE.open(content)
-    _check_header(header)
-    try:
-        params = shapes_of(NETWORKS[header["network"]], DATASETS[header["dataset"]].image_shape)
-        shapes = {layer: kernel.shape for layer, kernel in kernels_of(params).items()}
-    except ValueError as error:
-        raise PackedError(f"the file's network {header['network']} does not fit {header['dataset']}: {error}") from None
-    layers = sorted(shapes)
-    entries = header["layers"]
-    if len(entries) != len(layers) or sum(length for _, length in entries) != len(blocks):
-        raise PackedError("the file is inconsistent: its layers are not those of its network")
-    masks: Masks = {}
-    start = 0
-    for layer, (coding, length) in zip(layers, entries, strict=True):
-        masks[layer] = _decode(coding, blocks[start : start + length], shapes[layer])
-        start += length
-    network = MaskedNetwork(
-        header["network"], header["dataset"], header["seed"], header["weights"], header["rescaled"], masks
+    text, blocks = ENVELOPE.open(content)
+    version = FIXED.unpack_from(content)[1]
+    header = parsed(text, version)
+    if version == 1:
+        from supermask.packed_first import with_shapes
+
+        header = with_shapes(header)
+    masks = _masks(header, blocks)
+    constants = {layer.name: layer.constant for layer in header.layers if layer.constant is not None}
+    own = (header.network, header.dataset, header.seed, header.weights, header.rescaled)
+    network = MaskedNetwork(*own, masks, constants)
+    for params in _candidates(network, header, version):
+        if digest_of(_kernels(params)) == header.kernels_sha256:
+            return network, params
+    raise PackedError(
+        f"the weights drawn from seed {network.seed} are not those that were packed, by JAX {header.jax}: they were "
+        "rounded or drawn otherwise, on another kind of processor or under other settings, or the header is changed"
     )
-    params = rebuild(network)
-    if digest_of(kernels_of(params)) != header["kernels_sha256"]:
-        raise PackedError(
-            f"the weights drawn from seed {network.seed} by JAX {jax.__version__} are not those that were packed, "
-            f"by JAX {header['jax']}: take that version, on the kind of processor that packed the file"
-        )
-    return network, params
 
 
-def sizes_of(network: MaskedNetwork, content: bytes) -> PackedSizes:
+def sizes_of(network: MaskedNetwork, content: bytes) -> Sizes:
     """Return the sizes of a packed file, of its masks' entropy and of the kernels."""
     weights = sum(mask.size for mask in network.masks.values())
-    information = sum(_information(np.asarray(mask)) for mask in network.masks.values())
-    return PackedSizes(len(content), information, -(-weights // 8), 4 * weights)
+    entropy = sum(information(np.asarray(mask)) for mask in network.masks.values())
+    return Sizes(len(content), entropy, -(-weights // 8), 4 * weights)
 
 
-def digest_of(kernels: Mapping[str, Float[Any, "..."]]) -> str:
+def digest_of(kernels: Mapping[str, Any]) -> str:
     """Return the SHA-256 (hex) of kernels as little-endian float32, ordered by the layers' names."""
     digest = hashlib.sha256()
     for layer in sorted(kernels):
@@ -150,83 +159,65 @@ def digest_of(kernels: Mapping[str, Float[Any, "..."]]) -> str:
     return digest.hexdigest()
 
 
-def _rows(mask: Bool[np.ndarray, "*shape"]) -> Bool[np.ndarray, "rows columns"]:
-    """Reshape to one row per input unit (of a convolution: an input channel at one position of the filter)."""
-    return mask.reshape(-1, mask.shape[-1])
-
-
-def _information(mask: Bool[np.ndarray, "*shape"]) -> float:
-    """Return bytes: the entropy of every row's weights at the row's own frequency, and of the rows' counts."""
-    rows = _rows(mask)
-    p = rows.mean(axis=1)
-    inside = p[(p > 0) & (p < 1)]
-    entropy = -(inside * np.log2(inside) + (1 - inside) * np.log2(1 - inside)).sum() * rows.shape[1]
-    return float(entropy + len(rows) * math.log2(rows.shape[1] + 1)) / 8
-
-
-def _encode(mask: Bool[np.ndarray, "*shape"]) -> tuple[str, bytes]:
-    """Return the smaller of the two codings, and the block."""
-    bits = mask_functions.pack(mask).tobytes()
-    rows = _rows(mask)
-    counts = rows.sum(axis=1).astype(np.int32)
-    encoder = constriction.stream.queue.RangeEncoder()
-    encoder.encode(counts, constriction.stream.model.Uniform(rows.shape[1] + 1))
-    encoder.encode(rows.ravel().astype(np.int32), _model(), _frequencies(counts, rows.shape))
-    coded = encoder.get_compressed().astype("<u4").tobytes()
-    return ("rows", coded) if len(coded) < len(bits) else ("bits", bits)
-
-
-def _decode(coding: str, block: bytes, shape: tuple[int, ...]) -> Bool[np.ndarray, "..."]:
-    if coding == "bits":
+def _masks(header: Header, blocks: bytes) -> dict[str, Any]:
+    if sum(layer.length for layer in header.layers) != len(blocks):
+        raise PackedError("the file is inconsistent: its layers are not those of its network")
+    masks, start = {}, 0
+    for layer in header.layers:
         try:
-            return mask_functions.unpack(np.frombuffer(block, np.uint8), shape)
-        except ValueError as error:
+            masks[layer.name] = decode(layer.coding, blocks[start : start + layer.length], layer.shape)
+        except CodingError as error:
             raise PackedError(f"the file is inconsistent: {error}") from None
-    if len(block) % 4:
-        raise PackedError("the file is inconsistent: a range coded block is not made of whole words")
-    rows, columns = math.prod(shape[:-1]), shape[-1]
-    decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(block, "<u4").astype(np.uint32))
-    try:
-        counts = decoder.decode(constriction.stream.model.Uniform(columns + 1), rows)
-        weights = decoder.decode(_model(), _frequencies(counts, (rows, columns)))
-    except AssertionError as error:  # constriction's error for words that no encoder writes
-        raise PackedError(f"the file is inconsistent: {error}") from None
-    mask: np.ndarray = weights.astype(bool).reshape(shape)
-    if (_rows(mask).sum(axis=1) != counts).any():
-        raise PackedError("the file is inconsistent: its rows do not keep as many weights as they say")
-    return mask
+        start += layer.length
+    return masks
 
 
-def _model() -> Any:
-    return constriction.stream.model.Bernoulli(perfect=False)
+def _candidates(network: MaskedNetwork, header: Header, version: int) -> Iterator[HostParams]:
+    """Yield what the seed may stand for: one thing, except for a file of version 1."""
+    drawn = {}
+    for layer in header.layers:
+        key, deviation = layer_key(header.seed, layer.name, header.folds), np.float32(layer.deviation)
+        drawn[layer.name] = glorot_kernel(key, layer.shape, deviation, header.partitionable)
+    if version != 1:
+        yield _params(network, drawn)
+        return
+    from supermask.packed_first import kernels_by_jax
+
+    for kernels in kernels_by_jax(network, drawn):
+        yield _with_biases(network, kernels)
 
 
-def _frequencies(counts: np.ndarray, shape: tuple[int, ...]) -> Float[np.ndarray, "weights"]:
-    """Return each weight's probability of being kept, from its row's count."""
-    return np.repeat(counts.astype(np.float64) / shape[1], shape[1])
+def _params(network: MaskedNetwork, drawn: HostKernels) -> HostParams:
+    """Return parameters from the initial kernels: of the named kind, rescaled if asked, under the mask."""
+    kernels = {}
+    for layer, kernel in drawn.items():
+        ones = np.float32(np.count_nonzero(network.masks[layer]))
+        values = _KINDS[network.weights](kernel, network.constants.get(layer))
+        kernels[layer] = values * (np.float32(kernel.size) / ones) if network.rescaled and ones else values
+    return _with_biases(network, kernels)
 
 
-def _check_header(header: Any) -> None:
-    """Raise PackedError unless every field is present, has its type, and names something known."""
-    allowed = {"network": NETWORKS, "dataset": DATASETS, "weights": WEIGHTS}
-    if not isinstance(header, dict):
-        raise PackedError("the file's header is not an object")
-    for name, choices in allowed.items():
-        if not isinstance(header.get(name), str) or header[name] not in choices:
-            raise PackedError(f"the file's {name} is {header.get(name)!r}; known here: {', '.join(choices)}")
-    seed, layers = header.get("seed"), header.get("layers")
-    if type(seed) is not int or not 0 <= seed < 2**31:
-        raise PackedError(f"the file's seed is {seed!r}; allowed: 0 to 2³¹ - 1")
-    if not isinstance(header.get("rescaled"), bool):
-        raise PackedError(f"the file's rescaled is {header.get('rescaled')!r}; allowed: true or false")
-    for name in ("jax", "kernels_sha256"):
-        if not isinstance(header.get(name), str):
-            raise PackedError(f"the file's {name} is {header.get(name)!r}; allowed: text")
-    if not isinstance(layers, list) or not all(_is_entry(entry) for entry in layers):
-        raise PackedError(f"the file's layers are not pairs of a coding ({', '.join(_CODINGS)}) and a length")
+def _with_biases(network: MaskedNetwork, kernels: Mapping[str, Any]) -> HostParams:
+    return {
+        layer: {
+            "kernel": np.where(np.asarray(network.masks[layer]), np.asarray(kernel), np.float32(0)),
+            "bias": np.zeros(kernel.shape[-1], np.float32),
+        }
+        for layer, kernel in kernels.items()
+    }
 
 
-def _is_entry(entry: Any) -> bool:
-    return (
-        isinstance(entry, list) and len(entry) == 2 and entry[0] in _CODINGS and type(entry[1]) is int and entry[1] >= 0
-    )
+def _kernels(params: HostParams) -> dict[str, Any]:
+    return {layer: leaves["kernel"] for layer, leaves in params.items()}
+
+
+def _signed_constant(kernel: Float32[np.ndarray, "..."], constant: float | None) -> Float32[np.ndarray, "..."]:
+    return np.sign(kernel) * np.float32(kernel.std(dtype=np.float64) if constant is None else constant)
+
+
+_KINDS: Mapping[str, Callable[[Any, float | None], Any]] = {
+    "initial": lambda kernel, _: kernel,
+    "signed_constant": _signed_constant,
+    "kaiming": lambda kernel, _: kernel * np.float32(glorot_to_kaiming(kernel.shape)),
+    "signed_kaiming": lambda kernel, _: np.sign(kernel) * np.float32(math.sqrt(2 / fan_in(kernel.shape))),
+}

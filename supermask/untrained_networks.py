@@ -13,10 +13,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from supermask.actions import constant_same_sign
+from supermask.draws import WEIGHTS, fan_in, glorot_to_kaiming
 from supermask.params import AnyArray, Kernels, Params, kernels_of, masked, with_kernels
-
-WEIGHTS = ("initial", "signed_constant", "kaiming", "signed_kaiming")
-"""What an untrained network's kept weights can be."""
 
 
 def untrained_kernels(initial: Kernels, weights: str) -> Kernels:
@@ -34,19 +32,8 @@ def untrained_kernels(initial: Kernels, weights: str) -> Kernels:
     if weights == "signed_constant":
         return {layer: constant_same_sign(jnp.asarray(kernel)) for layer, kernel in initial.items()}
     if weights == "kaiming":
-        return {layer: jnp.asarray(kernel) * _glorot_to_kaiming(kernel.shape) for layer, kernel in initial.items()}
+        return {layer: jnp.asarray(kernel) * glorot_to_kaiming(kernel.shape) for layer, kernel in initial.items()}
     return {layer: jnp.sign(jnp.asarray(k)) * math.sqrt(2 / fan_in(k.shape)) for layer, k in initial.items()}
-
-
-def fan_in(shape: tuple[int, ...]) -> int:
-    """How many inputs each output of a kernel of that shape sums over."""
-    return math.prod(shape[:-1])
-
-
-def _glorot_to_kaiming(shape: tuple[int, ...]) -> float:
-    """√(variance 2 / fan-in over variance 2 / (fan-in + fan-out)): one draw serves both distributions."""
-    fan_out = math.prod(shape[:-2]) * shape[-1]
-    return math.sqrt((fan_in(shape) + fan_out) / fan_in(shape))
 
 
 def rescaling(mask: Bool[Array, "*shape"] | Float[Array, "*shape"]) -> Float[Array, ""]:

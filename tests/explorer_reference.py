@@ -12,6 +12,7 @@ from supermask import masks
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, ActionFacts
 from supermask.analysis.explorer.bundle import IMAGES, LEVELS, SeedRun
 from supermask.analysis.studies.protocols import PAPER
+from supermask.bits import pack
 from supermask.criteria import CRITERIA, OTHER_READINGS
 from supermask.datasets import Dataset
 from supermask.keys import Purpose, derive_key
@@ -117,7 +118,7 @@ def _outputs(network, names, initial, images, weights, key, flipped, stacked):  
 
 def digests(chosen: Masks) -> list[str]:
     """SHA-256 of every layer's packed mask."""
-    return [hashlib.sha256(masks.pack(mask).tobytes()).hexdigest() for mask in chosen.values()]
+    return [hashlib.sha256(pack(mask).tobytes()).hexdigest() for mask in chosen.values()]
 
 
 def readings(outputs: np.ndarray) -> np.ndarray:

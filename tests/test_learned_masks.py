@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from supermask import learned_masks as learned
 from supermask import mask_logits
+from supermask.draws import WEIGHTS
 from supermask.keys import Purpose, derive_key
 from supermask.learned_masks import LearnedMask, MaskJob, MaskTrainer
 from supermask.lottery import initial_params
 from supermask.networks import kernels_of
 from supermask.population import Placement, place
 from supermask.training import TrainingConfig
-from supermask.untrained_networks import WEIGHTS, masked_kernels, rescaling, untrained_kernels
+from supermask.untrained_networks import masked_kernels, rescaling, untrained_kernels
 
 FOUR = tuple(LearnedMask(weights, rescaled) for rescaled in (False, True) for weights in ("initial", "signed_constant"))
 STEPS = 600

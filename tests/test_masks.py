@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from supermask import masks
+from supermask.bits import pack, unpack
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Rates
 
@@ -156,14 +157,14 @@ def test_impossible_rates_are_refused_by_name(fraction):
 
 @given(hnp.arrays(bool, SHAPES))
 def test_packing_is_lossless(mask):
-    bits = masks.pack(mask)
+    bits = pack(mask)
     assert bits.size == -(-mask.size // 8)
-    np.testing.assert_array_equal(masks.unpack(bits, mask.shape), mask)
+    np.testing.assert_array_equal(unpack(bits, mask.shape), mask)
 
 
 def test_unpacking_to_another_shape_is_refused():
     with pytest.raises(ValueError, match="holds 2 bytes"):
-        masks.unpack(masks.pack(np.ones((3, 4), bool)), (5, 5))
+        unpack(pack(np.ones((3, 4), bool)), (5, 5))
 
 
 def test_agreement_with_chance():

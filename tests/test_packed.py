@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import replace
 
 import jax
@@ -11,13 +12,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supermask import envelope, networks, packed
+from supermask import envelope, packed, packed_first
+from supermask.analysis.command.cli import run_command
+from supermask.analysis.command.commands import FAILED
+from supermask.datasets import DATASETS
+from supermask.draws import WEIGHTS
+from supermask.figures.catalogue import CATALOGUE
 from supermask.lottery import initial_of
+from supermask.mask_coding import encode
 from supermask.networks import NETWORKS, kernels_of, logits
 from supermask.packed import MaskedNetwork, PackedError, pack, sizes_of, unpack
-from supermask.untrained_networks import WEIGHTS
+from supermask.untrained_networks import masked_kernels, untrained_kernels
 
 NETWORK, DATASET = "fc", "digits"
+GENERATOR = {"name": "threefry-2x32", "partitionable": True, "folds": [0, 0], "path": "sha1(layer, 1)"}
+DISTRIBUTION = {"name": "truncated normal", "between": [-2, 2], "deviations": [0.1, 0.1, 0.1]}
+ONE_LAYER = {"distribution": DISTRIBUTION | {"deviations": [0.1]}, "constants": {"hidden1": 0.1}}
 
 
 def masks_of(seed: int, share: float = 0.5, network: str = NETWORK, empty_rows: int = 0):
@@ -44,8 +54,8 @@ def content() -> bytes:
 def test_the_network_comes_back_bit_for_bit(digits, weights, rescaled):
     original = a_network(weights=weights, rescaled=rescaled)
     network, params = unpack(pack(original))
-    before = packed.rebuild(original)
-    assert replace(network, masks={}) == replace(original, masks={})
+    assert replace(network, masks={}, constants={}) == replace(original, masks={})
+    before = packed.rebuild(replace(original, constants=network.constants))
     for layer, mask in original.masks.items():
         np.testing.assert_array_equal(network.masks[layer], mask)
         assert np.asarray(params[layer]["kernel"]).tobytes() == np.asarray(before[layer]["kernel"]).tobytes()
@@ -65,7 +75,7 @@ def test_masks_of_every_density_come_back_near_their_information(seed, share, em
         np.testing.assert_array_equal(back.masks[layer], mask)
     sizes = sizes_of(network, content)
     assert sizes.packed == len(content)
-    header = 500
+    header = 1100
     assert sizes.packed <= min(sizes.information * 1.01, sizes.bits) + header
     assert sizes.float32 == 4 * sum(mask.size for mask in network.masks.values())
 
@@ -101,22 +111,38 @@ def forged(content: bytes, version: int = packed.ENVELOPE.version, blocks: bytes
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 2}, "format 2; this version of supermask reads 1"),
-        ({"network": "fd"}, "network is 'fd'; known here: fc"),
-        ({"network": ["fc"]}, r"network is \['fc'\]; known here"),
-        ({"network": "conv6"}, "its layers are not those of its network"),
-        ({"dataset": "cifar10"}, "the file is inconsistent"),
-        ({"network": "lenet5", "dataset": "digits"}, "network lenet5 does not fit digits: x has shape"),
-        ({"dataset": ...}, "dataset is None; known here"),
+        ({"version": 3}, "format 3; this version of supermask reads 1, 2"),
+        ({"network": ["fc"]}, r"network is \['fc'\]; allowed: text"),
+        ({"dataset": ...}, "dataset is None; allowed: text"),
         ({"weights": "trained"}, "weights is 'trained'"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": True}, "seed is True"),
         ({"seed": 2**40}, "seed is 1099511627776"),
         ({"rescaled": 1}, "rescaled is 1"),
-        ({"layers": [["bits", 10**12]] * 3}, "its layers are not those of its network"),
-        ({"layers": [["pickle", 1]] * 3}, "not pairs of a coding"),
-        ({"layers": [["bits", -1]] * 3}, "not pairs of a coding"),
-        ({"layers": 7}, "not pairs of a coding"),
+        (
+            {"layers": [["a", [64, 300], "bits", 10**12]]},
+            "deviations are .*; allowed: a positive number for each",
+        ),
+        ({"layers": [["a", [64, 300], "pickle", 1]]}, "allowed: a coding"),
+        ({"layers": [["a", [64, 300], "bits", -1]]}, "allowed: a coding"),
+        ({"layers": [["a", [64, 0], "bits", 1]]}, "allowed: a coding"),
+        ({"layers": [["a", [64], "bits", 1]]}, "allowed: a coding"),
+        ({"layers": [["b", [2, 2], "bits", 1], ["a", [2, 2], "bits", 1]]}, "not ordered by their names"),
+        ({"layers": [["a", [2**20, 2**20], "bits", 1]]}, "1,099,511,627,776 weights; allowed: 33,554,432"),
+        ({"layers": []}, "not ordered"),
+        ({"layers": 7}, "allowed: a coding"),
+        ({"generator": {"name": "philox"}}, "generator is {'name': 'philox'}; known here"),
+        ({"generator": GENERATOR | {"partitionable": 1}}, "allowed as partitionable: true or false"),
+        ({"generator": GENERATOR | {"folds": [2**32]}}, "allowed as folds"),
+        ({"generator": GENERATOR | {"folds": [1, 0]}}, "are not those that were packed"),
+        ({"generator": GENERATOR | {"partitionable": False}}, "are not those that were packed"),
+        ({"distribution": {"name": "normal"}}, "distribution is {'name': 'normal'}; known here"),
+        ({"distribution": DISTRIBUTION | {"deviations": [0.1, 0.1]}}, "deviations are"),
+        ({"distribution": DISTRIBUTION | {"deviations": [0.1, -0.1, 0.1]}}, "deviations are"),
+        ({"distribution": DISTRIBUTION | {"deviations": [0.1, math.nan, 0.1]}}, "deviations are"),
+        ({"constants": {"hidden1": 1.0}}, "constants are"),
+        ({"constants": {"hidden1": 1.0, "hidden2": 1.0, "output": 1.0}}, "are not those that were packed"),
+        ({"constants": ...}, "constants are None"),
         ({"filler": "x" * 5000}, "allowed: 4096"),
         ({"seed": 4}, "are not those that were packed"),
         ({"rescaled": False}, "are not those that were packed"),
@@ -142,10 +168,74 @@ def test_forged_blocks_are_refused(content, data):
         np.testing.assert_array_equal(network.masks[layer], mask)
 
 
-def test_another_version_of_jax_is_said(content):
-    """The stream of random numbers may differ: the file says what it was packed with."""
-    with pytest.raises(PackedError, match=rf"by JAX {jax.__version__} are not those that were packed, by JAX 0\.0\.1"):
+def test_weights_of_another_rounding_are_refused(content):
+    """The digest has the last word, and the error says who packed the file."""
+    with pytest.raises(PackedError, match=r"are not those that were packed, by JAX 0\.0\.1"):
         unpack(forged(content, jax="0.0.1", kernels_sha256="0" * 64))
+
+
+def first_version(network: MaskedNetwork) -> bytes:
+    """A file as it was written before there was a version 2: it has no shapes, and its weights are those of JAX."""
+    blocks = [encode(network.masks[layer]) for layer in sorted(network.masks)]
+    initial = kernels_of(initial_of(NETWORKS[network.network], network.seed, DATASETS[network.dataset].image_shape))
+    kernels = masked_kernels(untrained_kernels(initial, network.weights), network.masks, network.rescaled)
+    header = {
+        **{name: getattr(network, name) for name in ("network", "dataset", "seed", "weights", "rescaled")},
+        "layers": [[coding, len(block)] for coding, block in blocks],
+        "jax": jax.__version__,
+        "kernels_sha256": packed.digest_of(kernels),
+    }
+    return replace(packed.ENVELOPE, version=1).seal(header, b"".join(block for _, block in blocks))
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_files_of_version_1_are_read(weights):
+    original = a_network(weights=weights)
+    network, params = unpack(first_version(original))
+    assert replace(network, masks={}) == replace(original, masks={})
+    initial = kernels_of(initial_of(NETWORKS["fc"], original.seed, (8, 8, 1)))
+    kernels = masked_kernels(untrained_kernels(initial, weights), original.masks, rescaled=True)
+    for layer, mask in original.masks.items():
+        np.testing.assert_array_equal(network.masks[layer], mask)
+        assert np.asarray(kernels[layer]).tobytes() == params[layer]["kernel"].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": "fd"}, "network is 'fd'; known here: fc"),
+        ({"network": "conv6"}, "its layers are not those of its network"),
+        ({"dataset": "cifar10"}, "the file is inconsistent"),
+        ({"network": "lenet5", "dataset": "digits"}, "network lenet5 does not fit digits: x has shape"),
+        ({"dataset": "moon"}, "dataset is 'moon'; known here"),
+        ({"layers": [["bits", 10**12]] * 3}, "its layers are not those of its network"),
+        ({"layers": [["pickle", 1]] * 3}, "allowed: a coding"),
+        ({"seed": 4}, "are not those that were packed"),
+    ],
+)
+def test_a_forged_header_of_version_1_is_refused(changes, message):
+    with pytest.raises(PackedError, match=message):
+        unpack(forged(first_version(a_network()), version=1, **changes))
+
+
+def test_a_file_is_read_under_settings_by_which_jax_draws_otherwise(content):
+    """The reader draws by itself; to pack is refused, because JAX's weights are others."""
+    network, params = unpack(content)
+    with jax.threefry_partitionable(False):
+        again, same = unpack(content)
+        with pytest.raises(ValueError, match="jax_threefry_partitionable is False"):
+            pack(a_network())
+    for layer, leaves in params.items():
+        np.testing.assert_array_equal(again.masks[layer], network.masks[layer])
+        assert same[layer]["kernel"].tobytes() == leaves["kernel"].tobytes()
+
+
+def test_a_mask_of_other_weights_is_not_packed(monkeypatch):
+    """A later JAX whose seeds stand for other weights would pack masks that were found on those."""
+    drawn = packed_first.untrained_by_jax
+    monkeypatch.setattr(packed_first, "untrained_by_jax", lambda network: drawn(replace(network, seed=4)))
+    with pytest.raises(PackedError, match=r"draws other weights from seed 3 than the file would stand for, in layer"):
+        pack(a_network(weights="initial"))
 
 
 def test_a_foreign_file_is_refused():
@@ -155,7 +245,24 @@ def test_a_foreign_file_is_refused():
 
 def test_nothing_is_drawn_before_the_header_is_believed(content, monkeypatch):
     """A file that claims a big network but has not its bytes costs nothing."""
-    monkeypatch.setattr(packed, "initial_of", lambda *_: pytest.fail("drawn"))
+    monkeypatch.setattr(packed, "glorot_kernel", lambda *_: pytest.fail("drawn"))
     with pytest.raises(PackedError):
-        unpack(forged(content, network="conv4"))
-    assert networks.parameter_count(NETWORKS["conv4"], (8, 8, 1)) > 200_000
+        unpack(forged(content, layers=[["hidden1", [2**12, 2**12], "bits", 2**21]], **ONE_LAYER))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"network": "vgg"}, "the file's network is 'vgg'; known here: fc"),
+        ({"dataset": "moon"}, "the file's dataset is 'moon'; known here: "),
+        ({"network": "lenet5"}, "network lenet5 does not fit digits: x has shape"),
+        ({"network": "conv2"}, "the file's layers are not those of conv2 for digits"),
+    ],
+)
+def test_a_network_that_is_not_known_here_is_rebuilt_but_not_evaluated(content, changes, words, tmp_path, capsys):
+    """Its file has all that its weights follow from; how it reads images it does not have."""
+    file = tmp_path / "network.mask"
+    file.write_bytes(forged(content, **changes))
+    assert run_command(["evaluate", str(file)], CATALOGUE) == FAILED
+    assert words in capsys.readouterr().err
+    assert run_command(["unpack", str(file), str(tmp_path / "params.safetensors")], CATALOGUE) == 0

@@ -18,8 +18,9 @@ from supermask.keys import Purpose, derive_key
 from supermask.mask_logits import LearnedMask, draw_masks, kept_by_layer, rounded_masks
 from supermask.mask_scores import EVALUATION_SAMPLES
 from supermask.masks import weights_remaining
-from supermask.networks import NETWORKS, Params, parameter_count
+from supermask.networks import NETWORKS, parameter_count, shapes_of
 from supermask.packed import ENVELOPE, MaskedNetwork, PackedError, pack, sizes_of, unpack
+from supermask.params import Params, kernels_of
 from supermask.population import place
 from supermask.training import Trainer, TrainingConfig
 
@@ -79,6 +80,7 @@ def evaluate_file(path: Path, data_dir: Path | None) -> None:
     Raises UsageError where the file cannot be read, StoreError where it is damaged, DataError where there are no data.
     """
     network, params = _read(path)
+    _check_known(path, network)
     data = datasets.load(network.dataset, data_dir=data_dir, progress=False)
     module = NETWORKS[network.network]
     placement = place(parameter_count(module, data.image_shape), networks=1)
@@ -151,3 +153,19 @@ def _read(path: Path) -> tuple[MaskedNetwork, Params]:
         return unpack(content)
     except PackedError as error:
         raise StoreError(f"{path}: {error}") from None
+
+
+def _check_known(path: Path, network: MaskedNetwork) -> None:
+    """Raise StoreError unless network and data set are known here, and the network has the file's layers."""
+    for name, value, known in (
+        ("network", network.network, NETWORKS),
+        ("dataset", network.dataset, datasets.DATASETS),
+    ):
+        if value not in known:
+            raise StoreError(f"{path}: the file's {name} is {value!r}; known here: {', '.join(known)}")
+    try:
+        kernels = kernels_of(shapes_of(NETWORKS[network.network], datasets.DATASETS[network.dataset].image_shape))
+    except ValueError as error:
+        raise StoreError(f"{path}: network {network.network} does not fit {network.dataset}: {error}") from None
+    if {n: k.shape for n, k in kernels.items()} != {n: mask.shape for n, mask in network.masks.items()}:
+        raise StoreError(f"{path}: the file's layers are not those of {network.network} for {network.dataset}")

@@ -15,9 +15,10 @@ from supermask.analysis.store.identity import Description
 from supermask.analysis.studies.experiment import Experiment
 from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.system.words import count
+from supermask.bits import pack, unpack
 from supermask.intervals import TrainingConfig, steps_of
 from supermask.lottery import initial_of
-from supermask.masks import Masks, agreement, pack, unpack
+from supermask.masks import Masks, agreement
 from supermask.networks import NETWORKS, Params, parameter_count
 from supermask.neural_graphs.discovery import DISCOVER
 from supermask.neural_graphs.graph import EDGES, NeuralGraph

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from supermask import masks as mask_functions
 from supermask.analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Named
 from supermask.analysis.kinds.fields import TEXT, WHOLE, ColumnTypes, Parts
 from supermask.analysis.kinds.layout import check_array, check_curves, check_mask, params_of
@@ -26,6 +25,7 @@ from supermask.analysis.studies.experiment import (
 from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.studies.rules import rules_of
 from supermask.analysis.system.words import count
+from supermask.bits import pack, unpack
 from supermask.live_weights import pays
 from supermask.lottery import RoundRecord, find_tickets
 from supermask.masks import Masks, kept_counts
@@ -248,7 +248,7 @@ def encode(record: RoundRecord, initial: Params) -> dict[str, np.ndarray]:
         return arrays
     for layer, kernel in kernels_of(final).items():
         mask = np.asarray(record.start.masks[layer])
-        arrays[f"mask.{layer}"] = mask_functions.pack(mask)
+        arrays[f"mask.{layer}"] = pack(mask)
         arrays[f"kept.{layer}"] = np.asarray(kernel)[mask]
         arrays[f"bias.{layer}"] = np.asarray(final[layer]["bias"])
         arrays |= _encode_frozen(layer, np.asarray(kernel)[~mask], np.asarray(initial[layer]["kernel"])[~mask])
@@ -278,7 +278,7 @@ def decode_round(arrays: Mapping[str, np.ndarray], initial: Kernels) -> End:
     kernels: Kernels = {}
     zeroed: Masks = {}
     for layer, start in initial.items():
-        mask: np.ndarray = mask_functions.unpack(arrays[f"mask.{layer}"], start.shape)
+        mask: np.ndarray = unpack(arrays[f"mask.{layer}"], start.shape)
         kernel = np.zeros(start.shape, np.float32)
         kernel[mask] = arrays[f"kept.{layer}"]
         kernel[~mask] = _decode_frozen(layer, arrays, np.asarray(start)[~mask])

@@ -18,11 +18,12 @@ from supermask.analysis.studies.experiment import Experiment, counts_of, without
 from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.system.errors import UsageError
 from supermask.analysis.system.words import count
+from supermask.bits import pack, unpack
 from supermask.compression.pruning import RECIPES, kept_counts_of
 from supermask.intervals import TrainingConfig, steps_of
 from supermask.keys import Purpose, derive_key
 from supermask.lottery import initial_of
-from supermask.masks import Masks, agreement, full_masks, pack, unpack
+from supermask.masks import Masks, agreement, full_masks
 from supermask.networks import NETWORKS, Network, Params, initialise, kernels_of, shapes_of
 from supermask.sparse_training import METHODS, Horizon, layer_counts
 from supermask.sparse_training.runs import RECIPE_NAMES, SGD_COSINE, SMALL_DENSE, SparseRun, sgd_cosine, small_dense

@@ -17,13 +17,14 @@ from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.studies.rules import rules_of_criterion
 from supermask.analysis.system.words import count
 from supermask.criteria import Criterion
+from supermask.draws import WEIGHTS
 from supermask.evaluation import Scores
 from supermask.keys import Purpose, derive_key
 from supermask.masks import full_masks, kept_counts, rank_layers
 from supermask.networks import Params, kernels_of, layer_kinds
 from supermask.restarts import scores_of
 from supermask.training import Trainer
-from supermask.untrained_networks import WEIGHTS, untrained_network
+from supermask.untrained_networks import untrained_network
 
 
 @dataclass(frozen=True)
