@@ -22,7 +22,6 @@ from jaxtyping import Array, Int32, Key
 from supermask.checks import check_seed
 from supermask.datasets import Dataset
 from supermask.descent import Descent, Rule, descending, stepping, train_population
-from supermask.draws import WEIGHTS, fan_in
 from supermask.evaluation import PlacedData, cross_entropy
 from supermask.intervals import Course, DataOrder, OnProgress, TrainingConfig, ignore_progress
 from supermask.keys import Purpose, derive_key
