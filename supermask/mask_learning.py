@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
+from supermask.draws import WEIGHTS
 from supermask.mask_logits import (
     Given,
     LearnedMask,
@@ -27,7 +28,7 @@ from supermask.mask_logits import (
 )
 from supermask.params import Kernels
 from supermask.trees import Leaves, MaskTree, Where, leaves_of
-from supermask.untrained_networks import WEIGHTS, untrained_kernels
+from supermask.untrained_networks import untrained_kernels
 
 
 class MaskLearner(NamedTuple):

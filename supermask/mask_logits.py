@@ -16,11 +16,12 @@ from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Bool, Float, Int32, Key, UInt16, UInt32
 
 from supermask.counts import exact_fraction
+from supermask.draws import WEIGHTS, fan_in
 from supermask.keys import Purpose, derive_key, layer_order
 from supermask.masks import check_fraction, keep_best, share
 from supermask.params import AnyArray, Kernels
 from supermask.short import short
-from supermask.untrained_networks import WEIGHTS, fan_in, rescaling
+from supermask.untrained_networks import rescaling
 
 MASK_METHODS = ("bernoulli", "threshold", "edge_popup")
 
