@@ -15,7 +15,7 @@ Reading checks length and digest first, runs no code, and allocates no more than
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,8 @@ from supermask.draws import fan_in, glorot_deviation, glorot_kernel, glorot_to_k
 from supermask.envelope import FIXED, Envelope
 from supermask.mask_coding import CodingError, decode, encode, information
 from supermask.packed_header import Header, Layer, parsed, written
+from supermask.packed_header import MaskedNetwork as MaskedNetwork
 from supermask.packed_header import PackedError as PackedError
-from supermask.short import short
 
 HostKernels = dict[str, Float32[np.ndarray, "..."]]
 HostParams = dict[str, dict[str, Any]]
@@ -36,28 +36,6 @@ ENVELOPE = Envelope(b"SUPERMSK", 2, 4096, "a packed network", PackedError, older
 
 ROUNDING = 1e-5
 """Relative difference of weights between processors, or settings of XLA, that round in other places."""
-
-
-@short
-@dataclass(frozen=True)
-class MaskedNetwork:
-    """An untrained network under a mask, completely specified.
-
-    network, dataset: names in `networks.NETWORKS` and `datasets.DATASETS`; the data set gives the images' shape.
-    seed: seed of the initial weights.
-    weights: values of the kept weights, a name in `draws.WEIGHTS`.
-    rescaled: whether each layer is multiplied by (weights in it / ones in its mask).
-    masks: a boolean array of each kernel's shape.
-    constants: absolute values of signed constants, by layer; if empty, the standard deviations of the initial weights.
-    """
-
-    network: str
-    dataset: str
-    seed: int
-    weights: str
-    rescaled: bool
-    masks: dict[str, Any]
-    constants: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ draws them; the digest in the file says which they are.
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +14,9 @@ from supermask.datasets import DATASETS
 from supermask.draws import glorot_deviation
 from supermask.lottery import initial_of
 from supermask.networks import NETWORKS, shapes_of
-from supermask.packed_header import Header, PackedError
+from supermask.packed_header import Header, MaskedNetwork, PackedError
 from supermask.params import kernels_of
 from supermask.untrained_networks import masked_kernels, untrained_kernels
-
-if TYPE_CHECKING:
-    from supermask.packed import MaskedNetwork
 
 
 def with_shapes(header: Header) -> Header:
@@ -43,14 +40,14 @@ def with_shapes(header: Header) -> Header:
     return replace(header, layers=layers)
 
 
-def untrained_by_jax(network: "MaskedNetwork") -> dict[str, np.ndarray]:
+def untrained_by_jax(network: MaskedNetwork) -> dict[str, np.ndarray]:
     """Return the weights under the mask as the installed JAX draws them: neither masked nor rescaled."""
     image_shape = DATASETS[network.dataset].image_shape
     initial = kernels_of(initial_of(NETWORKS[network.network], network.seed, image_shape))
     return {layer: np.asarray(kernel) for layer, kernel in untrained_kernels(initial, network.weights).items()}
 
 
-def kernels_by_jax(network: "MaskedNetwork", drawn: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def kernels_by_jax(network: MaskedNetwork, drawn: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield a network's kernels, scaled by JAX: from these initial ones, then from those that JAX draws.
 
     Raises PackedError for the latter under settings by which a seed stands for other numbers.

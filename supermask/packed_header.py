@@ -6,12 +6,13 @@ its layers have, and to JAX what its seed stands for.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from supermask.checks import SEEDS
 from supermask.draws import FOLDS, WEIGHTS
 from supermask.mask_coding import CODINGS
+from supermask.short import short
 
 GENERATOR = "threefry-2x32"
 PATH = "sha1(layer, 1)"
@@ -26,6 +27,28 @@ MOST_WEIGHTS = 1 << 25
 
 class PackedError(ValueError):
     """A file that is no packed network, is damaged or cannot be rebuilt; the message says which and what to do."""
+
+
+@short
+@dataclass(frozen=True)
+class MaskedNetwork:
+    """An untrained network under a mask, completely specified.
+
+    network, dataset: names in `networks.NETWORKS` and `datasets.DATASETS`; the data set gives the images' shape.
+    seed: seed of the initial weights.
+    weights: values of the kept weights, a name in `draws.WEIGHTS`.
+    rescaled: whether each layer is multiplied by (weights in it / ones in its mask).
+    masks: a boolean array of each kernel's shape.
+    constants: absolute values of signed constants, by layer; if empty, the standard deviations of the initial weights.
+    """
+
+    network: str
+    dataset: str
+    seed: int
+    weights: str
+    rescaled: bool
+    masks: dict[str, Any]
+    constants: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
