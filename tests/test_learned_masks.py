@@ -148,6 +148,15 @@ def test_a_masks_outcome_depends_on_its_own_description_alone(trainer):
     assert not same_bits(together[0].logits, together[2].logits), "another seed, other logits"
 
 
+def test_draws_go_by_the_step_however_often_a_mask_is_evaluated(trainer):
+    """Evaluations look on: the last step's scores are the same to the bit after one interval as after five."""
+    rare = replace(mask_trainer(trainer), config=TrainingConfig(20, 100.0, batch_size=50, evaluate_every=20))
+    often = replace(rare, config=replace(rare.config, evaluate_every=4))
+    once, many = (masks.train(jobs(trainer, FOUR[1:2]))[0] for masks in (rare, often))
+    assert len(many.curves.loss) == 6
+    assert same_bits([c[-1] for c in once.curves], [c[-1] for c in many.curves])
+
+
 def test_all_at_once_is_one_after_another(trainer, monkeypatch):
     """The accelerators' way through a population gives the CPU's results, up to rounding."""
     own = jobs(trainer, FOUR[2:])

@@ -194,12 +194,18 @@ def test_dsr_moves_weights_to_the_layers_of_many_survivors(small_network, digits
     assert float(after.own.value) == pytest.approx(DSRConfig().threshold / 2), "far too many went: the threshold halves"
 
 
-def test_dsr_prefers_places_that_were_not_just_pruned(small_network, digits):
-    _, _, before, params, after = rewired("dsr", small_network, digits)
-    for layer, mask in before.masks.items():
-        survivors = mask & after.masks[layer] & (jnp.abs(params[layer]["kernel"]) > 0)
-        regrown_at_once = mask & after.masks[layer] & ~survivors
-        assert int(regrown_at_once.sum()) == 0
+def test_dsr_prefers_places_that_were_not_just_pruned(small_network):
+    """Half of hidden1 falls below the threshold; there is room for what grows beside it."""
+    params, state = begin("dsr", small_network)
+    kernel = params["hidden1"]["kernel"]
+    params = networks.with_kernels(
+        params, {"hidden1": jnp.where(jnp.arange(kernel.size).reshape(kernel.shape) % 2, kernel, 0)}
+    )
+    _, after = method_of("dsr")[0].rewire(state._replace(step=jnp.int32(1)), params, params)
+    pruned = state.masks["hidden1"] & (jnp.abs(params["hidden1"]["kernel"]) < DSRConfig().threshold)
+    assert int(pruned.sum()) > 100
+    assert int((after.masks["hidden1"] & ~state.masks["hidden1"]).sum()) > 10
+    assert not (after.masks["hidden1"] & pruned).any()
 
 
 OPTAX = {
