@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import tracemalloc
 from dataclasses import replace
 
@@ -373,8 +374,14 @@ def test_dense_sparse_dense_prunes_in_between_and_the_control_does_not(trainer):
         assert np.count_nonzero(last[dead]) > 0, "pruned weights come back"
     assert not any((np.asarray(k) == 0).any() for k in networks.kernels_of(control.sparse.params).values())
     assert pruned_run.last.evaluated_at.tolist() == [200, 300], "batches go on from phase to phase"
-    with pytest.raises(ValueError, match="sparsity is 1"):
-        DSDRun(1)
+
+
+def test_any_part_of_the_weights_but_all_can_be_pruned_in_between():
+    for sparsity in (0, 0.3, 0.999):
+        assert DSDRun(sparsity).sparsity == sparsity
+    for sparsity in (-0.1, 1, math.nan):
+        with pytest.raises(ValueError, match=f"sparsity is {sparsity}; allowed: 0 <= sparsity < 1"):
+            DSDRun(sparsity)
 
 
 def test_a_small_file_takes_little_memory_whatever_it_says(content):

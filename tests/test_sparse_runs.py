@@ -95,7 +95,7 @@ def test_the_small_dense_network_has_no_more_weights_and_nearly_as_many(experime
         small_dense(NETWORKS["lenet5"], (28, 28, 1), 1000)
 
 
-SHAPE_SIZES = {0.2: (53_240, (65, 22)), 0.02: (5_324, (6, 2)), 0.01: (2_662, (3, 1))}
+SHAPE_SIZES = {0.9: (239_580, (272, 91)), 0.2: (53_240, (65, 22)), 0.02: (5_324, (6, 2)), 0.01: (2_662, (3, 1))}
 
 
 @pytest.mark.parametrize("density", SHAPE_SIZES)

@@ -23,6 +23,7 @@ from supermask.sparse_training import METHODS, Horizon, densities, layer_counts,
 from supermask.sparse_training.base import apportion, inform
 from supermask.sparse_training.dnw import TOP, largest
 from supermask.sparse_training.dsr import DSRConfig
+from supermask.sparse_training.magnitude_pruning import MagnitudePruningConfig
 from supermask.sparse_training.runs import SparseRun
 from supermask.sparse_training.sparse_momentum import Momentum, SparseMomentumConfig, growth_counts, sparse_momentum
 from supermask.sparse_training.trainer import SparseJob, SparseTrainer
@@ -563,6 +564,14 @@ def test_pruning_reports_the_network_that_is_as_sparse_as_asked(small_network, d
     assert trained.early_stop >= 60, "before half of the training it is still denser"
     assert structure.live[-1].sum() == sum(layer_counts(SHAPES, 0.1, "erk").values())
     assert trained.test_at_early_stop.accuracy > 0.5
+
+
+def test_a_change_after_the_last_step_is_made(small_network, digits):
+    """Pruning until the end: the last weights go after the last step, and what is reported is without them."""
+    late, config = MagnitudePruningConfig(every=1, until=1.0), replace(CONFIG, steps=20)
+    trainer = sparse_trainer(small_network, digits, "magnitude_pruning", method_config=late, config=config)
+    _, structure = trainer.train([job(small_network, 0, 0.1)])[0]
+    assert structure.live[-1].sum() == sum(layer_counts(SHAPES, 0.1, "erk").values())
 
 
 @pytest.mark.slow
