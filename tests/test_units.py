@@ -184,3 +184,24 @@ def test_a_short_training_tells_the_speed(experiment):
     speed = pricing.measure(experiment)
     assert 1e-6 < speed.full < 0.1
     assert speed.full <= speed.alone
+
+
+@pytest.mark.parametrize(("compiling", "step", "most"), [(12.0, 2.5, 20), (0.5, 0.01, 20), (30.0, 2.0, 36)])
+def test_a_slow_machine_is_measured_in_twenty_seconds_or_by_one_step(experiment, monkeypatch, compiling, step, most):
+    """A fake machine: it tells what it does, and takes no more time than one step and its compilation need."""
+    now, told = [100.0], []
+
+    class Slow:
+        def __init__(self, network, data, config, placement) -> None:
+            self.images, self.compiled = len(data.validation) + 2 * len(data.test), False
+
+        def train(self, jobs) -> None:
+            now[0] += (0.0 if self.compiled else compiling) + 1e-4 * self.images * (1 + (jobs[0].last_step > 0) / 3)
+            now[0] += step * jobs[0].last_step
+            self.compiled = True
+
+    monkeypatch.setattr(pricing, "Trainer", Slow)
+    speed = pricing.measure(experiment, told.append, lambda: now[0])
+    assert now[0] - 100 <= most
+    assert speed.alone == pytest.approx(step, rel=0.2, abs=0.01)
+    assert [line.split()[0] for line in told] == ["compiling", "timing"]

@@ -20,7 +20,7 @@ from supermask.analysis.running import runner
 from supermask.analysis.running.cluster.connection import Connection, connected
 from supermask.analysis.running.cluster.source import Source
 from supermask.analysis.running.interrupts import Stop
-from supermask.analysis.running.pricing import MACHINES, Price, StepSeconds, measure, price
+from supermask.analysis.running.pricing import MACHINES, SECONDS, Price, StepSeconds, measure, price
 from supermask.analysis.running.progress import JobProgress, duration
 from supermask.analysis.running.units import Shard, deal, seeds_of, together
 from supermask.analysis.store.folders import check_stored, lacking
@@ -101,7 +101,7 @@ def reproduce(request: FigureRequest, dry_run: bool) -> int:
         missing = portion.wanted - store.known(portion.wanted)
     console.print(_announcement(experiment, study, load, request))
     if dry_run:
-        speed = measure(experiment) if missing else StepSeconds(0.0, 0.0)
+        speed = _measured(console, experiment) if missing else StepSeconds(0.0, 0.0)
         _print_price(console, price(experiment, portion.study, missing), speed)
         return 0
     if failures := _make(request, portion, load, console):
@@ -116,6 +116,14 @@ def reproduce(request: FigureRequest, dry_run: bool) -> int:
         for name, figure in request.figures.items():
             _draw(console, request, figure, Results(experiment, studies[name], store, request.choice(figure)))
     return 0
+
+
+def _measured(console: Screen, experiment: Experiment) -> StepSeconds:
+    """Measures this machine, and says so: compiling alone can take ten seconds."""
+    doing = f"measuring this machine by a short training of {experiment.protocol.network}: up to {SECONDS:.0f} seconds"
+    console.print(doing)
+    with console.status(doing) as status:
+        return measure(experiment, lambda now: status.update(f"measuring this machine: {now}"))
 
 
 def _make(request: FigureRequest, portion: "Portion", load: Workload, console: Screen) -> list[str]:

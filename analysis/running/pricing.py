@@ -5,16 +5,20 @@ omits.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from supermask.analysis.kinds import BY_NAME
 from supermask.analysis.kinds.plan import results_needed
 from supermask.analysis.running.units import units
 from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.system.words import count
+from supermask.datasets import Split
+from supermask.evaluation import evaluation_chunk
 from supermask.lottery import initial_of
 from supermask.masks import full_masks
-from supermask.networks import NETWORKS, kernels_of, parameter_count, shapes_of
+from supermask.networks import NETWORKS, parameter_count, shapes_of
+from supermask.params import kernels_of
 from supermask.population import place
 from supermask.training import Job, Trainer
 
@@ -72,33 +76,55 @@ def price(experiment: Experiment, study: Study, missing: Iterable[str]) -> Price
     )
 
 
-def measure(experiment: Experiment) -> StepSeconds:
-    """Measure seconds per network-step in a short training, with its evaluations but without compilation."""
-    network, config, data = NETWORKS[experiment.protocol.network], experiment.training, experiment.data
+def measure(
+    experiment: Experiment,
+    tell: Callable[[str], None] = lambda doing: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> StepSeconds:
+    """Measure seconds per network-step in a short training, with its evaluations but without compilation.
+
+    It takes `SECONDS` at most, compilation included, where one step and its compilation do not take longer. Evaluations
+    are those of one chunk of images, and count as those of all. `tell` hears what is being done.
+    """
+    network, data, began = NETWORKS[experiment.protocol.network], experiment.data, clock()
     parameters = parameter_count(network, data.image_shape)
-    initial = initial_of(network, 0, data.image_shape)
-    steps = 10 if network.products(data.image_shape) > LARGE else 100
     one_each = place(parameters, networks=1)
     placement = one_each if one_each.one_at_a_time else place(parameters)
-    trainer = Trainer(network, data, replace(config, steps=steps, evaluate_every=steps), placement)
+    initial = initial_of(network, 0, data.image_shape)
     job = Job(initial, full_masks(kernels_of(initial)), 0)
+    chunk = evaluation_chunk(network)
+    few = replace(data, validation=_first(data.validation, chunk), test=_first(data.test, chunk))
+    config = replace(experiment.training, steps=MOST_STEPS, evaluate_every=MOST_STEPS)
+    trainer = Trainer(network, few, config, placement)
 
-    def seconds(networks: int, length: int) -> float:
-        started = time.monotonic()
-        trainer.train([replace(job, last_step=length)] * networks)
-        return time.monotonic() - started
+    def seconds(networks: int, steps: int) -> float:
+        started = clock()
+        trainer.train([replace(job, last_step=steps)] * networks)
+        return clock() - started
 
-    def a_step(networks: int) -> float:
+    def a_step(networks: int, until: float) -> float:
         """Return seconds per step of `networks` side by side, including the share of evaluations."""
-        evaluations = min(seconds(networks, 0) for _ in range(2))
-        once = evaluations * len(data.validation) / (len(data.validation) + 2 * len(data.test))
-        trained = min(seconds(networks, steps) for _ in range(2))
-        return max(trained - evaluations - once, 1e-9) / steps + once / config.evaluate_every
+        tell(f"timing steps of {count(networks, 'network')}")
+        evaluated = seconds(networks, 0)  # validation images once, test images twice; after steps, the former again
+        once = evaluated * len(few.validation) / (len(few.validation) + 2 * len(few.test))
+        step = max(seconds(networks, 1) - evaluated - once, 1e-6)
+        steps = min(int((until - clock() - evaluated - once) / step), MOST_STEPS)
+        if steps > 1:
+            step = max(seconds(networks, steps) - evaluated - once, 1e-9) / steps
+        return step + once * len(data.validation) / len(few.validation) / experiment.training.evaluate_every
 
-    seconds(1, steps)  # compiles
-    full = a_step(placement.slots)
-    return StepSeconds(full / placement.slots, full if placement.one_at_a_time else a_step(1))
+    tell(f"compiling a step of {experiment.protocol.network}")
+    seconds(1, 1)
+    kinds = 1 if placement.one_at_a_time else 2
+    full = a_step(placement.slots, began + SECONDS / kinds)
+    return StepSeconds(full / placement.slots, full if kinds == 1 else a_step(1, began + SECONDS))
 
 
-LARGE = 5e6
-"""Multiplications per image from which ten steps are enough for a measurement."""
+def _first(split: Split, images: int) -> Split:
+    return Split(split.images[:images], split.labels[:images])
+
+
+SECONDS = 15.0
+"""How long measuring may take: the last training that is begun by then may take a few more."""
+
+MOST_STEPS = 100
