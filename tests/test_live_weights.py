@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from supermask.datasets import Dataset, Split
 from supermask.evaluation import Examples, cross_entropy, evaluate, scaled
 from supermask.keys import batch_order
-from supermask.live_weights import Adam, Engine, Momentum, kernels, live_masks, vectors
+from supermask.live_weights import Adam, Engine, Momentum, engine, kernels, live_masks, optimisers, rows
 from supermask.masks import weights_remaining
 from supermask.networks import NETWORKS, FeedForward, initialise, with_kernels
 from supermask.params import masked_update
@@ -224,9 +224,13 @@ def test_machine_code_is_kept_by_the_content_of_its_sources(monkeypatch):
     """A cell that the functions close over is part of their key in numba's cache, and where there is none they work."""
     for function in (kernels.interval, kernels.pack_split):
         assert [cell.cell_contents for cell in function.py_func.__closure__] == [kernels.SOURCES]
+        assert kernels.SOURCES[:16] in function.py_func.__qualname__, "numba reads no other version's types"
     made_of = {name for name, part in vars(kernels).items() if getattr(part, "__module__", "").startswith("supermask.")}
     modules = {getattr(kernels, name).__module__ for name in made_of}
-    assert modules <= {kernels.__name__, vectors.__name__}, "what SOURCES is the digest of"
+    digested = {f"{kernels.__package__}.{file.removesuffix('.py')}" for file in kernels._FILES}
+    assert modules <= digested, "what SOURCES is the digest of"
+    types = (optimisers.Rule, engine.State, engine.Packed, engine._Data, engine._Work, rows.Rows)
+    assert {each.__module__ for each in types} <= digested
 
     real = numba.njit
 

@@ -245,7 +245,7 @@ def test_every_wiring_fits_any_number_of_edges_or_says_so(setting, seed, wiring)
 def walker(setting: str):
     """A graph, its method compiled, and the gradient of its loss."""
     graph = graph_of(setting)
-    method = DISCOVER.make(sgd_cosine(0.05, 12), Horizon(12, 6))
+    method = DISCOVER.make(sgd_cosine(0.05, 12).transformation, Horizon(12, 6))
     gradient = jax.jit(jax.grad(lambda p, x, y: cross_entropy(graph, p, x, y)))
     return graph, method, jax.jit(method.init), jax.jit(method.update), gradient
 

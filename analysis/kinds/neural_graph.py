@@ -23,8 +23,9 @@ from supermask.networks import NETWORKS, Params, parameter_count
 from supermask.neural_graphs.discovery import DISCOVER
 from supermask.neural_graphs.graph import EDGES, NeuralGraph
 from supermask.neural_graphs.runs import GraphRun, graph_job
+from supermask.sparse_training.progress import SparseTrained
 from supermask.sparse_training.runs import SGD_COSINE, sgd_cosine
-from supermask.sparse_training.trainer import SparseTrained, SparseTrainer
+from supermask.sparse_training.trainer import SparseTrainer
 
 MOMENTS = ("first", "halfway", "last")
 

@@ -12,9 +12,9 @@ from supermask.analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kin
 from supermask.analysis.kinds.fields import NUMBER, TEXT, ColumnTypes, Parts
 from supermask.analysis.kinds.layout import check_array, check_curves, check_layers, check_mask, params_of
 from supermask.analysis.kinds.metrics import CURVES, TRAINING_METRICS, training_metrics
-from supermask.analysis.store.identity import Description
+from supermask.analysis.store.identity import REVISIONS, Description
 from supermask.analysis.store.store import Storage
-from supermask.analysis.studies.experiment import Experiment, counts_of, without_defaults
+from supermask.analysis.studies.experiment import Experiment, counts_of, dense_kernels, without_defaults
 from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.system.errors import UsageError
 from supermask.analysis.system.words import count
@@ -22,12 +22,15 @@ from supermask.bits import pack, unpack
 from supermask.compression.pruning import RECIPES, kept_counts_of
 from supermask.intervals import TrainingConfig, steps_of
 from supermask.keys import Purpose, derive_key
+from supermask.live_weights import pays
 from supermask.lottery import initial_of
 from supermask.masks import Masks, agreement, full_masks
-from supermask.networks import NETWORKS, Network, Params, initialise, kernels_of, shapes_of
+from supermask.networks import NETWORKS, Network, initialise, shapes_of
+from supermask.params import Kernels, Params, kernels_of
 from supermask.sparse_training import METHODS, Horizon, layer_counts
+from supermask.sparse_training.progress import SparseTrained, Structure
 from supermask.sparse_training.runs import RECIPE_NAMES, SGD_COSINE, SMALL_DENSE, SparseRun, sgd_cosine, small_dense
-from supermask.sparse_training.trainer import SparseJob, SparseTrained, SparseTrainer, Structure
+from supermask.sparse_training.trainer import SparseJob, SparseTrainer
 
 
 class SparseTrainings(Kind[SparseRun]):
@@ -65,7 +68,10 @@ class SparseTrainings(Kind[SparseRun]):
             own["kept"] = dict(RECIPES[experiment.protocol.network][run.distribution].kept)
         else:
             own |= counts_of({"density": run.density})
-        return (experiment.describe(self.name, seed, training_of(experiment), SGD_COSINE) | own,)
+        base = experiment.describe(self.name, seed, training_of(experiment), SGD_COSINE)
+        if _on_live_weights(experiment, run):
+            base["revision"] = REVISIONS["live sparse training"]
+        return (base | own,)
 
     def sources(self, run: SparseRun) -> Sequence[Hashable]:
         """The run whose final structure, or weights, it starts with."""
@@ -151,6 +157,15 @@ class SparseTrainings(Kind[SparseRun]):
 SPARSE = SparseTrainings()
 
 
+def _on_live_weights(experiment: Experiment, run: SparseRun) -> bool:
+    """Whether any of its steps are taken on live weights alone, by the time when it is as sparse as asked."""
+    if run.method == SMALL_DENSE or not (kernels := dense_kernels(experiment)):
+        return False
+    counts = _counts(experiment.protocol.network, kernels, run)
+    weights, steps = sum(kernel.size for kernel in kernels.values()), training_of(experiment).steps
+    return METHODS[run.method].sparse_steps and pays(weights, sum(counts.values()), steps)
+
+
 def _check_length(experiment: Experiment, run: SparseRun) -> None:
     """Raises UsageError where the training is too short for its method."""
     if run.method not in METHODS:
@@ -200,7 +215,8 @@ def network_of(experiment: Experiment, run: SparseRun) -> Network:
     network, shape = NETWORKS[experiment.protocol.network], experiment.data.image_shape
     if run.method != SMALL_DENSE:
         return network
-    weights = sum(_counts(network, shape, run, experiment.protocol.network).values())
+    kernels = kernels_of(shapes_of(network, shape))
+    weights = sum(_counts(experiment.protocol.network, kernels, run).values())
     return small_dense(network, shape, weights, run.shape)
 
 
@@ -213,7 +229,7 @@ def _job(
         arrays = store.arrays(SPARSE.results(experiment, run.source, seed)[0].id)
         masks, final = decode_params(arrays, params)
         if run.start == "trained":
-            return SparseJob(final, _counts(network, shape, run, experiment.protocol.network), seed)
+            return SparseJob(final, _counts(experiment.protocol.network, kernels_of(params), run), seed)
     if run.start == "fresh":
         params = initialise(network, derive_key(seed, Purpose.FRESH_WEIGHTS), shape)
     if masks is not None:
@@ -221,15 +237,14 @@ def _job(
     if run.method == SMALL_DENSE:
         masks = full_masks(kernels_of(params))  # given, so that choosing them isn't compiled for every size
         return SparseJob(params, {layer: mask.size for layer, mask in masks.items()}, seed, masks)
-    return SparseJob(params, _counts(network, shape, run, experiment.protocol.network), seed)
+    return SparseJob(params, _counts(experiment.protocol.network, kernels_of(params), run), seed)
 
 
-def _counts(network: Network, image_shape: tuple[int, int, int], run: SparseRun, name: str) -> dict[str, int]:
-    kernels = kernels_of(shapes_of(network, image_shape))
+def _counts(name: str, kernels: Kernels, run: SparseRun) -> dict[str, int]:
+    """Live weights of each layer, of a network by its name and the shapes of its kernels."""
     if run.distribution in RECIPE_NAMES:
         return kept_counts_of(RECIPES[name][run.distribution], kernels)
-    shapes = {layer: kernel.shape for layer, kernel in kernels.items()}
-    return layer_counts(shapes, run.density, run.distribution)
+    return layer_counts({layer: kernel.shape for layer, kernel in kernels.items()}, run.density, run.distribution)
 
 
 def metrics_of(outcome: SparseTrained) -> dict[str, float]:

@@ -8,10 +8,11 @@ params = engine.params(live)
 """
 
 from supermask.live_weights.choice import pays as pays
-from supermask.live_weights.engine import Adam as Adam
+from supermask.live_weights.choice import sparse_enough as sparse_enough
 from supermask.live_weights.engine import Engine as Engine
 from supermask.live_weights.engine import Live as Live
-from supermask.live_weights.engine import Momentum as Momentum
-from supermask.live_weights.engine import Optimiser as Optimiser
+from supermask.live_weights.optimisers import Adam as Adam
+from supermask.live_weights.optimisers import Momentum as Momentum
+from supermask.live_weights.optimisers import Optimiser as Optimiser
 from supermask.live_weights.rows import LiveMasks as LiveMasks
 from supermask.live_weights.rows import live_masks as live_masks

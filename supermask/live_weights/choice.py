@@ -10,6 +10,11 @@ WORTHWHILE = 2e7
 """Weights × steps from which it pays: dense, they take some hundredths of a second, and a study has many trainings."""
 
 
+def sparse_enough(weights: int, live: int) -> bool:
+    """Whether a step on the live weights alone is faster than one of the dense network."""
+    return live <= DENSEST * weights
+
+
 def pays(weights: int, live: int, steps: int) -> bool:
     """Whether a training of so many steps pays, of a network that has so many weights, of which so many are live."""
-    return live <= DENSEST * weights and weights * steps >= WORTHWHILE
+    return sparse_enough(weights, live) and weights * steps >= WORTHWHILE

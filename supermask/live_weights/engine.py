@@ -5,51 +5,36 @@ A network's bits depend on nothing but itself: it is computed on one thread, wha
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import astuple, dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Float32, Int32, UInt8, UInt32
 
 from supermask.checks import check_labels
 from supermask.datasets import Dataset, Split
 from supermask.evaluation import Scores
-from supermask.live_weights.rows import GROUP, LiveMasks, Rows, flat_params, moving, rows_of, whole_params
+from supermask.live_weights.optimisers import Optimiser, Rule, rule_of, text_of
+from supermask.live_weights.rows import (
+    GROUP,
+    LiveMasks,
+    Places,
+    Rows,
+    flat_params,
+    moving,
+    places_of,
+    rows_of,
+    whole_params,
+)
 from supermask.networks import Network, outputs_of
 from supermask.params import Params
 from supermask.short import short
 
 LANES = 64
 """Images of a block at most: their sums fill half of most processors' registers, and a batch of 60 is one block."""
-
-Rate = float | Callable[[Int32[np.ndarray, " steps"]], Any]
-"""A learning rate, or one by the number of steps taken before (0 in the first step), as optax's schedules have it."""
-
-
-@short
-@dataclass(frozen=True)
-class Adam:
-    """Adam by optax's formula and defaults (Kingma & Ba 2015, arXiv 1412.6980, algorithm 1)."""
-
-    learning_rate: Rate
-    decay: float = 0.9
-    decay2: float = 0.999
-    epsilon: float = 1e-8
-
-
-@short
-@dataclass(frozen=True)
-class Momentum:
-    """SGD with momentum and weight decay, of weights and biases: optax.add_decayed_weights, then optax.sgd."""
-
-    learning_rate: Rate
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-
-
-Optimiser = Adam | Momentum
 
 
 @short
@@ -68,17 +53,14 @@ class Packed(NamedTuple):
     labels: Int32[np.ndarray, " n"]
 
 
+_NOTHING = Packed(np.zeros((0, 0, 0), np.uint32), np.zeros(0, np.int32))
+
+
 class _Data(NamedTuple):
     images: UInt8[np.ndarray, "n width"]
     labels: Int32[np.ndarray, " n"]
     split: Packed
     scale: Any  # a float of single precision: 1 / the largest pixel value
-
-
-class _Rule(NamedTuple):
-    adam: bool
-    settings: Float32[np.ndarray, " settings"]
-    corrections: Float32[np.ndarray, "steps 2"]
 
 
 class _Work(NamedTuple):
@@ -95,12 +77,12 @@ class _Work(NamedTuple):
 
 @short
 class Live(NamedTuple):
-    """One network under way. `state` changes in place; `start` and `masks` are those it began with."""
+    """One network under way. `state` changes in place; `start` are the parameters that it began with."""
 
     rows: Rows
+    places: Places
     state: State
     start: Params
-    masks: LiveMasks
     work: Any
 
 
@@ -135,33 +117,55 @@ class Engine:
     def begin(self, params: Params, masks: LiveMasks) -> Live:
         """A network before its first step. Its pruned weights are 0, as `rows.live_masks` makes sure."""
         layers = self.network.dense_layers
-        rows = rows_of([masks[layer] for layer in layers])
-        flat = flat_params(layers, params, masks)
-        state = aligned(State(flat, np.zeros((2, flat.size))))
-        return Live(rows, state, params, masks, self._work(rows))
+        places = places_of([masks[layer] for layer in layers])
+        rows = rows_of([masks[layer].shape for layer in layers], places)
+        flat = flat_params(layers, params, places)
+        return Live(rows, places, aligned(State(flat, np.zeros((2, flat.size)))), params, self._work(rows))
+
+    def resume(self, live: Live, params: Params, memories: Sequence[Params]) -> Live:
+        """A network of the same live weights with other parameters, and what its optimiser keeps of each of them."""
+        layers, places = self.network.dense_layers, live.places
+        flat = flat_params(layers, params, places)
+        moments = np.zeros((2, flat.size), np.float32)
+        for index, memory in enumerate(memories):
+            moments[index] = flat_params(layers, memory, places)
+        return live._replace(state=aligned(State(flat, moments)), start=params)
 
     def params(self, live: Live, flat: Float32[np.ndarray, " moving"] | None = None) -> Params:
         """The network's parameters as they are now, or as they are where `flat` is what moves."""
         flat = live.state.params if flat is None else flat
-        return whole_params(self.network.dense_layers, flat, live.start, live.masks)
+        return whole_params(self.network.dense_layers, flat, live.start, live.places)
+
+    def memories(self, live: Live) -> tuple[Params, ...]:
+        """What the optimiser keeps of each parameter (`Optimiser.memory`); 0 of pruned weights."""
+        zeros: Params = jax.tree.map(np.zeros_like, live.start)
+        layers, kept = self.network.dense_layers, live.state.moments[: len(self.optimiser.memory)]
+        return tuple(whole_params(layers, moment, zeros, live.places) for moment in kept)
+
+    def step(self, live: Live, order: Int32[np.ndarray, "steps batch"], taken: int) -> None:
+        """Takes a step for each batch of training images, after `taken` others."""
+        self._interval(live, order, taken, _NOTHING)
 
     def advance(self, live: Live, order: Int32[np.ndarray, "steps batch"], taken: int) -> Scores:
-        """Takes a step for each batch of training images, after `taken` others, then evaluates on validation data."""
+        """Takes steps, then evaluates on validation data."""
         return self._interval(live, order, taken, self._validation)
+
+    def validate(self, live: Live) -> Scores:
+        """Loss and accuracy on validation data."""
+        return self._interval(live, self._no_steps, 0, self._validation)
 
     def test(self, live: Live, params: Params | None = None) -> Scores:
         """Loss and accuracy on test data, as the network is now or with `params` of its shape and live weights."""
         if params is not None:
-            flat = flat_params(self.network.dense_layers, params, live.masks)
+            flat = flat_params(self.network.dense_layers, params, live.places)
             live = live._replace(state=aligned(State(flat, live.state.moments)))
-        return self._interval(live, np.zeros((0, self.batch_size), np.int32), 0, self._test)
+        return self._interval(live, self._no_steps, 0, self._test)
 
-    @property
-    def text(self) -> str:
-        """Names all that steps are made of but for data and networks: for checkpoints."""
+    def text(self, steps: int) -> str:
+        """Names all that so many steps are made of but for data and networks: for checkpoints."""
         from supermask.live_weights.kernels import SOURCES
 
-        optimiser = type(self.optimiser).__name__, astuple(self.optimiser)  # every digit: its own text rounds
+        optimiser = text_of(self.optimiser, steps)
         return f"live weights, sources {SOURCES}, {optimiser}, {self.network}, batches of {self.batch_size}"
 
     def _interval(self, live: Live, order: Int32[np.ndarray, "steps batch"], taken: int, split: Packed) -> Scores:
@@ -172,15 +176,18 @@ class Engine:
         padded = np.empty((len(order), blocks * lanes), np.uint32)
         padded[:, : self.batch_size] = order
         padded[:, self.batch_size :] = order[:, -1:]  # computed, never counted
-        steps = np.arange(taken, taken + len(order), dtype=np.int32)
-        rates = np.ascontiguousarray(np.broadcast_to(self._rates(steps), steps.shape), np.float32)
-        data, rule = self._train._replace(split=split), _rule(self.optimiser, steps)
-        sums = interval(live.rows, data, padded, self.batch_size, live.state, rates, rule, live.work, self.block)
-        return Scores(*np.array([total / len(split.labels) for total in sums], np.float32))
+        data, rule = self._train._replace(split=split), self._rule(taken, len(order))
+        sums = interval(live.rows, data, padded, self.batch_size, live.state, rule, live.work, self.block)
+        return Scores(*np.array([total / max(len(split.labels), 1) for total in sums], np.float32))
 
-    def _rates(self, steps: Int32[np.ndarray, " steps"]) -> Any:
-        rate = self.optimiser.learning_rate
-        return rate(steps) if callable(rate) else rate
+    @cached_property
+    def _rule(self) -> Callable[[int, int], Rule]:
+        """Networks that are trained side by side take the same steps: a schedule is computed once for all of them."""
+        return lru_cache(maxsize=4)(partial(rule_of, self.optimiser))
+
+    @property
+    def _no_steps(self) -> Int32[np.ndarray, "0 batch"]:
+        return np.zeros((0, self.batch_size), np.int32)
 
     def _work(self, rows: Rows) -> _Work:
         lanes, units = 16 * len(self.block), len(rows.starts) - 1
@@ -241,14 +248,3 @@ def _flat(split: Split) -> UInt8[np.ndarray, "n width"]:
     """Images as rows, no shorter than a group: zeros are added to smaller ones."""
     images = np.ascontiguousarray(split.images.reshape(len(split), -1))
     return np.pad(images, ((0, 0), (0, max(GROUP - images.shape[1], 0))))
-
-
-def _rule(optimiser: Optimiser, steps: Int32[np.ndarray, " steps"]) -> _Rule:
-    if isinstance(optimiser, Momentum):
-        settings = np.array([optimiser.momentum, optimiser.weight_decay], np.float32)
-        return _Rule(False, settings, np.zeros((0, 2), np.float32))
-    decays = np.array([optimiser.decay, optimiser.decay2], np.float32)
-    shares = 1 - np.array([optimiser.decay, optimiser.decay2])
-    settings = np.array([decays[0], shares[0], decays[1], shares[1], optimiser.epsilon], np.float32)
-    powers = decays ** (steps[:, None] + 1).astype(np.float32)  # single precision, as optax has it
-    return _Rule(True, settings, 1 / (np.float32(1) - powers))

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 
-from supermask.live_weights import vectors
 from supermask.live_weights.vectors import (
     adam,
     delta_of_unit,
@@ -33,7 +32,10 @@ from supermask.live_weights.vectors import (
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
-SOURCES = hashlib.sha256(b"".join(Path(file).read_bytes() for file in (__file__, vectors.__file__))).hexdigest()
+_FILES = ("engine.py", "kernels.py", "optimisers.py", "rows.py", "vectors.py")
+SOURCES = hashlib.sha256(b"".join(Path(__file__).with_name(file).read_bytes() for file in _FILES)).hexdigest()
+"""The content of all files that machine code is made of: its functions, and the types of what they are given."""
+
 ONE, ZERO = np.float32(1), np.float32(0)
 
 
@@ -45,12 +47,14 @@ def compiled(function: Function) -> Function:
 def kept(function: Function) -> Function:
     """The function as machine code that is kept on the disk, where there is a folder for it to be written in.
 
-    numba looks for what it has kept by the function's own code, its file's age, and what it closes over. The content of
-    all files that machine code is made of is added to that, as one more value closed over: none is ever out of date.
+    numba finds what it has kept by the function's name, its code, its file's age, and what it closes over. `SOURCES`
+    becomes one more value closed over, so that nothing is ever out of date; and a part of the name, for numba reads all
+    that is kept under a name, and fails at an older version's types that are there no more.
     """
     plain = inspect.unwrap(function)
     code = plain.__code__.replace(co_freevars=("sources",))
     named: Any = FunctionType(code, plain.__globals__, plain.__name__, None, (CellType(SOURCES),))
+    named.__qualname__ = f"{plain.__qualname__}_{SOURCES[:16]}"
     try:
         return numba.njit(cache=True, **_OPTIONS)(named)
     except RuntimeError:  # numba may write neither beside this file nor into the user's cache
@@ -156,9 +160,7 @@ def _scores(rows: Any, params: Any, split: Any, scale: Any, work: Any, block: An
 
 
 @kept
-def interval(
-    rows: Any, data: Any, order: Any, batch: Any, state: Any, rates: Any, rule: Any, work: Any, block: Any
-) -> Any:
+def interval(rows: Any, data: Any, order: Any, batch: Any, state: Any, rule: Any, work: Any, block: Any) -> Any:
     """Takes a step for each row of `order`, whose first `batch` images count; then sums losses and right answers."""
     params, gradients, moments, pixels, units = state.params, work.gradients, state.moments, work.pixels, work.units
     lanes, share, steps = 16 * len(block), ONE / np.float32(batch), order.shape[0]
@@ -170,7 +172,9 @@ def interval(
             _output_deltas(rows, work, data.labels, images[:batch], at, share, block)
             _backward(rows, params, work, gradients, data.scale, at > 0, block)
         if rule.adam:
-            adam(params, gradients, moments, params.size, rates[step], rule.corrections[step], rule.settings, block)
+            adam(
+                params, gradients, moments, params.size, rule.rates[step], rule.corrections[step], rule.settings, block
+            )
         else:
-            momentum(params, gradients, moments, params.size, rates[step], rule.settings, block)
+            momentum(params, gradients, moments, params.size, rule.rates[step], rule.settings, block)
     return _scores(rows, params, data.split, data.scale, work, block)

@@ -62,5 +62,5 @@ def _stepping(engine: Engine, course: Course, lives: Sequence[Live]) -> Stepping
         [(live.rows, live.start) for live in lives],
         interval,
         lambda population: place.dealt([(each.step, *each.validation) for each in population]),
-        lambda: engine.text,
+        lambda: engine.text(course.steps),
     )

@@ -13,6 +13,9 @@ from supermask.short import short
 LiveMasks = dict[str, Bool[np.ndarray, "_ _"]]
 """Which weights are live, of every layer."""
 
+Places = tuple[Int64[np.ndarray, "_"], ...]
+"""Where each layer's live weights are in its flattened kernel, in the order of `Rows`."""
+
 GROUP = 16
 """Pixels that are brought into place at a time: where no weight reads any of them, they are left out."""
 
@@ -57,13 +60,23 @@ def live_masks(network: Network, params: Params, masks: Mapping[str, Bool[AnyArr
     return found
 
 
-def rows_of(masks: Sequence[Bool[np.ndarray, "_ _"]]) -> Rows:
-    """The rows of a network whose layers, in their order, have these masks."""
-    sizes = [mask.shape[1] for mask in masks]
+def places_of(masks: Sequence[Bool[np.ndarray, "_ _"]]) -> Places:
+    """Where each layer's live weights are in its flattened kernel, in the order of rows."""
+    places = []
+    for mask in masks:
+        inputs, outputs = mask.shape
+        unit, read = np.divmod(np.flatnonzero(mask.T), inputs)
+        places.append(read * outputs + unit)
+    return tuple(places)
+
+
+def rows_of(shapes: Sequence[tuple[int, int]], places: Places) -> Rows:
+    """The rows of a network whose layers, in their order, have these shapes and live weights."""
+    sizes = [outputs for _, outputs in shapes]
     before = np.concatenate([[0], np.cumsum(sizes)])  # units before each layer's
     units, which = [], []
-    for layer, mask in enumerate(masks):
-        unit, read = np.nonzero(np.ascontiguousarray(mask.T))
+    for layer, place in enumerate(places):
+        read, unit = np.divmod(place, sizes[layer])
         units.append(unit + before[layer])
         which.append(read + (before[layer - 1] if layer else 0))
     unit, read, hidden = np.concatenate(units), np.concatenate(which), int(before[-2])
@@ -75,7 +88,7 @@ def rows_of(masks: Sequence[Bool[np.ndarray, "_ _"]]) -> Rows:
         unit[later:][by_read].astype(np.uint32),
         (later + by_read).astype(np.uint32),
         _starts(read[later:], hidden),
-        _groups(which[0], masks[0].shape[0]),
+        _groups(which[0], shapes[0][0]),
         sizes[0],
         hidden,
     )
@@ -96,28 +109,23 @@ def moving(size: int) -> int:
     return -(-size // GROUP) * GROUP
 
 
-def flat_params(layers: Sequence[str], params: Params, masks: LiveMasks) -> Float32[np.ndarray, " moving"]:
+def flat_params(layers: Sequence[str], params: Params, places: Places) -> Float32[np.ndarray, " moving"]:
     """What moves, in the order of rows: live weights, then biases, then zeros up to `moving`."""
-    weights = [np.asarray(params[layer]["kernel"]).T[masks[layer].T] for layer in layers]
+    weights = [np.asarray(params[layer]["kernel"]).ravel()[at] for layer, at in zip(layers, places, strict=True)]
     biases = [np.asarray(params[layer]["bias"]) for layer in layers]
     flat = np.concatenate([*weights, *biases]).astype(np.float32)
     return np.pad(flat, (0, moving(flat.size) - flat.size))
 
 
-def whole_params(
-    layers: Sequence[str],
-    flat: Float32[np.ndarray, " moving"],
-    params: Params,
-    masks: LiveMasks,
-) -> Params:
+def whole_params(layers: Sequence[str], flat: Float32[np.ndarray, " moving"], params: Params, places: Places) -> Params:
     """The network's parameters: what moves from `flat`, and the others as they are in `params`, to the bit."""
     whole: Params = {layer: {} for layer in params}
     at = 0
-    for layer in layers:
-        kernel, size = np.array(params[layer]["kernel"]), int(masks[layer].sum())
-        kernel.T[masks[layer].T] = flat[at : at + size]
+    for layer, place in zip(layers, places, strict=True):
+        kernel = np.array(params[layer]["kernel"], order="C")
+        kernel.reshape(-1)[place] = flat[at : at + place.size]
         whole[layer]["kernel"] = kernel
-        at += size
+        at += place.size
     for layer in layers:
         size = params[layer]["bias"].size
         whole[layer]["bias"] = flat[at : at + size].copy()

@@ -54,6 +54,7 @@ class MethodSpec:
     make: (optimiser, horizon, configuration or None) -> the method.
     config: the class of its configuration, whose defaults are the published choices.
     exact: what is constant: each 'layer''s number of live weights, their 'total', or only the 'final' number.
+    sparse_steps: whether there are steps to which live weights' gradients are enough (`Method.dense_steps`).
     distribution: how layers share the live weights at the start, a name in `DISTRIBUTIONS`: 'uniform' as published for
         the methods that then move weights between layers; for the others, whose layers keep their numbers, 'erk'.
     """
@@ -62,6 +63,7 @@ class MethodSpec:
     config: type[Any]
     exact: Literal["layer", "total", "final"]
     distribution: Literal["uniform", "erk"] = "erk"
+    sparse_steps: bool = True
 
 
 METHODS: Mapping[str, MethodSpec] = {
@@ -70,7 +72,7 @@ METHODS: Mapping[str, MethodSpec] = {
     "rigl": MethodSpec(rigl, DropAndGrowConfig, "layer"),
     "dsr": MethodSpec(dsr, DSRConfig, "total", "uniform"),
     "sparse_momentum": MethodSpec(sparse_momentum, SparseMomentumConfig, "total", "uniform"),
-    "dnw": MethodSpec(dnw, DNWConfig, "layer"),
+    "dnw": MethodSpec(dnw, DNWConfig, "layer", sparse_steps=False),
     "magnitude_pruning": MethodSpec(magnitude_pruning, MagnitudePruningConfig, "final"),
 }
 """Methods of sparse training by name."""

@@ -104,6 +104,8 @@ class Method(NamedTuple):
     step: the same, and the updates that it adds to live weights and to leaves that stay dense, as optax means them.
     rewire: the change of the mask alone.
     due: of a number of steps taken (or an array of them), whether the mask changes after the last of them.
+    dense_steps: how many steps before a change are to know the gradient of dead weights; None for every step of the
+        training. In all others a step is the optimiser's, of live weights and biases, and nothing else.
     """
 
     init: Init
@@ -112,6 +114,7 @@ class Method(NamedTuple):
     step: Step
     rewire: Advance
     due: Due
+    dense_steps: int | None
 
 
 def never(step: AnyStep) -> Any:
@@ -119,7 +122,14 @@ def never(step: AnyStep) -> Any:
     return step != step
 
 
-def make_method(init: Init, step: Step, rewire: Advance, due: Due, horizon: Horizon | None = None) -> Method:
+def make_method(
+    init: Init,
+    step: Step,
+    rewire: Advance,
+    due: Due,
+    horizon: Horizon | None = None,
+    dense_steps: int | None = 0,
+) -> Method:
     """A method from its parts; `horizon` is that of one whose masks change.
 
     Raises ValueError where the training ends before the first change: the method would be another one in silence.
@@ -141,7 +151,7 @@ def make_method(init: Init, step: Step, rewire: Advance, due: Due, horizon: Hori
         params, state = lax.cond(due(state.step), rewire, stay, state, grads, params)
         return params, state, inform(before, state.masks)
 
-    return Method(init, update, advance, step, rewire, due)
+    return Method(init, update, advance, step, rewire, due, dense_steps)
 
 
 def start(state: State, params: Params) -> Params:

@@ -79,7 +79,7 @@ def dnw(optimiser: optax.GradientTransformation, horizon: Horizon, config: DNWCo
         return pruned(moved, masks), after, with_kernels(updates, added)
 
     stay = lambda state, grads, params: (params, state)  # noqa: E731
-    return make_method(init, step, stay, never)
+    return make_method(init, step, stay, never, dense_steps=None)
 
 
 def _choose(key: Key[Array, ""], edges: Edges, counts: dict[str, Int32[Array, ""]]) -> tuple[Masks, Edges]:

@@ -67,16 +67,21 @@ def set_training(
     optimiser: optax.GradientTransformation, horizon: Horizon, config: DropAndGrowConfig | None = None
 ) -> Method:
     """Sparse evolutionary training: grows at random."""
-    return _drop_and_grow(optimiser, horizon, config or DropAndGrowConfig(), lambda key, grads: at_random(key, grads))
+    return _drop_and_grow(optimiser, horizon, config or DropAndGrowConfig(), at_random, dense_steps=0)
 
 
 def rigl(optimiser: optax.GradientTransformation, horizon: Horizon, config: DropAndGrowConfig | None = None) -> Method:
     """Rigging the lottery: grows where the dense gradient is largest."""
-    return _drop_and_grow(optimiser, horizon, config or DropAndGrowConfig(), lambda key, grads: magnitudes(grads))
+    growth: GrowthScores = lambda key, grads: magnitudes(grads)  # noqa: E731
+    return _drop_and_grow(optimiser, horizon, config or DropAndGrowConfig(), growth, dense_steps=1)
 
 
 def _drop_and_grow(
-    optimiser: optax.GradientTransformation, horizon: Horizon, config: DropAndGrowConfig, growth: GrowthScores
+    optimiser: optax.GradientTransformation,
+    horizon: Horizon,
+    config: DropAndGrowConfig,
+    growth: GrowthScores,
+    dense_steps: int,
 ) -> Method:
     every, last = config.every or horizon.period, share(config.until, horizon.steps)
     fraction = Cosine(config.fraction, 0.0, last)
@@ -92,7 +97,7 @@ def _drop_and_grow(
         grown = grow(jax.random.fold_in(key, 1), growth(jax.random.fold_in(key, 2), grads), survivors, drop)
         return move_to(optimiser, state, params, grown)
 
-    return make_method(sparse_init(optimiser), live_step(optimiser), rewire, due, horizon)
+    return make_method(sparse_init(optimiser), live_step(optimiser), rewire, due, horizon, dense_steps)
 
 
 def at_random(key: Array, params: Params) -> dict[str, Array]:

@@ -10,6 +10,7 @@ from functools import cache
 
 import optax
 
+from supermask.live_weights import Momentum
 from supermask.networks import FeedForward, parameter_count
 from supermask.sparse_training import METHODS
 from supermask.sparse_training.densities import DISTRIBUTIONS
@@ -73,13 +74,12 @@ class SparseRun:
         return SparseRun() if self.start == "trained" else None
 
 
-def sgd_cosine(learning_rate: float, steps: int) -> optax.GradientTransformation:
+def sgd_cosine(learning_rate: float, steps: int) -> Momentum:
     """SGD with momentum and weight decay, its rate falling to 0 along half a cosine: the same for all methods.
 
     The optimiser of the papers of DSR, sparse momentum and DNW, whose rates fall in steps, or along a cosine.
     """
-    schedule = optax.cosine_decay_schedule(learning_rate, max(steps, 1))
-    return optax.chain(optax.add_decayed_weights(WEIGHT_DECAY), optax.sgd(schedule, momentum=MOMENTUM))
+    return Momentum(optax.cosine_decay_schedule(learning_rate, max(steps, 1)), MOMENTUM, WEIGHT_DECAY)
 
 
 SGD_COSINE = f"sgd, momentum {MOMENTUM:g}, weight decay {WEIGHT_DECAY:g}, cosine"

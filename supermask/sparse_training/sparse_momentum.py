@@ -12,6 +12,7 @@ optimiser itself; here it is kept beside it, so that any optimiser will do. Ther
 total is exact, and where all layers together lack the room for that, the last 1% of places is used as well.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -115,7 +116,12 @@ def sparse_momentum(
         masks = grow(jax.random.fold_in(key, 1), momentum, survivors, counts)
         return move_to(optimiser, state, params, masks)
 
-    return make_method(sparse_init(optimiser, _no_momentum), step, rewire, due, horizon)
+    return make_method(sparse_init(optimiser, _no_momentum), step, rewire, due, horizon, remembered_steps(config.decay))
+
+
+def remembered_steps(decay: float) -> int:
+    """How many gradients M is made of, to the rounding of its floats: that of an older one has a weight below 2⁻²⁴."""
+    return math.ceil(-24 * math.log(2) / math.log(decay)) if decay else 1
 
 
 def live_means(momentum: dict[str, Float[Array, "..."]], masks: Masks) -> Float[Array, "layers"]:

@@ -8,19 +8,17 @@ pruning, is validated but not kept: what is reported always has the number of we
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax import lax
-from jaxtyping import Array, Bool, Int, Int32
+from jaxtyping import Bool
 
 from supermask.checks import check_counts, check_masks, check_seed
 from supermask.datasets import Dataset
-from supermask.descent import Descent
-from supermask.evaluation import UNSEEN, PlacedData, Scores, cross_entropy, scaled, where_better
+from supermask.evaluation import UNSEEN, PlacedData, Scores, where_better
 from supermask.intervals import (
     Course,
     DataOrder,
@@ -31,15 +29,28 @@ from supermask.intervals import (
     train_in_intervals,
 )
 from supermask.keys import Purpose, derive_key
-from supermask.masks import Masks
+from supermask.live_weights import Adam, Engine, Momentum, Optimiser, pays
 from supermask.networks import Network
 from supermask.params import AnyArray, Params, kernels_of
 from supermask.population import Placement, Run, batched, over_population, program_text
 from supermask.resuming import Checkpoints
 from supermask.short import short
 from supermask.sparse_training import Horizon, Method, MethodSpec, State, start
-from supermask.sparse_training.base import LayerCounts, inform, raw_key
-from supermask.training import Trained, outcomes
+from supermask.sparse_training.base import raw_key
+from supermask.sparse_training.on_live_weights import OnLiveWeights, live_stepping
+from supermask.sparse_training.progress import (
+    Best,
+    Moving,
+    Progress,
+    SparseTrained,
+    Structure,
+    change_of,
+    ended,
+    middle_of,
+    observed,
+    stretch_of,
+)
+from supermask.training import outcomes
 
 
 @short
@@ -56,62 +67,6 @@ class SparseJob:
     masks: Mapping[str, Bool[AnyArray, "..."]] | None = None
 
 
-@short
-class Structure(NamedTuple):
-    """Masks at the first and the last step, and what became of them in between.
-
-    live: live weights of each layer at every evaluation, layers in the order of their names.
-    grown: how many weights had come alive in each layer by then, since the start; one that comes and goes and comes
-        again counts twice.
-    halfway: masks at the evaluation nearest to the middle; None where they were not kept.
-    """
-
-    first: Masks
-    last: Masks
-    live: Int[np.ndarray, "evaluations layers"]
-    grown: Int[np.ndarray, "evaluations layers"]
-    halfway: Masks | None = None
-
-
-@short
-class SparseTrained(NamedTuple):
-    """The outcome of one sparse training; arrays on the host."""
-
-    trained: Trained
-    structure: Structure
-
-
-@short
-class Moving(NamedTuple):
-    """What steps move: parameters, the method's state, and how many weights have come alive in each layer."""
-
-    params: Params
-    method: State
-    grown: LayerCounts
-
-
-@short
-class Best(NamedTuple):
-    """The parameters of lowest validation loss so far, their scores, and the step; -1 while nothing has been kept."""
-
-    params: Params
-    validation: Scores
-    step: Int32[AnyArray, ""]
-
-
-@short
-class Progress(NamedTuple):
-    """One network under way; a population has one more axis in front of every leaf.
-
-    `halfway` are the masks at the evaluation nearest to the middle, those of the start until then.
-    """
-
-    moving: Moving
-    validation: Scores  # of the last evaluation
-    best: Best
-    halfway: Masks
-
-
 Call = tuple[Run, tuple[Any, ...]]
 """A compiled program, and what it is called with."""
 
@@ -121,7 +76,8 @@ Call = tuple[Run, tuple[Any, ...]]
 class SparseTrainer:
     """Trains populations of one network on one data set by one method. Compiled once, on first use.
 
-    With `checkpoints` a training that was cut off goes on where it was saved last.
+    An optimiser of `supermask.live_weights` lets steps be taken on live weights alone, where that pays: see
+    `on_live_weights`. With `checkpoints` a training that was cut off goes on where it was saved last.
     """
 
     network: Network
@@ -129,7 +85,7 @@ class SparseTrainer:
     config: TrainingConfig
     placement: Placement
     entry: MethodSpec
-    optimiser: optax.GradientTransformation
+    optimiser: optax.GradientTransformation | Optimiser
     method_config: Any = None
     checkpoints: Checkpoints | None = None
 
@@ -143,17 +99,20 @@ class SparseTrainer:
         """
         for job in jobs:
             _check_job(job)
-        return [
-            outcome
-            for some in batched(jobs, self.placement.slots)
-            for outcome in self._train_population(some, on_progress)
-        ]
+        outcomes: dict[int, SparseTrained] = {}
+        for live in (True, False):
+            for some in batched([i for i, job in enumerate(jobs) if self._is_live(job) == live], self.placement.slots):
+                trained = self._train_population([jobs[index] for index in some], on_progress, live=live)
+                outcomes.update(zip(some, trained, strict=True))
+        return [outcomes[index] for index in range(len(jobs))]
 
     @cached_property
     def method(self) -> Method:
         """The method over the optimiser, for trainings of this length."""
         horizon = Horizon(self.config.steps, max(len(self.data.train) // self.config.batch_size, 1))
-        return self.entry.make(self.optimiser, horizon, self.method_config)
+        own = self.optimiser
+        optimiser = own.transformation if isinstance(own, Adam | Momentum) else own
+        return self.entry.make(optimiser, horizon, self.method_config)
 
     def begin(self, job: SparseJob) -> Progress:
         """A network before its first step, on the host."""
@@ -174,23 +133,43 @@ class SparseTrainer:
         best = Best(params, UNSEEN, np.asarray(-1, np.int32))
         return Progress(moving, UNSEEN, best, state.masks)
 
-    def _train_population(self, jobs: Sequence[SparseJob], on_progress: OnProgress) -> list[SparseTrained]:
+    def _is_live(self, job: SparseJob) -> bool:
+        """Whether its steps are taken on live weights alone, once they are few enough."""
+        can = self.network.dense_layers and self.placement.one_at_a_time
+        if not can or not isinstance(self.optimiser, Adam | Momentum) or self.method.dense_steps is None:
+            return False
+        weights = sum(kernel.size for kernel in kernels_of(job.params).values())
+        return pays(weights, sum(job.counts.values()), self.config.steps)
+
+    def _train_population(
+        self, jobs: Sequence[SparseJob], on_progress: OnProgress, *, live: bool
+    ) -> list[SparseTrained]:
         orders = [DataOrder(job.seed, 0, len(self.data.train)) for job in jobs]
         course = Course(self._placed, self.config, orders, self.config.steps)
         begun = [self._begun(started) for started in [self._start(job) for job in jobs]]
-        state, curves = train_in_intervals(course, self._stepping(course, begun), self.checkpoints, on_progress)
-        ends = self.placement.unstack(state, len(jobs))
-        trained = outcomes([_ended(each) for each in ends], curves, self.evaluate)
+        if live:
+            ends, curves = self._train_live(course, begun, on_progress)
+        else:
+            state, curves = train_in_intervals(course, self._stepping(course, begun), self.checkpoints, on_progress)
+            ends = self.placement.unstack(state, len(jobs))
+        trained = outcomes([ended(each) for each in ends], curves, self.evaluate)
         structures = [
             Structure(before.halfway, end.moving.method.masks, curve[3], curve[4], end.halfway)
             for before, end, curve in zip(begun, ends, curves, strict=True)
         ]
         return [SparseTrained(*each) for each in zip(trained, structures, strict=True)]
 
+    def _train_live(
+        self, course: Course, begun: Sequence[Progress], on_progress: OnProgress
+    ) -> tuple[list[Progress], list[tuple[np.ndarray, ...]]]:
+        steps = live_stepping(self._on_live_weights, course, begun)
+        ends, curves = train_in_intervals(course, steps, self.checkpoints, on_progress)
+        return list(ends), curves
+
     def _stepping(self, course: Course, begun: Sequence[Progress]) -> Stepping:
         """How a population is stepped: in parts that end where masks change, and evaluated by a program of its own."""
         start, counts, data = self.placement.stack(begun), course.counts, self._placed
-        middle, changes = _middle(self.config), self._changes
+        middle, changes = middle_of(self.config), self._changes
 
         def advance(moving: Moving, done: int, until: int) -> Call:
             steps = (data.train, np.int32(until - done), np.bool_(until in changes))
@@ -220,7 +199,13 @@ class SparseTrainer:
             calls = (advance(moving, 0, 0), look(moving), keep(moving, best, scores))
             return "\n".join(program_text(program, *arguments) for program, arguments in calls)
 
-        return Stepping(start, np.array(sorted(changes), np.int32), interval, _observed, text)
+        return Stepping(
+            start,
+            np.array(sorted(changes), np.int32),
+            interval,
+            lambda state: observed(state.moving, state.validation),
+            text,
+        )
 
     @cached_property
     def _changes(self) -> frozenset[int]:
@@ -228,6 +213,16 @@ class SparseTrainer:
         taken = np.arange(1, self.config.steps + 1)
         due = np.asarray(self.method.due(taken), bool) if taken.size else np.zeros(0, bool)
         return frozenset(taken[due].tolist())
+
+    @cached_property
+    def _on_live_weights(self) -> OnLiveWeights:
+        optimiser = self.optimiser
+        if not isinstance(optimiser, Adam | Momentum):
+            raise TypeError("optimiser is not the sparse engine's; `_is_live` says which trainings it is for")
+        engine = Engine(self.network, self.data, self.config.batch_size, optimiser)
+        return OnLiveWeights(
+            engine, self.method, self._changes, jax.jit(self._stretch), jax.jit(change_of(self.method))
+        )
 
     def evaluate(self, params: Sequence[Params]) -> list[Scores]:
         """Loss and accuracy on test data of networks as they are, in the order given."""
@@ -249,34 +244,11 @@ class SparseTrainer:
 
     @cached_property
     def _advanced(self) -> Run:
-        network, method, maximum = self.network, self.method, self.data.maximum
-        gradient = jax.grad(lambda params, images, labels: cross_entropy(network, params, images, labels))
+        return over_population(self._stretch, self.placement)
 
-        def advanced(moving: Moving, order: Any, shared: Any) -> Moving:
-            train, length, rewire_now = shared
-
-            def one_step(index: Array, last: tuple[Moving, Params]) -> tuple[Moving, Params]:
-                (params, state, grown), _ = last
-                batch = lax.dynamic_index_in_dim(order, index, keepdims=False)
-                grads = gradient(params, scaled(train.images[batch], maximum), train.labels[batch])
-                before = state.masks
-                params, state = method.advance(state, grads, params)
-                return Moving(params, state, _add_grown(grown, before, state.masks)), grads
-
-            def rewired(last: tuple[Moving, Params]) -> tuple[Moving, Params]:
-                (params, state, grown), grads = last
-                before = state.masks
-                params, state = method.rewire(state, grads, params)
-                return Moving(params, state, _add_grown(grown, before, state.masks)), grads
-
-            # A change stands outside the loop, to which the last gradient is handed: inside, choosing would copy the
-            # network at every step.
-            last = lax.fori_loop(0, length, one_step, (moving, jax.tree.map(jnp.zeros_like, moving.params)))
-            if self._changes:  # else what nobody needs would be compiled
-                last = lax.cond(rewire_now, rewired, lambda last: last, last)
-            return last[0]
-
-        return over_population(advanced, self.placement)
+    @cached_property
+    def _stretch(self) -> Callable[[Moving, Any, Any], Moving]:
+        return stretch_of(self.network, self.method, self.data.maximum, changes=bool(self._changes))
 
     @cached_property
     def _keep_best(self) -> Run:
@@ -299,29 +271,3 @@ def _check_job(job: SparseJob) -> None:
     check_counts("counts", job.counts, {layer: kernel.size for layer, kernel in kernels.items()})
     if job.masks is not None:
         check_masks(job.masks, kernels)
-
-
-def _add_grown(grown: LayerCounts, before: Masks, after: Masks) -> LayerCounts:
-    if before is after:  # methods that leave the mask alone cost nothing
-        return grown
-    return jax.tree.map(jnp.add, grown, inform(before, after).grown)
-
-
-def _middle(config: TrainingConfig) -> int:
-    """The evaluation nearest to the middle; of two as near, the one that a set gives first: stored results have it."""
-    every, steps = config.evaluate_every, config.steps
-    evaluations = set(range(every, steps + 1, every)) | ({steps} if steps else set())
-    return min(evaluations | {0}, key=lambda at: abs(2 * at - steps))
-
-
-def _ended(progress: Progress) -> Descent:
-    moving, validation, best, _ = progress
-    return Descent(moving.params, (), moving.method.step, validation, *best)
-
-
-def _observed(progress: Progress) -> tuple[Array | np.ndarray, ...]:
-    """What the curves are made of: step, scores, and how many weights of each layer are live and have come alive."""
-    method, grown = progress.moving.method, progress.moving.grown
-    live = [np.asarray(jnp.sum(method.masks[n], axis=tuple(range(1, method.masks[n].ndim)))) for n in sorted(grown)]
-    born = [np.asarray(grown[layer]) for layer in sorted(grown)]
-    return method.step, *progress.validation, np.stack(live, axis=-1), np.stack(born, axis=-1)
