@@ -56,7 +56,7 @@ def steps_of(epochs: float, examples: int, batch_size: int) -> int:
 
 
 class DataOrder(NamedTuple):
-    """Which batches a network sees: those of a seed from a step on, over so many training examples."""
+    """Batches of a network: those of a seed, from a step on, over that number of training examples."""
 
     seed: int
     first_step: int

@@ -87,7 +87,7 @@ class Network(nn.Module):
         return next(iter(self.dense_layers), None)
 
     def shrunk(self, hidden: tuple[int, ...]) -> "Network":
-        """A network of `dense_layers` with so many units in its hidden layers."""
+        """Return a network of `dense_layers` with these numbers of units in its hidden layers."""
         raise NotImplementedError
 
     def products(self, image_shape: tuple[int, int, int]) -> float:
@@ -123,7 +123,7 @@ class FeedForward(Network):
         return (*(f"hidden{index + 1}" for index in range(len(self.hidden))), "output")
 
     def shrunk(self, hidden: tuple[int, ...]) -> Network:
-        """The network with so many units in its hidden layers."""
+        """Return the network with these numbers of units in its hidden layers."""
         smaller: Network = self.clone(hidden=hidden)
         return smaller
 

@@ -43,7 +43,7 @@ def prune(
     gradient: PyTree = None,
     ranking: Literal["layer", "global"] = "layer",
 ) -> MaskTree:
-    """Masks of which that fraction of live weights is gone: those that the criterion scores lowest, to the exact count.
+    """Prune that fraction of the live weights: those that the criterion scores lowest, to the exact count.
 
     initial, final: the parameters before and after training, pytrees of one structure.
     criterion: one of `supermask.criteria`, or a function of a layer's facts by name (`w_initial`, `w_final`, `alive`,
@@ -87,7 +87,7 @@ def restart(
     before: MaskTree = None,
     fresh: PyTree = None,
 ) -> PyTree:
-    """Parameters for the next round: kept weights restart by one action, weights pruned now freeze by another.
+    """Return parameters for the next round: kept weights restart by one action, weights pruned now freeze by another.
 
     masks: those of the next round. before: those of the round that ended; a weight that was dead then stays at its
         final value. Without them, all weights were live.
@@ -126,7 +126,7 @@ def restart(
 
 
 def freeze(optimiser: optax.GradientTransformation, masks: MaskTree) -> optax.GradientTransformationExtraArgs:
-    """The optimiser with pruned weights frozen: they stay as they are, to the bit, whatever it does.
+    """Return the optimiser with pruned weights frozen: they stay unchanged, to the bit.
 
     They get no gradient, so that neither momentum nor a norm for clipping counts them, and no update, so that no weight
     decay moves them. Kept weights and leaves without a mask are updated as ever.
@@ -147,12 +147,12 @@ def freeze(optimiser: optax.GradientTransformation, masks: MaskTree) -> optax.Gr
 
 
 def apply_masks(params: PyTree, masks: MaskTree) -> PyTree:
-    """The parameters with pruned weights at 0. Raises ValueError where the masks do not fit."""
+    """Return the parameters with pruned weights at 0. Raises ValueError where the masks do not fit."""
     return _only_kept(params, masks, 0.0)
 
 
 def agreement(first: MaskTree, second: MaskTree) -> Agreement:
-    """How alike two masks are, of a layer or of a whole network. Raises ValueError where they do not fit each other."""
+    """Compare two masks of a layer or of a whole network. Raises ValueError if their structures differ."""
     one, other = map(_masks_by_path, (first, second))
     if {path: mask.shape for path, mask in one.items()} != {path: mask.shape for path, mask in other.items()}:
         raise ValueError("masks are of different layers or shapes; allowed: two masks of one network")
@@ -211,7 +211,7 @@ class Summary:
 
 
 def summary(params: PyTree, masks: MaskTree = None, where: Where | None = None) -> Summary:
-    """What of the parameters is pruned; without masks, what would be, with all of it kept.
+    """Count the weights that are kept, leaf by leaf; without masks, all prunable weights count as kept.
 
     Raises ValueError where the masks do not fit, or nothing is prunable.
     """

@@ -20,14 +20,13 @@ from supermask.compression.coding import CodingError, Symbols
 from supermask.compression.dsd import DSDRun, dense_sparse_dense
 from supermask.compression.file import ENVELOPE as FILE
 from supermask.compression.file import CompressedError, compress, decompress
-from supermask.compression.pruning import PUBLISHED, RECIPES, kept_counts_of, largest_of_layers
+from supermask.compression.pruning import PUBLISHED, RECIPE_NAMES, RECIPES, kept_counts_of, largest_of_layers
 from supermask.compression.quantisation import CentroidTrainer, expand, k_means, quantise
 from supermask.envelope import Envelope
 from supermask.evaluation import cross_entropy
 from supermask.keys import Purpose, derive_key
 from supermask.masks import full_masks
 from supermask.networks import NETWORKS
-from supermask.sparse_training.runs import RECIPE_NAMES
 from supermask.training import Job, TrainingConfig
 
 SHAPE = (8, 8, 1)

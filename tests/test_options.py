@@ -17,9 +17,11 @@ from supermask.analysis.kinds.plan import ids_needed, uses_of
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.analysis.system.errors import UsageError
+from supermask.datasets import DATASETS
 from supermask.figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
 from supermask.named_members import BUILT_IN
+from supermask.networks import NETWORKS
 from supermask.plugins import criterion, kept_action
 
 ROOT = Path(__file__).parent.parent
@@ -126,6 +128,18 @@ def test_an_option_that_some_figures_do_not_depend_on_is_said(capsys):
     assert "note: show does not matter to mask-criteria" in words
     assert "note: show names nothing of dsd, mask-0-actions: all lines are shown" in words
     assert "note: data-dir does not matter: digits comes with the package" in words
+
+
+@pytest.mark.parametrize(
+    ("option", "following", "names"), [("network", "seeds", NETWORKS), ("dataset", "data-dir", DATASETS)]
+)
+def test_help_names_every_network_and_data_set(option, following, names, capsys):
+    """They are spelled out in `arguments`, because importing them would take help a second."""
+    with pytest.raises(SystemExit):
+        parser_of(CATALOGUE).parse_args(["reproduce", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    (said,) = re.findall(rf"--{option} NAME ([^\[\]]*?) --{following}", text)
+    assert not [name for name in names if not re.search(rf"\b{name}\b", said)]
 
 
 def test_a_plugin_that_no_chosen_figure_shows_is_refused():

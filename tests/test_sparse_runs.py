@@ -216,6 +216,9 @@ def test_networks_without_a_recipe_are_refused(digits):
     experiment = Experiment(protocol("quick", "conv2", Changes(dataset="digits")), digits)
     with pytest.raises(UsageError, match="'conv2' is unknown"):
         results_of(experiment, CompressionRun(), 0)
+    experiment = Experiment(protocol("quick", changes=Changes(dataset="digits")), digits)
+    with pytest.raises(UsageError, match="distribution 'papre' is unknown"):
+        results_of(experiment, SparseRun("magnitude_pruning", distribution="papre"), 0)
 
 
 @pytest.mark.parametrize(

@@ -12,16 +12,14 @@ from supermask.analysis.kinds import sparse_training
 from supermask.analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Arrays, Context, Kind, Made
 from supermask.analysis.kinds.fields import ColumnTypes
 from supermask.analysis.kinds.layout import check_array
-from supermask.analysis.kinds.sparse_training import SPARSE, decode_params
+from supermask.analysis.kinds.sparse_training import SPARSE, decode_params, recipe_of
 from supermask.analysis.store.identity import Description
 from supermask.analysis.store.store import Storage
 from supermask.analysis.studies.experiment import Experiment
 from supermask.analysis.studies.protocols import Protocol
-from supermask.analysis.system.errors import choose
 from supermask.analysis.system.files import make_folder, write_whole
 from supermask.compression.coding import entropy_bits, frequencies, to_symbols
 from supermask.compression.file import StageSizes, compress, decompress
-from supermask.compression.pruning import RECIPES, Recipe
 from supermask.compression.quantisation import CentroidTrainer, Quantised, expand, quantise
 from supermask.compression.runs import CompressionRun
 from supermask.evaluation import Scores
@@ -47,7 +45,7 @@ class Compression(Kind[CompressionRun]):
 
     def describe(self, experiment: Experiment, run: CompressionRun, seed: int) -> Sequence[Description]:
         """Describe its training, quantisation and coding."""
-        recipe = _recipe(experiment, run)
+        recipe = recipe_of(experiment.protocol.network, run.recipe)
         own = {
             "bits": dict.fromkeys(recipe.bits, run.bits) if run.bits else dict(recipe.bits),
             "index_bits": dict(recipe.index_bits),
@@ -124,10 +122,6 @@ def tuning_of(experiment: Experiment) -> TrainingConfig:
     return replace(config, steps=config.steps // 10, learning_rate=0.1 * experiment.protocol.learning_rate)
 
 
-def _recipe(experiment: Experiment, run: CompressionRun) -> Recipe:
-    return RECIPES[choose("network for Deep Compression", experiment.protocol.network, RECIPES)][run.recipe]
-
-
 @dataclass(frozen=True)
 class Written:
     """A compressed network on disk: its decoded parameters, the bytes of each stage, and the bytes of the file."""
@@ -153,7 +147,7 @@ def keep_file(folder: Path, id_: str, content: bytes) -> Path:
 def _write(experiment: Experiment, run: CompressionRun, seed: int, quantised: Quantised, store: Storage) -> Written:
     """Writes the file, reads it back, and checks that it decodes to what was written, bit for bit."""
     name = experiment.protocol.network
-    index_bits = RECIPES[name][run.recipe].index_bits
+    index_bits = recipe_of(name, run.recipe).index_bits
     content, sizes = compress(name, experiment.data.image_shape, quantised, index_bits)
     path = keep_file(store.folder, COMPRESSION.results(experiment, run, seed)[0].id, content)
     _, again = decompress(read_regular(path))
@@ -173,7 +167,7 @@ def _quantised(experiment: Experiment, run: CompressionRun, seed: int, store: St
     start = shapes_of(NETWORKS[experiment.protocol.network], experiment.data.image_shape)
     arrays = store.arrays(SPARSE.results(experiment, run.source, seed)[0].id)
     masks, params = decode_params(arrays, start)
-    bits: Mapping[str, int] = RECIPES[experiment.protocol.network][run.recipe].bits
+    bits: Mapping[str, int] = recipe_of(experiment.protocol.network, run.recipe).bits
     if run.bits:
         bits = dict.fromkeys(bits, run.bits)
     return quantise(params, masks if run.pruned else full_masks(kernels_of(params)), bits)

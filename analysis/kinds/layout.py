@@ -16,13 +16,13 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def params_of(description: Description) -> Params | None:
-    """The shapes of a described network's parameters; None where network or data set are not the toolkit's own."""
+    """Return the shapes of a described network's parameters; None if network or data set are not the toolkit's own."""
     network, dataset = NETWORKS.get(description["network"]), DATASETS.get(description["dataset"])
     return shapes_of(network, dataset.image_shape) if network and dataset else None
 
 
 def check_array(arrays: Arrays, name: str, kinds: str, shape: tuple[int | None, ...]) -> np.ndarray:
-    """The array of that name, whose type is of one of NumPy's kinds (`f`, `iu`) and which has that shape."""
+    """Return the array of that name, of one of NumPy's kinds of types (`f`, `iu`) and of that shape."""
     found = arrays[name]
     fits = len(found.shape) == len(shape) and all(
         size in (None, own) for own, size in zip(found.shape, shape, strict=True)
@@ -34,7 +34,7 @@ def check_array(arrays: Arrays, name: str, kinds: str, shape: tuple[int | None, 
 
 
 def check_curves(arrays: Arrays, names: Iterable[str] = CURVES) -> int:
-    """Curves over the evaluated steps, all of one length, which is returned."""
+    """Check curves over the evaluated steps; return their common length."""
     length = check_array(arrays, "curve.evaluated_at", "iu", (None,)).size
     for name in names:
         check_array(arrays, f"curve.{name}", "iuf", (length,))
@@ -42,7 +42,7 @@ def check_curves(arrays: Arrays, names: Iterable[str] = CURVES) -> int:
 
 
 def check_mask(arrays: Arrays, name: str, size: int | None) -> int:
-    """A mask as bits, of so many weights where that is known. Returns how many it keeps."""
+    """Check a mask stored as bits, of `size` weights if that is known. Returns the number that it keeps."""
     bits = check_array(arrays, name, "u", (None if size is None else -(-size // 8),))
     if bits.dtype != np.uint8:
         raise ValueError(f"array {name} is {bits.dtype}; it should be uint8")
@@ -50,7 +50,7 @@ def check_mask(arrays: Arrays, name: str, size: int | None) -> int:
 
 
 def check_layers(arrays: Arrays, prefix: str) -> list[str]:
-    """The layers of which there is an array of that prefix, of which there must be one at least."""
+    """Return the layers that have an array of that prefix. Raises ValueError if there is none."""
     layers = sorted(name.removeprefix(prefix) for name in arrays if name.startswith(prefix))
     if not layers:
         raise ValueError(f"no array is named {prefix}…")

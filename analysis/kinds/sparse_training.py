@@ -16,10 +16,10 @@ from supermask.analysis.store.identity import REVISIONS, Description
 from supermask.analysis.store.store import Storage
 from supermask.analysis.studies.experiment import Experiment, counts_of, dense_kernels, without_defaults
 from supermask.analysis.studies.protocols import Protocol
-from supermask.analysis.system.errors import UsageError
+from supermask.analysis.system.errors import UsageError, choose
 from supermask.analysis.system.words import count
 from supermask.bits import pack, unpack
-from supermask.compression.pruning import RECIPES, kept_counts_of
+from supermask.compression.pruning import RECIPES, Recipe, kept_counts_of
 from supermask.intervals import TrainingConfig, steps_of
 from supermask.keys import Purpose, derive_key
 from supermask.live_weights import pays
@@ -28,8 +28,9 @@ from supermask.masks import Masks, agreement, full_masks
 from supermask.networks import NETWORKS, Network, initialise, shapes_of
 from supermask.params import Kernels, Params, kernels_of
 from supermask.sparse_training import METHODS, Horizon, layer_counts
+from supermask.sparse_training.densities import DISTRIBUTIONS
 from supermask.sparse_training.progress import SparseTrained, Structure
-from supermask.sparse_training.runs import RECIPE_NAMES, SGD_COSINE, SMALL_DENSE, SparseRun, sgd_cosine, small_dense
+from supermask.sparse_training.runs import SGD_COSINE, SMALL_DENSE, SparseRun, sgd_cosine, small_dense
 from supermask.sparse_training.trainer import SparseJob, SparseTrainer
 
 
@@ -64,8 +65,8 @@ class SparseTrainings(Kind[SparseRun]):
         method = run.structure or run.method
         if method != SMALL_DENSE and (choices := asdict(METHODS[method].config())):
             own["choices"] = choices
-        if run.distribution in RECIPE_NAMES:
-            own["kept"] = dict(RECIPES[experiment.protocol.network][run.distribution].kept)
+        if run.distribution not in DISTRIBUTIONS:
+            own["kept"] = dict(recipe_of(experiment.protocol.network, run.distribution).kept)
         else:
             own |= counts_of({"density": run.density})
         base = experiment.describe(self.name, seed, training_of(experiment), SGD_COSINE)
@@ -240,10 +241,16 @@ def _job(
     return SparseJob(params, _counts(experiment.protocol.network, kernels_of(params), run), seed)
 
 
+def recipe_of(network: str, name: str) -> Recipe:
+    """Return Deep Compression's recipe of that name for a network. Raises UsageError where there is none."""
+    recipes = RECIPES[choose("network for Deep Compression", network, RECIPES)]
+    return recipes[choose("distribution", name, recipes)]
+
+
 def _counts(name: str, kernels: Kernels, run: SparseRun) -> dict[str, int]:
     """Live weights of each layer, of a network by its name and the shapes of its kernels."""
-    if run.distribution in RECIPE_NAMES:
-        return kept_counts_of(RECIPES[name][run.distribution], kernels)
+    if run.distribution not in DISTRIBUTIONS:
+        return kept_counts_of(recipe_of(name, run.distribution), kernels)
     return layer_counts({layer: kernel.shape for layer, kernel in kernels.items()}, run.density, run.distribution)
 
 

@@ -52,6 +52,9 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = {
 }
 """By network, LeNet-300-100 ('fc') and LeNet-5: the paper's percentages and bits, and our own of smaller files."""
 
+RECIPE_NAMES = tuple(RECIPES["fc"])
+"""Names of recipes, which every network has."""
+
 
 @dataclass(frozen=True)
 class Published:

@@ -1,9 +1,10 @@
-"""What a compressed network is, in a word."""
+"""Description of one compressed network."""
 
 from dataclasses import dataclass
 
+from supermask.compression.pruning import RECIPE_NAMES
 from supermask.compression.quantisation import MOST_BITS
-from supermask.sparse_training.runs import RECIPE_NAMES, SparseRun
+from supermask.sparse_training.runs import RECIPE_METHOD, SparseRun
 
 
 @dataclass(frozen=True)
@@ -30,4 +31,4 @@ class CompressionRun:
     @property
     def source(self) -> SparseRun:
         """The training that it compresses: of the dense network, or that which pruned it from there."""
-        return SparseRun("magnitude_pruning", distribution=self.recipe, start="trained") if self.pruned else SparseRun()
+        return SparseRun(RECIPE_METHOD, distribution=self.recipe, start="trained") if self.pruned else SparseRun()

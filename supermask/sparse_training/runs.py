@@ -1,4 +1,4 @@
-"""What a sparse training is, in a word: its method, how sparse, where it starts, and its optimiser.
+"""Description of one sparse training: its method, how sparse, where it starts, and its optimiser.
 
 Besides the methods of the registry there are two controls of equal size: a small dense network, and the structure that
 a dynamic method ended with, trained from scratch as a static one.
@@ -19,7 +19,8 @@ SMALL_DENSE = "small_dense"
 SMALL_SHAPES = ("proportional", "equal", "widening")
 """How the hidden layers of a small dense network are narrowed: see `small_dense`."""
 STARTS = ("initial", "fresh", "trained")
-RECIPE_NAMES = ("paper", "further")
+RECIPE_METHOD = "magnitude_pruning"
+"""The method whose counts a recipe may give."""
 MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4
 
 
@@ -29,8 +30,8 @@ class SparseRun:
 
     method: a name in `METHODS`, or 'small_dense': a dense network with as many weights, its hidden layers narrower.
     density: live weights over all weights, of the network as it is.
-    distribution: how layers share them, a name in `DISTRIBUTIONS`, or a recipe of Deep Compression, in
-        `RECIPE_NAMES`; '' for the method's own, which takes its place.
+    distribution: how layers share them, a name in `DISTRIBUTIONS`; for magnitude pruning also the name of a recipe that
+        gives each layer's count; '' for the method's own, which takes its place.
     structure: the method whose final mask is taken for a static training from scratch; '' for none.
     start: 'initial' for the seed's own initial weights, 'fresh' for another draw, 'trained' for the dense network's.
     shape: of a small dense network, a name in `SMALL_SHAPES`.
@@ -48,7 +49,7 @@ class SparseRun:
     def __post_init__(self) -> None:
         allowed: Mapping[str, tuple[str, ...]] = {
             "method": (*METHODS, SMALL_DENSE),
-            "distribution": ("", *DISTRIBUTIONS, *RECIPE_NAMES),
+            "distribution": ("", *DISTRIBUTIONS, *((self.distribution,) if self.method == RECIPE_METHOD else ())),
             "structure": ("", *METHODS),
             "start": STARTS,
             "shape": SMALL_SHAPES,
