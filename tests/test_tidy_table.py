@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tracemalloc
 from collections import Counter
+from contextlib import closing
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +22,7 @@ from supermask.analysis.command.commands import FAILED, OK
 from supermask.analysis.command.merging import merge
 from supermask.analysis.command.verify import report_damage, verify
 from supermask.analysis.drawing.conditions import Condition, parse
+from supermask.analysis.drawing.selecting import narrowing
 from supermask.analysis.drawing.tables import COLUMNS, TYPES, tidy_table, write_tables
 from supermask.analysis.kinds import KINDS
 from supermask.analysis.kinds.plan import results_of
@@ -27,14 +30,16 @@ from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.kinds.schema import fault_of_description
 from supermask.analysis.kinds.shared_weight import SharedRun
 from supermask.analysis.kinds.untrained import Untrained
+from supermask.analysis.store.database import Record
 from supermask.analysis.store.identity import identity
 from supermask.analysis.store.store import Result, Store, StoredResult, insert_record
 from supermask.analysis.studies.experiment import Experiment, choices_of
 from supermask.analysis.studies.protocols import Changes, protocol
+from supermask.analysis.studies.rules import REGISTRIES, present_names, stored_names
 from supermask.analysis.system.errors import StoreError, UsageError
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
-from supermask.criteria import CRITERIA
+from supermask.criteria import CRITERIA, FIRST_RULES, RENAMED
 from supermask.figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
 from supermask.named_members import BUILT_IN
@@ -148,13 +153,68 @@ def test_a_number_is_found_by_what_it_prints_as(number, ulps):
     assert not Condition("learning_rate", "number", f"{cell * 1.0001!r}").matches(cell)
 
 
+NARROWED = ("id", "kind", "seed", "round", "criterion", "metric")
+
+
 def test_narrowing_in_sql_leaves_nothing_out(folder):
+    """Whatever a cell holds, defaults and former names among it, asking for it finds the result."""
     with Store(folder, for_reading=True) as store:
         everything = tidy_table(store)
-        for column in ("id", "kind", "dataset", "network"):
-            for value in set(everything[column]):
+        for column in COLUMNS:
+            for value in set(everything[column].dropna()):
+                query, values = narrowing(parse([f"{column}={value}"], TYPES))
+                found = {id_ for (id_,) in store.select("id", f"WHERE {query}", values)}
+                assert found >= set(everything["id"][everything[column] == value]), (column, value)
+                assert values or column not in NARROWED
+            if column in NARROWED:
                 own = tidy_table(store, [f"{column}={value}"])
                 pd.testing.assert_frame_equal(own, everything[everything[column] == value].reset_index(drop=True))
+
+
+@pytest.mark.parametrize("choice", REGISTRIES)
+def test_a_rule_is_found_by_the_name_that_it_has_now(choice):
+    names = {*REGISTRIES[choice], *RENAMED, *FIRST_RULES, *FIRST_RULES.values(), "of_a_plugin"}
+    for stored, revision in product(names, (1, 2, 3)):
+        now = present_names({choice: stored}, {choice: revision})[choice]
+        assert stored in stored_names(now)
+
+
+@pytest.mark.parametrize("where", [(), ("kind=dsd",), ("seed=1",), ("criterion=movement",), ("metric=test_loss",)])
+def test_a_damaged_record_is_said_also_where_it_seems_not_to_be_asked_for(folder, tmp_path, where):
+    """What is damaged may be what would have matched."""
+    shutil.copytree(folder, tmp_path / "results")
+    with closing(sqlite3.connect(tmp_path / "results" / "results.sqlite")) as database, database:
+        (id_,) = database.execute("SELECT id FROM results WHERE description LIKE '%movement%' LIMIT 1").fetchone()
+        change = "UPDATE results SET description = replace(description, 'movement', 'movemend') WHERE id = ?"
+        database.execute(change, (id_,))
+    with Store(tmp_path / "results", for_reading=True) as store:
+        for read in (write_tables, tidy_table):
+            with pytest.raises(StoreError, match=f"record {id_} in .* is damaged"):
+                read(store, where)
+
+
+def test_counting_reads_no_result_and_a_condition_those_that_match(folder, monkeypatch):
+    """The digests of all records are checked; what costs more is done for what is asked for alone."""
+    read: list[str] = []
+    parts, statements = Record.parts, []
+    monkeypatch.setattr(Record, "parts", lambda own: read.append(own.id) or parts(own))
+    with Store(folder, for_reading=True) as store:
+        store._database.set_trace_callback(statements.append)
+        counts = write_tables(store)
+        assert sum(counts.values()) == len(store.select("id"))
+        assert read == []
+        assert len(statements) <= 3
+        everything = tidy_table(store)
+        assert len(read) == everything["id"].nunique()
+        for column, value in (("kind", "dsd"), ("seed", 1), ("round", 2), ("metric", "none")):
+            read.clear()
+            found = write_tables(store, [f"{column}={value}"])
+            assert sum(found.values()) == len(read) == everything[everything[column] == value]["id"].nunique()
+
+
+def test_counts_are_those_of_the_table(folder, tmp_path):
+    with Store(folder, for_reading=True) as store:
+        assert write_tables(store) == write_tables(store, (), tmp_path / "all.csv")
 
 
 def test_files_hold_the_table(folder, tmp_path):

@@ -12,7 +12,6 @@ DIGITS = 12
 
 _TRUTHS = {"true": True, "false": False}
 _WORDS = {"whole": "a whole number", "number": "a number", "truth": "true or false"}
-_PATHS = {"kind": "$.kind", "dataset": "$.dataset", "network": "$.network"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Condition:
             return bool(cell is _TRUTHS[self.text.lower()])
         if self.type == "text" or isinstance(cell, str):
             return str(cell) == self.text
-        number = _number(self.text)
+        number = number_of(self.text)
         return number is not None and _rounded(cell) == _rounded(number)
 
 
@@ -53,22 +52,9 @@ def parse(where: Sequence[str], types: Mapping[str, ColumnType]) -> tuple[Condit
     return tuple(conditions)
 
 
-def narrowing(conditions: Sequence[Condition]) -> tuple[str, tuple[str, ...]]:
-    """Return SQL on the table `results`, with its values, that every match satisfies, so that fewer rows are read."""
-    queries, values = ["1"], []
-    for each in conditions:
-        if each.column == "id":
-            queries.append("id = ?")
-            values.append(each.text)
-        elif each.column in _PATHS and each.text:
-            queries.append(f"json_extract(description, '{_PATHS[each.column]}') = ?")
-            values.append(each.text)
-    return " AND ".join(queries), tuple(values)
-
-
 def _fits(text: str, kind: ColumnType) -> bool:
     """Return whether a column of that type can have this value."""
-    number = _number(text)
+    number = number_of(text)
     match kind:
         case "whole":
             return number is not None and number.is_integer()
@@ -79,7 +65,8 @@ def _fits(text: str, kind: ColumnType) -> bool:
     return True
 
 
-def _number(text: str) -> float | None:
+def number_of(text: str) -> float | None:
+    """Return the number that a text reads as, if it is one."""
     try:
         return float(text)
     except ValueError:

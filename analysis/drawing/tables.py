@@ -9,6 +9,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import lru_cache
 from importlib.util import find_spec
 from itertools import islice
 from operator import contains as _holds
@@ -18,7 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from supermask.analysis.drawing.conditions import Condition, narrowing, parse
+from supermask.analysis.drawing.conditions import Condition, parse
+from supermask.analysis.drawing.selecting import Counts, count_all, select
 from supermask.analysis.kinds import BY_NAME, KINDS
 from supermask.analysis.kinds.fields import ColumnType
 from supermask.analysis.kinds.schema import fault_of, unknown_part
@@ -66,10 +68,6 @@ _MADE_WITH = COLUMNS[COLUMNS.index("supermask") : COLUMNS.index("revision")]
 TOGETHER = 2000
 """Number of results in memory at once."""
 
-_ORDER = (
-    *("'$.kind'", "'$.dataset'", "'$.network'", "'$.criterion', '$.treatment.criterion'", "'$.treatment.kept'"),
-    *("'$.treatment.pruned'", "'$.weights'", "'$.seed'", "'$.round', '$.level'"),
-)
 _AT = COLUMNS.index("metric")
 
 
@@ -98,13 +96,15 @@ def tidy_table(store: Store, where: Sequence[str] = ()) -> pd.DataFrame:
 
 def write_tables(
     store: Store, where: Sequence[str] = (), csv_file: Path | None = None, parquet_file: Path | None = None
-) -> Counter[tuple[str, str, str]]:
+) -> Counts:
     """Stream the table to CSV or Parquet. Returns the number of results by kind, data set and network.
 
     Raises UsageError as `tidy_table` does, and if Parquet is requested without pyarrow.
     """
     conditions = check_asked(where, parquet_file)
-    counts: Counter[tuple[str, str, str]] = Counter()
+    if not (conditions or csv_file or parquet_file) and (counted := count_all(store)) is not None:
+        return counted
+    counts: Counts = Counter()
     kind, dataset, network = (COLUMNS.index(name) for name in ("kind", "dataset", "network"))
     with ExitStack() as stack:
         writers: list[Callable[[Sequence[Tabulated]], None]] = []
@@ -179,7 +179,7 @@ def _tabulated(store: Store, conditions: Sequence[Condition]) -> Iterator[Tabula
     of_metric = [each for each in conditions if each.column == "metric"]
     of_value = [each for each in conditions if each.column == "value"]
     places = {each: _place(each.column) for each in of_result}
-    for result in _in_order(store, conditions):
+    for result in select(store, conditions):
         try:
             cells = _cells(result)
             fits = _fits(cells)
@@ -204,7 +204,13 @@ def _tabulated(store: Store, conditions: Sequence[Condition]) -> Iterator[Tabula
 def _fits(cells: tuple[Any, ...]) -> bool:
     """Return whether cells have their columns' types and printable text, which forged records may not have."""
     texts = "".join([cell for cell in cells if type(cell) is str])
-    return texts.isprintable() and all(map(_holds, _PYTHON_TYPES, map(type, cells)))
+    return texts.isprintable() and _types_fit(tuple(map(type, cells)))
+
+
+@lru_cache(maxsize=256)
+def _types_fit(types: tuple[type, ...]) -> bool:
+    """Cached, because the results of a kind have few combinations."""
+    return all(map(_holds, _PYTHON_TYPES, types))
 
 
 def _place(column: str) -> int:
@@ -213,31 +219,15 @@ def _place(column: str) -> int:
     return place if place < _AT else place - 2
 
 
-def _in_order(store: Store, conditions: Sequence[Condition]) -> Iterator[StoredResult]:
-    """Yield results in the order of the table; SQLite skips those that it can recognise as not matching."""
-    query, values = narrowing(conditions)
-    order = ", ".join(
-        f"coalesce(json_extract(description, {paths.replace(', ', '), json_extract(description, ')}), '')"
-        for paths in _ORDER
-    )
-    ids = store.ids(f"WHERE {query} ORDER BY {order}, id", values)
-    for some in (ids[at : at + 500] for at in range(0, len(ids), 500)):
-        for record in store.records_of(some):
-            yield store.checked(record)
-
-
 def _cells(result: StoredResult) -> tuple[Any, ...]:
     description = result.description
-    columns: dict[str, Any] = {
-        "id": result.id,
-        "seconds": result.seconds,
-        "stored_at": result.stored_at,
-        **{name: result.made_with.get(name) for name in _MADE_WITH},
-        **{name: description.get(name) for name in _DESCRIBED},
-        **{f"rate_{kind}": rate for kind, rate in description.get("rates", {}).items()},
-        "plugins": " ".join(sorted(description.get("plugins", {}))),
-        "weights": description.get("weights", "trained"),
-    }
+    columns: dict[str, Any] = dict(zip(_DESCRIBED, map(description.get, _DESCRIBED), strict=True))
+    columns |= zip(_MADE_WITH, map(result.made_with.get, _MADE_WITH), strict=True)
+    columns |= {"id": result.id, "seconds": result.seconds, "stored_at": result.stored_at}
+    for kind, rate in description.get("rates", {}).items():
+        columns[f"rate_{kind}"] = rate
+    columns["plugins"] = " ".join(sorted(description.get("plugins", {})))
+    columns["weights"] = description.get("weights", "trained")
     if not unknown_part(description):  # results of later versions may have other columns
         columns |= BY_NAME[description["kind"]].columns(description)
     chosen = {name: columns[name] for name in REGISTRIES if isinstance(columns.get(name), str)}

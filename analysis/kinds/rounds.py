@@ -36,6 +36,8 @@ from supermask.training import Trainer
 UNPRUNED = "unpruned"
 """Name in place of a treatment for round 0, which has none."""
 
+_DEFAULTS = choices_of(Treatment())
+
 
 @dataclass(frozen=True)
 class Unpruned:
@@ -97,7 +99,7 @@ class Rounds(Kind[Treatment | Unpruned]):
     def columns(self, description: Description) -> dict[str, Any]:
         """Return the treatment, including defaults."""
         if "treatment" in description:
-            return choices_of(Treatment()) | description["treatment"]
+            return _DEFAULTS | description["treatment"]
         return dict.fromkeys(("criterion", "kept", "pruned"), UNPRUNED)
 
     def check_arrays(self, description: Description, arrays: Mapping[str, np.ndarray]) -> None:

@@ -92,6 +92,12 @@ class Record(NamedTuple):
         return _origin(self.made_with, self.made_with_sha256)
 
     @property
+    def is_unchanged(self) -> bool:
+        """Return whether the record and its provenance agree with their digests, at a tenth of the cost of `parts`."""
+        own = self.is_intact if self.sha256 is None else digest_of(*self[:7]) == self.sha256
+        return own and self.has_its_provenance
+
+    @property
     def is_intact(self) -> bool:
         """Return whether the record is intact, not counting its provenance."""
         return self.parts() is not None

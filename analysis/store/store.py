@@ -16,7 +16,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -59,7 +59,7 @@ class Result:
 
 @dataclass(frozen=True)
 class StoredResult:
-    """A stored result with its provenance. `metrics_text` is the exact text of its metrics."""
+    """A stored result with its provenance. `metrics_text` is the exact text of its metrics, `parsed` that text read."""
 
     id: str
     description: Description
@@ -68,6 +68,7 @@ class StoredResult:
     seconds: float
     stored_at: str
     made_with: Mapping[str, Any]
+    parsed: Mapping[str, float | None] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(cls, record: Record) -> "StoredResult | None":
@@ -76,12 +77,13 @@ class StoredResult:
         if parts is None or made_with is None:
             return None
         own = (record.id, parts[0], record.metrics, record.arrays_sha256, record.seconds, record.stored_at)
-        return cls(*own, made_with)
+        return cls(*own, made_with, parts[1])
 
     @cached_property
     def metrics(self) -> dict[str, float]:
         """Metrics by name; NaN if the training diverged."""
-        return {name: math.nan if value is None else value for name, value in json.loads(self.metrics_text).items()}
+        found = json.loads(self.metrics_text) if self.parsed is None else self.parsed
+        return {name: math.nan if value is None else value for name, value in found.items()}
 
 
 class Storage(Protocol):
@@ -210,10 +212,10 @@ class Store:
         """Iterate over all results, by id. Raises StoreError at a damaged one."""
         return map(self.checked, self.records())
 
-    def records(self) -> Iterator[Record]:
-        """Iterate over all records, damaged or not, by id; they are read lazily."""
+    def records(self, query: str = "1", values: Sequence[str | float] = ()) -> Iterator[Record]:
+        """Iterate over records, damaged or not, by id; they are read lazily. `query` is SQL that is true of them."""
         try:
-            rows = self._database.execute(f"{RECORDS} ORDER BY r.id")
+            rows = self._database.execute(f"{RECORDS} WHERE {query} ORDER BY r.id", values)
             while some := rows.fetchmany(1000):
                 yield from map(Record._make, some)
         except sqlite3.DatabaseError as error:
@@ -227,9 +229,9 @@ class Store:
             raise StoreError(f"result {missing[0]} is not in {self.folder}")
         return [found[id_] for id_ in ids]
 
-    def ids(self, query: str = "", values: Sequence[str] = ()) -> list[str]:
-        """Return ids of results; `query` is SQL on the table of results that filters and orders them."""
-        return [id_ for (id_,) in self._read(f"SELECT id FROM results {query}", values)]  # noqa: S608
+    def select(self, columns: str, query: str = "", values: Sequence[str | float] = ()) -> list[tuple[Any, ...]]:
+        """Return columns of the table of results, unchecked; `query` is SQL that filters, groups and orders."""
+        return self._read(f"SELECT {columns} FROM results r {query}", values)  # noqa: S608
 
     def result(self, id_: str) -> StoredResult:
         """Return a result. Raises StoreError if it is not stored or damaged."""
@@ -277,7 +279,7 @@ class Store:
                 if id_ not in known:
                     insert_record(database, result, written.get(id_))
 
-    def _read(self, query: str, values: Sequence[str] = ()) -> list[tuple[Any, ...]]:
+    def _read(self, query: str, values: Sequence[str | float] = ()) -> list[tuple[Any, ...]]:
         try:
             return self._database.execute(query, values).fetchall()
         except sqlite3.DatabaseError as error:

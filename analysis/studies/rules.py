@@ -55,6 +55,12 @@ def _present_name(choice: str, name: str, revision: int) -> str:
     return FIRST_RULES.get(name, f"{name} (revision {revision})")
 
 
+def stored_names(name: str) -> set[str]:
+    """Return every name under which a rule may be stored whose current name, as `present_names` has it, is this one."""
+    former = {old for names in (RENAMED, FIRST_RULES) for old, new in names.items() if new == name}
+    return {name, name.partition(" (revision ")[0]} | former
+
+
 def _part(revisions: Mapping[str, int]) -> dict[str, dict[str, int]]:
     later = {choice: revision for choice, revision in revisions.items() if revision > 1}
     return {"rules": later} if later else {}
