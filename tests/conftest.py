@@ -1,12 +1,15 @@
 """Two CPU devices, run-time checks of every annotated shape in `supermask`, and no silent broadcasting of ranks."""
 
+import faulthandler
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import flax  # noqa: F401  # draws from `random` when first imported, which no hypothesis strategy may do
 import jax
 import jaxtyping
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -83,6 +86,18 @@ def unchecked():  # type: ignore[no-untyped-def]
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def alive(pytestconfig: pytest.Config) -> Callable[[], None]:
+    """Begins the time anew after which a test counts as hanging: for attacks of many parts, once a part is done."""
+    seconds = float(pytestconfig.getini("faulthandler_timeout"))
+
+    def restart() -> None:
+        file = pytestconfig.stash[fault_handler_stderr_fd_key]
+        faulthandler.dump_traceback_later(seconds, file=file, exit=True)
+
+    return restart
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, suppress
 
 import psutil
@@ -43,10 +44,9 @@ STUDY = Study(
         Untrained(CRITERIA["random"]),
     )
 )
-SILENCE = 150.0
-"""Seconds without a result that count as a hang."""
-REST = 45.0
-"""Seconds without a result after which nobody is killed any more: workers die faster than busy cores can start them."""
+SILENCE, REST = 15.0, 4.5
+"""Times without a result, in times from a cluster's start to its first result, or in ten seconds where that is quicker:
+what counts as a hang, and when nobody is killed for a while, since workers die faster than they can start."""
 
 
 @pytest.fixture(scope="module")
@@ -57,33 +57,25 @@ def experiment(digits, compiled_once):
 class Impatient(Stop):
     """A stop that is requested where nothing was told of for long."""
 
-    def __init__(self) -> None:
+    def __init__(self, killer: "Killer") -> None:
         super().__init__(patience=0.0)
-        self.heard = time.monotonic()
-
-    def tell(self, done) -> None:
-        self.heard = time.monotonic()
+        self.killer = killer
 
     @property
     def requested(self) -> bool:
-        return super().requested or time.monotonic() - self.heard > SILENCE
+        return super().requested or self.killer.silence > SILENCE
 
     def check(self) -> None:
-        assert time.monotonic() - self.heard <= SILENCE, "it hangs"
+        assert self.killer.silence <= SILENCE, "it hangs"
         super().check()
 
 
 def study_on(connection, experiment, store, said, killer) -> list:
-    with Impatient() as stop:
-
-        def tell(done) -> None:
-            stop.tell(done)
-            killer.heard = time.monotonic()
-
+    with Impatient(killer) as stop:
         setting = Setting(experiment.protocol, experiment.data.digest, pinned=True)
         eye = connection.watch(said.append)
         wanted = ids_of(experiment, STUDY)
-        return run_on(connection.client, setting, experiment, STUDY, store, wanted, tell, stop, eye)
+        return run_on(connection.client, setting, experiment, STUDY, store, wanted, killer.hear, stop, eye)
 
 
 def workers() -> list[int]:
@@ -92,18 +84,34 @@ def workers() -> list[int]:
 
 
 class Killer(threading.Thread):
-    """Kills workers at random moments until told to end: mostly one, now and then all. Rests while nothing is made."""
+    """Kills workers at random moments until told to end: mostly one, now and then all. Rests while nothing is made.
 
-    def __init__(self, seed: int, kills: int) -> None:
+    It begins at the first result, so that it knows how long this machine takes to a first result.
+    """
+
+    def __init__(self, seed: int, kills: int, alive: Callable[[], None]) -> None:
         super().__init__(daemon=True)
+        self.alive = alive
+        self.began, self.first = time.monotonic(), 600.0
         self.chance, self.left, self.done = random.Random(seed), kills, 0  # noqa: S311
         self.ended = threading.Event()
         self.heard = time.monotonic()
         self.rests = 0
 
+    def hear(self, done) -> None:
+        self.heard = time.monotonic()
+        self.alive()
+        if self.ident is None and done.results:
+            self.first = max(10.0, self.heard - self.began)
+            self.start()
+
+    @property
+    def silence(self) -> float:
+        return (time.monotonic() - self.heard) / self.first
+
     def run(self) -> None:
         while self.left and not self.ended.wait(self.chance.uniform(0.2, 5.0)):
-            if time.monotonic() - self.heard > REST:
+            if self.silence > REST:
                 self.rests += 1
                 continue
             there = workers()
@@ -115,15 +123,16 @@ class Killer(threading.Thread):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kills", [3, pytest.param(int(os.environ.get("KILLS", "200")), marks=pytest.mark.long)])
-def test_workers_killed_at_random_lose_nothing_and_nothing_hangs(experiment, tmp_path, monkeypatch, cache, kills):
+def test_workers_killed_at_random_lose_nothing_and_nothing_hangs(
+    experiment, tmp_path, monkeypatch, cache, alive, kills
+):
     """A task may go down with three workers by chance alone: then the same call makes what is missing."""
     monkeypatch.setattr(orders, "TASK_SECONDS", 0.3)
     with Store(tmp_path / "straight") as store:
         runner.run(experiment, STUDY, store)
     expected, said = rows(tmp_path / "straight"), []
-    killer, studies, calls = Killer(kills, kills), 0, 0
+    killer, studies, calls = Killer(kills, kills, alive), 0, 0
     with connected(Source("local", workers=2)) as connection:
-        killer.start()
         while killer.is_alive() or not studies:
             folder = tmp_path / f"killed-{studies}"
             with Store(folder) as store:
@@ -140,6 +149,7 @@ def test_workers_killed_at_random_lose_nothing_and_nothing_hangs(experiment, tmp
         killer.ended.set()
     assert killer.done == kills
     figures = f"{kills} kills, {studies} studies in {calls} calls, {studies * len(expected)} results"
+    figures += f", first result after {killer.first:.0f} s"
     print(f"{figures}, {killer.rests} times nobody was killed for workers were starting", file=sys.stderr)
 
 

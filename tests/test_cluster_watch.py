@@ -70,6 +70,19 @@ def test_workers_are_started_in_the_place_of_lost_ones_again_and_again():
     assert clock.revived == [20, 40, 60, 80]
 
 
+def test_workers_that_come_and_go_are_replaced_and_keep_nobody_waiting():
+    """What is missing changes all the time: that something is counts, and the work begins with those that are there."""
+    clock = Clock(expected=2)
+    for _ in range(25):
+        clock.goes(2, {}).goes(2, {"a": frozenset()})
+        assert clock.watch.complete == (clock.now >= NOTICE_SECONDS)
+    assert clock.revived == [20, 40, 60, 80]
+    clock.goes(2, BOTH)
+    assert clock.watch.complete
+    clock.goes(2, {"a": frozenset()})
+    assert not clock.watch.complete, "it has just been lost"
+
+
 @given(st.lists(st.tuples(st.sampled_from([None, {}, {"a": frozenset()}, BOTH]), st.integers(1, 200)), max_size=12))
 def test_it_gives_up_where_nothing_can_be_made_for_that_long_and_only_there(phases):
     clock, hopeless = Clock(wait=300.0), 0.0

@@ -69,6 +69,7 @@ class Watch:
         self._look, self._say, self._revive, self._clock = look, say, revive, clock
         self._most, self._wait = expected, wait
         self._missing, self._since = "", clock()  # description of what is missing, and its start
+        self._short = clock()  # start of the time in which something was missing, whatever it was
         self._hopeless: float | None = None  # start of the time in which no result can be made
         self._said, self._revived = "", clock()
         self._astray: dict[str, float] = {}
@@ -82,25 +83,26 @@ class Watch:
             self._hopeless = None
         elif self._hopeless is None:
             self._hopeless = now
+        if not (missing and self._missing):
+            self._short = now
         if missing != self._missing:
             self._missing, self._since = missing, now
         if not missing and self._said:
             self._say(f"cluster: {count(len(seen or ()), 'worker', ('is', 'are'))} there again")
             self._said = ""
-        if missing and now - self._since >= NOTICE_SECONDS:
-            if self._said != missing:
-                self._say(f"cluster: {missing}; {self._consequence(seen, left)}")
-                self._said = missing
-            if now - self._revived >= NOTICE_SECONDS:
-                self._revived = now
-                self._revive()
+        if missing and now - self._since >= NOTICE_SECONDS and self._said != missing:
+            self._say(f"cluster: {missing}; {self._consequence(seen, left)}")
+            self._said = missing
+        if missing and min(now - self._short, now - self._revived) >= NOTICE_SECONDS:
+            self._revived = now
+            self._revive()
         self._most = max(self._most, len(seen or ()))
         return seen
 
     @property
     def complete(self) -> bool:
         """Return whether all expected workers were present at the last check, or have had time to start."""
-        return not self._missing or self._clock() - self._since >= NOTICE_SECONDS
+        return not self._missing or self._clock() - self._short >= NOTICE_SECONDS
 
     @property
     def given_up(self) -> str | None:
