@@ -10,14 +10,12 @@ from hypothesis import strategies as st
 from supermask.analysis.drawing.captions import LONGEST, caption, changes, label, stem, title_of
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.kinds.untrained import Untrained
-from supermask.analysis.running import runner
-from supermask.analysis.store.store import Store
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
 from supermask.criteria import CRITERIA
-from supermask.datasets import DATASETS, DataError, Dataset, Split, check_content, dataset_digest
+from supermask.datasets import DATASETS, Dataset, Split, dataset_digest
 from supermask.learned_masks import LearnedMask
 from supermask.neural_graphs.runs import GraphRun
 from supermask.restarts import Treatment
@@ -41,7 +39,7 @@ def own_data(name: str) -> Dataset:
     """Random images, as a user would bring them."""
     random = np.random.default_rng(0)
     split = Split(random.integers(0, 256, (6000, 4, 4, 1)).astype(np.uint8), np.arange(6000, dtype=np.int32) % 10)
-    return Dataset(name, split, split, split, 255, 10, "5" * 64, "made of arrays")
+    return Dataset(name, split, split, split, 255, 10, "", "made of arrays")
 
 
 def test_a_data_set_of_ones_own_is_captioned_by_its_own_name():
@@ -59,14 +57,21 @@ def test_a_published_name_does_not_make_a_published_data_set(digits):
     assert title_of(replace(digits, name="beetles")) == "beetles"
 
 
-def test_results_are_stored_under_the_digest_of_what_they_were_trained_on(digits, tmp_path):
-    """A data set made from another keeps its digest; its results would be taken for the other's."""
+def test_a_data_set_has_the_digest_of_its_content(digits):
+    """One made from another keeps its digest: its results would be taken for the other's."""
     half = Split(digits.train.images[:500], digits.train.labels[:500])
-    own = replace(digits, name="half of them", train=half)
-    with Store(tmp_path) as store, pytest.raises(DataError, match=r"digest of data set 'half of them' is .* allowed"):
-        runner.run(Experiment(protocol("quick"), own), Study((Unpruned(),)), store)
-    check_content(replace(own, digest=dataset_digest(half, own.validation, own.test, maximum=own.maximum)))
-    check_content(replace(digits, name="the same under another name"))
+    for digest in (digits.digest, "5" * 64, digits.digest.upper(), "none"):
+        with pytest.raises(ValueError, match=r"digest of data set 'half of them' is .* allowed: that of its content"):
+            replace(digits, name="half of them", train=half, digest=digest)
+    own = replace(digits, name="half of them", train=half, digest="")
+    assert own.digest == dataset_digest(half, own.validation, own.test, maximum=own.maximum) != digits.digest
+    assert replace(digits, name="the same under another name").digest == digits.digest
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\x1b[31m", "\ud800", "two\nlines"])
+def test_a_data_set_has_a_name_that_can_be_printed(digits, name):
+    with pytest.raises(ValueError, match=r"^name is .*; allowed: printable text, not empty"):
+        replace(digits, name=name)
 
 
 CHANGED = {

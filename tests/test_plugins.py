@@ -11,10 +11,13 @@ import pytest
 
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.command.commands import FAILED, MISUSED, OK
+from supermask.analysis.command.reproduce import FigureRequest, reproduce
 from supermask.analysis.studies.plugin_files import load_plugin
+from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.analysis.system.errors import UsageError
 from supermask.criteria import LayerFacts
 from supermask.figures.catalogue import CATALOGUE
+from supermask.named_members import BUILT_IN
 from supermask.restarts import scores_of
 
 COMMAND = [sys.executable, "-c", "from supermask.figures.command import main; main()"]
@@ -79,6 +82,26 @@ def test_a_plugin_that_raises_in_the_middle_names_itself(tmp_path, capsys, body,
         scores_of(criterion, {"hidden1": weights}, {"hidden1": weights}, {"hidden1": weights > 0}, None)
     assert run_command(["check-plugin", str(path)], CATALOGUE) == FAILED
     assert f"plugin {path}: relative_growth" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("figure", ["supermasks-at-init", "mask-criteria"])
+def test_a_plugin_that_raises_at_once_leaves_no_results_folder(tmp_path, figure, dry_run):
+    """Its functions are called before anything is trained: mask-criteria would find out after round 0 alone."""
+    path = written(tmp_path, GOOD.replace("return jnp.abs(w_final) / (jnp", "return jnp.abs(w_final) / (json"))
+    (member,) = load_plugin(path).criteria
+    request = FigureRequest(
+        {figure: CATALOGUE[figure].load()},
+        protocol("quick", changes=Changes(dataset="digits", rounds=1)),
+        criteria=(),
+        shown=(),
+        members=BUILT_IN.plus(member),
+        data_dir=None,
+        results=tmp_path / "results",
+    )
+    with pytest.raises(UsageError, match=f"plugin {path}: relative_growth raised NameError in line 8"):
+        reproduce(request, dry_run)
+    assert not request.results.exists()
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 
 from supermask import datasets
+from supermask.analysis.command.conformance import facts_for
 from supermask.analysis.command.options import own_names
 from supermask.analysis.drawing.captions import label
 from supermask.analysis.drawing.figure import Figure, collapsed, diverged, write
@@ -33,6 +35,7 @@ from supermask.analysis.system.screen import Screen, print_table
 from supermask.analysis.system.words import count
 from supermask.compression.runs import CompressionRun
 from supermask.named_members import Members
+from supermask.networks import NETWORKS, kernels_of, shapes_of
 from supermask.reading import read_regular
 from supermask.restarts import Treatment
 
@@ -99,6 +102,8 @@ def reproduce(request: FigureRequest, dry_run: bool) -> int:
         portion = Portion.of(experiment, study, request.shard)
         load = workload(experiment, portion.study, store, portion.wanted)
         missing = portion.wanted - store.known(portion.wanted)
+    if missing:
+        _try_own(request, experiment)
     console.print(_announcement(experiment, study, load, request))
     if dry_run:
         speed = _measured(console, experiment) if missing else StepSeconds(0.0, 0.0)
@@ -124,6 +129,19 @@ def _measured(console: Screen, experiment: Experiment) -> StepSeconds:
     console.print(doing)
     with console.status(doing) as status:
         return measure(experiment, lambda now: status.update(f"measuring this machine: {now}"))
+
+
+def _try_own(request: FigureRequest, experiment: Experiment) -> None:
+    """Call the user's own criteria and actions once for every layer, before anything is trained or made.
+
+    Raises UsageError if one raises, or returns values of another shape.
+    """
+    shown = {name for figure in request.figures.values() for name in request.choice(figure).names}
+    own = [member for member in request.members.own if member.name in shown]
+    network = NETWORKS[experiment.protocol.network]
+    kernels = kernels_of(shapes_of(network, experiment.data.image_shape)) if own else {}
+    for member, kernel in product(own, kernels.values()):
+        member(facts_for(member, 0, kernel.shape))  # type: ignore[arg-type]
 
 
 def _make(request: FigureRequest, portion: "Portion", load: Workload, console: Screen) -> list[str]:

@@ -11,7 +11,6 @@ from supermask.analysis.store.store import Storage
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.work import Watcher
 from supermask.analysis.studies.workbench import Workbench
-from supermask.datasets import check_content
 from supermask.restarts import Treatment
 from supermask.resuming import Checkpoints
 from supermask.settings import check_numbers
@@ -28,11 +27,10 @@ def run(
     """Trains and evaluates everything of the study that the store lacks, kind by kind, storing as it goes.
 
     Trainings that take long leave checkpoints in the store's folder; each goes when its results are stored. Raises
-    KeyboardInterrupt where `stop` asks for it, DataError where the data set's digest is not that of its content, and
-    ValueError under settings of JAX or Flax that change numbers, which are no part of a result's name.
+    KeyboardInterrupt where `stop` asks for it, and ValueError under settings of JAX or Flax that change numbers, which
+    are no part of a result's name.
     """
     check_numbers()
-    check_content(experiment.data)
     bench = bench or Workbench()
     folder = bench.checkpoints = bench.checkpoints or FolderCheckpoints(store.folder / FOLDER)
     checkpoints: Checkpoints = folder if stop is None else stop.checkpoints(folder)

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from weakref import WeakSet
 
 import numpy as np
 from jaxtyping import Int32, UInt8
@@ -54,19 +53,21 @@ class Dataset:
     """A verified data set in memory.
 
     Attributes:
-        name: its key in `DATASETS`, such as "mnist".
+        name: its key in `DATASETS`, such as "mnist", or a name of your own.
         train: images to train on.
         validation: images for choices; part of the published training images, never of the test images.
         test: images to report on.
         maximum: largest possible pixel value; pixels divided by it lie in 0..1.
         classes: number of classes.
-        digest: SHA-256 (hex) of all three splits and `maximum`, the same on every platform.
+        digest: SHA-256 (hex) of all three splits and `maximum`, the same on every platform. Results are stored under
+            it. Give "" to have it computed.
         source: where the content came from, in words.
         title: display name of a published data set that was loaded as such; empty for any other.
 
     Raises:
-        ValueError: for an empty split, images of different shapes, pixels above `maximum`, or labels outside the
-            classes.
+        ValueError: for a name that is empty or not printable, an empty split, images of different shapes, pixels
+            above `maximum`, labels outside the classes, or a digest of another content, such as `dataclasses.replace`
+            leaves where it replaces a split.
     """
 
     name: str
@@ -80,6 +81,8 @@ class Dataset:
     title: str = ""
 
     def __post_init__(self) -> None:
+        if not (self.name.strip() and self.name.isprintable()):
+            raise ValueError(f"name is {self.name!r}; allowed: printable text, not empty")
         for name in ("maximum", "classes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed: 1 or more")
@@ -91,6 +94,13 @@ class Dataset:
                 raise ValueError(f"{self.name}, {name} has images of shape {found}; allowed: {wanted}, as in train")
             if (brightest := split.images.max()) > self.maximum:
                 raise ValueError(f"{self.name}, {name} has a pixel of {brightest}; allowed: 0 to {self.maximum}")
+        content = dataset_digest(self.train, self.validation, self.test, maximum=self.maximum)
+        if self.digest not in ("", content):
+            raise ValueError(
+                f"digest of data set {self.name!r} is {self.digest!r}; allowed: that of its content, {content!r}, or "
+                "an empty text, to have it computed"
+            )
+        object.__setattr__(self, "digest", content)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -123,32 +133,6 @@ def dataset_digest(train: Split, validation: Split, test: Split, *, maximum: int
             digest.update(f"{name} {part} {shape}\n".encode())
             digest.update(array.tobytes() if array.size == 0 else np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-_CHECKED: "WeakSet[Dataset]" = WeakSet()
-
-
-def check_content(data: Dataset) -> None:
-    """Raise DataError if a data set's digest is not that of its content. Each data set is checked once.
-
-    Results are stored under this digest. A data set made by `dataclasses.replace` keeps the original's digest, and its
-    results would be confused with the original's.
-    """
-    if data in _CHECKED:
-        return
-    found = dataset_digest(data.train, data.validation, data.test, maximum=data.maximum)
-    if found != data.digest:
-        raise DataError(
-            f"digest of data set {data.name!r} is {data.digest!r}; allowed: that of its content, {found!r}, which "
-            "`dataset_digest` computes"
-        )
-    _CHECKED.add(data)
-
-
-def checked(data: Dataset) -> Dataset:
-    """Mark and return a data set whose digest has just been computed from its content."""
-    _CHECKED.add(data)
-    return data
 
 
 def refusal(path: Path, expected: str, found: str) -> DataError:
