@@ -286,6 +286,8 @@ FORGED = {
     "no kind": lambda d: {name: value for name, value in d.items() if name != "kind"},
     "an empty kind": lambda d: d | {"kind": ""},
     "a kind that is no name": lambda d: d | {"kind": "a b"},
+    "no data set": lambda d: {name: value for name, value in d.items() if name != "dataset"},
+    "no network": lambda d: d | {"network": None},
     "no seed": lambda d: {name: value for name, value in d.items() if name != "seed"},
     "a list": lambda d: [d],
     "a lone surrogate": lambda d: d | {"dataset": "\ud800"},
@@ -334,7 +336,9 @@ def test_what_was_forged_is_not_taken_over_and_is_set_aside(descriptions, tmp_pa
         with pytest.raises(StoreError, match=r"is no result: .*; nothing was taken over"):
             merge(store, tmp_path / "forged")
         assert not list(store.everything())
-    assert run_command(["results", "--results", str(tmp_path / "forged")], CATALOGUE) in (OK, FAILED), "no traceback"
+    for where in ([], ["--where", "seed=0"], ["--csv", str(tmp_path / "all.csv")]):
+        status = run_command(["results", "--results", str(tmp_path / "forged"), *where], CATALOGUE)
+        assert status in (OK, FAILED), "no traceback"
     (damage,) = verify(tmp_path / "forged").damages
     assert "it is no result" in damage.how
     damage.how.encode("ascii")

@@ -56,7 +56,8 @@ _TYPES: dict[ColumnType, set[type]] = {
     "mixed": {str, int, float},
 }
 _CELLS = tuple(name for name in COLUMNS if name not in ("metric", "value"))
-_PYTHON_TYPES = [_TYPES[TYPES[name]] | {type(None)} for name in _CELLS]
+_NEVER_EMPTY = ("id", "kind", "dataset", "network", "seed", "seconds", "stored_at")
+_PYTHON_TYPES = [_TYPES[TYPES[name]] | (set() if name in _NEVER_EMPTY else {type(None)}) for name in _CELLS]
 
 TIDY_CSV = FileKind.starting("a table of results", b"id,kind,")
 _DESCRIBED = (
