@@ -18,7 +18,7 @@ from test_faults import IDS, MADE_WITH, fill, holds, mounted, result
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.command.commands import FAILED, MISUSED, OK
 from supermask.analysis.command.verify import verify
-from supermask.analysis.store import database
+from supermask.analysis.store import connections, database
 from supermask.analysis.store.identity import identity
 from supermask.analysis.store.store import Store
 from supermask.analysis.system.errors import StoreError, UsageError
@@ -209,7 +209,7 @@ def test_what_a_cut_off_write_left_is_undone_even_where_nothing_can_be_written(f
 
 
 def test_a_locked_database_is_said_to_be_in_use_soon(copy, monkeypatch):
-    monkeypatch.setattr(database, "SECONDS_TO_OPEN", 1)
+    monkeypatch.setattr(connections, "SECONDS_TO_OPEN", 1)
     holder = sqlite3.connect(copy / "results.sqlite", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     for open_it in (Store, lambda folder: Store(folder, for_reading=True), verify):

@@ -5,6 +5,7 @@ The attack on a larger scale: `pytest -n 0 -m long tests/test_recovery.py -s`; S
 
 import json
 import os
+import random
 import re
 import shutil
 import sqlite3
@@ -334,6 +335,48 @@ def test_damaged_pages_cost_no_more_than_what_lay_on_them(content, scratch):
 @pytest.mark.parametrize("seed", [int(os.environ.get("SEED", "2")), int(os.environ.get("SEED", "2")) + 1])
 def test_thousands_of_damaged_pages_cost_no_more_than_what_lay_on_them(content, scratch, seed):
     print("\n" + pages_attacked(content, scratch, seed, times=1500))
+
+
+def test_pages_in_the_places_of_others_are_noticed_at_reading(filled, content, tmp_path):
+    """SQLite reads such a file without a word, and fewer records, or none: all are there, or the file is refused."""
+    trees = {tree: pages_of(filled, tree) for tree in ("results", "digests", "digests_by_sha256")}
+    whole = [page for _, pages in trees.values() for page in pages]
+    roots = [root for root, _ in trees.values()]
+    chance = random.Random(5)  # noqa: S311
+    pairs = [(root, page) for root in roots for page in whole if page != root]
+    pairs = chance.sample(pairs, 60) + [tuple(chance.sample(whole, 2)) for _ in range(60)]
+    refused: list[str] = []
+    for number, (first, second) in enumerate(pairs):
+        own, other = (slice((page - 1) * PAGE, page * PAGE) for page in (first, second))
+        damaged = bytearray(content)
+        damaged[own], damaged[other] = content[other], content[other if number % 3 else own]
+        (tmp_path / "results.sqlite").write_bytes(damaged)
+        try:
+            with Store(tmp_path, for_reading=True) as store:
+                found = {each.id: each.metrics for each in store.everything()}
+        except StoreError as error:
+            refused.append(str(error))
+        else:
+            assert found == EXPECTED, (first, second)
+    assert len(refused) > len(pairs) / 2
+    assert all("--verify" in why for why in refused)
+
+
+def test_records_that_cannot_be_found_are_said_and_searched_for(content, tmp_path):
+    path = tmp_path / "results.sqlite"
+    path.write_bytes(content)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("DELETE FROM results WHERE id IN (SELECT id FROM results LIMIT 3)")
+    for for_reading in (True, False):
+        with pytest.raises(StoreError, match=r"3 records of it cannot be found; .*--verify"):
+            Store(tmp_path, for_reading=for_reading)
+    (damage,) = verify(tmp_path).damages
+    assert damage.how.startswith("3 records of it cannot be found; ")
+    assert not verify(tmp_path).damages
+    with Store(tmp_path) as store:
+        found = {each.id: each.metrics for each in store.everything()}
+    assert found.items() <= EXPECTED.items()
+    assert len(found) >= len(EXPECTED) - 3
 
 
 def test_a_damaged_folder_with_arrays_is_whole_again_after_training(tmp_path):

@@ -17,13 +17,12 @@ from pathlib import Path
 
 from supermask.analysis.kinds.schema import fault_of, fault_of_arrays, unknown_part
 from supermask.analysis.store.checkpoints import FOLDER
+from supermask.analysis.store.connections import SECONDS_TO_OPEN, connect
 from supermask.analysis.store.database import (
     NAME,
-    SECONDS_TO_OPEN,
     Record,
     State,
     arrays_in,
-    connect,
     create_tables,
     digest_of,
     trouble,

@@ -18,6 +18,7 @@ from os import W_OK, access
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from supermask.analysis.store.connections import SECONDS_TO_OPEN, connect
 from supermask.analysis.store.identity import identity
 from supermask.analysis.system.errors import StoreError, UsageError
 from supermask.analysis.system.files import check_is_folder
@@ -28,8 +29,8 @@ from supermask.reading import is_regular
 NAME = "results.sqlite"
 APPLICATION_ID = int.from_bytes(b"smsk")
 SCHEMA_VERSION = 1
-SECONDS_TO_OPEN, SECONDS_TO_WRITE = 10, 60
-"""Seconds to wait for a lock: a failure to open loses nothing, a failure to write loses a training's result."""
+SECONDS_TO_WRITE = 60
+"""Seconds to wait for a lock, once open: a failure to write loses a training's result."""
 
 _COLUMNS = ("id", "description", "metrics", "arrays_sha256", "seconds", "stored_at", "provenance")
 _SCHEMA = """
@@ -49,6 +50,12 @@ _DIGESTS = "CREATE TABLE IF NOT EXISTS digests (id TEXT PRIMARY KEY, sha256 TEXT
 digests can write to the same folder."""
 _SECOND_COPY = "CREATE INDEX IF NOT EXISTS digests_by_sha256 ON digests (sha256)"
 """A second copy of every digest, on other pages: a damaged page then costs records, but not the check of others."""
+
+_LOST = (
+    "SELECT (SELECT count(*) FROM main.digests WHERE id < 'provenance ' OR id >= 'provenance!') "
+    "- (SELECT count(*) FROM main.results)"
+)
+"""Negative where records of versions that wrote no digests are there."""
 
 RECORDS = (
     "SELECT r.id, description, metrics, arrays_sha256, seconds, stored_at, r.provenance, d.sha256, made_with, m.sha256 "
@@ -122,12 +129,13 @@ def _origin(made_with: Any, sha256: Any) -> Mapping[str, Any] | None:
 
 @dataclass(frozen=True)
 class State:
-    """Identity and version of a database."""
+    """Identity and version of a database. `lost` is the number of records whose digest alone is found."""
 
     application: int
     version: int
     tables: frozenset[str]
     has_our_columns: bool
+    lost: int
 
     @classmethod
     def of(cls, database: sqlite3.Connection) -> "State":
@@ -135,9 +143,10 @@ class State:
         application, version = (
             database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
         )
-        tables = database.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'")
-        columns = tuple(row[1] for row in database.execute("PRAGMA main.table_info(results)"))
-        return cls(application, version, frozenset(name for (name,) in tables), columns == _COLUMNS)
+        tables = {name for (name,) in database.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'")}
+        ours = tuple(row[1] for row in database.execute("PRAGMA main.table_info(results)")) == _COLUMNS
+        lost = database.execute(_LOST).fetchone()[0] if ours and {"results", "digests"} <= tables else 0
+        return cls(application, version, frozenset(tables), ours, lost)
 
     @property
     def is_new(self) -> bool:
@@ -157,7 +166,7 @@ class State:
             return f"its application id is {self.application:#x}"
         if not (self.has_our_columns and "provenance" in self.tables):
             return "its tables are not those of results"
-        return None
+        return f"{count(self.lost, 'record')} of it cannot be found" if self.lost > 0 else None
 
 
 def open_for_writing(folder: Path) -> sqlite3.Connection:
@@ -237,34 +246,6 @@ def is_there(path: Path) -> bool:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(f"{path} cannot be read: {reason}") from None
-
-
-class Connection(sqlite3.Connection):
-    """Reports damaged schemas as such: SQLite's errors quote names of the schema, which may be invalid text."""
-
-    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        """Run a statement. Raises sqlite3.DatabaseError, also if the error's message is invalid text."""
-        try:
-            return super().execute(sql, parameters)
-        except UnicodeDecodeError:
-            raise sqlite3.DatabaseError("its schema is damaged: a name in it is no text") from None
-
-    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
-        """Run a statement for each of several parameters. Raises as `execute` does."""
-        try:
-            return super().executemany(sql, parameters)
-        except UnicodeDecodeError:
-            raise sqlite3.DatabaseError("its schema is damaged: a name in it is no text") from None
-
-
-def connect(path: Path, options: str = "") -> sqlite3.Connection:
-    """Open a connection that reads any text, even invalid. `options` are those of SQLite's URIs, such as mode=ro."""
-    name = f"{path.absolute().as_uri()}?{options}" if options else path
-    database = sqlite3.connect(
-        name, timeout=SECONDS_TO_OPEN, isolation_level=None, uri=bool(options), factory=Connection
-    )
-    database.text_factory = lambda content: content.decode(errors="surrogateescape")
-    return database
 
 
 def create_tables(database: sqlite3.Connection) -> None:
