@@ -61,6 +61,11 @@ if TYPE_CHECKING:
     from supermask.sparse_training.optimisers import set_training as set_training
     from supermask.sparse_training.optimisers import sparse_momentum as sparse_momentum
     from supermask.sparse_training.optimisers import static as static
+    from supermask.ticket_rounds import Tickets as Tickets
+    from supermask.ticket_rounds import TrainingResult as TrainingResult
+    from supermask.ticket_rounds import lottery_rounds as lottery_rounds
+    from supermask.treatments import Treatment as Treatment
+    from supermask.treatments import treatment as treatment
 
 _NAMES = {
     "actions": "constant constant_same_sign init reinit reinit_same_sign reshuffle reshuffle_same_sign rewind zero "
@@ -73,6 +78,8 @@ _NAMES = {
     "pruning": "agreement apply_masks freeze prune restart summary",
     "sparse_training.as_optimiser": "masks_of",
     "sparse_training.optimisers": "dnw dsr magnitude_pruning rigl set_training sparse_momentum static",
+    "ticket_rounds": "Tickets TrainingResult lottery_rounds",
+    "treatments": "Treatment treatment",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 

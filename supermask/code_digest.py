@@ -214,9 +214,12 @@ class _Walk:
         self.add(dict(sorted(getattr(value, "__dict__", {}).items())), where)
 
     def _instance(self, value: Any, where: str) -> None:
-        """An object of a class of the user's own, by its class and its attributes."""
+        """An object by its class and its attributes: of a class of the user's own, or of any dataclass.
+
+        A dataclass says itself what it consists of, such as a data set or a Flax module.
+        """
         kind = type(value)
-        if not _is_own(kind.__module__) or not (is_dataclass(kind) or hasattr(value, "__dict__")):
+        if not (is_dataclass(kind) or (_is_own(kind.__module__) and hasattr(value, "__dict__"))):
             raise UndigestedError(f"{where} is a {kind.__module__}.{kind.__qualname__}")
         names = [each.name for each in fields(kind)] if is_dataclass(kind) else sorted(vars(value))
         self.add(kind, kind.__qualname__)

@@ -7,7 +7,7 @@ from typing import Any
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, KeptAction, PrunedAction
 from supermask.criteria import CRITERIA, RENAMED, Criterion
 from supermask.members import Member, MemberError
-from supermask.restarts import Treatment
+from supermask.treatments import Treatment
 
 
 @dataclass(frozen=True)

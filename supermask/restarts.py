@@ -1,14 +1,13 @@
 """Restarts: from the end of one round to the masks and weights that the next one starts with.
 
-A *treatment* is the lottery ticket algorithm's three choices (mask criterion, mask-1 action, mask-0 action) and its
-schedule. Frankle & Carbin 2019 (arXiv 1803.03635), section 1; Zhou et al. 2019, section 2; rewinding to a later step:
-Frankle et al. 2019 (arXiv 1903.01611).
+Frankle & Carbin 2019 (arXiv 1803.03635), section 1; Zhou et al. 2019, section 2; rewinding to a later step: Frankle et
+al. 2019 (arXiv 1903.01611).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,65 +15,15 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from supermask import masks as mask_functions
-from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, Action, ActionFacts, KeptAction, PrunedAction, start_weights
-from supermask.criteria import CRITERIA, Criterion, LayerFacts, score_layers
+from supermask.actions import Action, ActionFacts, start_weights
+from supermask.criteria import Criterion, LayerFacts, score_layers
 from supermask.keys import Number, Purpose, derive_key, layer_order
 from supermask.masks import Masks, Rates, full_masks, kept_counts
-from supermask.members import Member, MemberError
+from supermask.members import MemberError
 from supermask.networks import Network, initialise
 from supermask.params import Kernels, Params, kernels_of, layer_kinds, with_kernels
 from supermask.short import short
-
-
-@dataclass(frozen=True)
-class Treatment:
-    """How a run is pruned and restarted. The default is the lottery ticket algorithm.
-
-    criterion: which weights to keep, one of `supermask.criteria.CRITERIA` or of one's own (`supermask.plugins`).
-    kept: where they restart (mask-1 action), one of `KEPT_ACTIONS` or of one's own.
-    pruned: where the others are frozen (mask-0 action), one of `PRUNED_ACTIONS` or of one's own.
-    schedule: 'iterative' prunes a little after every round; 'one_shot' makes each round's mask from round 0 alone.
-    ranking: weights compete within their 'layer', or 'global'ly (then the rate of dense layers holds for all).
-    rewind_step: the step of round 0 whose weights 'rewind' goes back to; training then takes the steps after it.
-
-    `supermask.named_members.BUILT_IN.treatment("movement")` makes one from names.
-
-    Raises ValueError where a value is not allowed.
-    """
-
-    criterion: Criterion = CRITERIA["large_final"]
-    kept: KeptAction = KEPT_ACTIONS["rewind"]
-    pruned: PrunedAction = PRUNED_ACTIONS["zero"]
-    schedule: str = "iterative"
-    ranking: str = "layer"
-    rewind_step: int = 0
-
-    def __post_init__(self) -> None:
-        _check_member("criterion", self.criterion, Criterion, "CRITERIA['large_final'] of supermask.criteria")
-        _check_member("kept", self.kept, KeptAction, "KEPT_ACTIONS['rewind'] of supermask.actions")
-        _check_member("pruned", self.pruned, PrunedAction, "PRUNED_ACTIONS['zero'] of supermask.actions")
-        allowed = {"schedule": ("iterative", "one_shot"), "ranking": ("layer", "global")}
-        for name, choices in allowed.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(choices)}")
-        if self.rewind_step < 0:
-            raise ValueError(f"rewind_step is {self.rewind_step}; allowed: 0 or more")
-
-    @property
-    def asks_for_zeros(self) -> bool:
-        """Whether an action asks which weights the round before started at 0."""
-        return self.schedule == "iterative" and any("zeroed" in each.needs for each in (self.kept, self.pruned))
-
-
-def _check_member(argument: str, given: Any, kind: type[Member], example: str) -> None:
-    """Raises ValueError for what is no such member, such as a name or a bare function."""
-    if not isinstance(given, kind):
-        decorator = {Criterion: "criterion", KeptAction: "kept_action", PrunedAction: "pruned_action"}[kind]
-        text = given.__name__ if callable(given) and hasattr(given, "__name__") else repr(given)
-        raise ValueError(
-            f"{argument} is {text}; allowed: a {kind.__name__} such as {example}, "
-            f"or what supermask.plugins.{decorator} makes of a function"
-        )
+from supermask.treatments import Treatment as Treatment
 
 
 @short

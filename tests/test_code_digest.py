@@ -9,6 +9,7 @@ from functools import cached_property, partial, singledispatch, wraps
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +22,7 @@ from supermask.analysis.studies.experiment import Experiment
 from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.code_digest import UndigestedError, code_digest
 from supermask.criteria import CRITERIA, Criterion, LayerFacts
+from supermask.datasets import load
 from supermask.members import RESERVED, MemberError
 from supermask.named_members import BUILT_IN
 from supermask.plugins import criterion, kept_action, pruned_action
@@ -425,6 +427,17 @@ def test_what_a_wrapper_a_class_or_a_method_holds_is_part_of_the_digest(one, oth
 
 def test_what_is_read_from_a_module_of_ones_own_counts_as_it_is_now():
     assert code_digest(own_module(2)) == code_digest(own_module(2)) != code_digest(own_module(3))
+
+
+def test_an_installed_dataclass_counts_by_its_fields():
+    """A data set, or a Flax module, that a function reads."""
+    digits = load("digits")
+    other = replace(digits, maximum=digits.maximum + 1)
+    assert code_digest(holding(digits)) == code_digest(holding(replace(digits)))
+    assert code_digest(holding(digits)) != code_digest(holding(other))
+    layers = [nn.Sequential([nn.Dense(units), nn.relu]) for units in (3, 3, 4)]
+    digests = [code_digest(holding(each)) for each in layers]
+    assert digests[0] == digests[1] != digests[2]
 
 
 @pytest.mark.parametrize("held", [np.vectorize(doubled), np.frompyfunc(doubled, 1, 1)])
