@@ -17,7 +17,7 @@ from jaxtyping import Bool
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from supermask.masks import pack, unpack
+from supermask.bits import pack, unpack
 from supermask.writing import write_whole
 
 FORMAT = "supermask training 1"
