@@ -201,6 +201,17 @@ def test_the_file_decodes_to_the_same_logits(quantised, content):
     assert same_bits(*logits)
 
 
+def test_a_dense_network_at_the_most_bits_comes_back(sparse):
+    """Every gap is 0, so most of the gaps that the index bits allow do not occur."""
+    params, _ = sparse
+    most = quantise(params, full_masks(networks.kernels_of(params)), dict.fromkeys(BITS, 8))
+    assert max(codes.max() for codes in most.codes.values()) > 127
+    _, again = decompress(compress("fc", SHAPE, most, INDEX_BITS)[0])
+    assert same_bits(expand(again), expand(most))
+    with pytest.raises(ValueError, match=r"bits\['hidden1'\] is 9; allowed: 1 to 8"):
+        quantise(*sparse, dict.fromkeys(BITS, 9))
+
+
 def test_sizes_are_those_of_the_papers_stages(quantised, content):
     _, sizes = compress("fc", SHAPE, quantised, INDEX_BITS)
     weights, biases = 64 * 300 + 30_000 + 1000, 410
@@ -253,6 +264,10 @@ def values_into_fillers(entry) -> None:
     [
         (lambda header: header.update(network="fc99"), "network is 'fc99'"),
         (lambda header: header.update(image_shape=[10**9, 10**9, 1]), "image_shape is"),
+        (lambda header: header.update(image_shape=[8, 8]), r"image_shape is \[8, 8\]"),
+        (lambda header: header.update(image_shape=[8, 8, True]), r"image_shape is \[8, 8, True\]"),
+        (lambda header: header.update(image_shape=[8, 0, 1]), r"image_shape is \[8, 0, 1\]"),
+        (lambda header: header.update(image_shape="881"), "image_shape is '881'"),
         (lambda header: header.update(extra=1), "fields"),
         (lambda header: header["layers"].pop(), "has 2 layers"),
         (lambda header: header["layers"][0][0].append(1), "lists of counts"),
@@ -373,6 +388,22 @@ def test_dense_sparse_dense_prunes_in_between_and_the_control_does_not(trainer):
         assert np.count_nonzero(last[dead]) > 0, "pruned weights come back"
     assert not any((np.asarray(k) == 0).any() for k in networks.kernels_of(control.sparse.params).values())
     assert pruned_run.last.evaluated_at.tolist() == [200, 300], "batches go on from phase to phase"
+
+
+def test_the_last_phase_has_a_tenth_of_the_learning_rate(trainer):
+    """Han et al. 2017, section 3. Adam's first step is the learning rate, in every weight that has a gradient."""
+    one = replace(trainer, config=replace(trainer.config, steps=1))
+    params = networks.initialise(trainer.network, derive_key(0, Purpose.INITIAL_WEIGHTS), SHAPE)
+    phases = dense_sparse_dense(one, [params], [0], [0.4])[0.4, 0]
+
+    def moved(before, after) -> float:
+        return max(
+            float(np.abs(a - b).max()) for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
+        )
+
+    rate = moved(params, phases.dense.params)
+    assert rate == pytest.approx(trainer.config.learning_rate, rel=1e-3)
+    assert moved(phases.sparse.params, phases.last.params) == pytest.approx(rate / 10, rel=1e-2)
 
 
 def test_any_part_of_the_weights_but_all_can_be_pruned_in_between():

@@ -107,3 +107,12 @@ def test_bands_are_mean_least_and_greatest():
     first = band.iloc[0]
     assert (first["least"], first["greatest"]) == (0.5, pytest.approx(0.53 + 0.0015))
     assert first["mean"] == pytest.approx(0.515 + 0.00075)
+
+
+def test_a_line_without_a_value_in_some_column_has_its_band():
+    """Rows of the unpruned network, say, which have no criterion."""
+    table = a_table()
+    assert (
+        len(bands(table.assign(action=table["criterion"].where(table["round"] == 1)), ["criterion", "action"], "seed"))
+        == 4
+    )
