@@ -48,7 +48,7 @@ def started(folder: Path, cache: Path) -> multiprocessing.process.BaseProcess:
 
 
 @pytest.mark.parametrize("kills", [pytest.param(4, marks=pytest.mark.slow), pytest.param(50, marks=pytest.mark.long)])
-def test_kills_at_random_moments_lose_nothing(tmp_path, kills):
+def test_kills_at_random_moments_lose_nothing(tmp_path, alive, kills):
     """A kill comes up to 0.3 seconds after the moment at which up to three more rounds are stored."""
     chance = random.Random(kills)  # noqa: S311
     straight = tmp_path / "straight"
@@ -60,6 +60,7 @@ def test_kills_at_random_moments_lose_nothing(tmp_path, kills):
         folder = tmp_path / f"killed-{folders}"
         before = 0
         while True:
+            alive()
             process = started(folder, tmp_path / "cache")
             if done < kills:
                 enough = before + 3 * chance.randrange(4)
