@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from supermask.criteria import small_init as small_init
     from supermask.criteria import small_init_small_final as small_init_small_final
     from supermask.criteria import snip as snip
+    from supermask.exporting import export as export
     from supermask.mask_files import load_masks as load_masks
     from supermask.mask_files import read_masks as read_masks
     from supermask.mask_files import save_masks as save_masks
@@ -74,6 +75,7 @@ _NAMES = {
     "magnitude_increase magnitude_increase_diff_sign magnitude_increase_same_sign movement random small_final "
     "small_init small_init_small_final snip",
     "mask_learning": "MaskLearner learn_mask",
+    "exporting": "export",
     "mask_files": "load_masks read_masks save_masks",
     "pruning": "agreement apply_masks freeze prune restart summary",
     "sparse_training.as_optimiser": "masks_of",

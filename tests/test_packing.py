@@ -124,7 +124,7 @@ def test_best_is_the_highest_validation_accuracy(experiment, folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message", "status"),
     [
-        (["pack", "zz", "{new}", "--results", "{folder}"], "run 'zz' is no learned mask of", 2),
+        (["pack", "zz", "{new}", "--results", "{folder}"], "run 'zz' is not a learned mask of", 2),
         (["pack", "", "{new}", "--results", "{folder}"], "stands for several learned masks", 2),
         (["pack", "best", "{new}", "--results", "{missing}"], "is not a results folder", 2),
         (["pack", "best", "{new}", "--sample", "10", "--results", "{folder}"], "sample is 10; allowed: 0 to 9", 2),
@@ -170,4 +170,4 @@ def test_a_folder_without_learned_masks_is_told_apart_from_a_wrong_name(tmp_path
     with Store(tmp_path / "empty"):
         pass
     assert command("pack", "best", tmp_path / "new", "--results", tmp_path / "empty") == 2
-    assert "empty, which has none; supermask reproduce learned-supermasks makes some" in capsys.readouterr().err
+    assert "empty, which has no such mask; supermask reproduce learned-supermasks makes some" in capsys.readouterr().err

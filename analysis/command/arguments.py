@@ -6,12 +6,11 @@ comes at once.
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 from supermask.analysis.command import commands
+from supermask.analysis.command.network_arguments import add_network_files
+from supermask.analysis.command.parsing import Parser, add_data_dir, add_devices, add_look, add_results_folder, path
 from supermask.analysis.drawing.catalogue import Catalogue
-from supermask.analysis.system.errors import UsageError
 
 EXAMPLES = """\
 examples:
@@ -34,47 +33,6 @@ GOES_ON = "nobody reads standard output any more; going on without it: results a
 """Said by what takes long when its pipe is closed."""
 
 
-class Parser(argparse.ArgumentParser):
-    """Argument parser that raises UsageError instead of ending the process, and takes each option once."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings, allow_abbrev=False)
-        self.register("action", None, _Once)
-        self.set_defaults(given=frozenset(), goes_on="")
-
-    def error(self, message: str) -> "None":  # type: ignore[override]
-        """Raise UsageError."""
-        raise UsageError(f"{message} (see {self.prog} --help)")
-
-
-class _Once(argparse.Action):
-    """Store an option's value and record in `given` that it was given, which distinguishes it from the default."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        given: frozenset[str] = namespace.given
-        if option_string is not None:
-            if self.dest in given:
-                raise argparse.ArgumentError(self, "given twice; allowed: once")
-            namespace.given = given | {self.dest}
-        setattr(namespace, self.dest, values)
-
-
-def path(text: str) -> Path:
-    """Return a path from the command line, with `~` expanded wherever the shell leaves it, as in --results=~/r."""
-    if not text:
-        raise argparse.ArgumentTypeError("is empty; allowed: a path")
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
-
-
 def parser_of(catalogue: Catalogue, own: Sequence[str] = ()) -> Parser:
     """Return the parser of the whole command line; its help lists a user's `own` criteria and actions."""
     from supermask import __version__
@@ -91,8 +49,7 @@ def parser_of(catalogue: Catalogue, own: Sequence[str] = ()) -> Parser:
     _add_report(parsers, catalogue, own)
     _add_explore(parsers)
     _add_results(parsers)
-    _add_packing(parsers)
-    _add_infer(parsers)
+    add_network_files(parsers)
     figures = parsers.add_parser(
         "figures",
         help="list the figures: what they need and what of it is stored",
@@ -111,7 +68,7 @@ def parser_of(catalogue: Catalogue, own: Sequence[str] = ()) -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     redraw.add_argument("files", nargs="+", type=path, metavar="CSV", help="a figure's table, its picture beside it")
-    _add_look(redraw)
+    add_look(redraw)
     redraw.set_defaults(command=commands.redraw)
     check = parsers.add_parser(
         "check-plugin",
@@ -136,7 +93,7 @@ def parser_of(catalogue: Catalogue, own: Sequence[str] = ()) -> Parser:
     bench.add_argument("--pairs", type=int, default=5, metavar="N", help="turns to take the median of (default: 5)")
     bench.add_argument("--steps", type=int, metavar="N", help="steps a training (default: 16 to 2750, by the work)")
     bench.add_argument("--json", type=path, metavar="FILE", help="write everything measured to this file as well")
-    _add_devices(bench)
+    add_devices(bench)
     bench.set_defaults(command=commands.bench)
     return parser
 
@@ -165,8 +122,8 @@ def _add_reproduce(parsers: "argparse._SubParsersAction[Parser]", catalogue: Cat
         metavar="WHERE",
         help="train on Dask workers: local, a scheduler's address, or a file, see docs/scaling.md",
     )
-    _add_look(reproduce)
-    _add_devices(reproduce)
+    add_look(reproduce)
+    add_devices(reproduce)
     reproduce.set_defaults(command=commands.reproduce, goes_on=GOES_ON)
 
 
@@ -213,8 +170,8 @@ def _add_explore(parsers: "argparse._SubParsersAction[Parser]") -> None:
     add("--data-dir", type=path, metavar="DIR", help="where full data sets are (default: $SUPERMASK_DATA, the cache)")
     add("--port", type=int, default=0, metavar="N", help="port on 127.0.0.1 (default: a free one)")
     add("--no-browser", action="store_true", help="print the address; open no browser")
-    _add_results_folder(explore)
-    _add_devices(explore)
+    add_results_folder(explore)
+    add_devices(explore)
     explore.set_defaults(command=commands.explore, goes_on=GOES_ON)
 
 
@@ -229,72 +186,13 @@ def _add_results(parsers: "argparse._SubParsersAction[Parser]") -> None:
         "  supermask results --verify                           what is damaged is set aside, to be trained again",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_results_folder(results)
+    add_results_folder(results)
     results.add_argument("--csv", type=path, metavar="FILE", help="write the table as CSV")
     results.add_argument("--parquet", type=path, metavar="FILE", help="write the table as Parquet (needs pyarrow)")
     results.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE", help="only rows that match")
     results.add_argument("--merge", type=path, metavar="OTHER", help="take over another folder's results first")
     results.add_argument("--verify", action="store_true", help="check every record and file; set aside what is damaged")
     results.set_defaults(command=commands.results)
-
-
-def _add_packing(parsers: "argparse._SubParsersAction[Parser]") -> None:
-    pack = parsers.add_parser(
-        "pack",
-        help="store a learned supermask as one small file: its mask and its seed",
-        description="Packs a learned mask: an untrained network is its seed and its mask, so that is all the file has.",
-        epilog="examples:\n  supermask pack best digits.mask\n  supermask pack 3f9c --sample 0 digits.mask",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    pack.add_argument(
-        "run", metavar="RUN", help="a learned mask's id or its beginning, or best: see docs/supermasks.md"
-    )
-    pack.add_argument("file", type=path, metavar="FILE", help="the file to write")
-    pack.add_argument(
-        "--sample", type=int, metavar="N", help="one of the ten drawn masks, 0 to 9, in place of the rounded one"
-    )
-    _add_results_folder(pack)
-    pack.set_defaults(command=commands.pack)
-    unpack = parsers.add_parser(
-        "unpack",
-        help="rebuild a packed network, bit for bit",
-        description="Rebuilds the network of a packed file and writes its parameters as safetensors.",
-        epilog="example:\n  supermask unpack digits.mask digits.safetensors",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    unpack.add_argument("file", type=path, metavar="FILE", help="the packed file")
-    unpack.add_argument("output", type=path, metavar="OUTPUT", help="the safetensors file to write")
-    unpack.set_defaults(command=commands.unpack)
-    evaluate = parsers.add_parser(
-        "evaluate",
-        help="the accuracy of a packed network",
-        description="Rebuilds the network of a packed file and prints its accuracy on validation and test images.",
-        epilog="example:\n  supermask evaluate digits.mask",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    evaluate.add_argument("file", type=path, metavar="FILE", help="the packed file")
-    _add_data_dir(evaluate)
-    evaluate.set_defaults(command=commands.evaluate)
-
-
-def _add_infer(parsers: "argparse._SubParsersAction[Parser]") -> None:
-    infer = parsers.add_parser(
-        "infer",
-        help="time a compressed network on single images, as it is and as a dense one",
-        description="Reads images one at a time, on one core, straight from the compressed form: time, multiplications "
-        "and bytes of weights, beside the dense network's. For networks of dense layers, which the figure "
-        "deep-compression leaves as RESULTS/compressed/ID.deep. Wants a machine that does nothing else.",
-        epilog="examples:\n  supermask infer results/compressed/3f9c….deep\n"
-        "  supermask infer small.deep --dataset mnist --images 200 --csv times.csv",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    infer.add_argument("file", type=path, metavar="FILE", help="the compressed network")
-    infer.add_argument("--dataset", default="mnist5k", metavar="NAME", help="whose test images (default: mnist5k)")
-    infer.add_argument("--images", type=int, default=50, metavar="N", help="how many of them (default: 50)")
-    infer.add_argument("--repeats", type=int, default=200, metavar="N", help="runs an image (default: 200)")
-    infer.add_argument("--csv", type=path, metavar="FILE", help="write what was measured for each image to this file")
-    _add_data_dir(infer)
-    infer.set_defaults(command=commands.infer)
 
 
 def _listing(catalogue: Catalogue, own: Sequence[str]) -> str:
@@ -321,30 +219,6 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     )
     add("--show", nargs="+", metavar="NAME", help="only these lines of the other figures, by label; a plugin's too")
     add("--dataset", metavar="NAME", help="digits, mnist5k, mnist, fashion-mnist or cifar10 (default: the protocol's)")
-    _add_data_dir(parser)
+    add_data_dir(parser)
     add("--plugin", type=path, metavar="FILE", help="Python file with criteria or actions of your own; it is run")
-    _add_results_folder(parser)
-
-
-def _add_look(parser: argparse.ArgumentParser) -> None:
-    """Add the options for the look of pictures."""
-    add = parser.add_argument
-    add("--format", metavar="F,...", help="formats of the pictures, of svg, png and pdf (default: svg,png)")
-    add("--width", metavar="W", help="their width: column, page, or inches (default: as wide as their panels like)")
-    add("--no-title", action="store_true", help="no title above the panels, for papers whose text has one")
-    add("--style", type=path, metavar="FILE", help="a Matplotlib style file, on top of the toolkit's own settings")
-
-
-def _add_data_dir(parser: argparse.ArgumentParser) -> None:
-    where = "where full data sets are (default: $SUPERMASK_DATA, then the cache)"
-    parser.add_argument("--data-dir", type=path, metavar="DIR", help=where)
-
-
-def _add_results_folder(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--results", type=path, default=Path("results"), metavar="DIR", help="results folder (default: ./results)"
-    )
-
-
-def _add_devices(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--devices", type=int, metavar="N", help="CPU devices to use (default: one a core)")
+    add_results_folder(parser)

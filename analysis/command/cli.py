@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supermask.analysis.command.arguments import Parser, parser_of, path
+from supermask.analysis.command.arguments import parser_of
 from supermask.analysis.command.commands import FAILED, MISUSED
+from supermask.analysis.command.parsing import Parser, path
 from supermask.analysis.drawing.catalogue import Catalogue
 from supermask.analysis.running.interrupts import say_interrupted
 from supermask.analysis.system.errors import FileError, StoreError, UsageError, reason

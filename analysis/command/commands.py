@@ -81,6 +81,14 @@ def evaluate(options: argparse.Namespace, catalogue: Catalogue) -> int:
     return OK
 
 
+def export(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Writes a ticket or supermask as arrays for other libraries."""
+    from supermask.analysis.command.exporting import export_source
+
+    export_source(options.source, options.output, options.layout, options.weights, options.results)
+    return OK
+
+
 def infer(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Time a compressed network on single images."""
     from supermask.analysis.command.inferring import infer

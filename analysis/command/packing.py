@@ -43,8 +43,8 @@ def pack_result(results: Path, run: str, path: Path, sample: int | None) -> None
         raise UsageError(f"sample is {sample}; allowed: 0 to {EVALUATION_SAMPLES - 1}")
     check_output("file", path, PACKED)
     with Store(results, for_reading=True) as store:
-        result = _find(store, run)
-        network = _masked_network(result, store.arrays(result.id), sample)
+        result = find_learned(store, run)
+        network = masked_network(result, store.arrays(result.id), sample)
     content = pack(network)
     write_whole(path, content)
     sizes = sizes_of(network, content)
@@ -62,7 +62,7 @@ def unpack_file(path: Path, output: Path) -> None:
     Raises UsageError where a file cannot be read or written, StoreError where it is damaged or cannot be rebuilt here.
     """
     check_output("output", output, SAFETENSORS)
-    network, params = _read(path)
+    network, params = read_packed(path)
     arrays = {
         f"{layer}.{name}": np.ascontiguousarray(leaf, np.float32)
         for layer, leaves in params.items()
@@ -79,7 +79,7 @@ def evaluate_file(path: Path, data_dir: Path | None) -> None:
 
     Raises UsageError where the file cannot be read, StoreError where it is damaged, DataError where there are no data.
     """
-    network, params = _read(path)
+    network, params = read_packed(path)
     _check_known(path, network)
     data = datasets.load(network.dataset, data_dir=data_dir, progress=False)
     module = NETWORKS[network.network]
@@ -91,7 +91,8 @@ def evaluate_file(path: Path, data_dir: Path | None) -> None:
         say(f"{name} accuracy {100 * float(scores.accuracy):.2f}% on {len(split):,} images, loss {scores.loss:.4f}")
 
 
-def _find(store: Store, run: str) -> StoredResult:
+def find_learned(store: Store, run: str, wanted: str = "a learned mask") -> StoredResult:
+    """Return the learned mask that an id or its beginning names, or 'best'. Raises UsageError, with those there are."""
     learned = [result for result in store.everything() if result.description["kind"] == "learned_mask"]
     if run == "best" and learned:
         return max(learned, key=lambda result: result.metrics["validation_accuracy"])
@@ -100,11 +101,11 @@ def _find(store: Store, run: str) -> StoredResult:
         return found[0]
     if not learned:
         raise UsageError(
-            f"run {run!r} is no learned mask of {store.folder}, which has none; "
+            f"run {run!r} is not {wanted} of {store.folder}, which has no such mask; "
             "supermask reproduce learned-supermasks makes some"
         )
     known = "\n".join(f"  {each.id[:12]}  {_brief(each)}" for each in learned[:40])
-    what = "stands for several learned masks" if found else "is no learned mask"
+    what = "stands for several learned masks" if found else f"is not {wanted}"
     raise UsageError(f"run {run!r} {what} of {store.folder}; allowed: best, or the beginning of an id:\n{known}")
 
 
@@ -115,7 +116,8 @@ def _brief(result: StoredResult) -> str:
     return f"{own['network']} on {own['dataset']}, seed {own['seed']}, {own['steps']:,} steps, {mask}: {accuracy:.1f}%"
 
 
-def _masked_network(result: StoredResult, arrays: dict[str, np.ndarray], sample: int | None) -> MaskedNetwork:
+def masked_network(result: StoredResult, arrays: dict[str, np.ndarray], sample: int | None) -> MaskedNetwork:
+    """Return the network of a learned mask: the rounded mask, or one of the drawn ones."""
     description = result.description
     learned = LearnedMask(**description["mask"])
     logits = decode_logits(arrays)
@@ -147,7 +149,8 @@ def _words(network: MaskedNetwork) -> str:
     )
 
 
-def _read(path: Path) -> tuple[MaskedNetwork, Params]:
+def read_packed(path: Path) -> tuple[MaskedNetwork, Params]:
+    """Read a packed file. Raises UsageError where that is impossible, StoreError for a file that is damaged."""
     content = read_at_most(path, MAXIMUM_FILE)
     try:
         return unpack(content)

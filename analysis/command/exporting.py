@@ -1,0 +1,125 @@
+"""The command `export`: a stored ticket or supermask, or a packed network, as arrays for other libraries."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from supermask.analysis.command.packing import find_learned, masked_network, read_packed
+from supermask.analysis.kinds.rounds import ROUNDS, decode_round, decode_round_zero
+from supermask.analysis.store.folders import check_stored
+from supermask.analysis.store.store import Store, StoredResult
+from supermask.analysis.studies.experiment import choices_of
+from supermask.analysis.system.errors import FileError, UsageError, choose, reason
+from supermask.analysis.system.files import SAFETENSORS, FileKind, check_output
+from supermask.analysis.system.terminal import say
+from supermask.datasets import DATASETS
+from supermask.exporting import LAYOUTS, check_path, export
+from supermask.lottery import initial_of
+from supermask.networks import NETWORKS
+from supermask.packed import rebuild
+from supermask.params import Params, kernels_of, with_kernels
+from supermask.restarts import Treatment
+
+WEIGHTS = ("final", "initial")
+"""What a ticket's weights can be: trained, or as they were before training."""
+
+NPZ = FileKind.starting("an .npz file", b"PK\x03\x04")
+
+
+class Exported(NamedTuple):
+    """Parameters, their masks, and what they are."""
+
+    network: str
+    dataset: str
+    params: Any
+    masks: dict[str, np.ndarray] | None
+    words: str
+
+
+def export_source(source: str, output: Path, layout: str, weights: str, results: Path) -> None:
+    """Writes the arrays of a packed file, or of a stored round or learned mask, and says how to read them.
+
+    Raises UsageError where there is no such source, where it has no such weights, and where the output cannot be
+    written or is a file of another kind; StoreError for a damaged file; FileError where writing fails.
+    """
+    choose("layout", layout, LAYOUTS)
+    choose("weights", weights, WEIGHTS)
+    try:
+        check_path(output)
+    except ValueError as error:
+        raise UsageError(str(error).replace("path is", "output is", 1)) from None
+    check_output("output", output, NPZ if output.suffix == ".npz" else SAFETENSORS)
+    found = _of_file(Path(source)) if Path(source).is_file() else _of_result(results, source, weights)
+    masks: Any = None
+    if found.masks is not None:
+        masks = {
+            layer: dict.fromkeys(leaves) | {"kernel": found.masks[layer]} for layer, leaves in found.params.items()
+        }
+    about = {"network": found.network, "dataset": found.dataset, "words": found.words}
+    try:
+        export(output, found.params, masks, layout=layout, maps=maps_of(found.network, found.params), about=about)
+    except OSError as error:
+        raise FileError(f"file {output} cannot be written: {reason(error)}") from None
+    say(f"{output}: {found.words}; {output.stat().st_size:,} bytes, laid out as in {layout}")
+
+
+def maps_of(network: str, params: Params) -> dict[str, tuple[int, int, int]]:
+    """Return the maps that a known network's first dense layer reads; they are square, as all images here are."""
+    convolutions = [layer for layer in params if layer.startswith("conv")]
+    if not convolutions or network not in NETWORKS:
+        return {}
+    last = max(convolutions, key=lambda layer: int(layer.removeprefix("conv")))
+    channels = params[last]["kernel"].shape[-1]
+    first = "hidden1" if "hidden1" in params else "output"
+    side = math.isqrt(params[first]["kernel"].shape[0] // channels)
+    return {first: (side, side, channels)}
+
+
+def _of_file(path: Path) -> Exported:
+    network, params = read_packed(path)
+    words = f"{network.network} for {network.dataset}, seed {network.seed}, untrained, under its mask"
+    return Exported(network.network, network.dataset, params, dict(network.masks), words)
+
+
+def _of_result(results: Path, run: str, weights: str) -> Exported:
+    check_stored("results", results)
+    with Store(results, for_reading=True) as store:
+        rounds = [each for each in store.everything() if each.description["kind"] == ROUNDS.name]
+        found = [each for each in rounds if each.id.startswith(run)]
+        if len(found) != 1:
+            result = find_learned(store, run, "a round of pruning or a learned mask" if rounds else "a learned mask")
+            network = masked_network(result, store.arrays(result.id), None)
+            words = f"{network.network} for {network.dataset}, seed {network.seed}, untrained, under a learned mask"
+            return Exported(network.network, network.dataset, rebuild(network), dict(network.masks), words)
+        return _of_round(found[0], store.arrays(found[0].id), weights)
+
+
+def _of_round(result: StoredResult, arrays: dict[str, np.ndarray], weights: str) -> Exported:
+    own = result.description
+    words = f"{own['network']} on {own['dataset']}, seed {own['seed']}, round {own['round']}, {weights} weights"
+    if own["round"] == 0:
+        initial, final = decode_round_zero(arrays)
+        return Exported(own["network"], own["dataset"], {"initial": initial, "final": final}[weights], None, words)
+    if weights == "initial" and (other := _not_rewound(own["treatment"])):
+        raise UsageError(f"weights is 'initial', but {result.id[:12]} does not start at them: {other}; allowed: final")
+    start = initial_of(NETWORKS[own["network"]], own["seed"], DATASETS[own["dataset"]].image_shape)
+    end = decode_round(arrays, kernels_of(start))
+    masks = {layer: np.asarray(mask) for layer, mask in end.masks.items()}
+    if weights == "initial":
+        kernels: Any = {n: np.where(masks[n], np.asarray(kernel), 0) for n, kernel in kernels_of(start).items()}
+        return Exported(own["network"], own["dataset"], with_kernels(start, kernels), masks, words)
+    params = {
+        layer: {**leaves, "bias": arrays[f"bias.{layer}"]} if f"bias.{layer}" in arrays else leaves
+        for layer, leaves in with_kernels(start, end.final).items()
+    }
+    return Exported(own["network"], own["dataset"], params, masks, words)
+
+
+def _not_rewound(treatment: Mapping[str, Any]) -> str:
+    """Return in which choices a treatment differs from rewinding to the initial weights, with zeros elsewhere."""
+    plain = choices_of(Treatment())
+    names = ("kept", "pruned", "rewind_step")
+    return ", ".join(f"{n} is {treatment[n]}" for n in names if treatment.get(n, plain[n]) != plain[n])
