@@ -128,12 +128,16 @@ def restart(
 def freeze(optimiser: optax.GradientTransformation, masks: MaskTree) -> optax.GradientTransformationExtraArgs:
     """Return the optimiser with pruned weights frozen: they stay unchanged, to the bit.
 
+    Without masks (None), as before the first round, it is the optimiser itself.
+
     They get no gradient, so that neither momentum nor a norm for clipping counts them, and no update, so that no weight
     decay moves them. Kept weights and leaves without a mask are updated as ever.
 
     Raises ValueError, when it is initialised, where the masks do not fit the parameters.
     """
     inner = optax.with_extra_args_support(optimiser)
+    if masks is None:
+        return inner
 
     def init(params: PyTree) -> Any:
         masked_leaves(params, masks)
