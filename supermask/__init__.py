@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from supermask.actions import zero as zero
     from supermask.actions import zero_if_grown as zero_if_grown
     from supermask.actions import zero_if_shrunk as zero_if_shrunk
+    from supermask.at_initialisation import grasp_scores as grasp_scores
+    from supermask.at_initialisation import prune_at_initialisation as prune_at_initialisation
+    from supermask.at_initialisation import snip_scores as snip_scores
+    from supermask.at_initialisation import synflow_scores as synflow_scores
     from supermask.criteria import grad as grad
     from supermask.criteria import large_final as large_final
     from supermask.criteria import large_final_diff_sign as large_final_diff_sign
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from supermask.criteria import magnitude_increase_diff_sign as magnitude_increase_diff_sign
     from supermask.criteria import magnitude_increase_same_sign as magnitude_increase_same_sign
     from supermask.criteria import movement as movement
+    from supermask.criteria import power as power
     from supermask.criteria import random as random
     from supermask.criteria import small_final as small_final
     from supermask.criteria import small_init as small_init
@@ -71,8 +76,9 @@ if TYPE_CHECKING:
 _NAMES = {
     "actions": "constant constant_same_sign init reinit reinit_same_sign reshuffle reshuffle_same_sign rewind zero "
     "zero_if_grown zero_if_shrunk",
+    "at_initialisation": "grasp_scores prune_at_initialisation snip_scores synflow_scores",
     "criteria": "grad large_final large_final_diff_sign large_final_same_sign large_init large_init_large_final "
-    "magnitude_increase magnitude_increase_diff_sign magnitude_increase_same_sign movement random small_final "
+    "magnitude_increase magnitude_increase_diff_sign magnitude_increase_same_sign movement power random small_final "
     "small_init small_init_small_final snip",
     "mask_learning": "MaskLearner learn_mask",
     "exporting": "export",

@@ -12,6 +12,7 @@ Zhou et al. 2019 (arXiv 1905.01067), section 2 and figure 2. Where the paper's t
 follows the paper's released code; other readings have their own names (`..._std_scaled`, `..._strict`).
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -196,6 +197,33 @@ class Criterion(Member):
 
 def _criterion(function: Function, formula: str, revision: int = 1) -> Criterion:
     return Criterion(function.__name__, function, formula, revision=revision)
+
+
+def power(a: float, b: float) -> Criterion:
+    """Return the criterion |wf|^a · |wi|^b, named by its exponents: power(1, -1) is 'power_1_-1', relative growth.
+
+    A weight for which this is undefined, as 0 · ∞, scores 0.
+
+    Raises ValueError for exponents that are not finite.
+    """
+    for name, exponent in (("a", a), ("b", b)):
+        if not math.isfinite(exponent):
+            raise ValueError(f"{name} is {exponent}; allowed: finite numbers")
+    formula = f"|wf|^{a:g} · |wi|^{b:g}"
+    return Criterion(f"power_{a:g}_{b:g}", _Powers(float(a), float(b)), formula)
+
+
+@dataclass(frozen=True)
+class _Powers:
+    """|wf|^a · |wi|^b as a function that equals another one of the same exponents."""
+
+    a: float
+    b: float
+
+    def __call__(self, w_initial: Weights, w_final: Weights) -> Weights:
+        product = jnp.abs(w_final) ** self.a * jnp.abs(w_initial) ** self.b
+        diverged = jnp.isnan(w_initial) | jnp.isnan(w_final)
+        return jnp.where(jnp.isnan(product) & ~diverged, 0.0, product)
 
 
 EIGHT: tuple[Criterion, ...] = (

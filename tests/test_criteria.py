@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from supermask import criteria
-from supermask.criteria import CRITERIA, EIGHT, Criterion, LayerFacts
+from supermask.analysis.studies.plugin_files import load_plugin
+from supermask.criteria import CRITERIA, EIGHT, Criterion, LayerFacts, power
+from supermask.treatments import Treatment
 
 WEIGHTS = hnp.arrays(
     np.float32, st.sampled_from([(2, 2), (6, 5)]), elements=st.floats(-2, 2, width=32, allow_subnormal=False)
@@ -133,3 +135,23 @@ def test_only_rules_that_changed_have_a_later_revision():
     }
     assert all(criterion.revision == 1 for name, criterion in CRITERIA.items() if name not in later)
     assert Criterion("mine", lambda w_final: w_final, "wf").revision == 1
+
+
+def test_powers_have_the_known_criteria_among_them_and_names_of_their_own(tmp_path):
+    """The same object goes into the library, into a treatment and into a plug-in file."""
+    layer = facts(0)
+    for exponents, name in (((1, 0), "large_final"), ((0, 1), "large_init"), ((-1, 0), None)):
+        scores = power(*exponents)(layer)
+        expected = CRITERIA[name](layer) if name else 1 / jnp.abs(layer.w_final)
+        np.testing.assert_allclose(scores, expected, rtol=1e-6)
+    growth = power(1, -1)
+    assert (growth.name, growth.formula) == ("power_1_-1", "|wf|^1 · |wi|^-1")
+    assert growth == power(1.0, -1.0) != power(1, -2)
+    assert Treatment(growth).criterion is growth
+    zeros = layer._replace(w_initial=jnp.zeros((7, 5)), w_final=jnp.zeros((7, 5)))
+    assert not growth(zeros).any()
+    with pytest.raises(ValueError, match="b is inf; allowed: finite numbers"):
+        power(1, float("inf"))
+    file = tmp_path / "mine.py"
+    file.write_text("import supermask as sm\n\ngrowth, curved = sm.power(1, -1), sm.power(0.5, -2)\n")
+    assert [member.name for member in load_plugin(file).members()] == ["power_1_-1", "power_0.5_-2"]
