@@ -1,6 +1,7 @@
 """Claims and verdicts on known cases."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,17 @@ def test_only_levels_in_the_range_count():
     found = judge(CLAIM, data)
     assert found.levels == sum(0.1 < 0.8**r <= 0.9 for r in range(1, 13))
     assert found.verdict is Verdict.REPRODUCED
+
+
+def test_a_range_is_open_below_and_closed_above():
+    edges = replace(CLAIM, above=0.8**3, below=0.8**2)
+    assert judge(edges, table(0.2)).levels == 1
+    assert pair(edges, table(0.2)).differences.shape == (5, 1)
+
+
+def test_a_claim_about_levels_that_were_not_run_is_not_enough_data():
+    found = judge(replace(CLAIM, above=0.01, below=0.02), table(0.2))
+    assert (found.verdict, found.seeds, found.levels) == (Verdict.NOT_ENOUGH_DATA, 5, 0)
 
 
 def test_a_diverged_training_shows_nothing_and_its_seed_is_counted():
@@ -223,8 +235,9 @@ def test_p_is_that_of_the_least_certain_level():
 def test_p_values_and_intervals_are_scipys():
     values = np.array([0.1, 0.3, 0.2, 0.05, 0.4])
     assert one_sided_p_value(values) == pytest.approx(stats.ttest_1samp(values, 0, alternative="greater").pvalue)
-    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    assert confidence_interval(values) == pytest.approx((expected.low, expected.high))
+    for some in (values, values[:2]):
+        expected = stats.ttest_1samp(some, 0).confidence_interval(0.95)
+        assert confidence_interval(some) == pytest.approx((expected.low, expected.high))
     assert confidence_interval(values[:1]) == pytest.approx((math.nan, math.nan), nan_ok=True)
 
 

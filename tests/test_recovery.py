@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_faults import MADE_WITH, description_of, fill, holds, metrics_of
 
@@ -81,6 +81,11 @@ def kept(content: bytes, scratch: Path) -> dict[str, dict[str, float]]:
     FINITE,
     st.floats(0, 1e9),
 )
+@example({"n": 1}, 1.0, 300.0)  # SQLite stores whole seconds as integers of 1, 2, 3, 4, 6 or 8 bytes
+@example({"n": 1}, 1.0, 70_000.0)
+@example({"n": 1}, 1.0, 2.0**24)
+@example({"n": 1}, 1.0, 2.0**40)
+@example({"n": 1}, 1.0, 2.0**52)
 def test_what_sqlite_reads_is_what_is_recovered(scratch, description, metric, seconds):
     folder = scratch / "results"
     shutil.rmtree(folder, ignore_errors=True)
@@ -155,7 +160,14 @@ def copies_of_the_digest(content: bytes, id_: str) -> list[int]:
     connection.deserialize(content)
     (sha256,) = connection.execute("SELECT sha256 FROM digests WHERE id = ?", (id_,)).fetchone()
     connection.close()
-    return [content.index((id_ + sha256).encode()) + 32, content.index((sha256 + id_).encode())]
+    return [content.index((id_ + sha256).encode()) + len(id_), content.index((sha256 + id_).encode())]
+
+
+@pytest.mark.parametrize("copy", [0, 1])
+def test_either_copy_of_the_digest_of_how_results_were_made_is_enough(filled, content, copy):
+    start = copies_of_the_digest(content, "provenance 1")[copy]
+    with Store(filled) as store:
+        assert set(recover(altered(content, start + 7)).records) == set(store.records())
 
 
 def test_a_record_with_both_digests_altered_is_written_down_and_not_called_unreadable(content, tmp_path):

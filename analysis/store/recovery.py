@@ -101,13 +101,19 @@ def _provenance(content: bytes) -> Mapping[int, tuple[str, str | None]]:
     found: dict[int, tuple[str, str | None]] = {
         number[0]: (text.decode(errors="surrogateescape"), None) for number, text in _PROVENANCE.findall(content)
     }
-    numbers = {sha256.decode(): int(number) for number, sha256 in _PROVENANCE_DIGEST.findall(content)}
-    numbers |= {sha256.decode(): int(number) for sha256, number in _PROVENANCE_INDEXED.findall(content)}
+    pairs = [pair for digits, rest in _PROVENANCE_DIGEST.findall(content) for pair in _splits(digits, rest)]
+    pairs += [(int(number), sha256.decode()) for sha256, number in _PROVENANCE_INDEXED.findall(content)]
     texts = {digest_of(text): text for each in set(_FLAT_JSON.findall(content)) if (text := _decoded(each))}
-    for sha256, number in numbers.items():
+    for number, sha256 in pairs:
         if sha256 in texts or number not in found or found[number][1] is None:
             found[number] = (texts.get(sha256, found.get(number, ("",))[0]), sha256)
     return found
+
+
+def _splits(digits: bytes, rest: bytes) -> Iterator[tuple[int, str]]:
+    """Yield each number and digest that these bytes may be: a digest's first digits look like the number's last."""
+    for end in range(1, len(digits) + 1):
+        yield int(digits[:end]), (digits + rest)[end : end + 64].decode()
 
 
 def _page_size(content: bytes) -> int:
