@@ -62,7 +62,9 @@ def test_the_wheel_from_the_sdist_is_the_wheel_from_the_tree(wheel, sdist, tmp_p
     assert not (tree / "analysis").exists()
     rebuilt = build("wheel", tree, tmp_path / "wheel")
     assert rebuilt.read_bytes() == wheel.read_bytes()
-    assert {"LICENSE", "README.md", "pyproject.toml", "tests", "docs"} <= {path.name for path in tree.iterdir()}
+    assert {"LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "mkdocs.yml", "tests", "docs", "notebooks"} <= {
+        path.name for path in tree.iterdir()
+    }
 
 
 @pytest.fixture(params=["packages", "folders"])

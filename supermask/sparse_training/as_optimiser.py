@@ -34,8 +34,8 @@ class SparseState(NamedTuple):
 def masks_of(optimiser_state: PyTree, params: PyTree) -> MaskTree:
     """The masks within an optimiser's state, wherever they lie: in a chain, `multi_transform`, or `nnx.Optimizer`.
 
-    params: the parameters that the optimiser trains. The masks have their structure, with None where a leaf is dense.
-        Where parts of a network are trained by methods of their own, it is the masks of all parts.
+    The masks have the structure of `params`, the parameters that the optimiser trains, with None where a leaf is dense.
+    Where parts of a network are trained by methods of their own, they are the masks of all parts.
 
     Raises ValueError where there are none, or none that fits the parameters.
     """
