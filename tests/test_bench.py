@@ -14,8 +14,9 @@ import pytest
 from supermask.analysis.command.bench import comparisons, density
 from supermask.analysis.command.bench.comparisons import Comparison
 from supermask.analysis.command.bench.peers import Peers
-from supermask.analysis.command.bench.run import WORK, Row
+from supermask.analysis.command.bench.run import WORK, Row, show
 from supermask.analysis.system.errors import UsageError
+from supermask.analysis.system.screen import Screen
 from supermask.networks import NETWORKS, initialise, logits, parameter_count
 
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="needs PyTorch: pip install 'supermask[bench]'")
@@ -42,6 +43,20 @@ def test_the_command_prints_and_writes_what_it_measured(tmp_path):
         assert min(row["ours"]) > 0
     for fact in ("machine", "versions", "supermask --help", "most memory held", "fc: bound", "fc: validation"):
         assert f"{fact}: {measured['facts'][fact]}" in shown
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_tables_fit_the_screen_and_cut_no_word(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    names = ("fc: untrained masks, ranking and evaluation", density.DENSE.format(0.005), "conv6: training")
+    times = dict.fromkeys(("eager", "best", "bfloat16", "sparse_csr"), (380.25, 91.5, 1390.75))
+    rows = [Row(name, comparisons.MASKED_NETWORK, (181.125, 160.625, 188.375), times) for name in names]
+    show(Screen(), rows, 5)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    shown = {word for line in lines for word in line.replace("│", " ").replace("┃", " ").split()}
+    assert {word for name in names for word in name.split()} <= shown
+    assert {"bfloat16", "sparse_csr", "(160.625–188.375)", "(0.57–7.38)", "medians", "multiple"} <= shown
 
 
 def test_times_are_of_one_unit_and_ratios_of_one_turn():

@@ -77,9 +77,7 @@ def bench(names: Sequence[str], pairs: int, steps: int | None, output: Path | No
                 tell = partial(_tell, status, name, pairs)
                 rows += _measured(WORK[name](steps, Path(folder)), pairs, tell)
     facts = _facts(pairs, rows)
-    title = f"medians of {pairs} turns (lowest to highest); PyTorch's time as a multiple of ours"
-    modes = [mode for mode in dict.fromkeys((*MODES, *density.MODES)) if mode in MODES or _has(rows, mode)]
-    print_table(console, title, ("work", "unit", "ours", *(f"PyTorch {mode}" for mode in modes)), _table(rows, modes))
+    show(console, rows, pairs)
     console.print("\n".join(f"{name}: {value}" for name, value in facts.items()), soft_wrap=True)
     if not available():
         console.print("PyTorch is not installed, so nothing was compared with it: pip install 'supermask[bench]'")
@@ -89,6 +87,13 @@ def bench(names: Sequence[str], pairs: int, steps: int | None, output: Path | No
         found = density.curves({row.name: row.ours for row in rows}, {row.name: row.peers for row in rows})
         if found:
             density.draw(found, output.with_suffix(".svg"))
+
+
+def show(console: Screen, rows: Sequence[Row], pairs: int) -> None:
+    """Prints the measurements as tables that are no wider than the screen."""
+    title = f"medians of {pairs} turns (lowest to highest); PyTorch's time as a multiple of ours"
+    modes = [mode for mode in dict.fromkeys((*MODES, *density.MODES)) if mode in MODES or _has(rows, mode)]
+    print_table(console, title, ("work", "unit", "ours", *(f"PyTorch {mode}" for mode in modes)), _table(rows, modes))
 
 
 def _fc(steps: int | None, folder: Path) -> list[Comparison]:

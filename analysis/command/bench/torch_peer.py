@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import pairwise
@@ -195,6 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, required=True)
     torch.set_num_threads(parser.parse_args().threads)
+    warnings.filterwarnings("ignore", message="Sparse (CSR tensor support|invariant checks)")  # a beta's, every time
     run: Run = lambda: None  # noqa: E731
     for line in sys.stdin:
         request = json.loads(line)
