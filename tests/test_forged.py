@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
+from supermask.analysis.command.cli import run_command
+from supermask.analysis.command.commands import FAILED, MISUSED
 from supermask.analysis.command.merging import merge
 from supermask.analysis.command.verify import verify
 from supermask.analysis.drawing.tables import tidy_table
@@ -27,6 +29,7 @@ from supermask.analysis.system.errors import StoreError
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
 from supermask.criteria import CRITERIA
+from supermask.figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
 from supermask.lottery import Treatment
 from supermask.named_members import BUILT_IN
@@ -235,15 +238,44 @@ def test_a_record_with_arrays_of_others_is_neither_taken_over_nor_called_undamag
     assert found.moved_to.exists()
 
 
+LEARNED = {
+    "no data set": lambda d: {name: value for name, value in d.items() if name != "dataset"},
+    "a network of one's own": lambda d: d | {"network": "<b>x</b>"},
+    "weights that are unknown": lambda d: d | {"mask": {"weights": "heavy"}},
+    "a field of a later version": lambda d: d | {"mask": {"speed": 3}},
+    "a list": lambda d: d | {"mask": [1]},
+    "no metrics": lambda d: d,
+    "arrays of others": lambda d: d,
+}
+
+
+@pytest.mark.parametrize("how", LEARNED)
+@pytest.mark.parametrize("command", ["pack", "export"])
+def test_a_forged_mask_is_neither_packed_nor_exported(how, command, experiment, tmp_path, capsys):
+    """Before anybody has called --verify."""
+    run = LearnedMask(rescaled=True)
+    description = LEARNED[how](results_of(experiment, run, 0)[0].description)
+    content = save({"x": np.zeros(3, np.float32)} if how == "arrays of others" else arrays_of(run, experiment))
+    metrics = {} if how == "no metrics" else None
+    forge(tmp_path / "forged", description, content, metrics, run)
+    folder = ["--results", str(tmp_path / "forged")]
+    for name in ("best", identity(description)[:8]):
+        assert run_command([command, name, str(tmp_path / "out.npz"), *folder], CATALOGUE) in (FAILED, MISUSED)
+        said = capsys.readouterr().err
+        assert said.startswith("supermask: error: ")
+        assert identity(description)[:12] in said
+        assert not (tmp_path / "out.npz").exists()
+
+
 def bf16() -> bytes:
     header = b'{"x":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
     header += b" " * (-len(header) % 8)
     return len(header).to_bytes(8, "little") + header + bytes(4)
 
 
-def forge(folder: Path, description: dict[str, object], content: bytes | None) -> None:
+def forge(folder: Path, description: dict[str, object], content: bytes | None, metrics=None, run=Unpruned()) -> None:  # noqa: B008
     """A record that agrees with its digests, whatever it holds."""
-    metrics = dict.fromkeys(kind_of(Unpruned()).metrics, 0.5)
+    metrics = dict.fromkeys(kind_of(run).metrics, 0.5) if metrics is None else metrics
     sha256 = None if content is None else hashlib.sha256(content).hexdigest()
     result = StoredResult(
         *(identity(description), description, json.dumps(metrics), sha256, 1.0),

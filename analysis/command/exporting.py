@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from supermask.analysis.command.genuine import genuine_arrays, genuine_results
 from supermask.analysis.command.packing import find_learned, masked_network, read_packed
 from supermask.analysis.kinds.rounds import ROUNDS, decode_round, decode_round_zero
 from supermask.analysis.store.folders import check_stored
@@ -87,14 +88,14 @@ def _of_file(path: Path) -> Exported:
 def _of_result(results: Path, run: str, weights: str) -> Exported:
     check_stored("results", results)
     with Store(results, for_reading=True) as store:
-        rounds = [each for each in store.everything() if each.description["kind"] == ROUNDS.name]
+        rounds = list(genuine_results(store, ROUNDS.name))
         found = [each for each in rounds if each.id.startswith(run)]
         if len(found) != 1:
             result = find_learned(store, run, "a round of pruning or a learned mask" if rounds else "a learned mask")
-            network = masked_network(result, store.arrays(result.id), None)
+            network = masked_network(result, genuine_arrays(store, result), None)
             words = f"{network.network} for {network.dataset}, seed {network.seed}, untrained, under a learned mask"
             return Exported(network.network, network.dataset, rebuild(network), dict(network.masks), words)
-        return _of_round(found[0], store.arrays(found[0].id), weights)
+        return _of_round(found[0], genuine_arrays(store, found[0]), weights)
 
 
 def _of_round(result: StoredResult, arrays: dict[str, np.ndarray], weights: str) -> Exported:

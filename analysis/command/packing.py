@@ -8,10 +8,11 @@ import numpy as np
 from safetensors.numpy import save
 
 from supermask import datasets
+from supermask.analysis.command.genuine import genuine_arrays, genuine_results
 from supermask.analysis.kinds.learned_mask import decode_logits
 from supermask.analysis.store.folders import check_stored
 from supermask.analysis.store.store import Store, StoredResult
-from supermask.analysis.system.errors import StoreError, UsageError
+from supermask.analysis.system.errors import StoreError, UsageError, choose
 from supermask.analysis.system.files import SAFETENSORS, FileKind, check_output, read_at_most, write_whole
 from supermask.analysis.system.terminal import say
 from supermask.keys import Purpose, derive_key
@@ -44,7 +45,7 @@ def pack_result(results: Path, run: str, path: Path, sample: int | None) -> None
     check_output("file", path, PACKED)
     with Store(results, for_reading=True) as store:
         result = find_learned(store, run)
-        network = masked_network(result, store.arrays(result.id), sample)
+        network = masked_network(result, genuine_arrays(store, result), sample)
     content = pack(network)
     write_whole(path, content)
     sizes = sizes_of(network, content)
@@ -93,7 +94,7 @@ def evaluate_file(path: Path, data_dir: Path | None) -> None:
 
 def find_learned(store: Store, run: str, wanted: str = "a learned mask") -> StoredResult:
     """Return the learned mask that an id or its beginning names, or 'best'. Raises UsageError, with those there are."""
-    learned = [result for result in store.everything() if result.description["kind"] == "learned_mask"]
+    learned = list(genuine_results(store, "learned_mask"))
     if run == "best" and learned:
         return max(learned, key=lambda result: result.metrics["validation_accuracy"])
     found = [result for result in learned if result.id.startswith(run)]
@@ -117,9 +118,18 @@ def _brief(result: StoredResult) -> str:
 
 
 def masked_network(result: StoredResult, arrays: dict[str, np.ndarray], sample: int | None) -> MaskedNetwork:
-    """Return the network of a learned mask: the rounded mask, or one of the drawn ones."""
+    """Return the network of a learned mask: the rounded mask, or one of the drawn ones.
+
+    Raises UsageError for a network or data set that is not the toolkit's, choices that this version does not know, and
+    `sample` where no masks are drawn.
+    """
     description = result.description
-    learned = LearnedMask(**description["mask"])
+    choose(f"network of {result.id[:12]}", description["network"], NETWORKS)
+    choose(f"dataset of {result.id[:12]}", description["dataset"], datasets.DATASETS)
+    try:
+        learned = LearnedMask(**description["mask"])
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"mask of {result.id[:12]} is {ascii(description['mask'])[:80]}: {error}") from None
     logits = decode_logits(arrays)
     if sample is not None and learned.method != "bernoulli":
         raise UsageError(
