@@ -49,14 +49,14 @@ def draw(table: pd.DataFrame, value: str = "accuracy", *, title: str = "", scale
     look: Any = settings(frame)
     with matplotlib.rc_context(look):
         picture, (axes,) = plots.new_picture(1, frame, width=5.4)
-        plots.accuracy_lines(axes, table, _styles(table["treatment"]), "treatment", value, scale)
+        plots.accuracy_lines(axes, table, styles_of(table["treatment"]), "treatment", value, scale)
         plots.remaining_axis(axes, table, f"{value}, %" if scale == 100 else value)
         finish(picture, frame, title or f"Lottery tickets: {value} by weights remaining", BANDS, axes)
     return picture
 
 
-def _styles(labels: Iterable[str]) -> Styles:
-    """A style for each label: a criterion's own, and for others those that are left, in turn."""
+def styles_of(labels: Iterable[str]) -> Styles:
+    """Return a style for each label: a criterion's own, and for others those that are left, in turn."""
     names = list(dict.fromkeys(labels))
     left = cycle([style for name, style in CRITERIA.items() if name not in names])
     return {name: CRITERIA[name] if name in CRITERIA else next(left) for name in names}

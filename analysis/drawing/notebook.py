@@ -1,0 +1,156 @@
+"""Studies in Python or a notebook, without a command line: describe, run, table, picture, verdict.
+
+    from supermask.analysis.drawing import notebook as nb
+
+    plan = nb.describe([sm.treatment(sm.movement), sm.treatment(sm.random)], "results", dataset="digits", rounds=3)
+    nb.run(plan)  # trains what the folder lacks; Ctrl-C stops it, and the same line goes on from there
+    table = nb.table(plan)
+    nb.draw(table)
+    nb.judge(claim, table)
+
+Results are those of the command `supermask reproduce`: in one folder, each serves both.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from rich.console import Console
+
+from supermask import datasets
+from supermask.analysis.drawing.captions import caption
+from supermask.analysis.drawing.claims import Claim as Claim
+from supermask.analysis.drawing.claims import Judgement as Judgement
+from supermask.analysis.drawing.claims import judge as judge
+from supermask.analysis.drawing.frame import BANDS, Frame, finish, settings
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.kinds.plan import Workload, missing_results, workload
+from supermask.analysis.running import runner
+from supermask.analysis.running.interrupts import Stop
+from supermask.analysis.running.progress import JobProgress
+from supermask.analysis.store.store import Store
+from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.protocols import PROTOCOLS, Changes, protocol
+from supermask.analysis.system.errors import choose
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study and where its results go: what `describe` returns."""
+
+    experiment: Experiment
+    study: Study
+    folder: Path
+
+    @property
+    def missing(self) -> int:
+        """Number of results that are not stored yet."""
+        with Store(self.folder, for_reading=True) as store:
+            return missing_results(self.experiment, self.study, store)
+
+    @property
+    def load(self) -> Workload:
+        """What is stored and what is missing, by kind; printed as a sentence."""
+        with Store(self.folder, for_reading=True) as store:
+            return workload(self.experiment, self.study, store)
+
+
+def describe(
+    runs: Study | Sequence[Hashable],
+    folder: str | Path = "results",
+    *,
+    base: str = "quick",
+    network: str = "fc",
+    dataset: str | None = None,
+    seeds: int | None = None,
+    rounds: int | None = None,
+    epochs: float | None = None,
+    data_dir: str | Path | None = None,
+) -> Plan:
+    """Describe a study: its runs, in an experiment. Its data is loaded; nothing is trained.
+
+    runs: treatments (`supermask.treatment`) and runs of other kinds, or the `study` of a figure.
+    folder: of results, made when they are.
+    base: the protocol that the other arguments change: 'quick', 'short' or 'paper'.
+    network, dataset: names of the toolkit's own.
+    seeds, rounds, epochs: numbers in place of the protocol's.
+    data_dir: the folder of downloaded data.
+
+    Raises UsageError for names and numbers that are not allowed, DataError where the data cannot be had.
+    """
+    choose("base", base, PROTOCOLS)
+    chosen = protocol(base, network, Changes(dataset, seeds, rounds, epochs))
+    data = datasets.load(chosen.dataset, data_dir=None if data_dir is None else Path(data_dir))
+    study = runs if isinstance(runs, Study) else Study(tuple(dict.fromkeys(runs)))
+    return Plan(Experiment(chosen, data), study, Path(folder).absolute())
+
+
+def run(plan: Plan) -> None:
+    """Train and evaluate what the folder lacks; show progress.
+
+    The first Ctrl-C, or Jupyter's stop button, lets what is under way be finished and stored, and then raises
+    KeyboardInterrupt; the second stops at once. What is stored stays: the same call goes on from there. It may be
+    called inside a running event loop, as in a notebook, which waits meanwhile.
+    """
+    with Store(plan.folder) as store:
+        load = workload(plan.experiment, plan.study, store)
+        with JobProgress(load, Console()) as progress, Stop() as stop:
+            runner.run(plan.experiment, plan.study, store, progress.watch, stop)
+
+
+def table(plan: Plan, tabulate: Callable[[Results], pd.DataFrame] = Results.trainings) -> pd.DataFrame:
+    """Return the study's results as a tidy table.
+
+    tabulate: one of the methods of `Results`, such as `Results.sparse_trainings`, or a figure's `tabulate`. By default
+        there is a row for each training of the rounds; round 0 is there once a seed, as criterion 'unpruned'.
+
+    Raises ValueError where results are missing: `run` makes them.
+    """
+    if number := plan.missing:
+        raise ValueError(f"plan lacks {number} results in folder {str(plan.folder)!r}; allowed after run(plan)")
+    with Store(plan.folder, for_reading=True) as store:
+        return tabulate(Results(plan.experiment, plan.study, store, Shown(())))
+
+
+def draw(
+    table: pd.DataFrame,
+    plan: Plan | None = None,
+    *,
+    by: str = "criterion",
+    value: str = "test_accuracy",
+    title: str = "",
+    figure: Callable[[pd.DataFrame, Frame], "Picture"] | None = None,
+) -> "Picture":
+    """Draw a table: means over seeds, with bands, against the weights remaining; or by the function of a figure.
+
+    plan: the study, for the caption.
+    by: the column whose members have a line each. value: what is drawn, a fraction, in percent.
+    figure: draws the table in a frame, in place of lines: the `draw` of one of `supermask.figures`, or your own.
+
+    Returns Matplotlib's figure, which a notebook shows, and whose `savefig` writes it.
+
+    Raises ValueError for columns that the table does not have.
+    """
+    import matplotlib
+
+    from supermask.analysis.drawing import plots
+    from supermask.analysis.drawing.tickets import styles_of
+
+    if figure is None and (missing := [name for name in (by, value) if name not in table.columns]):
+        raise ValueError(f"table has no column {missing[0]!r}; it has {', '.join(map(str, table.columns))}")
+    frame = Frame("" if plan is None else caption(plan.experiment, plan.study))
+    look: Any = settings(frame)
+    with matplotlib.rc_context(look):
+        if figure is not None:
+            return figure(table, frame)
+        picture, (axes,) = plots.new_picture(1, frame, width=5.4)
+        plots.accuracy_lines(axes, table, styles_of(table[by]), by, value)
+        plots.remaining_axis(axes, table, f"{value.replace('_', ' ')}, %")
+        finish(picture, frame, title, BANDS, axes)
+    return picture
