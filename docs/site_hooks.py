@@ -41,6 +41,13 @@ MODULES = ("lottery", "training", "networks", "masks", "learned_masks", "populat
 _LOADED = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=\"(https?:)?//[^\"]*\"")
 
 
+def on_config(config: Any) -> None:
+    """Puts pages that mkdocs.yml does not place at the end of the guide, so that none is without a way to it."""
+    placed = json.dumps(config["nav"])
+    (guide,) = (section["Guide"] for section in config["nav"] if "Guide" in section)
+    guide += [path.name for path in sorted((ROOT / "docs").glob("*.md")) if f'"{path.name}"' not in placed]
+
+
 def on_files(files: Files, config: Any) -> Files:
     """Adds generated pages, pictures, and the explorer if it was exported."""
     for name, text in {

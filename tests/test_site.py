@@ -55,11 +55,15 @@ def test_the_reference_has_every_public_name():
     assert "supermask._NAMES.items()" in HOOKS
 
 
-def test_every_page_is_in_the_navigation_and_every_link_to_a_page_leads_to_one():
+def test_the_navigation_and_every_link_lead_to_pages():
+    """Pages that mkdocs.yml does not place are put into the guide by docs/site_hooks.py."""
     navigation = set(re.findall(r"[:-] ([\w-]+\.md)", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")))
     generated = {"index.md", "changes.md", "reference.md", "notebooks.md"}
     pages = {path.name for path in (ROOT / "docs").glob("*.md")}
-    assert navigation == pages | generated
+    assert generated <= navigation
+    assert {
+        name for name in navigation if not (ROOT / "notebooks" / name).with_suffix(".ipynb").exists()
+    } <= pages | generated
     for page in (*pages, "../README.md", "../CHANGELOG.md"):
         text = re.sub(r"```.*?```", "", (ROOT / "docs" / page).read_text(encoding="utf-8"), flags=re.S)
         for link in re.findall(r"\]\((?!http)([^)#]+)(?:#[^)]*)?\)", text):
