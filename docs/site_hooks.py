@@ -32,11 +32,25 @@ SECTIONS = {
     "mask_learning": "Learned masks",
     "sparse_training.optimisers": "Sparse training as optimisers",
     "sparse_training.as_optimiser": "State of sparse training",
+    "at_initialisation": "Pruning before training",
+    "ticket_rounds": "Rounds by your own training function",
+    "treatments": "Treatments",
 }
 """Titles of the modules that `import supermask as sm` takes names from; other modules go by their own names."""
 
-MODULES = ("lottery", "training", "networks", "masks", "learned_masks", "population", "datasets", "packed")
-"""Modules of the trainers, whose public names are listed below those of `sm`."""
+MODULES = (
+    "lottery",
+    "training",
+    "networks",
+    "masks",
+    "learned_masks",
+    "population",
+    "datasets",
+    "packed",
+    "analysis.drawing.notebook",
+    "analysis.drawing.tickets",
+)
+"""Modules of the trainers, and for notebooks, whose public names are listed below those of `sm`."""
 
 _LOADED = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=\"(https?:)?//[^\"]*\"")
 

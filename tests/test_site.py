@@ -20,7 +20,7 @@ from supermask.figures.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parent.parent
 HOOKS = (ROOT / "docs" / "site_hooks.py").read_text(encoding="utf-8")
-MODULES = re.findall(r'"(\w+)"', HOOKS.split("MODULES = (")[1].split(")")[0])
+MODULES = re.findall(r'"([\w.]+)"', HOOKS.split("MODULES = (")[1].split(")")[0])
 
 
 def public(module: str):
