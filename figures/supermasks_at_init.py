@@ -84,8 +84,19 @@ def study(shown: Shown) -> Study:
 
 
 def tabulate(results: Results) -> pd.DataFrame:
-    """Return one row per (criterion, weights, seed, level of sparsity). `round` counts prunings; 0 has no mask."""
-    return results.untrained()
+    """Return one row per (criterion, weights, seed, level of sparsity). `round` counts prunings; 0 has no mask.
+
+    Beside them the number of classes, from which the picture takes the accuracy of a guess.
+    """
+    return results.untrained().assign(classes=results.experiment.data.classes)
+
+
+def _chance(table: pd.DataFrame) -> float:
+    """Return the accuracy of a guess, in percent. Older tables do not say how many classes there were: ten."""
+    classes = float(table["classes"].iloc[0]) if "classes" in table.columns else 10
+    if not classes >= 1:
+        raise ValueError(f"column classes has {classes:g}; allowed: 1 or more")
+    return 100 / classes
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
@@ -93,6 +104,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     from supermask.analysis.drawing import plots
 
     picture, (bars, *lines) = plots.new_picture(1 + len(TITLES), frame, width=3.6)
+    chance = _chance(table)
     top = min(20.0 * math.ceil((100 * table["test_accuracy"].max() + 5) / 20), 100.0)
     three_abreast = frame.width is not None and not frame.narrow
     _bars(bars, table, top, 90 if three_abreast else 0)
@@ -100,7 +112,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
         own = table[table["weights"] == weights]
         plots.accuracy_lines(axes, own, styles.CRITERIA)
         plots.remaining_axis(axes, own, "test accuracy without training, %")
-        axes.axhline(10, color=styles.GREY, linewidth=0.9, linestyle=":", label="chance (10%)")
+        axes.axhline(chance, color=styles.GREY, linewidth=0.9, linestyle=":", label=f"chance ({chance:.3g}%)")
         axes.set_ylim(0, top)
         axes.set_title(title)
     title = "Supermasks: accuracy of untrained networks under masks of a trained one"
@@ -123,7 +135,7 @@ def _bars(axes: "Axes", table: pd.DataFrame, top: float, turn: int) -> None:
         spread = [[values.mean() - values.min()], [values.max() - values.mean()]]
         axes.bar(place, values.mean(), yerr=spread, color=style.colour, alpha=0.75, capsize=4)
         axes.annotate(f"{values.mean():.1f}", (place, values.max()), (0, 4), textcoords="offset points", ha="center")
-    axes.axhline(10, color=styles.GREY, linewidth=0.9, linestyle=":")
+    axes.axhline(_chance(table), color=styles.GREY, linewidth=0.9, linestyle=":")
     axes.set_xticks(range(len(named)), list(named), rotation=turn)
     axes.set_ylim(0, top)
     axes.set_ylabel("test accuracy without training, %")

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from jaxtyping import Array, Bool, Float, Float32, Int32, Num, PyTree, UInt8
+from jaxtyping import Array, Bool, Float, Float32, Int32, Num, PyTree
 
 from supermask import networks
 from supermask.checks import check_labels
@@ -28,9 +28,9 @@ from supermask.short import short
 
 @short
 class Examples(NamedTuple):
-    """A split on the devices: bytes, which are scaled where they are used."""
+    """A split on the devices: bytes, which are scaled where they are used, or float32."""
 
-    images: UInt8[AnyArray, "n height width channels"]
+    images: Num[AnyArray, "n height width channels"]
     labels: Int32[AnyArray, " n"]
 
 
@@ -39,7 +39,7 @@ class Trimmed(NamedTuple):
     """Chunks of flattened images of a split, without pixels that are 0 in a whole chunk; `pixels` remain."""
 
     pixels: Int32[AnyArray, "chunks width"]
-    images: UInt8[AnyArray, "chunks size width"]
+    images: Num[AnyArray, "chunks size width"]
     labels: Int32[AnyArray, "chunks size"]
 
 
@@ -171,7 +171,7 @@ UNSEEN = Scores(*np.array([np.inf, 0], np.float32))
 
 
 def scaled(images: Num[Array, "*shape"], maximum: int) -> Float32[Array, "*shape"]:
-    """Scale images to [0, 1], as networks read them."""
+    """Scale bytes to [0, 1], as networks read them; float32 has a maximum of 1, and stays as it is."""
     return images.astype(jnp.float32) / maximum
 
 

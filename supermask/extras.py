@@ -9,12 +9,12 @@ from importlib.util import find_spec
 
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "networks": ("flax", "numba", "llvmlite"),
-    "data": ("pooch", "sklearn", "mlxtend"),
+    "data": ("pooch", "sklearn", "mlxtend", "PIL"),
     "compression": ("flax", "numba", "llvmlite", "constriction", "scipy"),
     "graphs": ("flax", "numba", "llvmlite", "networkx", "diffrax"),
     "command": (
-        *("flax", "numba", "llvmlite", "pooch", "sklearn", "mlxtend", "constriction", "scipy", "networkx", "diffrax"),
-        *("matplotlib", "PIL", "pandas", "jinja2", "rich", "platformdirs", "threadpoolctl"),
+        *("flax", "numba", "llvmlite", "pooch", "sklearn", "mlxtend", "PIL", "constriction", "scipy"),
+        *("networkx", "diffrax", "matplotlib", "pandas", "jinja2", "rich", "platformdirs", "threadpoolctl"),
     ),
 }
 """Extras, and the names by which their packages are imported; of two extras with a package, the first is named."""

@@ -127,16 +127,22 @@ class FeedForward(Network):
         smaller: Network = self.clone(hidden=hidden)
         return smaller
 
-    def products(self, image_shape: tuple[int, int, int]) -> float:
-        """Multiplications of one image's way through the network: one a weight and place that it is used at."""
+    def maps(self, image_shape: tuple[int, int, int]) -> list[tuple[int, int]]:
+        """Height and width of each convolution's output before pooling, then of what the first dense layer reads."""
         height, width, _ = image_shape
-        places: dict[str, int] = {}
+        found = []
         for index in range(2 * len(self.conv_pairs) + len(self.valid_convs)):
             valid = index >= 2 * len(self.conv_pairs)
             height, width = (height - 4, width - 4) if valid else (height, width)
-            places[f"conv{index + 1}"] = height * width
+            found.append((height, width))
             if valid or index % 2:
                 height, width = height // 2, width // 2
+        return [*found, (height, width)]
+
+    def products(self, image_shape: tuple[int, int, int]) -> float:
+        """Multiplications of one image's way through the network: one a weight and place that it is used at."""
+        convolved = self.maps(image_shape)[:-1]
+        places = {f"conv{index + 1}": height * width for index, (height, width) in enumerate(convolved)}
         kernels = kernels_of(shapes_of(self, image_shape))
         return float(sum(kernel.size * places.get(layer, 1) for layer, kernel in kernels.items()))
 
@@ -161,6 +167,15 @@ NETWORKS: Mapping[str, FeedForward] = {
     "conv6": FeedForward(conv_pairs=(64, 128, 256), hidden=(256, 256)),
     "lenet5": FeedForward(valid_convs=(20, 50), hidden=(500,)),
 }
+
+
+def network_of(name: str, classes: int) -> FeedForward:
+    """The network of that name in `NETWORKS` with an output for each class."""
+    network = NETWORKS[name]
+    if classes == network.classes:
+        return network
+    own: FeedForward = network.clone(classes=classes)
+    return own
 
 
 def initialise(network: Network, key: Key[Array, ""], image_shape: tuple[int, int, int]) -> Params:

@@ -92,7 +92,8 @@ def pack(network: MaskedNetwork) -> bytes:
         for layer, (coding, block) in blocks.items()
     )
     own = (network.network, network.dataset, network.seed, network.weights, network.rescaled)
-    header = Header(*own, layers, jax.__version__, digest_of(_kernels(rebuild(network))))
+    digest = digest_of(_kernels(rebuild(network)))
+    header = Header(*own, layers, jax.__version__, digest, image_shape=network.image_shape)
     return ENVELOPE.seal(written(header), b"".join(block for _, block in blocks.values()))
 
 
@@ -112,7 +113,7 @@ def unpack(content: bytes) -> tuple[MaskedNetwork, HostParams]:
     masks = _masks(header, blocks)
     constants = {layer.name: layer.constant for layer in header.layers if layer.constant is not None}
     own = (header.network, header.dataset, header.seed, header.weights, header.rescaled)
-    network = MaskedNetwork(*own, masks, constants)
+    network = MaskedNetwork(*own, masks, constants, header.image_shape)
     for params in _candidates(network, header, version):
         if digest_of(_kernels(params)) == header.kernels_sha256:
             return network, params

@@ -13,7 +13,7 @@ import numpy as np
 from supermask.datasets import DATASETS
 from supermask.draws import glorot_deviation
 from supermask.lottery import initial_of
-from supermask.networks import NETWORKS, shapes_of
+from supermask.networks import NETWORKS, network_of, shapes_of
 from supermask.packed_header import Header, MaskedNetwork, PackedError
 from supermask.params import kernels_of
 from supermask.untrained_networks import masked_kernels, untrained_kernels
@@ -42,8 +42,9 @@ def with_shapes(header: Header) -> Header:
 
 def untrained_by_jax(network: MaskedNetwork) -> dict[str, np.ndarray]:
     """Return the weights under the mask as the installed JAX draws them: neither masked nor rescaled."""
-    image_shape = DATASETS[network.dataset].image_shape
-    initial = kernels_of(initial_of(NETWORKS[network.network], network.seed, image_shape))
+    image_shape = network.image_shape or DATASETS[network.dataset].image_shape
+    module = network_of(network.network, network.masks["output"].shape[-1])
+    initial = kernels_of(initial_of(module, network.seed, image_shape))
     return {layer: np.asarray(kernel) for layer, kernel in untrained_kernels(initial, network.weights).items()}
 
 

@@ -34,12 +34,13 @@ class PackedError(ValueError):
 class MaskedNetwork:
     """An untrained network under a mask, completely specified.
 
-    network, dataset: names in `networks.NETWORKS` and `datasets.DATASETS`; the data set gives the images' shape.
+    network, dataset: name in `networks.NETWORKS`, and that of the data set that the mask was learned on.
     seed: seed of the initial weights.
     weights: values of the kept weights, a name in `draws.WEIGHTS`.
     rescaled: whether each layer is multiplied by (weights in it / ones in its mask).
     masks: a boolean array of each kernel's shape.
     constants: absolute values of signed constants, by layer; if empty, the standard deviations of the initial weights.
+    image_shape: height, width and channels of images of a data set that is none of `datasets.DATASETS`.
     """
 
     network: str
@@ -49,6 +50,7 @@ class MaskedNetwork:
     rescaled: bool
     masks: dict[str, Any]
     constants: Mapping[str, float] = field(default_factory=dict)
+    image_shape: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class Header:
     kernels_sha256: str
     partitionable: bool = True
     folds: tuple[int, ...] = FOLDS
+    image_shape: tuple[int, int, int] | None = None
 
 
 def written(header: Header) -> dict[str, Any]:
@@ -100,6 +103,7 @@ def written(header: Header) -> dict[str, Any]:
         "jax": header.jax,
         "kernels_sha256": header.kernels_sha256,
         **({"constants": constants} if constants else {}),
+        **({} if header.image_shape is None else {"image_shape": list(header.image_shape)}),
     }
 
 
@@ -122,7 +126,8 @@ def parsed(header: Any, version: int) -> Header:
         layers = tuple(Layer("", (), *entry) for entry in _entries(header, _is_block))
         return Header(*common, layers, header["jax"], header["kernels_sha256"])
     layers = _layers(header)
-    return Header(*common, layers, header["jax"], header["kernels_sha256"], *_generator(header.get("generator")))
+    generator = _generator(header.get("generator"))
+    return Header(*common, layers, header["jax"], header["kernels_sha256"], *generator, _image_shape(header))
 
 
 def _entries(header: Mapping[str, Any], is_entry: Callable[[Any], bool]) -> list[Any]:
@@ -159,6 +164,18 @@ def _generator(generator: Any) -> tuple[bool, tuple[int, ...]]:
     if not isinstance(folds, list) or len(folds) > 8 or not all(_is_number(fold) and fold < 1 << 32 for fold in folds):
         raise PackedError(f"the file's generator is {generator!r}; allowed as folds: up to eight numbers below 2³²")
     return generator["partitionable"], tuple(folds)
+
+
+def _image_shape(header: Mapping[str, Any]) -> tuple[int, int, int] | None:
+    if "image_shape" not in header:
+        return None
+    shape = header["image_shape"]
+    if not (isinstance(shape, list) and len(shape) == 3 and all(_is_number(size) and size > 0 for size in shape)):
+        raise PackedError(f"the file's image_shape is {str(shape)[:60]}; allowed: height, width and channels")
+    if math.prod(shape) > MOST_WEIGHTS:
+        raise PackedError(f"the file's image_shape is {shape}; allowed: up to {MOST_WEIGHTS:,} values")
+    height, width, channels = shape
+    return height, width, channels
 
 
 def _layers(header: Mapping[str, Any]) -> tuple[Layer, ...]:

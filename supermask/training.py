@@ -176,8 +176,8 @@ class Trainer:
         return (self.config.steps if job.last_step is None else job.last_step) - job.first_step
 
     def _live_masks(self, job: Job) -> LiveMasks | None:
-        """The job's live weights where it is trained on them alone: with Adam, on CPU, where it can be and pays."""
-        if self.optimiser is not None or not self.placement.one_at_a_time:
+        """The job's live weights where it is trained on them alone: bytes, Adam, on CPU, where it can be and pays."""
+        if self.optimiser is not None or not self.placement.one_at_a_time or self.data.dtype != np.uint8:
             return None
         kernels = networks.kernels_of(job.params)
         size = sum(kernel.size for kernel in kernels.values())

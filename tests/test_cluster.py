@@ -97,7 +97,7 @@ def broken():
 def test_workers_give_the_same_bits_whatever_dies_on_the_way(connection, experiment, broken, tmp_path):
     """A worker is killed in the middle; one run fails wherever it is tried; all else is as in one process."""
     study = SMALL | Study((broken,))
-    setting = Setting(experiment.protocol, experiment.data.digest, pinned=True)
+    setting = Setting(experiment.protocol, experiment.data.digest, experiment.parameters, pinned=True)
     seen: list[Done] = []
     killed: list[int] = []
 
@@ -144,7 +144,12 @@ def test_tasks_hand_back_what_one_process_makes(experiment, tmp_path, monkeypatc
     shops = []
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-        shops.append((Workshop(Setting(experiment.protocol, experiment.data.digest)), Machine(tmp_path / name)))
+        shops.append(
+            (
+                Workshop(Setting(experiment.protocol, experiment.data.digest, experiment.parameters)),
+                Machine(tmp_path / name),
+            )
+        )
         shops[-1][0].setup(shops[-1][1])
         assert shops[-1][0].capacity().networks == 2
     own = replace(experiment, chosen=(1,))
@@ -192,7 +197,7 @@ class Clumsy:
     status = "running"
 
     def __init__(self, folder, experiment, mishaps=()) -> None:
-        self.setting = Setting(experiment.protocol, experiment.data.digest)
+        self.setting = Setting(experiment.protocol, experiment.data.digest, experiment.parameters)
         self.shop, self.machine = Workshop(self.setting), Machine(folder)
         self.shop.setup(self.machine)
         self.mishaps = iter(mishaps)
@@ -295,7 +300,7 @@ def test_a_run_that_cannot_be_done_does_not_cost_those_of_its_task_their_results
 
 
 def test_workers_of_another_version_are_refused(connection, experiment, tmp_path):
-    setting = Setting(experiment.protocol, experiment.data.digest, version="0.0")
+    setting = Setting(experiment.protocol, experiment.data.digest, experiment.parameters, version="0.0")
     client, watch = connection.client, connection.watch(print)
     wanted = ids_of(experiment, SMALL)
     with Store(tmp_path) as store, Stop() as stop, pytest.raises(UsageError, match=r"the client has 0\.0"):

@@ -72,7 +72,7 @@ class Impatient(Stop):
 
 def study_on(connection, experiment, store, said, killer) -> list:
     with Impatient(killer) as stop:
-        setting = Setting(experiment.protocol, experiment.data.digest, pinned=True)
+        setting = Setting(experiment.protocol, experiment.data.digest, experiment.parameters, pinned=True)
         eye = connection.watch(said.append)
         wanted = ids_of(experiment, STUDY)
         return run_on(connection.client, setting, experiment, STUDY, store, wanted, killer.hear, stop, eye)
@@ -230,7 +230,7 @@ def test_an_external_cluster_that_is_killed(experiment, tmp_path, quickly, kille
                 bring_back()
 
         connection = stack.enter_context(connected(source))
-        setting = Setting(experiment.protocol, experiment.data.digest)
+        setting = Setting(experiment.protocol, experiment.data.digest, experiment.parameters)
         wanted = ids_of(experiment, STUDY)
         done: list[int] = []
 

@@ -146,7 +146,7 @@ def test_unknown_name(name: str, nearest: str) -> None:
 
 
 def test_unknown_name_unlike_any() -> None:
-    with pytest.raises(DataError, match=r"expected one of digits, mnist5k, mnist, fashion-mnist, cifar10$"):
+    with pytest.raises(DataError, match=r"expected a path or one of digits, mnist5k, mnist, fashion-mnist, cifar10$"):
         load("xyz")
 
 

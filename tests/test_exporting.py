@@ -14,12 +14,13 @@ from scipy.signal import correlate
 import supermask as sm
 from supermask.actions import KEPT_ACTIONS
 from supermask.analysis.command.cli import run_command
-from supermask.analysis.command.exporting import maps_of
+from supermask.analysis.command.exporting import Exported, maps_of
 from supermask.analysis.kinds.plan import results_of
 from supermask.analysis.running import runner
 from supermask.analysis.store.store import Store
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import Changes, protocol
+from supermask.analysis.system.errors import UsageError
 from supermask.exporting import laid_out
 from supermask.figures.catalogue import CATALOGUE
 from supermask.lottery import Treatment, initial_of
@@ -194,8 +195,12 @@ def test_misuse_is_one_line_and_writes_nothing(arguments, words, packed_file, ti
 
 
 def test_the_first_dense_layer_of_a_convolutional_network_reads_maps(params):
-    assert maps_of("conv4", params) == {"hidden1": (2, 2, 4)}
-    assert maps_of("fc", {"hidden1": {}}) == {}
+    network = Exported("conv4", "own", params, None, "", (8, 8, 1))
+    assert maps_of(network) == {"hidden1": (2, 2, 4)}
+    assert maps_of(network._replace(image_shape=(16, 4, 1))) == {"hidden1": (4, 1, 4)}, "not all images are square"
+    assert maps_of(network._replace(network="fc", params={"hidden1": {}})) == {}
+    with pytest.raises(UsageError, match="source is of own, whose images' shape is not known"):
+        maps_of(network._replace(image_shape=None))
 
 
 def test_the_pages_example_runs(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""The examples of README and docs/library.md run, each in a namespace of its own, as somebody would copy them."""
+"""The examples of README and the docs run, each in a namespace of its own, as somebody would copy them."""
 
 import re
 import subprocess
@@ -25,6 +25,15 @@ def test_the_librarys_examples_run():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "RoundRecord(treatment=Treatment(criterion=large_final" in done.stdout
+
+
+def test_the_examples_of_ones_own_data_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = examples("docs/data.md")
+    assert len(blocks) == 3
+    for number, block in enumerate(blocks):
+        exec(compile(block, f"example {number}", "exec"), {})  # noqa: S102
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["beetles.npz", "cifar100.npz"]
 
 
 def test_the_examples_of_ones_own_criteria_are_plugins(tmp_path):

@@ -22,6 +22,8 @@ examples:
                                                        other criteria than the figure's own
   supermask reproduce mask-1-actions --network conv2 --show rewind constant "constant, same sign"
                                                        some lines of a figure, on another network
+  supermask reproduce mask-criteria --dataset beetles.npz
+                                                       data of your own; or a folder of images by class
   supermask reproduce --cluster local                  on Dask, a worker a core; or slurm.toml, or tcp://10.0.0.1:8786
   supermask reproduce --protocol paper --shard 3/8     the third of eight parts, for a job array
   supermask report                                     which of the paper's claims hold, in one page
@@ -214,11 +216,9 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     add("--sparse-epochs", type=float, metavar="N", help="epochs of sparse training (default: the protocol's)")
     add("--graph-epochs", type=float, metavar="N", help="epochs of neural graphs (default: the protocol's)")
     add("--rates", metavar="KIND=F,...", help="fractions pruned a round, such as dense=0.2,output=0.1")
-    add(
-        "--criteria", nargs="+", metavar="NAME", help="mask criteria of figures that compare them (default: each's own)"
-    )
+    add("--criteria", nargs="+", metavar="NAME", help="criteria of figures that compare them (default: each's own)")
     add("--show", nargs="+", metavar="NAME", help="only these lines of the other figures, by label; a plugin's too")
-    add("--dataset", metavar="NAME", help="digits, mnist5k, mnist, fashion-mnist or cifar10 (default: the protocol's)")
+    add("--dataset", metavar="NAME", help="digits, mnist5k, mnist, fashion-mnist, cifar10 or a path: see docs/data.md")
     add_data_dir(parser)
     add("--plugin", type=path, metavar="FILE", help="Python file with criteria or actions of your own; it is run")
     add_results_folder(parser)

@@ -77,7 +77,7 @@ def evaluate(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Print the accuracy of a packed network."""
     from supermask.analysis.command.packing import evaluate_file
 
-    evaluate_file(options.file, options.data_dir)
+    evaluate_file(options.file, options.dataset, options.data_dir)
     return OK
 
 
@@ -234,20 +234,18 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
         check_shown,
         check_used,
         lines,
+        own_data,
         own_names,
         used_by,
     )
     from supermask.analysis.command.reproduce import FigureRequest
     from supermask.analysis.studies.protocols import Changes, parse_rates, protocol
     from supermask.criteria import RENAMED
-    from supermask.datasets import DATASETS
     from supermask.named_members import BUILT_IN
 
     members = options.members or BUILT_IN
     for name in options.criteria or ():
         choose("criterion", name, members.criterion, RENAMED)
-    if options.dataset is not None:
-        choose("dataset", options.dataset, DATASETS)
     rates = None if options.rates is None else parse_rates(options.rates)
     changes = Changes(
         options.dataset,
@@ -265,7 +263,8 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
     for name in options.show or () if labels else ():
         choose("show", name, dict.fromkeys(labels))
     chosen = protocol(options.protocol, options.network, changes)
-    check_fit(chosen.network, chosen.dataset)
+    data = own_data(options.dataset)
+    check_fit(chosen.network, chosen.dataset, data)
     request = FigureRequest(
         figures=figures,
         protocol=chosen,
@@ -274,7 +273,26 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
         members=members,
         data_dir=options.data_dir,
         results=options.results,
+        data=data,
     )
-    used = {name: used_by(figures[name], study, own) for name, study in request.studies.items()}
-    notes = check_used(options.given, used) + check_shown(request.shown, figures, own)
-    return replace(request, notes=(*notes, *check_data_dir(options.data_dir, chosen.dataset)))
+    request, left_out = _without_unfit(request, bool(options.figures))
+    used = {name: used_by(request.figures[name], study, own) for name, study in request.studies.items()}
+    notes = check_used(options.given, used) + check_shown(request.shown, request.figures, own)
+    return replace(request, notes=(*notes, *left_out, *check_data_dir(options.data_dir, chosen.dataset)))
+
+
+def _without_unfit(request: "FigureRequest", chosen: bool) -> tuple["FigureRequest", list[str]]:
+    """Return the request without figures that cannot be made of a user's own data, and a note on each of them.
+
+    Raises UsageError for such a figure where figures were `chosen`.
+    """
+    if request.data is None:
+        return request, []
+    from supermask.analysis.command.options import unfit
+
+    experiment = request.experiment(progress=False)
+    reasons = {name: why for name, study in request.studies.items() if (why := unfit(study, experiment))}
+    if chosen and reasons:
+        raise UsageError("; ".join(f"figure {name} cannot be made of {why}" for name, why in reasons.items()))
+    left = {name: figure for name, figure in request.figures.items() if name not in reasons}
+    return replace(request, figures=left), [f"{name} is left out: {why}" for name, why in reasons.items()]

@@ -1,6 +1,5 @@
 """The command `export`: a stored ticket or supermask, or a packed network, as arrays for other libraries."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ import numpy as np
 
 from supermask.analysis.command.genuine import genuine_arrays, genuine_results
 from supermask.analysis.command.packing import find_learned, masked_network, read_packed
+from supermask.analysis.kinds.layout import images_of
 from supermask.analysis.kinds.rounds import ROUNDS, decode_round, decode_round_zero
 from supermask.analysis.store.folders import check_stored
 from supermask.analysis.store.store import Store, StoredResult
@@ -19,9 +19,9 @@ from supermask.analysis.system.terminal import say
 from supermask.datasets import DATASETS
 from supermask.exporting import LAYOUTS, check_path, export
 from supermask.lottery import initial_of
-from supermask.networks import NETWORKS
-from supermask.packed import rebuild
-from supermask.params import Params, kernels_of, with_kernels
+from supermask.networks import NETWORKS, network_of
+from supermask.packed import MaskedNetwork, rebuild
+from supermask.params import kernels_of, with_kernels
 from supermask.restarts import Treatment
 
 WEIGHTS = ("final", "initial")
@@ -38,6 +38,7 @@ class Exported(NamedTuple):
     params: Any
     masks: dict[str, np.ndarray] | None
     words: str
+    image_shape: tuple[int, int, int] | None
 
 
 def export_source(source: str, output: Path, layout: str, weights: str, results: Path) -> None:
@@ -61,28 +62,39 @@ def export_source(source: str, output: Path, layout: str, weights: str, results:
         }
     about = {"network": found.network, "dataset": found.dataset, "words": found.words}
     try:
-        export(output, found.params, masks, layout=layout, maps=maps_of(found.network, found.params), about=about)
+        export(output, found.params, masks, layout=layout, maps=maps_of(found), about=about)
     except OSError as error:
         raise FileError(f"file {output} cannot be written: {reason(error)}") from None
     say(f"{output}: {found.words}; {output.stat().st_size:,} bytes, laid out as in {layout}")
 
 
-def maps_of(network: str, params: Params) -> dict[str, tuple[int, int, int]]:
-    """Return the maps that a known network's first dense layer reads; they are square, as all images here are."""
+def maps_of(found: Exported) -> dict[str, tuple[int, int, int]]:
+    """Return the maps that a known network's first dense layer reads.
+
+    Raises UsageError where there are some, and the shape of the images, from which theirs follows, is not known.
+    """
+    params = found.params
     convolutions = [layer for layer in params if layer.startswith("conv")]
-    if not convolutions or network not in NETWORKS:
+    if not convolutions or found.network not in NETWORKS:
         return {}
-    last = max(convolutions, key=lambda layer: int(layer.removeprefix("conv")))
-    channels = params[last]["kernel"].shape[-1]
+    if found.image_shape is None:
+        raise UsageError(
+            f"source is of {found.dataset}, whose images' shape is not known here; allowed: a result of it"
+        )
+    height, width = NETWORKS[found.network].maps(found.image_shape)[-1]
     first = "hidden1" if "hidden1" in params else "output"
-    side = math.isqrt(params[first]["kernel"].shape[0] // channels)
-    return {first: (side, side, channels)}
+    return {first: (height, width, params[first]["kernel"].shape[0] // (height * width))}
 
 
 def _of_file(path: Path) -> Exported:
     network, params = read_packed(path)
     words = f"{network.network} for {network.dataset}, seed {network.seed}, untrained, under its mask"
-    return Exported(network.network, network.dataset, params, dict(network.masks), words)
+    return Exported(network.network, network.dataset, params, dict(network.masks), words, _shape_of(network))
+
+
+def _shape_of(network: MaskedNetwork) -> tuple[int, int, int] | None:
+    published = DATASETS.get(network.dataset)
+    return network.image_shape or (published.image_shape if published else None)
 
 
 def _of_result(results: Path, run: str, weights: str) -> Exported:
@@ -94,29 +106,36 @@ def _of_result(results: Path, run: str, weights: str) -> Exported:
             result = find_learned(store, run, "a round of pruning or a learned mask" if rounds else "a learned mask")
             network = masked_network(result, genuine_arrays(store, result), None)
             words = f"{network.network} for {network.dataset}, seed {network.seed}, untrained, under a learned mask"
-            return Exported(network.network, network.dataset, rebuild(network), dict(network.masks), words)
+            named, masks = (network.network, network.dataset), dict(network.masks)
+            return Exported(*named, rebuild(network), masks, words, _shape_of(network))
         return _of_round(found[0], genuine_arrays(store, found[0]), weights)
 
 
 def _of_round(result: StoredResult, arrays: dict[str, np.ndarray], weights: str) -> Exported:
     own = result.description
+    images = images_of(own)
+    if own["network"] not in NETWORKS or images is None:
+        raise UsageError(f"run {result.id[:12]} is of {own['network']} on {own['dataset']}, whose shapes are not known")
+    image_shape, classes = images
     words = f"{own['network']} on {own['dataset']}, seed {own['seed']}, round {own['round']}, {weights} weights"
     if own["round"] == 0:
         initial, final = decode_round_zero(arrays)
-        return Exported(own["network"], own["dataset"], {"initial": initial, "final": final}[weights], None, words)
+        return Exported(
+            own["network"], own["dataset"], {"initial": initial, "final": final}[weights], None, words, image_shape
+        )
     if weights == "initial" and (other := _not_rewound(own["treatment"])):
         raise UsageError(f"weights is 'initial', but {result.id[:12]} does not start at them: {other}; allowed: final")
-    start = initial_of(NETWORKS[own["network"]], own["seed"], DATASETS[own["dataset"]].image_shape)
+    start = initial_of(network_of(own["network"], classes), own["seed"], image_shape)
     end = decode_round(arrays, kernels_of(start))
     masks = {layer: np.asarray(mask) for layer, mask in end.masks.items()}
     if weights == "initial":
         kernels: Any = {n: np.where(masks[n], np.asarray(kernel), 0) for n, kernel in kernels_of(start).items()}
-        return Exported(own["network"], own["dataset"], with_kernels(start, kernels), masks, words)
+        return Exported(own["network"], own["dataset"], with_kernels(start, kernels), masks, words, image_shape)
     params = {
         layer: {**leaves, "bias": arrays[f"bias.{layer}"]} if f"bias.{layer}" in arrays else leaves
         for layer, leaves in with_kernels(start, end.final).items()
     }
-    return Exported(own["network"], own["dataset"], params, masks, words)
+    return Exported(own["network"], own["dataset"], params, masks, words, image_shape)
 
 
 def _not_rewound(treatment: Mapping[str, Any]) -> str:

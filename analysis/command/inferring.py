@@ -38,7 +38,8 @@ def infer(path: Path, dataset: str, data_dir: Path | None, images: int, repeats:
     Raises UsageError for an argument that is not allowed, StoreError for a damaged file, DataError where there are no
     data.
     """
-    choose("dataset", dataset, datasets.DATASETS)
+    if not datasets.is_path(dataset):
+        choose("dataset", dataset, datasets.DATASETS)
     at_least("images", images, 1)
     at_least("repeats", repeats, 1)
     if csv is not None:
@@ -48,8 +49,11 @@ def infer(path: Path, dataset: str, data_dir: Path | None, images: int, repeats:
     pixels, inputs = int(np.prod(data.image_shape)), len(quantised.codes[min(quantised.codes)])
     if pixels != inputs:
         raise UsageError(f"dataset is {dataset!r}, with {pixels} pixels an image; {path} reads {inputs}")
+    outputs = len(quantised.biases["output"])
+    if data.classes != outputs:
+        raise UsageError(f"dataset is {dataset!r}, with {data.classes} classes; {path} tells {outputs} apart")
     if images > len(data.test):
-        raise UsageError(f"images is {images}; allowed: 1 to {len(data.test)}, the test images of {dataset}")
+        raise UsageError(f"images is {images}; allowed: 1 to {len(data.test)}, the test images of {data.name}")
     chosen = (data.test.images[:images] / data.maximum).astype(np.float32)
     console = Screen()
     with one_core():
@@ -57,7 +61,7 @@ def infer(path: Path, dataset: str, data_dir: Path | None, images: int, repeats:
         right = _agreed(runners, chosen, data.test.labels[:images])
         with console.status(f"{count(images, 'image')}, {count(repeats, 'time')} each"):
             table = measured(runners, chosen, repeats)
-    title = f"{path.name}: {network}, {path.stat().st_size:,} bytes; {count(images, 'image')} of {dataset}"
+    title = f"{path.name}: {network}, {path.stat().st_size:,} bytes; {count(images, 'image')} of {data.name}"
     print_table(console, title, COLUMNS, _rows(table))
     console.print(f"accuracy on these images: {100 * right:.1f}%, by every engine; one core, one image at a time")
     console.print(EIE)

@@ -69,6 +69,7 @@ def _add_reading(parsers: "argparse._SubParsersAction[Parser]") -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     evaluate.add_argument("file", type=path, metavar="FILE", help="the packed file")
+    evaluate.add_argument("--dataset", metavar="NAME", help="data of the same shape (default: those of the file)")
     add_data_dir(evaluate)
     evaluate.set_defaults(command=commands.evaluate)
 

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supermask.analysis.system.errors import UsageError
+from supermask.analysis.system.errors import UsageError, choose
 
 if TYPE_CHECKING:
     from supermask.analysis.drawing.figure import Figure
-    from supermask.analysis.studies.experiment import Study
+    from supermask.analysis.studies.experiment import Experiment, Study
+    from supermask.datasets import Dataset
     from supermask.named_members import Members
 
 OF_STUDIES = ("rounds", "epochs", "mask_epochs", "sparse_epochs", "graph_epochs", "rates")
@@ -80,29 +81,68 @@ def check_shown(
 
 
 def check_data_dir(folder: Path | None, dataset: str) -> list[str]:
-    """Return a note if the data set comes with the package, so that the given data folder is not read."""
+    """Return a note if the data set comes with the package or is a path, so that the given data folder is not read."""
     from supermask.datasets import DATASETS
 
+    if dataset not in DATASETS:
+        return [f"data-dir does not matter: dataset {dataset} is a path"] if folder is not None else []
     embedded = DATASETS[dataset].embedded
     return [f"data-dir does not matter: {dataset} comes with the package"] if folder is not None and embedded else []
 
 
-def check_fit(network: str, dataset: str) -> None:
+def own_data(dataset: str | None) -> "Dataset | None":
+    """Return the user's own data set at a path; None if a published one is named, or none.
+
+    Raises UsageError if there is neither, DataError if the files are no data set.
+    """
+    from supermask.datasets import DATASETS, is_path, load
+
+    if dataset is None or dataset in DATASETS:
+        return None
+    if not is_path(dataset):
+        choose("dataset", dataset, DATASETS)
+    return load(dataset)
+
+
+def check_fit(network: str, dataset: str, own: "Dataset | None" = None) -> None:
     """Raise UsageError if a data set's images are too small for the network's layers."""
     from supermask.datasets import DATASETS
     from supermask.networks import NETWORKS, shapes_of
 
-    def fits(name: str) -> bool:
+    def fits(image_shape: tuple[int, int, int]) -> bool:
         try:
-            shapes_of(NETWORKS[network], DATASETS[name].image_shape)
+            shapes_of(NETWORKS[network], image_shape)
         except ValueError:
             return False
         return True
 
-    if not fits(dataset):
-        shape = "×".join(map(str, DATASETS[dataset].image_shape))
-        allowed = ", ".join(name for name in DATASETS if fits(name))
-        raise UsageError(f"dataset {dataset} has images of {shape}, too small for {network}; allowed: {allowed}")
+    name, image_shape = (dataset, DATASETS[dataset].image_shape) if own is None else (own.name, own.image_shape)
+    if not fits(image_shape):
+        shape = "×".join(map(str, image_shape))
+        allowed = ", ".join(name for name, info in DATASETS.items() if fits(info.image_shape))
+        if own is not None:
+            side = next(side for side in range(1, 65) if fits((side, side, 1)))
+            allowed = f"{side}×{side} pixels or more, or a network without convolutions"
+        raise UsageError(f"dataset {name} has images of {shape}, too small for {network}; allowed: {allowed}")
+
+
+def unfit(study: "Study", experiment: "Experiment") -> str:
+    """Return why a study cannot be made of an experiment's images; empty if it can."""
+    from supermask.analysis.kinds.neural_graph import graph_of
+    from supermask.compression.file import check_size
+    from supermask.compression.runs import CompressionRun
+    from supermask.networks import shapes_of
+    from supermask.neural_graphs.runs import GraphRun
+
+    shape = experiment.data.image_shape
+    try:
+        for setting in dict.fromkeys(run.setting for run in study.of(GraphRun)):
+            shapes_of(graph_of(experiment, setting), shape)
+        if study.of(CompressionRun):
+            check_size(experiment.protocol.network, shape, experiment.data.classes)
+    except ValueError as error:
+        return f"{experiment.data.name}, images of {'×'.join(map(str, shape))}: {error}"
+    return ""
 
 
 def said(
@@ -114,7 +154,7 @@ def said(
     for name in ("seeds", *OF_STUDIES, "dataset"):
         value = getattr(options, name)
         if value is not None and (name in used or name not in OF_STUDIES):
-            words += [f"--{_name(name)}", f"{value:g}" if isinstance(value, float) else str(value)]
+            words += [f"--{_name(name)}", f"{value:g}" if isinstance(value, float) else shlex.quote(str(value))]
     if options.criteria and "criteria" in used:
         words += ["--criteria", *map(shlex.quote, options.criteria)]
     if shown := [name for name in options.show or () if "show" in used and name in lines(figure, own)]:

@@ -19,7 +19,7 @@ from supermask.keys import Purpose, derive_key
 from supermask.mask_logits import LearnedMask, draw_masks, kept_by_layer, rounded_masks
 from supermask.mask_scores import EVALUATION_SAMPLES
 from supermask.masks import weights_remaining
-from supermask.networks import NETWORKS, parameter_count, shapes_of
+from supermask.networks import NETWORKS, FeedForward, network_of, parameter_count, shapes_of
 from supermask.packed import ENVELOPE, MaskedNetwork, PackedError, pack, sizes_of, unpack
 from supermask.params import Params, kernels_of
 from supermask.population import place
@@ -46,7 +46,10 @@ def pack_result(results: Path, run: str, path: Path, sample: int | None) -> None
     with Store(results, for_reading=True) as store:
         result = find_learned(store, run)
         network = masked_network(result, genuine_arrays(store, result), sample)
-    content = pack(network)
+    try:
+        content = pack(network)
+    except PackedError as error:
+        raise UsageError(f"run {run!r} cannot be packed: {error}") from None
     write_whole(path, content)
     sizes = sizes_of(network, content)
     say(f"{path}: {_words(network)}")
@@ -75,18 +78,17 @@ def unpack_file(path: Path, output: Path) -> None:
     say(f"{output}: {_words(network)}")
 
 
-def evaluate_file(path: Path, data_dir: Path | None) -> None:
-    """Print the accuracy of a file's network on validation and test images.
+def evaluate_file(path: Path, dataset: str | None, data_dir: Path | None) -> None:
+    """Print the accuracy of a file's network on validation and test images: of its data set, or of a given one.
 
-    Raises UsageError where the file cannot be read, StoreError where it is damaged, DataError where there are no data.
+    Raises UsageError where the file cannot be read, or the data set is not named or of another shape; StoreError where
+    the file is damaged, DataError where there are no data.
     """
     network, params = read_packed(path)
-    _check_known(path, network)
-    data = datasets.load(network.dataset, data_dir=data_dir, progress=False)
-    module = NETWORKS[network.network]
+    module, data = _known(path, network, dataset, data_dir)
     placement = place(parameter_count(module, data.image_shape), networks=1)
     trainer = Trainer(module, data, TrainingConfig(0, 1.0), placement)
-    say(f"{path}: {_words(network)}")
+    say(f"{path}: {_words(network)}" + (f"; on {data.name}" if data.name != network.dataset else ""))
     for name, split in (("validation", data.validation), ("test", data.test)):
         (scores,) = trainer.evaluate([jax.tree.map(np.asarray, params)], split)
         say(f"{name} accuracy {100 * float(scores.accuracy):.2f}% on {len(split):,} images, loss {scores.loss:.4f}")
@@ -148,6 +150,7 @@ def masked_network(result: StoredResult, arrays: dict[str, np.ndarray], sample: 
         learned.weights,
         learned.rescaled,
         {layer: np.asarray(mask) for layer, mask in masks.items()},
+        image_shape=tuple(description["image_shape"]) if "image_shape" in description else None,
     )
 
 
@@ -168,17 +171,29 @@ def read_packed(path: Path) -> tuple[MaskedNetwork, Params]:
         raise StoreError(f"{path}: {error}") from None
 
 
-def _check_known(path: Path, network: MaskedNetwork) -> None:
-    """Raise StoreError unless network and data set are known here, and the network has the file's layers."""
-    for name, value, known in (
-        ("network", network.network, NETWORKS),
-        ("dataset", network.dataset, datasets.DATASETS),
-    ):
-        if value not in known:
-            raise StoreError(f"{path}: the file's {name} is {value!r}; known here: {', '.join(known)}")
+def _known(
+    path: Path, network: MaskedNetwork, dataset: str | None, data_dir: Path | None
+) -> tuple[FeedForward, datasets.Dataset]:
+    """Return a file's network and the data to judge it by.
+
+    Raises StoreError unless network and data set are known here and the network has the file's layers; UsageError for a
+    given data set that does not fit them.
+    """
+    if network.network not in NETWORKS:
+        raise StoreError(f"{path}: the file's network is {network.network!r}; known here: {', '.join(NETWORKS)}")
+    if dataset is None and network.dataset not in datasets.DATASETS:
+        known = f"{', '.join(datasets.DATASETS)}, or a path that --dataset gives"
+        raise StoreError(f"{path}: the file's dataset is {network.dataset!r}; known here: {known}")
+    data = datasets.load(dataset or network.dataset, data_dir=data_dir, progress=False)
+    module = network_of(network.network, data.classes)
     try:
-        kernels = kernels_of(shapes_of(NETWORKS[network.network], datasets.DATASETS[network.dataset].image_shape))
+        kernels = kernels_of(shapes_of(module, data.image_shape))
+        fault = ""
     except ValueError as error:
-        raise StoreError(f"{path}: network {network.network} does not fit {network.dataset}: {error}") from None
+        kernels, fault = {}, f": {error}"
     if {n: k.shape for n, k in kernels.items()} != {n: mask.shape for n, mask in network.masks.items()}:
-        raise StoreError(f"{path}: the file's layers are not those of {network.network} for {network.dataset}")
+        images = f"images of {'×'.join(map(str, data.image_shape))} and {data.classes} classes"
+        if dataset is not None:
+            raise UsageError(f"dataset {data.name} has {images}, which the layers of {path} do not fit{fault}")
+        raise StoreError(f"{path}: the file's layers are not those of {network.network} for {network.dataset}{fault}")
+    return module, data

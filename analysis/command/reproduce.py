@@ -35,7 +35,7 @@ from supermask.analysis.system.screen import Screen, print_table
 from supermask.analysis.system.words import count
 from supermask.compression.runs import CompressionRun
 from supermask.named_members import Members
-from supermask.networks import NETWORKS, kernels_of, shapes_of
+from supermask.networks import kernels_of, shapes_of
 from supermask.reading import read_regular
 from supermask.restarts import Treatment
 
@@ -47,7 +47,7 @@ class FigureRequest:
     `criteria` take the place of a figure's own where there are any; `shown` picks among what the other figures show,
     each of which keeps all where none of it is named. `members` are the known criteria and actions: every figure of
     their kind shows all of a user's own as well, or those alone that `criteria` or `shown` name. `notes` are lines on
-    options that do not matter to some figures.
+    options that do not matter to some figures. `data` is a data set of the user's own, which is read before all else.
     """
 
     figures: Mapping[str, Figure]
@@ -62,6 +62,7 @@ class FigureRequest:
     plugin: Path | None = None
     notes: tuple[str, ...] = ()
     look: Look = SCREEN
+    data: datasets.Dataset | None = None
 
     @property
     def studies(self) -> dict[str, Study]:
@@ -80,8 +81,8 @@ class FigureRequest:
         return Shown(tuple(dict.fromkeys((*(asked or figure.names), *own))), self.members)
 
     def experiment(self, progress: bool) -> Experiment:
-        """Return the protocol with its data, which is loaded here. Raises DataError."""
-        data = datasets.load(self.protocol.dataset, data_dir=self.data_dir, progress=progress)
+        """Return the protocol with its data, which is loaded here unless it was before. Raises DataError."""
+        data = self.data or datasets.load(self.protocol.dataset, data_dir=self.data_dir, progress=progress)
         return Experiment(self.protocol, data)
 
 
@@ -138,8 +139,7 @@ def _try_own(request: FigureRequest, experiment: Experiment) -> None:
     """
     shown = {name for figure in request.figures.values() for name in request.choice(figure).names}
     own = [member for member in request.members.own if member.name in shown]
-    network = NETWORKS[experiment.protocol.network]
-    kernels = kernels_of(shapes_of(network, experiment.data.image_shape)) if own else {}
+    kernels = kernels_of(shapes_of(experiment.network, experiment.data.image_shape)) if own else {}
     for member, kernel in product(own, kernels.values()):
         member(facts_for(member, 0, kernel.shape))  # type: ignore[arg-type]
 
@@ -205,6 +205,7 @@ def _run_on_cluster(
     setting = Setting(
         portion.experiment.protocol,
         portion.experiment.data.digest,
+        portion.experiment.parameters,
         request.data_dir and request.data_dir.absolute(),
         connection.source.devices,
         connection.source.kind == "local",
@@ -288,7 +289,7 @@ def list_figures(request: FigureRequest, known: Mapping[str, tuple[str, tuple[st
         for name, figure in request.figures.items()
     ]
     words = label(experiment, reduce(Study.__or__, request.studies.values()))
-    console.print(f"for {request.protocol.network} on {request.protocol.dataset}, protocol {words}:")
+    console.print(f"for {request.protocol.network} on {experiment.data.name}, protocol {words}:")
     print_table(console, "", columns, rows, numbers=False, lines=False)
     if why:
         console.print(f"nothing is stored in {request.results}: {why}", soft_wrap=True)

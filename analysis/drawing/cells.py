@@ -18,7 +18,7 @@ _COMMA = re.compile(r"[+-]?[\d.]*\d,\d+(e[+-]?\d+)?", re.IGNORECASE)
 
 _WHOLE = {
     *("seed", "round", "early_stop_step", "step", "live_weights", "live_edges", "parameters", "bytes", "live"),
-    *("row", "in_region"),
+    *("row", "in_region", "classes"),
 }
 _NUMBERS = {
     *("changes", "compression", "value_bits", "gap_bits", "paper_percent", "w_initial", "w_final", "cell", "distance"),

@@ -23,7 +23,6 @@ from supermask.analysis.system.errors import at_least
 from supermask.analysis.system.screen import Screen
 from supermask.analysis.system.words import count
 from supermask.datasets import DataError
-from supermask.networks import NETWORKS
 
 FEWEST_SEEDS = 2
 
@@ -78,7 +77,7 @@ def explore(request: ExplorerRequest) -> int:
         _train(choice, store, request.results, console)
         results = Results(choice.experiment, choice.study, store, Shown(()))
         runs = [seed_run(results, seed) for seed in choice.experiment.seeds]
-    bundle = make_bundle(choice.experiment, NETWORKS["fc"], runs)
+    bundle = make_bundle(choice.experiment, choice.experiment.network, runs)
     site = site_files(bundle)
     if request.export is not None:
         size = write_site(site, request.export)

@@ -23,7 +23,7 @@ from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.studies.work import Done, Watcher, steps_teller
 from supermask.analysis.studies.workbench import Workbench
 from supermask.intervals import OnProgress
-from supermask.networks import NETWORKS, Network, Params, parameter_count
+from supermask.networks import Network, Params, parameter_count
 from supermask.population import Placement, batched, place
 from supermask.resuming import Checkpoints
 
@@ -63,7 +63,7 @@ class Context:
 
     def slots(self, missing: int, every: int) -> Placement:
         """Return slots for networks of the experiment's shape: see `placement`."""
-        return self.placement(NETWORKS[self.experiment.protocol.network], missing, every)
+        return self.placement(self.experiment.network, missing, every)
 
     def placement(self, network: Network, missing: int, every: int) -> Placement:
         """Return slots for `every` network of a shape, `missing` ones of which the store lacks.

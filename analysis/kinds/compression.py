@@ -25,7 +25,7 @@ from supermask.compression.runs import CompressionRun
 from supermask.evaluation import Scores
 from supermask.intervals import TrainingConfig
 from supermask.masks import full_masks
-from supermask.networks import NETWORKS, Params, kernels_of, shapes_of
+from supermask.networks import Params, kernels_of, shapes_of
 from supermask.reading import read_regular
 from supermask.training import Trainer
 
@@ -68,7 +68,7 @@ class Compression(Kind[CompressionRun]):
         if not missing:
             return
         placement = context.slots(len(missing), len(runs) * len(experiment.seeds))
-        given = (NETWORKS[experiment.protocol.network], experiment.data, tuning_of(experiment), placement)
+        given = (experiment.network, experiment.data, tuning_of(experiment), placement)
         tuner = context.bench.trainer(("centroids", placement), lambda: CentroidTrainer(*given, context.checkpoints))
         trainer = context.bench.trainer(("compressed", placement), lambda: Trainer(*given))
 
@@ -164,7 +164,7 @@ def _write(experiment: Experiment, run: CompressionRun, seed: int, quantised: Qu
 
 def _quantised(experiment: Experiment, run: CompressionRun, seed: int, store: Storage) -> Quantised:
     """The run's trained network, its weights as shared values."""
-    start = shapes_of(NETWORKS[experiment.protocol.network], experiment.data.image_shape)
+    start = shapes_of(experiment.network, experiment.data.image_shape)
     arrays = store.arrays(SPARSE.results(experiment, run.source, seed)[0].id)
     masks, params = decode_params(arrays, start)
     bits: Mapping[str, int] = recipe_of(experiment.protocol.network, run.recipe).bits

@@ -19,7 +19,6 @@ from supermask.counts import share
 from supermask.intervals import TrainingConfig
 from supermask.live_weights import pays
 from supermask.lottery import initial_of
-from supermask.networks import NETWORKS
 from supermask.training import Trainer
 
 PHASES = ("dense_phase", "sparse_phase", "last_phase")
@@ -57,7 +56,7 @@ class DenseSparseDense(Kind[DSDRun]):
     def make(self, context: Context, runs: Sequence[DSDRun]) -> None:
         """Trains every missing run of a seed together, and seeds that lack the same runs side by side."""
         experiment = context.experiment
-        network, shape = NETWORKS[experiment.protocol.network], experiment.data.image_shape
+        network, shape = experiment.network, experiment.data.image_shape
         lacking: dict[tuple[DSDRun, ...], list[int]] = {}
         for seed in experiment.seeds:
             if missing := tuple(run for run, _ in self.missing(context, ((run, seed) for run in runs))):

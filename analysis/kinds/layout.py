@@ -10,15 +10,29 @@ import numpy as np
 from supermask.analysis.kinds.metrics import CURVES
 from supermask.analysis.store.identity import Description
 from supermask.datasets import DATASETS
-from supermask.networks import NETWORKS, Params, shapes_of
+from supermask.networks import NETWORKS, Params, network_of, shapes_of
 
 Arrays = Mapping[str, np.ndarray]
 
 
 def params_of(description: Description) -> Params | None:
-    """Return the shapes of a described network's parameters; None if network or data set are not the toolkit's own."""
-    network, dataset = NETWORKS.get(description["network"]), DATASETS.get(description["dataset"])
-    return shapes_of(network, dataset.image_shape) if network and dataset else None
+    """Return the shapes of a described network's parameters; None if they cannot be told.
+
+    A description names a network of the toolkit's, and a data set that is published or has its shape beside its name.
+    """
+    if description["network"] not in NETWORKS or (images := images_of(description)) is None:
+        return None
+    image_shape, classes = images
+    return shapes_of(network_of(description["network"], classes), image_shape)
+
+
+def images_of(description: Description) -> tuple[tuple[int, int, int], int] | None:
+    """Return the shape of images, and the number of classes, of a described data set; None if they cannot be told."""
+    if "image_shape" in description and "classes" in description:
+        height, width, channels = description["image_shape"]
+        return (height, width, channels), description["classes"]
+    published = DATASETS.get(description["dataset"])
+    return None if published is None else (published.image_shape, published.classes)
 
 
 def check_array(arrays: Arrays, name: str, kinds: str, shape: tuple[int | None, ...]) -> np.ndarray:

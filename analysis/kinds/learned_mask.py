@@ -20,7 +20,7 @@ from supermask.lottery import initial_of
 from supermask.mask_logits import LearnedMask, kept_by_layer, rounded_masks
 from supermask.mask_scores import EVALUATION_SAMPLES
 from supermask.masks import Masks
-from supermask.networks import NETWORKS, Kernels, Params, kernels_of
+from supermask.networks import Kernels, Params, kernels_of
 
 OPTIMISERS = {"sgd": "sgd, momentum 0.9", "adam": "adam, cosine to 0"}
 """Optimisers of learned masks by their names in descriptions."""
@@ -81,7 +81,7 @@ class LearnedMasks(Kind[LearnedMask]):
         missing = self.missing(context, ((run, seed) for seed in experiment.seeds for run in runs))
         if not missing:
             return
-        network, shape = NETWORKS[experiment.protocol.network], experiment.data.image_shape
+        network, shape = experiment.network, experiment.data.image_shape
         initial = {seed: initial_of(network, seed, shape) for seed in experiment.seeds}
         placement = context.slots(len(missing), len(runs) * len(experiment.seeds))
         for method in dict.fromkeys(run.method for run, _ in missing):

@@ -19,7 +19,7 @@ from supermask.bits import pack, unpack
 from supermask.intervals import TrainingConfig, steps_of
 from supermask.lottery import initial_of
 from supermask.masks import Masks, agreement
-from supermask.networks import NETWORKS, Params, parameter_count
+from supermask.networks import Params, parameter_count
 from supermask.neural_graphs.discovery import DISCOVER
 from supermask.neural_graphs.graph import EDGES, NeuralGraph
 from supermask.neural_graphs.runs import GraphRun, graph_job
@@ -135,7 +135,7 @@ def graph_of(experiment: Experiment, setting: str) -> NeuralGraph:
     """The protocol's neural graph in a setting."""
     graph = experiment.protocol.graph
     size = graph.nodes, graph.edges, graph.inputs, graph.features
-    return NeuralGraph(setting, *size, side=graph.side, ode_steps=graph.ode_steps)
+    return NeuralGraph(setting, *size, side=graph.side, ode_steps=graph.ode_steps, classes=experiment.data.classes)
 
 
 def forward_flops(experiment: Experiment, description: Description) -> float:
@@ -147,9 +147,7 @@ def cost_of(experiment: Experiment, description: Description) -> float:
     """A step of the described graph, in steps of the experiment's network at the protocol's batch size."""
     protocol, shape = experiment.protocol, experiment.data.image_shape
     products = graph_of(experiment, description["graph"]["setting"]).products(shape)
-    return (
-        products / parameter_count(NETWORKS[protocol.network], shape) * description["batch_size"] / protocol.batch_size
-    )
+    return products / parameter_count(experiment.network, shape) * description["batch_size"] / protocol.batch_size
 
 
 def metrics_of(outcome: SparseTrained) -> dict[str, float]:

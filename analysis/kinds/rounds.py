@@ -29,7 +29,7 @@ from supermask.bits import pack, unpack
 from supermask.live_weights import pays
 from supermask.lottery import RoundRecord, find_tickets
 from supermask.masks import Masks, kept_counts
-from supermask.networks import NETWORKS, Kernels, Params, kernels_of, layer_kinds
+from supermask.networks import Kernels, Params, kernels_of, layer_kinds
 from supermask.restarts import End, Treatment, zeroed_of
 from supermask.training import Trainer
 
@@ -177,7 +177,7 @@ def trainer_of(context: Context) -> Trainer:
     experiment, networks = context.experiment, context.bench.slots(context.networks)
 
     def make() -> Trainer:
-        network = NETWORKS[experiment.protocol.network]
+        network = experiment.network
         placement = context.slots(context.networks, context.networks)
         return Trainer(network, experiment.data, experiment.training, placement, checkpoints=context.checkpoints)
 

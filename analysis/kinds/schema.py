@@ -26,12 +26,26 @@ from supermask.analysis.kinds.fields import (
 )
 from supermask.analysis.store.store import StoredResult
 from supermask.checks import SEEDS
+from supermask.datasets.arrays import MOST_CLASSES
+
+MOST_VALUES = 1 << 24
+"""Maximum number of values of an image, of which the shapes of a network follow."""
 
 LARGEST = 1e39
 """No metric is larger: all are computed in float32, or are counts."""
 
 DEPTH = 8
 """Maximum nesting of a description; the deepest kind, a compressed network's, has a depth of four."""
+
+
+def _is_image_shape(value: object) -> bool:
+    if not isinstance(value, list) or len(value) != 3 or not all(map(is_whole, value)):
+        return False
+    return min(value) > 0 and math.prod(value) <= MOST_VALUES
+
+
+def _is_classes(value: object) -> bool:
+    return isinstance(value, int) and is_whole(value) and 1 <= value <= MOST_CLASSES
 
 
 def _is_seed(value: object) -> bool:
@@ -47,6 +61,8 @@ def _is_scalar(value: object) -> bool:
     return value is None or is_text(value) or is_number(value) or is_truth(value)
 
 
+IMAGE_SHAPE: Check = (_is_image_shape, "height, width and channels")
+CLASSES: Check = (_is_classes, f"a whole number, 1 to {MOST_CLASSES:,}")
 SEED: Check = (_is_seed, f"a whole number, 0 to {SEEDS - 1:,}")
 
 _MADE_WITH = {
@@ -59,6 +75,8 @@ _WHERE_GIVEN = {
     **dict.fromkeys(("revision", "batch_size", "steps", "evaluate_every", "round", "level", "samples"), WHOLE),
     **dict.fromkeys(("data_digest", "optimiser", "criterion", "weights"), TEXT),
     "learning_rate": NUMBER,
+    "image_shape": IMAGE_SHAPE,
+    "classes": CLASSES,
 }
 _PARTS: Mapping[str, Mapping[str, Check]] = {name: part for kind in KINDS for name, part in kind.parts.items()}
 """Parts of descriptions and their fields that are read."""

@@ -25,7 +25,7 @@ from supermask.keys import Purpose, derive_key
 from supermask.live_weights import pays
 from supermask.lottery import initial_of
 from supermask.masks import Masks, agreement, full_masks
-from supermask.networks import NETWORKS, Network, initialise, shapes_of
+from supermask.networks import Network, initialise, shapes_of
 from supermask.params import Kernels, Params, kernels_of
 from supermask.sparse_training import METHODS, Horizon, layer_counts
 from supermask.sparse_training.densities import DISTRIBUTIONS
@@ -213,7 +213,7 @@ def live_weights(description: Description, params: Params) -> float:
 
 def network_of(experiment: Experiment, run: SparseRun) -> Network:
     """The network that is trained: the experiment's, or a narrower one."""
-    network, shape = NETWORKS[experiment.protocol.network], experiment.data.image_shape
+    network, shape = experiment.network, experiment.data.image_shape
     if run.method != SMALL_DENSE:
         return network
     kernels = kernels_of(shapes_of(network, shape))

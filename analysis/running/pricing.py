@@ -17,7 +17,7 @@ from supermask.datasets import Split
 from supermask.evaluation import evaluation_chunk
 from supermask.lottery import initial_of
 from supermask.masks import full_masks
-from supermask.networks import NETWORKS, parameter_count, shapes_of
+from supermask.networks import parameter_count, shapes_of
 from supermask.params import kernels_of
 from supermask.population import place
 from supermask.training import Job, Trainer
@@ -56,7 +56,7 @@ class Price:
 def price(experiment: Experiment, study: Study, missing: Iterable[str]) -> Price:
     """Return the price of the results with those ids."""
     wanted = set(missing)
-    network, shape = NETWORKS[experiment.protocol.network], experiment.data.image_shape
+    network, shape = experiment.network, experiment.data.image_shape
     params = shapes_of(network, shape)
     forward = 2.0 * network.products(shape)
     own = [(BY_NAME[d["kind"]], d) for d, id_ in results_needed(experiment, study) if id_ in wanted]
@@ -86,14 +86,14 @@ def measure(
     It takes `SECONDS` at most, compilation included, where one step and its compilation do not take longer. Evaluations
     are those of one chunk of images, and count as those of all. `tell` hears what is being done.
     """
-    network, data, began = NETWORKS[experiment.protocol.network], experiment.data, clock()
+    network, data, began = experiment.network, experiment.data, clock()
     parameters = parameter_count(network, data.image_shape)
     one_each = place(parameters, networks=1)
     placement = one_each if one_each.one_at_a_time else place(parameters)
     initial = initial_of(network, 0, data.image_shape)
     job = Job(initial, full_masks(kernels_of(initial)), 0)
     chunk = evaluation_chunk(network)
-    few = replace(data, validation=_first(data.validation, chunk), test=_first(data.test, chunk))
+    few = replace(data, validation=_first(data.validation, chunk), test=_first(data.test, chunk), digest="")
     config = replace(experiment.training, steps=MOST_STEPS, evaluate_every=MOST_STEPS)
     trainer = Trainer(network, few, config, placement)
 

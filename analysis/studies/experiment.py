@@ -8,14 +8,16 @@ from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Any, TypeVar
 
+import numpy as np
+
 from supermask.analysis.store.identity import REVISIONS, Description
 from supermask.analysis.studies.protocols import Protocol
 from supermask.counts import exact_fraction
-from supermask.datasets import Dataset
+from supermask.datasets import DATASETS, Dataset
 from supermask.intervals import TrainingConfig, steps_of
 from supermask.members import Member
 from supermask.named_members import check_names
-from supermask.networks import NETWORKS, Kernels, kernels_of, shapes_of
+from supermask.networks import FeedForward, Kernels, kernels_of, network_of, parameter_count, shapes_of
 
 Run = TypeVar("Run")
 
@@ -54,6 +56,16 @@ class Experiment:
         return range(self.protocol.seeds) if self.chosen is None else self.chosen
 
     @property
+    def network(self) -> FeedForward:
+        """The protocol's network, with an output for each of the data's classes."""
+        return network_of(self.protocol.network, self.data.classes)
+
+    @property
+    def parameters(self) -> int:
+        """Number of the network's weights and biases."""
+        return parameter_count(self.network, self.data.image_shape)
+
+    @property
     def training(self) -> TrainingConfig:
         """Training of each network of the rounds, with epochs converted to steps on this data set."""
         protocol = self.protocol
@@ -74,6 +86,7 @@ class Experiment:
             "kind": kind,
             "dataset": self.data.name,
             "data_digest": self.data.digest,
+            **_unpublished(self.data),
             "network": self.protocol.network,
             "optimiser": optimiser,
             "learning_rate": training.learning_rate,
@@ -84,14 +97,25 @@ class Experiment:
         }
 
 
+def _unpublished(data: Dataset) -> Description:
+    """Return images' shape and number of classes, unless the data set's name tells them, as a published one's does."""
+    published = DATASETS.get(data.name)
+    if published is not None and (data.image_shape, data.classes) == (published.image_shape, published.classes):
+        return {}
+    return {"image_shape": list(data.image_shape), "classes": data.classes}
+
+
 def dense_kernels(experiment: Experiment) -> Kernels | None:
     """Return the shapes of all kernels where pruned networks may be trained on live weights alone; else None.
 
     For descriptions, which tell such trainings by their revision wherever they are made: elsewhere results are the same
-    but for rounding. Networks with convolutions are never trained so, and their shapes are not asked for.
+    but for rounding. Networks with convolutions are never trained so, and their shapes are not asked for; nor is any
+    network on images of float32.
     """
-    network = NETWORKS[experiment.protocol.network]
-    return kernels_of(shapes_of(network, experiment.data.image_shape)) if network.dense_layers else None
+    network = experiment.network
+    if not network.dense_layers or experiment.data.dtype != np.uint8:
+        return None
+    return kernels_of(shapes_of(network, experiment.data.image_shape))
 
 
 def choices_of(run: Any) -> dict[str, Any]:
@@ -122,7 +146,7 @@ def plugins_of(*members: Member) -> dict[str, dict[str, str]]:
 def rates_of(experiment: Experiment) -> Description:
     """Return the pruning rates of the network's kinds of layers, in the form of descriptions."""
     rates = experiment.protocol.rates
-    convolutional = {"conv": rates.conv} if NETWORKS[experiment.protocol.network].convolutional else {}
+    convolutional = {"conv": rates.conv} if experiment.network.convolutional else {}
     own = convolutional | {"dense": rates.dense, "output": rates.output}
     return {"rates": own} | counts_of(own)
 

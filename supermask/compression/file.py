@@ -23,7 +23,7 @@ from supermask.compression import coding
 from supermask.compression.coding import CodingError, Symbols
 from supermask.compression.quantisation import MOST_BITS, Quantised
 from supermask.envelope import Envelope
-from supermask.networks import NETWORKS, shapes_of
+from supermask.networks import NETWORKS, network_of, shapes_of
 from supermask.params import kernels_of
 
 _BLOCKS = 4
@@ -61,6 +61,11 @@ class StageSizes:
         return self.dense / self.coded
 
 
+def check_size(network: str, image_shape: tuple[int, int, int], classes: int) -> None:
+    """Raise ValueError where a network for such images has more values or weights than a file may."""
+    _shapes(network, image_shape, classes)
+
+
 def compress(
     network: str, image_shape: tuple[int, int, int], quantised: Quantised, index_bits: Mapping[str, int]
 ) -> tuple[bytes, StageSizes]:
@@ -69,7 +74,8 @@ def compress(
     Raises ValueError where the network's name is unknown, the kernels are not of its shapes, or there are more weights
     than `MOST_WEIGHTS`.
     """
-    shapes = _shapes(network, image_shape)
+    classes = len(quantised.biases["output"])
+    shapes = _shapes(network, image_shape, classes)
     if {layer: codes.shape for layer, codes in quantised.codes.items()} != {n: k for n, (k, _) in shapes.items()}:
         raise ValueError(f"quantised does not have the kernels of {network} for images of shape {image_shape}")
     entries, blocks = [], []
@@ -89,7 +95,9 @@ def compress(
         codes_used = codebook.size + (value_counts[0] > 0)  # a filler zero needs a code as well
         bits = (codes_used - 1).bit_length() + index_bits[layer]
         coded_bits += 8 * (bias.nbytes + codebook.nbytes) + symbols.gaps.size * bits
-    header = {"network": network, "image_shape": list(image_shape), "layers": entries}
+    header: dict[str, Any] = {"network": network, "image_shape": list(image_shape), "layers": entries}
+    if classes != NETWORKS[network].classes:
+        header["classes"] = classes
     content = ENVELOPE.seal(header, b"".join(blocks))
     return content, StageSizes(dense, pruned, -(-coded_bits // 8), len(content))
 
@@ -104,7 +112,8 @@ def decompress(content: bytes) -> tuple[str, Quantised]:
     header, rest = ENVELOPE.open(content)
     _check(header)
     try:
-        shapes = _shapes(header["network"], tuple(header["image_shape"]))
+        known = NETWORKS[header["network"]].classes
+        shapes = _shapes(header["network"], tuple(header["image_shape"]), header.get("classes", known))
     except ValueError as error:
         raise CompressedError(f"the file's network does not fit its image_shape: {error}") from None
     if len(header["layers"]) != len(shapes):
@@ -135,13 +144,13 @@ def decompress(content: bytes) -> tuple[str, Quantised]:
     return header["network"], quantised
 
 
-def _shapes(network: str, image_shape: tuple[int, int, int]) -> dict[str, tuple[tuple[int, ...], int]]:
+def _shapes(network: str, image_shape: tuple[int, int, int], classes: int) -> dict[str, tuple[tuple[int, ...], int]]:
     """Each kernel's shape and number of biases; nothing is drawn. Raises ValueError where there is too much of them."""
     if network not in NETWORKS:
         raise ValueError(f"network is {network!r}; allowed: {', '.join(NETWORKS)}")
     if math.prod(image_shape) > MOST_VALUES:
         raise ValueError(f"image_shape is {image_shape}; allowed: up to {MOST_VALUES:,} values an image")
-    params = shapes_of(NETWORKS[network], image_shape)
+    params = shapes_of(network_of(network, classes), image_shape)
     weights = sum(kernel.size for kernel in kernels_of(params).values())
     if weights > MOST_WEIGHTS:
         raise ValueError(f"{network} for images of {image_shape} has {weights:,} weights; allowed: {MOST_WEIGHTS:,}")
@@ -163,15 +172,21 @@ def _check_counts(layer: str, gap_counts: list[int], value_counts: list[int], si
 
 def _check(header: Any) -> None:
     """Raises CompressedError unless every field is there, of its type and within bounds."""
-    if not isinstance(header, dict) or set(header) != {"network", "image_shape", "layers"}:
+    if not isinstance(header, dict) or set(header) - {"classes"} != {"network", "image_shape", "layers"}:
         raise CompressedError("the file's header does not have the fields network, image_shape and layers alone")
     if not isinstance(header["network"], str) or header["network"] not in NETWORKS:
         raise CompressedError(f"the file's network is {header['network']!r}; known here: {', '.join(NETWORKS)}")
     shape = header["image_shape"]
-    if not (isinstance(shape, list) and len(shape) == 3 and all(type(n) is int and 1 <= n <= 256 for n in shape)):
-        raise CompressedError(f"the file's image_shape is {shape!r}; allowed: three sizes from 1 to 256")
+    if not (isinstance(shape, list) and len(shape) == 3 and all(_is_size(n, MOST_VALUES) for n in shape)):
+        raise CompressedError(f"the file's image_shape is {shape!r}; allowed: three sizes from 1 to {MOST_VALUES}")
+    if "classes" in header and not _is_size(header["classes"], MOST_WEIGHTS):
+        raise CompressedError(f"the file's classes is {header['classes']!r}; allowed: 1 to {MOST_WEIGHTS}")
     if not isinstance(header["layers"], list) or not all(_is_layer(entry) for entry in header["layers"]):
         raise CompressedError("the file's layers are not each two lists of counts and two lengths")
+
+
+def _is_size(value: Any, most: int) -> bool:
+    return type(value) is int and 1 <= value <= most
 
 
 def _is_layer(entry: Any) -> bool:

@@ -4,13 +4,17 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, UInt8
+from jaxtyping import Float32, Int32, Integer, UInt8
 
 from supermask.checks import check_labels
 from supermask.reading import is_regular
 from supermask.short import short
+
+Pixels = UInt8[np.ndarray, "n height width channels"] | Float32[np.ndarray, "n height width channels"]
+"""Images as bytes, or as numbers that networks read as they are."""
 
 
 class DataError(Exception):
@@ -26,17 +30,17 @@ class Split:
         ValueError: for arrays of other shapes or types; the message names the array and what is allowed.
 
     Attributes:
-        images: pixel values, 0 to the data set's `maximum`, channels last.
+        images: channels last; bytes from 0 to the data set's `maximum`, or float32.
         labels: class of each image, 0 to the data set's `classes` - 1.
     """
 
-    images: UInt8[np.ndarray, "n height width channels"]
+    images: Pixels
     labels: Int32[np.ndarray, " n"]
 
     def __post_init__(self) -> None:
-        if self.images.ndim != 4 or self.images.dtype != np.uint8:
+        if self.images.ndim != 4 or self.images.dtype not in (np.uint8, np.float32):
             found = f"{self.images.dtype} of shape {self.images.shape}"
-            raise ValueError(f"images is {found}; allowed: uint8, (images, height, width, channels)")
+            raise ValueError(f"images is {found}; allowed: uint8 or float32, (images, height, width, channels)")
         if not all(self.images.shape[1:]):
             raise ValueError(f"images is of shape {self.images.shape}; allowed: one pixel and one channel or more")
         if self.labels.shape != self.images.shape[:1] or self.labels.dtype != np.int32:
@@ -53,11 +57,12 @@ class Dataset:
     """A verified data set in memory.
 
     Attributes:
-        name: its key in `DATASETS`, such as "mnist", or a name of your own.
+        name: its key in `DATASETS`, such as "mnist", or a name of your own; `from_arrays` adds a part of the digest to
+            that, as in "beetles-0c1f92ab".
         train: images to train on.
         validation: images for choices; part of the published training images, never of the test images.
         test: images to report on.
-        maximum: largest possible pixel value; pixels divided by it lie in 0..1.
+        maximum: largest possible byte; bytes divided by it lie in 0..1. 1 for float32, which is read as it is.
         classes: number of classes.
         digest: SHA-256 (hex) of all three splits and `maximum`, the same on every platform. Results are stored under
             it. Give "" to have it computed.
@@ -65,9 +70,9 @@ class Dataset:
         title: display name of a published data set that was loaded as such; empty for any other.
 
     Raises:
-        ValueError: for a name that is empty or not printable, an empty split, images of different shapes, pixels
-            above `maximum`, labels outside the classes, or a digest of another content, such as `dataclasses.replace`
-            leaves where it replaces a split.
+        ValueError: for a name that is empty or not printable, an empty split, images of different shapes or types,
+            bytes above `maximum`, numbers that are not finite, a `maximum` other than 1 of float32, labels outside the
+            classes, or a digest of another content, such as `dataclasses.replace` leaves where it replaces a split.
     """
 
     name: str
@@ -86,13 +91,20 @@ class Dataset:
         for name in ("maximum", "classes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed: 1 or more")
+        if self.dtype != np.uint8 and self.maximum != 1:
+            raise ValueError(f"maximum is {self.maximum} for images of {self.dtype}, which are not scaled; allowed: 1")
         for name in ("train", "validation", "test"):
             split: Split = getattr(self, name)
             check_labels(f"{self.name}, {name}", split.labels, self.classes)
+            if (own := split.images.dtype) != self.dtype:
+                raise ValueError(f"{self.name}, {name} has images of {own}; allowed: {self.dtype}, as in train")
             if split.images.shape[1:] != self.train.images.shape[1:]:
                 found, wanted = split.images.shape[1:], self.train.images.shape[1:]
                 raise ValueError(f"{self.name}, {name} has images of shape {found}; allowed: {wanted}, as in train")
-            if (brightest := split.images.max()) > self.maximum:
+            if self.dtype != np.uint8:
+                if not np.isfinite(split.images).all():
+                    raise ValueError(f"{self.name}, {name} has a pixel of NaN or infinity; allowed: finite numbers")
+            elif (brightest := split.images.max()) > self.maximum:
                 raise ValueError(f"{self.name}, {name} has a pixel of {brightest}; allowed: 0 to {self.maximum}")
         content = dataset_digest(self.train, self.validation, self.test, maximum=self.maximum)
         if self.digest not in ("", content):
@@ -103,13 +115,18 @@ class Dataset:
         object.__setattr__(self, "digest", content)
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels: uint8, divided by `maximum` before a network reads them, or float32, read as they are."""
+        return self.train.images.dtype
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of every image."""
         height, width, channels = self.train.images.shape[1:]
         return height, width, channels
 
 
-def make_split(images: UInt8[np.ndarray, "n height width channels"], labels: UInt8[np.ndarray, " n"]) -> Split:
+def make_split(images: Pixels, labels: Integer[np.ndarray, " n"]) -> Split:
     """Make a split of these images and labels, as contiguous read-only arrays.
 
     Read-only, because splits share memory: train and validation are views of one array.
@@ -124,11 +141,13 @@ def dataset_digest(train: Split, validation: Split, test: Split, *, maximum: int
     """Return the SHA-256 (hex) of names, shapes and bytes of the splits' arrays, and of the pixels' maximum.
 
     Two data sets with the same digest train a network identically: the order of images counts, the machine's byte
-    order does not.
+    order does not. Images of float32 have no maximum.
     """
-    digest = hashlib.sha256(f"pixels 0..{maximum}\n".encode())
+    of_bytes = train.images.dtype == np.uint8
+    digest = hashlib.sha256(f"pixels 0..{maximum}\n".encode() if of_bytes else b"pixels float32\n")
     for name, split in (("train", train), ("validation", validation), ("test", test)):
-        for part, array in (("images", split.images), ("labels", split.labels.astype("<i4"))):
+        images = split.images if of_bytes else split.images.astype("<f4", copy=False)
+        for part, array in (("images", images), ("labels", split.labels.astype("<i4"))):
             shape = " ".join(str(size) for size in array.shape)
             digest.update(f"{name} {part} {shape}\n".encode())
             digest.update(array.tobytes() if array.size == 0 else np.ascontiguousarray(array).data)

@@ -19,6 +19,9 @@ from supermask.reading import open_regular
 SLACK = 1 << 20
 """Maximum bytes of a file besides the wanted content, for headers, padding and a read-me."""
 
+MOST_BYTES = 1 << 32
+"""Maximum bytes of an array of a user's own."""
+
 MOST_PARTS = 10_000
 """Maximum number of separately compressed parts of a file. Block compressors make one per 64 kB."""
 
@@ -28,6 +31,15 @@ DAMAGE = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
 _BLOCK = 512  # bytes: the unit of a tar archive
 _CHUNK = 1 << 16
 _REGULAR = b"0\0007"  # types of members that are files: ordinary, of old archives, contiguous
+
+
+def read_at_most(stream: "Reader", count: int, start: bytes = b"") -> bytes:
+    """Return `start` and so many bytes after it, or those that are there; no memory is taken for those that are not."""
+    pieces = [start]
+    while count > 0 and (piece := stream.read(min(count, SLACK))):
+        pieces.append(piece)
+        count -= len(piece)
+    return b"".join(pieces)
 
 
 class TooMuchError(ValueError):

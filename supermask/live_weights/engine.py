@@ -91,8 +91,8 @@ class Live(NamedTuple):
 class Engine:
     """What networks of one architecture are trained and evaluated with: data, batch size and optimiser.
 
-    Raises ValueError for a network with convolutions or of a subclass's own code, for a batch size below 1, and for
-    labels that the network has no logits for.
+    Raises ValueError for a network with convolutions or of a subclass's own code, for a batch size below 1, for images
+    other than bytes, which alone are exact in half a word, and for labels that the network has no logits for.
     """
 
     network: Network
@@ -105,6 +105,8 @@ class Engine:
             raise ValueError("network has convolutions, or code of its own; allowed: a FeedForward of dense layers")
         if self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size}; allowed: 1 or more")
+        if self.data.dtype != np.uint8:
+            raise ValueError(f"data has images of {self.data.dtype}; allowed: uint8")
         for name in ("train", "validation", "test"):
             check_labels(name, getattr(self.data, name).labels, outputs_of(self.network, self.data.image_shape))
 

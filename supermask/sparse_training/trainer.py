@@ -134,8 +134,8 @@ class SparseTrainer:
         return Progress(moving, UNSEEN, best, state.masks)
 
     def _is_live(self, job: SparseJob) -> bool:
-        """Whether its steps are taken on live weights alone, once they are few enough."""
-        can = self.network.dense_layers and self.placement.one_at_a_time
+        """Whether its steps are taken on live weights alone, which read bytes, once they are few enough."""
+        can = self.network.dense_layers and self.placement.one_at_a_time and self.data.dtype == np.uint8
         if not can or not isinstance(self.optimiser, Adam | Momentum) or self.method.dense_steps is None:
             return False
         weights = sum(kernel.size for kernel in kernels_of(job.params).values())

@@ -31,7 +31,6 @@ from supermask.analysis.studies.workbench import Workbench
 from supermask.analysis.system.platform import cores, set_up_jax
 from supermask.datasets import DataError, Dataset
 from supermask.named_members import BUILT_IN, Members
-from supermask.networks import NETWORKS, parameter_count
 from supermask.population import place
 
 NAME = "supermask"
@@ -47,12 +46,14 @@ Arrays = Mapping[str, np.ndarray]
 class Setting:
     """Settings sent to every worker once.
 
+    parameters: number of the network's weights and biases, which decides how many train at once.
     devices: CPU devices that a worker uses. pinned: for workers on this machine, each of which keeps to one core.
     plugin: name and content of the user's own file, which workers run as the client did.
     """
 
     protocol: Protocol
     data_digest: str
+    parameters: int
     data_dir: Path | None = None
     devices: int = 1
     pinned: bool = False
@@ -144,8 +145,7 @@ class Workshop(WorkerPlugin):
 
     def capacity(self) -> Capacity:
         """Return the number of networks that this worker trains at once."""
-        data = datasets.DATASETS[self._setting.protocol.dataset]
-        placement = place(parameter_count(NETWORKS[self._setting.protocol.network], data.image_shape))
+        placement = place(self._setting.parameters)
         return Capacity(len(placement.devices) if placement.one_at_a_time else placement.slots)
 
     def receive(self, data: Dataset | None) -> bool:

@@ -1,0 +1,64 @@
+"""Data sets in files of a user's own: a .npz file, a folder of images by class, or a folder of IDX files."""
+
+import os
+import re
+from pathlib import Path
+
+from supermask.datasets.arrays import assembled
+from supermask.datasets.base import DataError, Dataset, is_folder, reason, refusal
+from supermask.datasets.image_folders import read_image_folder
+from supermask.datasets.npz import read_npz
+from supermask.datasets.own_idx import idx_files, read_idx_folder
+
+EXPECTED = "a .npz file, or a folder of images by class or of IDX files"
+
+
+def is_path(name: str) -> bool:
+    """Return whether a name that is none of a published data set's means a file or folder."""
+    if name.endswith(".npz") or "/" in name or os.sep in name or name in (".", "..", "~"):
+        return True
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def read_own(name: str) -> Dataset:
+    """Read a data set from the files at a path, and name it after them and the digest of its content.
+
+    Raises:
+        DataError: nothing is there, or something that is no data set; the message names file, array, shape and type.
+    """
+    try:
+        path = Path(name).expanduser()
+        there = path.exists()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise DataError(f"{name!r}: expected {EXPECTED}; found no path ({reason(error)})") from None
+    if not there:
+        raise refusal(path, EXPECTED, "nothing")
+    classes: int | None
+    if path.suffix == ".npz" and not path.is_dir():
+        parts, classes = read_npz(path)
+        source = str(path)
+    else:
+        is_folder(path, EXPECTED)  # anything else is refused
+        try:
+            names = idx_files([each.name for each in path.iterdir()])
+        except OSError as error:
+            raise refusal(path, EXPECTED, f"one that cannot be read ({reason(error)})") from None
+        if names:
+            parts, words = read_idx_folder(path, names)
+            classes, source = None, f"IDX files in {path}" + (f", {words}" if words else "")
+        else:
+            parts, classes = read_image_folder(path)
+            source = f"images in {path}"
+    try:
+        return assembled(_name_of(path), parts, classes, source)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _name_of(path: Path) -> str:
+    """Return a name that is safe in file names, from a path's last part."""
+    last = path.resolve().name.removesuffix(".npz")
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", last).strip("-._")[:40] or "own"
