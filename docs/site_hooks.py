@@ -25,6 +25,9 @@ EXECUTED = ROOT / "build" / "notebooks"
 
 SECTIONS = {
     "pruning": "Prune, restart, freeze",
+    "ticket_rounds": "The lottery loop",
+    "treatments": "Treatments",
+    "at_initialisation": "Prune before training",
     "criteria": "Criteria",
     "actions": "Actions",
     "mask_files": "Masks as files",
@@ -32,9 +35,6 @@ SECTIONS = {
     "mask_learning": "Learned masks",
     "sparse_training.optimisers": "Sparse training as optimisers",
     "sparse_training.as_optimiser": "State of sparse training",
-    "at_initialisation": "Pruning before training",
-    "ticket_rounds": "Rounds by your own training function",
-    "treatments": "Treatments",
 }
 """Titles of the modules that `import supermask as sm` takes names from; other modules go by their own names."""
 
@@ -116,7 +116,9 @@ def _reference() -> str:
         "# API reference\n\nNames of `import supermask as sm`, by what they are for, then the modules of the trainers. "
         "Arrays' shapes are in the annotations, in jaxtyping's notation.\n"
     ]
-    for module, names in supermask._NAMES.items():
+    places = list(SECTIONS)
+    order = {module: places.index(module) if module in places else len(places) for module in supermask._NAMES}
+    for module, names in sorted(supermask._NAMES.items(), key=lambda item: order[item[0]]):
         parts.append(f"## {SECTIONS.get(module, module)}\n")
         parts += [f"::: supermask.{module}.{name}\n" for name in names.split()]
     for module in MODULES:

@@ -11,6 +11,7 @@ import shlex
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import supermask as sm
@@ -101,3 +102,15 @@ def test_the_readme_installs_what_its_commands_need():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert installs == [".[all]", ".[test]"]
     assert {"supermask[command,cluster]"} == set(extras["all"])
+
+
+def test_the_page_on_the_mask_format_shows_a_file_as_it_is_written(tmp_path):
+    """Header and bits of its example, by a file that is written now."""
+    page = (ROOT / "docs" / "mask-format.md").read_text(encoding="utf-8")
+    header_text, bits = re.findall(r"    header   (.*?)\n    bytes    (.*?)\n", page, flags=re.S)[0]
+    masks = {"w": np.array([[True] * 5, [False] * 5])}
+    sm.save_masks(tmp_path / "masks", {"w": np.ones((2, 5), np.float32)}, masks)
+    content = (tmp_path / "masks").read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    assert json.loads(content[8 : 8 + length]) == json.loads(header_text)
+    assert [f"{byte:08b}" for byte in content[8 + length :]] == bits.split()
