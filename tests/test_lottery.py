@@ -200,10 +200,10 @@ def test_the_science_good_masks_beat_random_beats_bad(trainer):
     """At 3% of the weights, over three seeds: large_final > random > small_final by clear margins (figure 3)."""
     names = ("large_final", "random", "small_final")
     records = records_of(
-        trainer, [Treatment(name) for name in names], seeds=(0, 1, 2), rounds=6, rates=Rates(dense=0.45)
+        trainer, [BUILT_IN.treatment(name) for name in names], seeds=(0, 1, 2), rounds=6, rates=Rates(dense=0.45)
     )
     accuracy = {
-        name: np.mean([records[Treatment(name), s, 6].trained.test_at_early_stop.accuracy for s in (0, 1, 2)])
+        name: np.mean([records[BUILT_IN.treatment(name), s, 6].trained.test_at_early_stop.accuracy for s in (0, 1, 2)])
         for name in names
     }
     assert accuracy["large_final"] > accuracy["random"] + 0.1
