@@ -27,10 +27,12 @@ from supermask.mask_logits import (
     start_scores,
 )
 from supermask.params import Kernels
+from supermask.short import short
 from supermask.trees import Leaves, MaskTree, Where, leaves_of
 from supermask.untrained_networks import untrained_kernels
 
 
+@short
 class MaskLearner(NamedTuple):
     """Pure functions that learn a mask; they work under `jit`, `vmap`, `scan` and `grad`.
 

@@ -18,11 +18,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from supermask.bits import pack, unpack
+from supermask.short import short
 from supermask.writing import write_whole
 
 FORMAT = "supermask training 1"
 
 
+@short
 @dataclass(frozen=True)
 class Stored:
     """What is kept of a training: final leaves and masks by path, and what JSON can say of it."""

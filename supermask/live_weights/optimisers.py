@@ -55,6 +55,7 @@ Optimiser = Adam | Momentum
 """`memory` names what the optimiser keeps of every weight: fields of its state in optax."""
 
 
+@short
 class Rule(NamedTuple):
     """An optimiser's numbers for some steps, as machine code reads them."""
 
