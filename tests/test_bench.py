@@ -131,7 +131,7 @@ def test_a_peer_that_cannot_start_is_reported():
 @needs_torch
 @pytest.mark.parametrize("name", ["fc", "conv2", "late-rounds"])
 def test_peers_do_the_work(name, tmp_path):
-    (first, *_) = WORK[name](4, tmp_path)
+    ((first, *_), *_) = WORK[name](4, tmp_path)
     for mode in ("eager", "best", "bfloat16"):
         with Peers(first.peer, mode, 2) as peer:
             assert peer.run() > 0

@@ -34,7 +34,8 @@ UNTRAINED = "figure-10"
 PICTURE = FileKind.starting("a picture", b"<?xml")
 MEASURED = FileKind.starting("a file of measurements", b'{\n "facts":')
 
-Make = Callable[[int | None, Path], list[Comparison]]
+Make = Callable[[int | None, Path], list[list[Comparison]]]
+"""Groups of comparisons: those of a group take turns, and PyTorch's processes for all of them are there at once."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def bench(names: Sequence[str], pairs: int, steps: int | None, output: Path | No
         for name in dict.fromkeys(names or WORK):
             with console.status(f"{name}: preparing") as status:
                 tell = partial(_tell, status, name, pairs)
-                rows += _measured(WORK[name](steps, Path(folder)), pairs, tell)
+                for group in WORK[name](steps, Path(folder)):
+                    rows += _measured(group, pairs, tell)
     facts = _facts(pairs, rows)
     show(console, rows, pairs)
     console.print("\n".join(f"{name}: {value}" for name, value in facts.items()), soft_wrap=True)
@@ -96,37 +98,40 @@ def show(console: Screen, rows: Sequence[Row], pairs: int) -> None:
     print_table(console, title, ("work", "unit", "ours", *(f"PyTorch {mode}" for mode in modes)), _table(rows, modes))
 
 
-def _fc(steps: int | None, folder: Path) -> list[Comparison]:
+def _fc(steps: int | None, folder: Path) -> list[list[Comparison]]:
     steps = steps or 1000
     plain = comparisons.training("fc", steps)
     products, update = products_and_update(comparisons.place_for("fc", 16), steps)
-    return [
+    group = [
         plain,
         comparisons.training("fc", steps, validation=5000),
         Comparison("fc: its matrix products alone", NETWORK_STEP, products, plain.units),
         Comparison("fc: Adam's update alone", NETWORK_STEP, update, plain.units),
     ]
+    return [group]
 
 
 def _conv(network: str, steps: int) -> Make:
-    return lambda chosen, folder: [comparisons.training(network, chosen or steps)]
+    return lambda chosen, folder: [[comparisons.training(network, chosen or steps)]]
 
 
-def _masks(steps: int | None, folder: Path) -> list[Comparison]:
-    return [comparisons.learning_masks("fc", steps or 300, optimiser) for optimiser in ("sgd", "adam")]
+def _masks(steps: int | None, folder: Path) -> list[list[Comparison]]:
+    return [[comparisons.learning_masks("fc", steps or 300, optimiser) for optimiser in ("sgd", "adam")]]
 
 
-def _figure_10(steps: int | None, folder: Path) -> list[Comparison]:
-    return [comparisons.masks_and_evaluation(LEVELS, folder)]
+def _figure_10(steps: int | None, folder: Path) -> list[list[Comparison]]:
+    return [[comparisons.masks_and_evaluation(LEVELS, folder)]]
 
 
-def _late_rounds(steps: int | None, folder: Path) -> list[Comparison]:
+def _late_rounds(steps: int | None, folder: Path) -> list[list[Comparison]]:
     prepare = min(steps or LATE_PREPARATION, LATE_PREPARATION)
-    return [comparisons.late_rounds(steps or LATE_STEPS, LATE_NETWORKS, prepare, folder)]
+    return [[comparisons.late_rounds(steps or LATE_STEPS, LATE_NETWORKS, prepare, folder)]]
 
 
-def _density(steps: int | None, folder: Path) -> list[Comparison]:
-    return density.densities(steps or 500, folder)
+def _density(steps: int | None, folder: Path) -> list[list[Comparison]]:
+    """A density is a group: PyTorch's processes for all of them took more memory than a small machine has."""
+    found = density.densities(steps or 500, folder)
+    return [found[at : at + 2] for at in range(0, len(found), 2)]
 
 
 WORK: Mapping[str, Make] = {
