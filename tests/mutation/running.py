@@ -102,8 +102,8 @@ def run_all(jobs: Sequence[Job], processes: int, until: float) -> Iterator[tuple
 
 def _sandbox(folder: Path) -> Path:
     """A copy of the checkout's code and tests, in which one module at a time is another."""
-    ignored = shutil.ignore_patterns("*.svg", "*.png", "node_modules")
-    for name in ("supermask", "analysis", "figures", "tests"):
+    ignored = shutil.ignore_patterns("*.png", "*.ipynb", "node_modules")
+    for name in ("supermask", "analysis", "figures", "tests", "docs"):
         shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=ignored)
     shutil.copy2(ROOT / "pyproject.toml", folder)
     return folder
