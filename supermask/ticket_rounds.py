@@ -23,6 +23,7 @@ from jaxtyping import PyTree
 
 from supermask.checks import check_names
 from supermask.code_digest import UndigestedError, code_digest
+from supermask.extras import missing
 from supermask.keys import Purpose, derive_key
 from supermask.pruning import prune, restart
 from supermask.round_checks import check_final, checked, metrics_of, outcome_of
@@ -66,7 +67,10 @@ class Tickets:
 
         Round 0, whose training all treatments of a seed share, has a row for each of them: no criterion is missing.
         """
-        import pandas as pd
+        try:
+            import pandas as pd
+        except ModuleNotFoundError as error:
+            raise missing(error, "command") from None
 
         def row(each: TrainingResult) -> dict[str, Any]:
             one = each.treatment
