@@ -81,6 +81,11 @@ class Member:
         names = getattr(inspect.unwrap(self.function), "__globals__", {})
         return module.startswith("supermask.") and names.get(self.name) is self.function
 
+    @property
+    def is_of_toolkit(self) -> bool:
+        """Whether its function is an object of the toolkit's, such as a criterion's with parameters."""
+        return type(self.function).__module__.startswith("supermask.")
+
     def _digest(self) -> str:
         try:
             return CODE + code_digest(self.function)

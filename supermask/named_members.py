@@ -1,11 +1,13 @@
 """Criteria and actions by name: what a name at a command line or in a description stands for."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any
 
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, KeptAction, PrunedAction
-from supermask.criteria import CRITERIA, RENAMED, Criterion
+from supermask.criteria import CRITERIA, RENAMED, Criterion, power
 from supermask.members import Member, MemberError
 from supermask.treatments import Treatment
 
@@ -63,6 +65,41 @@ BUILT_IN = Members(CRITERIA, KEPT_ACTIONS, PRUNED_ACTIONS)
 """The toolkit's own."""
 
 _TAKEN = {*CRITERIA, *RENAMED, *KEPT_ACTIONS, *PRUNED_ACTIONS}
+
+
+FAMILIES: Mapping[str, Callable[..., Criterion]] = {"power": power}
+"""Criteria with parameters: functions of numbers, each of which is a criterion of a name of its own."""
+
+
+def with_parameters(text: str) -> Criterion | None:
+    """Return the criterion that a text such as 'power(a=1, b=-1)' stands for; None for a plain name.
+
+    Raises ValueError for an unknown family, and for parameters that are unknown, missing, given twice or no numbers.
+    """
+    found = re.fullmatch(r"\s*(\w+)\s*\((.*)\)\s*", text)
+    if found is None:
+        return None
+    family, given = found.groups()
+    allowed = "allowed: " + " or ".join(_signature(name) for name in FAMILIES)
+    if family not in FAMILIES:
+        raise ValueError(f"criterion {text!r} is unknown; {allowed}")
+    values: dict[str, float] = {}
+    for part in given.split(","):
+        name, _, number = (each.strip() for each in part.partition("="))
+        try:
+            value = float(number)
+        except ValueError:
+            raise ValueError(f"criterion {text!r} has {part.strip()!r}; {allowed}, of numbers") from None
+        if name in values or name not in signature(FAMILIES[family]).parameters:
+            raise ValueError(f"criterion {text!r} has {name!r}; {allowed}, each once")
+        values[name] = value
+    if missing := signature(FAMILIES[family]).parameters.keys() - values:
+        raise ValueError(f"criterion {text!r} lacks {', '.join(sorted(missing))}; {allowed}")
+    return FAMILIES[family](**values)
+
+
+def _signature(family: str) -> str:
+    return f"{family}({', '.join(f'{name}=...' for name in signature(FAMILIES[family]).parameters)})"
 
 
 def check_names(*own: Member) -> None:

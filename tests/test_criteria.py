@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 from supermask import criteria
 from supermask.analysis.studies.plugin_files import load_plugin
 from supermask.criteria import CRITERIA, EIGHT, Criterion, LayerFacts, power
+from supermask.named_members import with_parameters
 from supermask.treatments import Treatment
 
 WEIGHTS = hnp.arrays(
@@ -155,3 +156,20 @@ def test_powers_have_the_known_criteria_among_them_and_names_of_their_own(tmp_pa
     file = tmp_path / "mine.py"
     file.write_text("import supermask as sm\n\ngrowth, curved = sm.power(1, -1), sm.power(0.5, -2)\n")
     assert [member.name for member in load_plugin(file).members()] == ["power_1_-1", "power_0.5_-2"]
+
+
+def test_a_criterion_with_parameters_has_a_text_for_the_command_line():
+    assert with_parameters("power(a=1, b=-1)") == with_parameters(" power( b=-1.0,a=1 ) ") == power(1, -1)
+    assert with_parameters("movement") is None
+    for text, words in {
+        "powder(a=1)": r"criterion 'powder\(a=1\)' is unknown; allowed: power\(a=..., b=...\)",
+        "power(a=1)": "lacks b; allowed",
+        "power()": "has ''; allowed",
+        "power(1,-1)": "has '1'; allowed",
+        "power(a=1,a=2)": "has 'a'; allowed",
+        "power(a=1,c=2)": "has 'c'; allowed",
+        "power(a=1,b=x)": "has 'b=x'; allowed: .* of numbers",
+        "power(a=1,b=inf)": "b is inf; allowed: finite",
+    }.items():
+        with pytest.raises(ValueError, match=words):
+            with_parameters(text)

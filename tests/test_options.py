@@ -1,10 +1,12 @@
 """Options: each changes what was asked for, or is refused or said; none is abbreviated, given twice or ignored."""
 
+import pickle
 import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from supermask.analysis.command.arguments import parser_of
@@ -14,15 +16,18 @@ from supermask.analysis.command.options import check_shown, check_used, own_name
 from supermask.analysis.command.reproduce import FigureRequest
 from supermask.analysis.drawing.captions import caption, label
 from supermask.analysis.kinds.plan import ids_needed, uses_of
+from supermask.analysis.running.cluster.sending import packed, unpacked
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.analysis.system.errors import UsageError
+from supermask.criteria import power
 from supermask.datasets import DATASETS
 from supermask.figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
 from supermask.named_members import BUILT_IN
 from supermask.networks import NETWORKS
 from supermask.plugins import criterion, kept_action
+from supermask.treatments import treatment
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -262,3 +267,15 @@ def test_every_command_of_the_pages_is_one(page, line):
     if hasattr(options, "figures"):
         figures = {name: CATALOGUE[name].load() for name in options.figures or CATALOGUE}
         check_used(options.given - {"plugin"}, {n: used_by(f, f.whole, {}) for n, f in figures.items()})
+
+
+def test_a_criterion_with_parameters_is_asked_for_trained_drawn_and_sent(tmp_path, capsys):
+    """The library's own object: nothing of a plug-in's."""
+    words = shlex.split("reproduce mask-criteria --dataset digits --seeds 1 --rounds 1 --epochs 1 --results here")
+    assert run_command([*words, "--criteria", "power(a=1, b=-1)", "random"], CATALOGUE) == OK
+    (table,) = (tmp_path / "here" / "figures").glob("mask-criteria*.csv")
+    assert set(pd.read_csv(table)["criterion"]) == {"unpruned", "random", "power_1_-1"}
+    assert run_command([*words, "--criteria", "power(a=1)"], CATALOGUE) == MISUSED
+    assert "criterion 'power(a=1)' lacks b; allowed: power(a=..., b=...)" in capsys.readouterr().err
+    study = Study((treatment(power(1, -1)),))
+    assert unpacked(pickle.loads(pickle.dumps(packed(study))), BUILT_IN) == study  # noqa: S301

@@ -241,11 +241,18 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
     from supermask.analysis.command.reproduce import FigureRequest
     from supermask.analysis.studies.protocols import Changes, parse_rates, protocol
     from supermask.criteria import RENAMED
-    from supermask.named_members import BUILT_IN
+    from supermask.named_members import BUILT_IN, with_parameters
 
     members = options.members or BUILT_IN
-    for name in options.criteria or ():
-        choose("criterion", name, members.criterion, RENAMED)
+    criteria = []
+    for text in options.criteria or ():
+        try:
+            member = with_parameters(text)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        if member is not None and member.name not in members.criterion:
+            members = members.plus(member)
+        criteria.append(choose("criterion", text, members.criterion, RENAMED) if member is None else member.name)
     rates = None if options.rates is None else parse_rates(options.rates)
     changes = Changes(
         options.dataset,
@@ -268,7 +275,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
     request = FigureRequest(
         figures=figures,
         protocol=chosen,
-        criteria=tuple(options.criteria or ()),
+        criteria=tuple(criteria),
         shown=tuple(options.show or ()),
         members=members,
         data_dir=options.data_dir,

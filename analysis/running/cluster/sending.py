@@ -47,4 +47,6 @@ def unpacked(runs: Sequence[SentRun], members: Members) -> Study:
 
 
 def _packed(value: Any) -> Any:
-    return OwnMember(value.name, value.source) if isinstance(value, Member) and value.source else value
+    """A user's own member by name and source: its code is the plugin's. The toolkit's own are sent as they are."""
+    own = isinstance(value, Member) and value.source and not value.is_of_toolkit
+    return OwnMember(value.name, value.source) if own else value
