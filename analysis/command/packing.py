@@ -188,12 +188,12 @@ def _known(
     module = network_of(network.network, data.classes)
     try:
         kernels = kernels_of(shapes_of(module, data.image_shape))
-        fault = ""
     except ValueError as error:
-        kernels, fault = {}, f": {error}"
+        words = f"network {network.network} does not fit {data.name}: {error}"
+        raise (StoreError if dataset is None else UsageError)(f"{path}: {words}") from None
     if {n: k.shape for n, k in kernels.items()} != {n: mask.shape for n, mask in network.masks.items()}:
         images = f"images of {'×'.join(map(str, data.image_shape))} and {data.classes} classes"
         if dataset is not None:
-            raise UsageError(f"dataset {data.name} has {images}, which the layers of {path} do not fit{fault}")
-        raise StoreError(f"{path}: the file's layers are not those of {network.network} for {network.dataset}{fault}")
+            raise UsageError(f"dataset {data.name} has {images}, which the layers of {path} do not fit")
+        raise StoreError(f"{path}: the file's layers are not those of {network.network} for {network.dataset}")
     return module, data
