@@ -14,6 +14,8 @@ from supermask.analysis.command.cli import run_command
 from supermask.analysis.command.commands import FAILED, MISUSED
 from supermask.analysis.command.merging import merge
 from supermask.analysis.command.verify import verify
+from supermask.analysis.drawing.results import Results
+from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.drawing.tables import tidy_table
 from supermask.analysis.kinds import KINDS, kind_of
 from supermask.analysis.kinds.plan import results_of
@@ -23,7 +25,7 @@ from supermask.analysis.kinds.shared_weight import SharedRun
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.store.identity import identity
 from supermask.analysis.store.store import Store, StoredResult, insert_record
-from supermask.analysis.studies.experiment import Experiment
+from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.analysis.system.errors import StoreError
 from supermask.compression.dsd import DSDRun
@@ -265,6 +267,20 @@ def test_a_forged_mask_is_neither_packed_nor_exported(how, command, experiment, 
         assert said.startswith("supermask: error: ")
         assert identity(description)[:12] in said
         assert not (tmp_path / "out.npz").exists()
+
+
+@pytest.mark.parametrize("metrics", [{}, {"weights_remaining": "all"}, None])
+def test_a_forged_result_is_not_drawn(metrics, experiment, tmp_path):
+    """Of an honest description, so that it is found, before anybody has called --verify."""
+    description = results_of(experiment, Unpruned(), 0)[0].description
+    forge(tmp_path, description, save({"x": np.zeros(3, np.float32)}), metrics)
+    with Store(tmp_path, for_reading=True) as store:
+        results = Results(experiment, Study((Unpruned(),)), store, Shown(()))
+        for read in (results.metrics, results.arrays) if metrics is not None else (results.arrays,):
+            with pytest.raises(StoreError, match=f"record {identity(description)} in .* is no result: .*--verify"):
+                read(Unpruned(), 0)
+        with pytest.raises(StoreError, match="is no result"):
+            results.unpruned_weights(0)
 
 
 def bf16() -> bytes:

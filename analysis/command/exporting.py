@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from supermask.analysis.command.genuine import genuine_arrays, genuine_results
 from supermask.analysis.command.packing import find_learned, masked_network, read_packed
+from supermask.analysis.kinds.genuine import genuine_arrays, genuine_results
 from supermask.analysis.kinds.layout import images_of
 from supermask.analysis.kinds.rounds import ROUNDS, decode_round, decode_round_zero
 from supermask.analysis.store.folders import check_stored

@@ -8,7 +8,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from supermask import datasets
-from supermask.analysis.command.genuine import genuine_arrays, genuine_results
+from supermask.analysis.kinds.genuine import genuine_arrays, genuine_results
 from supermask.analysis.kinds.learned_mask import decode_logits
 from supermask.analysis.store.folders import check_stored
 from supermask.analysis.store.store import Store, StoredResult

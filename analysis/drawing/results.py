@@ -8,9 +8,10 @@ import pandas as pd
 
 from supermask.analysis.drawing.captions import label
 from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.kinds.genuine import genuine_arrays, genuine_result
 from supermask.analysis.kinds.learned_mask import rounded
 from supermask.analysis.kinds.plan import results_of
-from supermask.analysis.kinds.rounds import UNPRUNED, Unpruned, decode_round, round_zero
+from supermask.analysis.kinds.rounds import UNPRUNED, Unpruned, decode_round, decode_round_zero
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.store.store import Store
 from supermask.analysis.studies.experiment import Experiment, Study, choices_of
@@ -42,13 +43,13 @@ class Results:
             rows.append(nothing | {"seed": seed, "round": 0} | self.metrics(Unpruned(), seed))
             for treatment in self.study.of(Treatment):
                 for round_, named in enumerate(results_of(self.experiment, treatment, seed), start=1):
-                    rows.append(choices_of(treatment) | {"seed": seed, "round": round_} | self.store.metrics(named.id))
+                    rows.append(choices_of(treatment) | {"seed": seed, "round": round_} | self.metrics_of(named.id))
         return self.labelled(pd.DataFrame(rows))
 
     def untrained(self) -> pd.DataFrame:
         """Return one row per untrained network: criterion, weights, seed, round (level of sparsity), and metrics."""
         rows = [
-            choices_of(run) | {"seed": seed, "round": level} | self.store.metrics(named.id)
+            choices_of(run) | {"seed": seed, "round": level} | self.metrics_of(named.id)
             for run in self.study.of(Untrained)
             for seed in self.experiment.seeds
             for level, named in enumerate(results_of(self.experiment, run, seed))
@@ -66,11 +67,11 @@ class Results:
 
     def metrics(self, run: Hashable, seed: int) -> dict[str, float]:
         """Return the metrics of a run's result, or of its first if it has several."""
-        return self.store.metrics(results_of(self.experiment, run, seed)[0].id)
+        return self.metrics_of(results_of(self.experiment, run, seed)[0].id)
 
     def arrays(self, run: Hashable, seed: int) -> dict[str, np.ndarray]:
         """Return the arrays of a run with one result, as its kind's module writes them."""
-        return self.store.arrays(results_of(self.experiment, run, seed)[0].id)
+        return self._arrays(results_of(self.experiment, run, seed)[0].id)
 
     def learned_mask(self, learned: LearnedMask, seed: int) -> Masks:
         """Return the rounded mask of learned logits."""
@@ -79,14 +80,21 @@ class Results:
     def unpruned_weights(self, seed: int) -> tuple[Params, Params]:
         """Return initial and final parameters of round 0, cached because every later round is decoded against them."""
         if seed not in self._round_zero:
-            self._round_zero[seed] = round_zero(self.experiment, self.store, seed)
+            self._round_zero[seed] = decode_round_zero(self.arrays(Unpruned(), seed))
         return self._round_zero[seed]
 
     def end_of_round(self, treatment: Treatment, seed: int, round_: int) -> tuple[Masks, Kernels]:
         """Return masks of a later round, and kernels at its end."""
         named = results_of(self.experiment, treatment, seed)[round_ - 1]
-        masks, final, _ = decode_round(self.store.arrays(named.id), kernels_of(self.unpruned_weights(seed)[0]))
+        masks, final, _ = decode_round(self._arrays(named.id), kernels_of(self.unpruned_weights(seed)[0]))
         return masks, final
+
+    def metrics_of(self, id_: str) -> dict[str, float]:
+        """Return the metrics of a result by its id. Raises StoreError if it is damaged or no result."""
+        return genuine_result(self.store, id_).metrics
+
+    def _arrays(self, id_: str) -> dict[str, np.ndarray]:
+        return genuine_arrays(self.store, genuine_result(self.store, id_))
 
     def labelled(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return the table with its origin in the first columns."""

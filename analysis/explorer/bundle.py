@@ -79,7 +79,7 @@ def seed_run(results: Results, seed: int) -> SeedRun:
     named = [each for run in (Unpruned(), *pruned) for each in results_of(results.experiment, run, seed)]
     rounds = []
     for round_, (_, id_) in enumerate(named):
-        metrics = results.store.metrics(id_)
+        metrics = results.metrics_of(id_)
         rounds.append(Round(metrics["weights_remaining"], metrics["test_accuracy"]))
         if round_:
             masks, _ = results.end_of_round(pruned[0], seed, round_)

@@ -1,4 +1,4 @@
-"""Results held to the schema, for commands that take whatever result of a folder a user names.
+"""Results held to the schema, for everything that draws, packs or exports what a folder has.
 
 A digest shows that a record is unchanged, not that it is a result: `--verify` and `--merge` find that out, but nobody
 needs to have called them.
@@ -25,6 +25,13 @@ def genuine_results(store: Store, *kinds: str) -> Iterator[StoredResult]:
             )
         _refuse(store, result, fault_of(result))
         yield result
+
+
+def genuine_result(store: Store, id_: str) -> StoredResult:
+    """Return a result. Raises StoreError if it is not stored, damaged, or no result."""
+    result = store.result(id_)
+    _refuse(store, result, fault_of(result))
+    return result
 
 
 def genuine_arrays(store: Store, result: StoredResult) -> dict[str, np.ndarray]:
