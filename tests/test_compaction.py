@@ -16,7 +16,7 @@ from supermask.compaction import compaction, live_units
 from supermask.keys import Purpose, derive_key
 from supermask.networks import NETWORKS, FeedForward, initialise, kernels_of, with_kernels
 from supermask.population import Placement
-from supermask.training import Job
+from supermask.training import Job, Trainer
 
 SIZES = (6, 5, 4, 3)
 LAYERS = ("hidden1", "hidden2", "output")
@@ -113,7 +113,14 @@ def test_training_without_dead_units_is_training_with_them(trainer, monkeypatch,
     monkeypatch.setattr(compacting, "WORTHWHILE", 1)
     plans = [compaction(trainer.network, job.params, job.masks, 300) for job in jobs]
     assert all(plan is not None and plan.sizes[0] < 64 for plan in plans)
-    for job, plan, old, new in zip(jobs, plans, whole, trainer.train(jobs), strict=True):
+    trained: list[tuple[int, ...]] = []
+    program = Trainer._program
+    monkeypatch.setattr(
+        Trainer, "_program", lambda self, network: trained.append(network.hidden) or program(self, network)
+    )
+    smaller = trainer.train(jobs)
+    assert set(trained) == {plan.sizes[1:-1] for plan in plans}
+    for job, plan, old, new in zip(jobs, plans, whole, smaller, strict=True):
         for layer, leaves in new.params.items():
             kernel, start, mask = leaves["kernel"], np.asarray(job.params[layer]["kernel"]), job.masks[layer]
             assert kernel[~mask].tobytes() == start[~mask].tobytes()

@@ -212,6 +212,15 @@ def test_a_dense_network_at_the_most_bits_comes_back(sparse):
         quantise(*sparse, dict.fromkeys(BITS, 9))
 
 
+def test_a_file_names_its_classes_where_they_are_not_the_networks_own():
+    """Files of the five networks stay as they were, and those of one's own data come back."""
+    params = networks.initialise(networks.network_of("fc", 3), derive_key(0, Purpose.INITIAL_WEIGHTS), SHAPE)
+    three = quantise(params, largest_of_layers(params, 0.9, 0), BITS)
+    own = compress("fc", SHAPE, three, INDEX_BITS)[0]
+    assert FILE.open(own)[0]["classes"] == 3
+    assert same_bits(expand(decompress(own)[1]), expand(three))
+
+
 def test_sizes_are_those_of_the_papers_stages(quantised, content):
     _, sizes = compress("fc", SHAPE, quantised, INDEX_BITS)
     weights, biases = 64 * 300 + 30_000 + 1000, 410

@@ -27,7 +27,7 @@ from supermask.analysis.drawing.tables import COLUMNS, TYPES, tidy_table, write_
 from supermask.analysis.kinds import KINDS
 from supermask.analysis.kinds.plan import results_of
 from supermask.analysis.kinds.rounds import Unpruned
-from supermask.analysis.kinds.schema import fault_of_description
+from supermask.analysis.kinds.schema import IMAGE_SHAPE, fault_of_description
 from supermask.analysis.kinds.shared_weight import SharedRun
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.store.database import Record
@@ -408,3 +408,17 @@ def test_memory_does_not_grow_with_the_number_of_results(descriptions, tmp_path)
             used.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
     assert used[1] < 2 * used[0], "three times as many: ids alone are held"
+
+
+@pytest.mark.parametrize("shape", [[8, 8, 1], [1, 1, 1], [28, 14, 3]])
+def test_shapes_of_images_pass(shape):
+    check, _ = IMAGE_SHAPE
+    assert check(shape)
+
+
+@pytest.mark.parametrize(
+    "shape", [[8, 8], [8, 8, 0], [8, -8, 1], [8, 8, True], [8, 8.0, 1], [10**6, 10**6, 3], "881", None]
+)
+def test_what_is_no_shape_of_images_is_refused(shape):
+    check, _ = IMAGE_SHAPE
+    assert not check(shape)
