@@ -117,3 +117,36 @@ def browser():  # type: ignore[no-untyped-def]
         started = running.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
         yield started
         started.close()
+
+
+@pytest.fixture(scope="session")
+def quick(tmp_path_factory):  # type: ignore[no-untyped-def]
+    """The explorer's site for FC of the real size on embedded digits, as `supermask explore` would train it."""
+    from browsers import chromium
+    from explorer_pages import quick_site
+
+    chromium()
+    folder = tmp_path_factory.getbasetemp()
+    return quick_site(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
+
+
+@pytest.fixture(scope="module")
+def address(quick):  # type: ignore[no-untyped-def]
+    """Where the explorer's site is served."""
+    from explorer_site import serving
+
+    with serving(quick.site) as server:
+        yield server.url
+
+
+@pytest.fixture
+def open_page(browser, address):  # type: ignore[no-untyped-def]
+    """Opens the explorer's page. What it says on the console or asks elsewhere is a failure."""
+    from explorer_pages import opener
+
+    contexts: list[object] = []
+    trouble: list[str] = []
+    yield opener(browser, address, contexts, trouble)
+    for context in contexts:
+        context.close()  # type: ignore[attr-defined]
+    assert not trouble

@@ -88,6 +88,11 @@ class Reference:
         chosen = masks.one_shot(self.ranks(seed, criterion), self.counts[level])
         return {layer: np.asarray(mask) for layer, mask in chosen.items()}
 
+    def trained_accuracy(self, seed: int) -> float:
+        """Accuracy on the shown images of a seed's network at the end of its training."""
+        found = np.asarray(logits(self.network, self.runs[seed].final, self.images)).argmax(axis=1)
+        return float((found == self.labels).mean())
+
     def outputs(self, given: Setting, chosen: list[Masks]) -> np.ndarray:
         """Logits under each of the masks: (masks, images, classes)."""
         run, other = self.runs[given["seed"]], self.runs[(given["seed"] + 1) % len(self.runs)]

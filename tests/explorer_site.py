@@ -49,11 +49,15 @@ def node() -> str:
 
 def answers(site: Path, settings: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the page's own modules make of the settings, in Node."""
-    command = [node(), str(ROOT / "tests" / "explorer" / "answers.mjs"), str(PAGE), str(site)]
-    given = json.dumps(settings)
-    ended = subprocess.run(command, input=given, capture_output=True, text=True, timeout=600)
+    return asked_in_node("answers.mjs", site, settings)
+
+
+def asked_in_node(program: str, site: Path, questions: list[Any]) -> list[Any]:
+    """A program's answers to questions about a site, both in JSON."""
+    command = [node(), str(ROOT / "tests" / "explorer" / program), str(PAGE), str(site)]
+    ended = subprocess.run(command, input=json.dumps(questions), capture_output=True, text=True, timeout=600)
     assert ended.returncode == 0, ended.stderr
-    found: list[dict[str, Any]] = json.loads(ended.stdout)
+    found: list[Any] = json.loads(ended.stdout)
     return found
 
 

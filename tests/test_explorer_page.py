@@ -8,101 +8,36 @@ import json
 import re
 import statistics
 import threading
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from browsers import chromium
-from explorer_reference import KEPT, PRUNED, SHOWN, Reference, digests, read_otherwise, setting
-from explorer_site import serving, train_runs
+from explorer_pages import BEST, right, settled, with_curves
+from explorer_reference import KEPT, PRUNED, SHOWN, digests, read_otherwise, setting
+from explorer_site import serving
 
-from supermask import datasets
-from supermask.analysis.explorer.bundle import LEVELS, make_bundle
-from supermask.analysis.explorer.site import site_files, write_site
-from supermask.analysis.studies.experiment import Experiment
-from supermask.analysis.studies.protocols import Changes, protocol
+from supermask.analysis.explorer.bundle import LEVELS
+from supermask.analysis.explorer.site import write_site
 from supermask.networks import NETWORKS, logits
 from supermask.packed import unpack
-from supermask.population import place
-from supermask.training import Trainer
-
-SIZES = {"phone": (390, 844), "laptop": (1366, 768), "projector": (1920, 1080)}
 
 
-@pytest.fixture(scope="module")
-def quick():
-    """FC of the real size on embedded MNIST digits: two seeds, two rounds, as `supermask explore` would train it."""
-    chromium()
-    data = datasets.load("mnist5k")
-    chosen = protocol("quick", changes=Changes(seeds=2, rounds=2))
-    experiment = Experiment(chosen, data)
-    trainer = Trainer(NETWORKS["fc"], data, experiment.training, place(266_610, networks=2))
-    runs = train_runs(trainer, [0, 1], rounds=2)
-    site = site_files(make_bundle(experiment, NETWORKS["fc"], runs))
-    assert sum(map(len, site.values())) < 6_000_000
-    return SimpleNamespace(site=site, reference=Reference(data, NETWORKS["fc"], runs))
-
-
-@pytest.fixture(scope="module")
-def address(quick):
-    with serving(quick.site) as server:
-        yield server.url
-
-
-@pytest.fixture
-def open_page(browser, address):
-    """Opens the page and waits for its first reading. What it says on the console or asks elsewhere is a failure."""
-    contexts, trouble = [], []
-
-    def opened(fragment: str = "", at: str = address, size: str = "laptop", **options):
-        width, height = SIZES[size]
-        context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True, **options)
-        contexts.append(context)
-        page = context.new_page()
-        origin = re.match(r"https?://[^/]+", at)[0]
-        page.on("console", lambda message: trouble.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("requestfailed", lambda request: trouble.append(f"failed: {request.url}"))
-        context.on(
-            "request",
-            lambda request: None if request.url.startswith((origin, "blob:", "data:")) else trouble.append(request.url),
-        )
-        page.goto(f"{at}#{fragment}" if fragment else at)
-        page.wait_for_selector("#accuracy[data-right]", timeout=60_000)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert not trouble
-
-
-def settled(page) -> str:
-    """The address's state once the page stands still."""
-    page.wait_for_selector("html[data-state=settled]", timeout=60_000)
-    return page.evaluate("location.hash")
-
-
-def with_curves(page) -> None:
-    """Waits for every curve to be drawn."""
-    page.wait_for_selector("html[data-curves=drawn]", timeout=120_000)
-    page.evaluate("new Promise(requestAnimationFrame)")
-
-
-def right(page) -> int:
-    return int(page.get_attribute("#accuracy", "data-right"))
-
-
-def test_the_page_opens_with_an_untrained_network_that_reads(open_page, quick):
+def test_the_page_opens_with_a_question_and_one_button_shows_the_best_supermask(open_page, quick):
     page = open_page()
     assert page.locator("h1").inner_text() == "Zeros, signs and the supermask"
+    assert right(page) < 250, "all weights are kept, and nothing is trained"
+    with_curves(page)
+    assert not page.locator(".curve-line.present:not(.thin)").is_visible(), "the opening view gives no answer away"
+    page.locator("#best").click()
+    settled(page)
     best = json.loads(quick.site["bundle/bundle.json"])["best_level"]
     given = setting(level=4 * best)
     masks = quick.reference.masks(given)
     expected = (quick.reference.outputs(given, [masks])[0].argmax(axis=1) == quick.reference.labels).sum()
     assert abs(right(page) - expected) <= 2
-    assert right(page) > 600, "the default view tells the story"
-    assert page.locator("#headline").inner_text().startswith(f"An untrained network reads {right(page) / 10:.1f}%")
+    assert right(page) > 600
+    assert page.locator("#headline").inner_text().startswith(f"An untrained network gets {right(page) / 10:.1f}%")
+    with_curves(page)
+    assert page.locator(".curve-line.present:not(.thin)").is_visible()
     assert "protocol quick" in page.locator("#about").inner_text()
 
 
@@ -136,10 +71,11 @@ def asked(page, settings):
           if (!window.engine) {
             const { Engine } = await import("/core/engine.js");
             const { readImages, readManifest, readSeed } = await import("/core/bundle.js");
-            const read = async (name) => (await fetch("/bundle/" + name)).arrayBuffer();
-            const manifest = await readManifest(read);
-            const seeds = await Promise.all(manifest.seeds.map((entry) => readSeed(read, manifest, entry)));
-            window.engine = new Engine(manifest, await readImages(read, manifest), seeds);
+            const { loadFiles } = await import("/app/files.js");
+            const files = await loadFiles(() => {});
+            const manifest = readManifest(files);
+            const seeds = await Promise.all(manifest.seeds.map((entry) => readSeed(files, manifest, entry)));
+            window.engine = new Engine(manifest, await readImages(files, manifest), seeds);
           }
           const { packBits } = await import("/core/packed.js");
           const hex = (bytes) => [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -232,7 +168,7 @@ def test_dragging_never_freezes_the_page(open_page):
 
 RADIOS = {
     "criterion": ("magnitude_increase", "criterion=magnitude_increase"),
-    "layer": ("0", "layer=hidden1"),
+    "layer": ("2", "layer=output"),
     "kept": ("reshuffled", "kept=reshuffled"),
     "pruned": ("initial", "pruned=initial"),
     "seed": ("1", "seed=1"),
@@ -242,7 +178,7 @@ RADIOS = {
 
 @pytest.mark.parametrize("how", ["mouse", "keyboard"])
 def test_every_choice_works(how, open_page):
-    page = open_page()
+    page = open_page(BEST)
     for name, (value, expected) in RADIOS.items():
         wanted = page.locator(f"input[name={name}][value='{value}']")
         if how == "mouse":
@@ -276,7 +212,7 @@ def test_every_choice_works(how, open_page):
 
 @pytest.mark.parametrize("how", ["mouse", "keyboard"])
 def test_every_slider_and_button_works(how, open_page):
-    page = open_page()
+    page = open_page(BEST)
 
     def slide(selector: str) -> None:
         if how == "mouse":
@@ -320,7 +256,7 @@ def test_every_slider_and_button_works(how, open_page):
     page.locator("#round").scroll_into_view_if_needed()
     slide("#round")
     assert "mask=round" in settled(page)
-    press("#round-rewind")
+    press("#round-first")
     assert "round=" not in settled(page).replace("mask=round", "")
     press("#round-next")
     assert "&round=1" in settled(page)
@@ -338,10 +274,10 @@ def test_every_slider_and_button_works(how, open_page):
     press("#share")
     page.wait_for_selector("#share:has-text('ink')")
     press("summary")
-    page.locator("#numbers").wait_for()
+    page.locator("#numbers tbody tr").nth(LEVELS).wait_for()
     assert page.locator("#numbers tbody tr").count() == LEVELS + 1
     press("#reset")
-    assert settled(page) == before
+    assert settled(page) == "#seed=0&criterion=large_final&level=0&kept=initial"
     page.locator("#theme").select_option("dark")
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     page.evaluate("localStorage.clear()")
@@ -350,6 +286,7 @@ def test_every_slider_and_button_works(how, open_page):
 def test_the_boundary_is_dragged_and_the_plane_painted(open_page):
     page = open_page("criterion=large_final&kept=initial&level=10")
     plane = page.locator("#plane-canvas")
+    plane.scroll_into_view_if_needed()
     box = plane.bounding_box()
     middle = box["x"] + box["width"] / 2
     page.mouse.move(middle, box["y"] + box["height"] * 0.45)
@@ -389,7 +326,7 @@ def test_the_boundary_is_dragged_and_the_plane_painted(open_page):
 
 @pytest.mark.parametrize("how", ["mouse", "keyboard"])
 def test_a_digit_of_ones_own_is_read(how, open_page):
-    page = open_page()
+    page = open_page(BEST)
     pad = page.locator("#own-canvas")
     pad.scroll_into_view_if_needed()
     if how == "mouse":
@@ -406,19 +343,19 @@ def test_a_digit_of_ones_own_is_read(how, open_page):
             page.keyboard.press("ArrowDown")
         page.keyboard.press(" ")
     assert "own=" in settled(page)
-    assert page.locator("#own-reading").inner_text() == "The untrained network reads: 1"
+    assert page.locator("#own-reading").inner_text() == "The network takes this for a 1."
     page.locator("#own-clear").click()
     assert "own=" not in settled(page)
 
 
 def test_live_values_on_hover(open_page):
-    page = open_page()
+    page = open_page(BEST)
     with_curves(page)
     for selector, reading, expected in (
         ("#plane-canvas", "#plane-reading", r"near \(.*\): [\d,]+ of [\d,]+ kept"),
-        ("#curve svg", "#curve-reading", r"At [\d.]+% of weights: large_final_same_sign: .*%; random mask: [\d.]+%"),
+        ("#curve svg", "#curve-reading", r"At [\d.]+% of weights: large, same sign: .*%; random mask: [\d.]+%"),
         ("#seen-canvas", "#seen-reading", r"Row \d+, column \d+: \d+ of 300 weights kept"),
-        ("#confusion tbody td >> nth=3", "#confusion-reading", r"\d+ images of a 0 are read as 3"),
+        ("#confusion tbody td >> nth=3", "#confusion-reading", r"\d+ images of a 0 are taken for a 3"),
     ):
         page.locator(selector).hover()
         assert re.search(expected, page.locator(reading).inner_text()), selector
@@ -446,11 +383,12 @@ def test_everything_that_can_be_used_is_reached_by_tab(open_page):
 
 
 def test_the_tour_runs_to_its_end_by_keyboard_alone(open_page):
-    page = open_page("seed=1")
+    page = open_page("seed=1&criterion=movement&level=5")
+    own = settled(page)
     page.locator("#tour-start").focus()
     page.keyboard.press("Enter")
-    for step in range(1, 8):
-        page.wait_for_selector(f"#tour-step:has-text('Step {step} of 7')")
+    for step in range(1, 11):
+        page.wait_for_selector(f"#tour-step:has-text('Step {step} of 10')")
         assert page.evaluate("document.activeElement.id") == "tour-title", "focus follows the tour"
         assert page.locator("#tour-next").is_disabled(), "one guesses first"
         assert page.locator("#accuracy").inner_text() == "?", "nothing is given away"
@@ -458,16 +396,17 @@ def test_the_tour_runs_to_its_end_by_keyboard_alone(open_page):
         page.keyboard.press(" ")
         page.locator("#tour-next").focus()
         page.keyboard.press("Enter")
-        page.wait_for_selector("#tour-answer:has-text('%')")
+        page.wait_for_selector("#tour-answer:has-text('%')", timeout=120_000)
         said = page.locator("#tour-answer").inner_text()
-        assert said.startswith(("You were right.", "It is: "))
+        assert said.startswith(("You were right.", "The answer: "))
         shown = page.locator("#accuracy").inner_text()
         assert shown in said, "the answer is this network's own"
         assert f"tour={step}.1.shown" in settled(page)
         page.locator("#tour-next").focus()
         page.keyboard.press("Enter")
     page.wait_for_selector("#tour", state="hidden")
-    assert right(page) > 600, "and ends with an untrained network that reads"
+    assert settled(page) == own, "the visitor's own setting is back"
+    assert page.evaluate("document.activeElement.id") == "tour-start"
     page.locator("#tour-start").click()
     page.locator("#tour-options label").first.click()
     page.locator("#tour-next").click()
@@ -510,11 +449,16 @@ def test_the_address_restores_the_exact_state(open_page, address):
     assert settled(open_page(nonsense)) == settled(open_page())
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", ["phone", "laptop", "projector", "zoomed"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_an_accessibility_checker_finds_nothing_serious(size, scheme, open_page):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    states = {"phone": "mask=painted", "laptop": "tour=3.1.shown", "projector": "pin=criterion%3Drandom&seen=unit"}
+    states = {
+        "phone": "mask=painted",
+        "laptop": "tour=3.1.shown",
+        "projector": "pin=criterion%3Drandom&seen=unit",
+        "zoomed": BEST,
+    }
     page = open_page(states[size], size=size, color_scheme=scheme, bypass_csp=True)
     with_curves(page)
     page.locator("summary").click()
@@ -531,20 +475,20 @@ def test_an_accessibility_checker_finds_nothing_serious(size, scheme, open_page)
 def test_less_motion_is_respected_and_results_are_spoken(open_page):
     page = open_page(reduced_motion="reduce")
     assert settled(page)
-    assert re.fullmatch(r"[\d.]+% of weights kept: [\d.]+% read right\.", page.locator("#status").inner_text())
+    assert re.fullmatch(r"[\d.]+% of weights kept. Accuracy: [\d.]+%.", page.locator("#status").inner_text())
     assert page.get_attribute("#status", "role") == "status"
     page.locator("#round-play").click()
     assert "mask=round" in settled(page)
     page.wait_for_timeout(1500)
     assert "&round" not in settled(page), "one click, one step, to round 0"
-    assert "of weights remaining" in page.get_attribute("#level", "aria-valuetext")
+    assert page.get_attribute("#level", "aria-valuetext").endswith("%")
 
 
 # Files, and other servers ---------------------------------------------------------------------------------------------
 
 
 def test_picture_and_table_are_saved(open_page, tmp_path):
-    page = open_page()
+    page = open_page(BEST)
     settled(page)
     page.locator("input[name=criterion][value=small_final]").check()
     settled(page)
@@ -603,7 +547,7 @@ def file_server(quick, tmp_path):
 # The server is asked for first, so that it outlives the pages: they may still be loading their icon.
 def test_an_exported_site_opens_from_any_file_server_and_from_a_sub_folder(file_server, open_page):
     addresses = (file_server, file_server + "lecture/", file_server + "lecture/index.html")
-    read = [right(open_page(at=at)) for at in addresses]
+    read = [right(open_page(BEST, at=at)) for at in addresses]
     assert len(set(read)) == 1
     assert read[0] > 600
 

@@ -155,6 +155,7 @@ def _add_explore(parsers: "argparse._SubParsersAction[Parser]") -> None:
         epilog="examples:\n"
         "  supermask explore                                    open the page\n"
         "  supermask explore --export site                      write it as a site for any file server\n"
+        "  supermask explore --export page.html                 write it as one file, for e-mails and notebooks\n"
         "  supermask explore --protocol short --data-dir ~/data --export site\n"
         "                                                       full MNIST, with its rounds of pruning\n"
         "  supermask explore --protocol paper --without-rounds --data-dir ~/data\n"
@@ -162,7 +163,9 @@ def _add_explore(parsers: "argparse._SubParsersAction[Parser]") -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = explore.add_argument
-    add("--export", type=path, metavar="DIR", help="write page and bundle as a site to this folder; serve nothing")
+    add(
+        "--export", type=path, metavar="PATH", help="write the site to this folder, or to one .html file; serve nothing"
+    )
     add("--protocol", metavar="NAME", help="quick, short or paper (default: the best that is stored, else quick)")
     add("--dataset", metavar="NAME", help="digits, mnist5k, mnist or fashion-mnist (default: the protocol's)")
     add("--seeds", type=int, metavar="N", help="seeds 0 to N-1, 2 or more (default: 2)")

@@ -3,6 +3,7 @@
     bundle.json     what it shows and was made from; layers, levels, labels, and the scalars that depend on the order of
                     a sum, which the page takes over instead of computing them anew
     images.bin      the first 1,000 test images: a byte a pixel
+    training.bin    the first 3,500 training images, which the page trains on
     seed-N.bin      one seed's initial and final kernels, layer after layer, in float32: first the lowest byte of every
                     weight, then the next (such planes compress better than whole numbers); then, a byte a weight, the
                     last round of iterative pruning that kept it
@@ -29,7 +30,7 @@ from supermask.analysis.kinds.plan import results_of
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.store.provenance import provenance
 from supermask.analysis.studies.experiment import Experiment
-from supermask.analysis.studies.protocols import PAPER, TITLES
+from supermask.analysis.studies.protocols import PAPER, TITLES, protocol
 from supermask.analysis.system.errors import UsageError
 from supermask.criteria import CRITERIA
 from supermask.datasets import Split
@@ -39,14 +40,21 @@ from supermask.networks import Network, Params, kernels_of, layer_kinds, logits,
 from supermask.restarts import Treatment, scores_of
 from supermask.untrained_networks import masked_kernels, untrained_network
 
-FORMAT = 2
+FORMAT = 3
 IMAGES = 1000
+TRAINING_IMAGES = 3500
+"""As many as the embedded digits have: about 0.6 MB, and a training of seconds in the page."""
+
 LEVELS = 24
 MOST_BYTES = 6_000_000
 """The most that a bundle may take: what one can wait for in a lecture hall."""
 
 PRUNING = Treatment()
 """Iterative pruning as in the lottery ticket algorithm: whose rounds the page scrubs through."""
+
+
+TRAINING = protocol("quick", "fc")
+"""How the page trains, whatever protocol made the rest of the bundle: it is what fits its few images."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,9 @@ def make_bundle(experiment: Experiment, network: Network, runs: Sequence[SeedRun
     sizes = {layer: kernel.size for layer, kernel in kernels.items()}
     counts = kept_counts(sizes, PAPER["fc"].rates.by_layer(layer_kinds(kernels)), LEVELS)
     shown = Split(data.test.images[:IMAGES], data.test.labels[:IMAGES])
+    trained_on = Split(data.train.images[:TRAINING_IMAGES], data.train.labels[:TRAINING_IMAGES])
+    files = {name: _pixels(split) for name, split in (("images.bin", shown), ("training.bin", trained_on))}
+    files |= {f"seed-{run.seed}.bin": zlib.compress(_weights(run), 9) for run in runs}
     manifest = {
         "format": FORMAT,
         "about": _about(experiment, len(shown)),
@@ -117,14 +128,25 @@ def make_bundle(experiment: Experiment, network: Network, runs: Sequence[SeedRun
         "levels": [[count[layer] for layer in kernels] for count in counts],
         "best_level": _best_level(runs, network, data.validation, data.maximum, counts),
         "seeds": [_seed_entry(run, network, shown, data.maximum) for run in runs],
+        "training": {
+            "labels": trained_on.labels.tolist(),
+            "learning_rate": TRAINING.learning_rate,
+            "batch_size": TRAINING.batch_size,
+            "epochs": TRAINING.epochs,
+            "mask_learning_rate": TRAINING.masks.learning_rate,
+            "mask_epochs": TRAINING.masks.epochs,
+        },
+        "sizes": {name: len(content) for name, content in files.items()},
     }
-    files = {"images.bin": zlib.compress(np.ascontiguousarray(shown.images).tobytes(), 9)}
-    files |= {f"seed-{run.seed}.bin": zlib.compress(_weights(run), 9) for run in runs}
     files["bundle.json"] = json.dumps(manifest, separators=(",", ":"), allow_nan=False).encode()
     size = sum(map(len, files.values()))
     if size > MOST_BYTES:
         raise UsageError(f"seeds is {len(runs)}, which makes a bundle of {size:,} bytes; allowed: {MOST_BYTES:,}")
     return files
+
+
+def _pixels(split: Split) -> bytes:
+    return zlib.compress(np.ascontiguousarray(split.images).tobytes(), 9)
 
 
 def _about(experiment: Experiment, images: int) -> dict[str, str | int]:

@@ -10,6 +10,7 @@ from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.explorer.bundle import PRUNING, make_bundle, seed_run
 from supermask.analysis.explorer.server import SiteServer
+from supermask.analysis.explorer.single import check_page, write_page
 from supermask.analysis.explorer.site import check_target, site_files, write_site
 from supermask.analysis.kinds.plan import ids_needed, missing_results, workload
 from supermask.analysis.kinds.rounds import Unpruned
@@ -32,8 +33,8 @@ class ExplorerRequest:
     """What to show and where.
 
     `protocol` None stands for the best that is stored, and `quick` where nothing is. Without `with_rounds` the bundle
-    has no rounds of iterative pruning. `export` None shows the page on this machine, at `port` (0: any free one), and
-    opens it in a `browser`.
+    has no rounds of iterative pruning. `export` is a folder for a site, or an HTML file for a page with all in it; None
+    shows the page on this machine, at `port` (0: any free one), and opens it in a `browser`.
     """
 
     protocol: str | None
@@ -67,7 +68,7 @@ def explore(request: ExplorerRequest) -> int:
     console = Screen()
     at_least("seeds", request.seeds, FEWEST_SEEDS)
     if request.export is not None:
-        check_target(request.export)
+        (check_page if _is_page(request.export) else check_target)(request.export)
     else:
         SiteServer({"index.html": b""}, request.port).server_close()  # says now if the port cannot be had
     with Store(request.results, for_reading=True) as store:
@@ -79,12 +80,23 @@ def explore(request: ExplorerRequest) -> int:
         runs = [seed_run(results, seed) for seed in choice.experiment.seeds]
     bundle = make_bundle(choice.experiment, choice.experiment.network, runs)
     site = site_files(bundle)
+    if request.export is not None and _is_page(request.export):
+        size = write_page(site, request.export)
+        console.print(
+            f"{request.export}: the page in one file, {size / 1e6:.1f} MB; open it in a browser", soft_wrap=True
+        )
+        return 0
     if request.export is not None:
         size = write_site(site, request.export)
         console.print(f"{request.export}: page and bundle, {size / 1e6:.1f} MB", soft_wrap=True)
         console.print(f"to see it: python -m http.server --directory {request.export}", soft_wrap=True)
         return 0
     return _show(site, request, console)
+
+
+def _is_page(export: Path) -> bool:
+    """Whether one file is asked for, and not a site's folder."""
+    return export.suffix.lower() in (".html", ".htm")
 
 
 def choose(request: ExplorerRequest, store: Store, console: Screen) -> Choice:

@@ -5,6 +5,8 @@
 
 import { readImages, readManifest, readSeed } from "./core/bundle.js";
 import { Engine } from "./core/engine.js";
+import { maskView } from "./core/mask_view.js";
+import { countsAt } from "./core/masks.js";
 import { pack } from "./core/packed.js";
 
 /** @typedef {import("./core/engine.js").Setting} Setting */
@@ -13,14 +15,16 @@ import { pack } from "./core/packed.js";
  * @typedef {object} Look everything the page shows of a setting
  * @property {import("./core/engine.js").Reading} reading
  * @property {import("./core/engine.js").Plane} plane
- * @property {import("./core/engine.js").MaskView} view
+ * @property {import("./core/mask_view.js").MaskView} view
  * @property {import("./core/engine.js").Difference | null} difference
  * @property {Float64Array | null} own outputs for a digit of one's own
+ * @property {import("./core/flow.js").Flow} flow of one's own digit, or of a test image
+ * @property {number} wanted how many weights the level keeps that is chosen
  */
 
 /**
  * @typedef {object} Requests what can be asked for, by kind
- * @property {{setting: Setting, layer: number, unit: number, other: Setting | null, own: Uint8Array | null}} look
+ * @property {{setting: Setting, layer: number, unit: number, other: Setting | null, own: Uint8Array | null, image: number}} look
  * @property {{setting: Setting, layer: number, initial: number, final: number}} level
  * @property {{settings: Setting[]}} curve
  * @property {{settings: Setting[]}} accuracies
@@ -40,38 +44,38 @@ import { pack } from "./core/packed.js";
 
 /** @typedef {keyof Requests} Kind */
 
-const base = new URL("bundle/", self.location.href);
+/** @type {(engine: Engine) => void} */
+let loaded;
+/** @type {Promise<Engine>} */
+const engine = new Promise((resolve) => (loaded = resolve));
 
-/** @type {import("./core/bundle.js").Read} */
-async function read(name) {
-  const response = await fetch(new URL(name, base));
-  if (!response.ok) throw new Error(`bundle/${name} is missing (HTTP ${response.status}).`);
-  return response.arrayBuffer();
+/** @param {import("./core/bundle.js").Files} files */
+async function load(files) {
+  try {
+    const manifest = readManifest(files);
+    const [images, ...seeds] = await Promise.all([
+      readImages(files, manifest),
+      ...manifest.seeds.map((entry) => readSeed(files, manifest, entry)),
+    ]);
+    loaded(new Engine(manifest, images, seeds));
+    self.postMessage({ ready: true });
+  } catch (error) {
+    self.postMessage({ failed: error instanceof Error ? error.message : String(error) });
+  }
 }
-
-async function load() {
-  const manifest = await readManifest(read);
-  const [images, ...seeds] = await Promise.all([
-    readImages(read, manifest),
-    ...manifest.seeds.map((entry) => readSeed(read, manifest, entry)),
-  ]);
-  self.postMessage({ ready: { manifest, images } });
-  return new Engine(manifest, images, seeds);
-}
-
-const engine = load();
-engine.catch((error) => self.postMessage({ failed: String(error.message ?? error) }));
 
 /** @type {Map<Kind, {id: number, request: any}>} */
 const waiting = new Map();
 let busy = false;
 
 self.onmessage = ({ data }) => {
+  if (data.files) return void load(data.files);
   const { id, kind, request } = data;
   const overtaken = waiting.get(kind);
   if (overtaken) self.postMessage({ id: overtaken.id, overtaken: true });
   waiting.set(kind, { id, request });
   if (!busy) void work();
+  return undefined;
 };
 
 async function work() {
@@ -112,15 +116,17 @@ function pause() {
 
 /** @type {{[K in Kind]: (engine: Engine, request: Requests[K]) => Answers[K] | Promise<Answers[K] | typeof OVERTAKEN>}} */
 const answers = {
-  look(engine, { setting, layer, unit, other, own }) {
+  look(engine, { setting, layer, unit, other, own, image }) {
     const masks = engine.masks(setting);
     const weights = engine.weights(setting, masks);
     return {
       reading: engine.read(setting, masks, weights),
       plane: engine.plane(setting, layer, masks[layer]),
-      view: engine.view(masks[0], weights[0], unit),
+      view: maskView(engine.manifest.layers[0], masks[0], weights[0], unit),
       difference: other && engine.difference(masks, engine.masks(other)),
       own: own && engine.readOwn(weights, own),
+      flow: engine.flow(setting, masks, weights, own, image),
+      wanted: countsAt(engine.manifest.levels, setting.level).reduce((sum, each) => sum + each, 0),
     };
   },
 

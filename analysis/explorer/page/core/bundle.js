@@ -36,6 +36,19 @@
  * @property {number[][]} levels weights kept by every layer, a row a level
  * @property {number} best_level
  * @property {SeedEntry[]} seeds
+ * @property {Training} training
+ * @property {Record<string, number>} sizes of the files, in bytes
+ */
+
+/**
+ * How networks are trained, and on what.
+ * @typedef {object} Training
+ * @property {number[]} labels of the training images
+ * @property {number} learning_rate
+ * @property {number} batch_size
+ * @property {number} epochs of a round
+ * @property {number} mask_learning_rate
+ * @property {number} mask_epochs
  */
 
 /**
@@ -45,48 +58,60 @@
  * @property {Uint8Array[]} lastRound
  */
 
-export const FORMAT = 2;
+export const FORMAT = 3;
+
+/** @typedef {ReadonlyMap<string, ArrayBuffer>} Files the bundle's, by name */
 
 /**
- * Reads a file of the bundle.
- * @typedef {(name: string) => Promise<ArrayBuffer>} Read
+ * @param {Files} files
+ * @returns {Manifest}
  */
+export function readManifest(files) {
+  return JSON.parse(new TextDecoder().decode(contentOf(files, "bundle.json")));
+}
 
 /**
- * @param {Read} read
- * @returns {Promise<Manifest>}
+ * @param {Files} files
+ * @param {string} name
+ * @returns {ArrayBuffer}
  */
-export async function readManifest(read) {
-  /** @type {Manifest} */
-  const manifest = JSON.parse(new TextDecoder().decode(await read("bundle.json")));
-  if (manifest.format !== FORMAT) {
-    throw new Error(`The bundle has format ${manifest.format}; this page reads ${FORMAT}. Export both anew.`);
-  }
-  return manifest;
+function contentOf(files, name) {
+  const found = files.get(name);
+  if (!found) throw new Error(`The bundle has no ${name}.`);
+  return found;
 }
 
 /**
  * The test images, a byte a pixel.
- * @param {Read} read
+ * @param {Files} files
  * @param {Manifest} manifest
  * @returns {Promise<Uint8Array>}
  */
-export async function readImages(read, manifest) {
-  const pixels = manifest.image.height * manifest.image.width;
-  return inflate(await read("images.bin"), manifest.labels.length * pixels);
+export async function readImages(files, { image, labels }) {
+  return inflate(contentOf(files, "images.bin"), labels.length * image.height * image.width);
+}
+
+/**
+ * The training images, a byte a pixel.
+ * @param {Files} files
+ * @param {Manifest} manifest
+ * @returns {Promise<Uint8Array>}
+ */
+export async function readTraining(files, { image, training }) {
+  return inflate(contentOf(files, "training.bin"), training.labels.length * image.height * image.width);
 }
 
 /**
  * One seed's weights.
- * @param {Read} read
+ * @param {Files} files
  * @param {Manifest} manifest
  * @param {SeedEntry} entry
  * @returns {Promise<SeedWeights>}
  */
-export async function readSeed(read, manifest, entry) {
+export async function readSeed(files, manifest, entry) {
   const sizes = manifest.layers.map((layer) => layer.inputs * layer.outputs);
   const size = sizes.reduce((total, each) => total + each, 0);
-  const content = await inflate(await read(entry.file), 9 * size);
+  const content = await inflate(contentOf(files, entry.file), 9 * size);
   const lastRound = content.subarray(8 * size);
   return {
     initial: split(fromPlanes(content.subarray(0, 4 * size)), sizes),

@@ -14,10 +14,11 @@
  * @typedef {object} Criterion
  * @property {string} name the toolkit's name
  * @property {string} formula the score; the highest are kept
- * @property {string} title in words: what is kept
  * @property {(initial: number, final: number, sorted: Sorted) => number} score of one weight; arguments are float32
  * values, and so is the result
  * @property {boolean} [byRank] whether the score looks at `sorted`
+ * @property {(initial: number, final: number) => boolean} [meant] which weights the criterion is about, where it is not
+ * all: the others score 0, whatever they are, so that a draw chooses among them
  */
 
 const round = Math.fround;
@@ -25,54 +26,54 @@ const abs = Math.abs;
 
 /** @type {(initial: number, final: number) => boolean} */
 const sameSign = (initial, final) => (initial > 0 && final > 0) || (initial < 0 && final < 0);
+/** @type {(initial: number, final: number) => boolean} */
+const otherSign = (initial, final) => !sameSign(initial, final);
 /** @type {(initial: number, final: number) => number} */
 const growth = (initial, final) => round(abs(final) - abs(initial));
 
 /** @type {readonly Criterion[]} */
 export const CRITERIA = [
-  { name: "large_final", formula: "|wf|", title: "ended largest", score: (_, f) => abs(f) },
-  { name: "small_final", formula: "−|wf|", title: "ended smallest", score: (_, f) => -abs(f) },
-  { name: "large_init", formula: "|wi|", title: "started largest", score: (i) => abs(i) },
-  { name: "small_init", formula: "−|wi|", title: "started smallest", score: (i) => -abs(i) },
+  { name: "large_final", formula: "|wf|", score: (_, f) => abs(f) },
+  { name: "small_final", formula: "−|wf|", score: (_, f) => -abs(f) },
+  { name: "large_init", formula: "|wi|", score: (i) => abs(i) },
+  { name: "small_init", formula: "−|wi|", score: (i) => -abs(i) },
   {
     name: "large_init_large_final",
     formula: "min(rank|wf|, rank|wi|)",
-    title: "both started and ended large",
     byRank: true,
     score: (i, f, sorted) => Math.min(rank(f, sorted.final), rank(i, sorted.initial)),
   },
   {
     name: "small_init_small_final",
     formula: "−max(rank|wf|, rank|wi|)",
-    title: "both started and ended small",
     byRank: true,
     score: (i, f, sorted) => -Math.max(rank(f, sorted.final), rank(i, sorted.initial)),
   },
-  { name: "magnitude_increase", formula: "|wf| − |wi|", title: "grew most", score: growth },
-  { name: "movement", formula: "|wf − wi|", title: "moved farthest", score: (i, f) => abs(round(f - i)) },
-  { name: "random", formula: "constant", title: "are drawn at random", score: () => 0 },
+  { name: "magnitude_increase", formula: "|wf| − |wi|", score: growth },
+  { name: "movement", formula: "|wf − wi|", score: (i, f) => abs(round(f - i)) },
+  { name: "random", formula: "constant", score: () => 0 },
   {
     name: "large_final_same_sign",
     formula: "|wf| if signs agree, else 0",
-    title: "ended largest with the sign they started with",
+    meant: sameSign,
     score: (i, f) => (sameSign(i, f) ? abs(f) : 0),
   },
   {
     name: "large_final_diff_sign",
     formula: "|wf| if signs differ, else 0",
-    title: "ended largest with the other sign",
+    meant: otherSign,
     score: (i, f) => (sameSign(i, f) ? 0 : abs(f)),
   },
   {
     name: "magnitude_increase_same_sign",
     formula: "|wf| − |wi| if signs agree, else 0",
-    title: "grew most and kept their sign",
+    meant: sameSign,
     score: (i, f) => (sameSign(i, f) ? growth(i, f) : 0),
   },
   {
     name: "magnitude_increase_diff_sign",
     formula: "|wf| − |wi| if signs differ, else 0",
-    title: "grew most and changed their sign",
+    meant: otherSign,
     score: (i, f) => (sameSign(i, f) ? 0 : growth(i, f)),
   },
 ];

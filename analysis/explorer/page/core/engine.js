@@ -2,8 +2,9 @@
 
 import { setWeights } from "./actions.js";
 import { criterionOf, scoreLayer, sortedMagnitudes } from "./criteria.js";
+import { flowOf, pixelsOf, sampleOf } from "./flow.js";
 import * as masks from "./masks.js";
-import { Network, readOne } from "./network.js";
+import { Network, activations } from "./network.js";
 import { PURPOSE, deriveKey, foldIn, randomBits } from "./random.js";
 
 /** @typedef {import("./actions.js").Kept} Kept */
@@ -33,6 +34,7 @@ import { PURPOSE, deriveKey, foldIn, randomBits } from "./random.js";
  * @property {number} right how many of them
  * @property {number[]} kept weights of every layer
  * @property {number} remaining fraction of all weights
+ * @property {number} drawn fraction of all weights that are kept by a random draw, though the criterion is not about them
  */
 
 /**
@@ -41,14 +43,6 @@ import { PURPOSE, deriveKey, foldIn, randomBits } from "./random.js";
  * @property {Uint32Array} kept
  * @property {number} threshold the highest score that is pruned; NaN where the mask is not a criterion's
  * @property {Sorted} sorted the layer's magnitudes; empty where the criterion does not look at them
- */
-
-/**
- * @typedef {object} MaskView of the first layer
- * @property {Uint16Array} perPixel kept weights of every input pixel
- * @property {Float32Array} unit one unit's incoming weights, 0 where pruned to 0
- * @property {Uint8Array} unitMask
- * @property {number[]} perUnit kept weights of every unit
  */
 
 /**
@@ -94,6 +88,8 @@ export class Engine {
       ...seeds.map((seed) => seed.initial[0].reduce((most, w) => Math.max(most, Math.abs(w)), 0)),
       ...manifest.seeds.map((entry) => entry.constant[0]),
     );
+    this.images = images;
+    this.sample = sampleOf(manifest.layers);
     this.network = new Network(manifest.layers, images, manifest.image.maximum, largest);
   }
 
@@ -204,13 +200,32 @@ export class Engine {
   read(setting, chosen = this.masks(setting), weights = this.weights(setting, chosen)) {
     const found = this.network.predict(weights);
     const kept = chosen.map(masks.count);
+    const drawn = this.drawn(setting, chosen);
     const size = chosen.reduce((total, mask) => total + mask.length, 0);
     return {
       found,
       right: found.reduce((right, c, image) => right + (c === this.manifest.labels[image] ? 1 : 0), 0),
       kept,
       remaining: kept.reduce((total, each) => total + each, 0) / size,
+      drawn: drawn / size,
     };
+  }
+
+  /**
+   * How many kept weights a criterion is not about: a random draw has chosen them.
+   * @param {Setting} setting
+   * @param {Uint8Array[]} chosen
+   * @returns {number}
+   */
+  drawn(setting, chosen) {
+    const { meant } = criterionOf(setting.criterion);
+    if (setting.source !== "criterion" || !meant) return 0;
+    let drawn = 0;
+    chosen.forEach((mask, layer) => {
+      const { initial, final } = this.layer(setting.seed, layer);
+      for (let index = 0; index < mask.length; index++) if (mask[index] && !meant(initial[index], final[index])) drawn++;
+    });
+    return drawn;
   }
 
   /**
@@ -221,7 +236,22 @@ export class Engine {
    */
   readOwn(weights, pixels) {
     const image = Float64Array.from(pixels, (pixel) => pixel / 255);
-    return readOne(this.manifest.layers, weights, image);
+    return activations(this.manifest.layers, weights, null, image)[this.manifest.layers.length - 1];
+  }
+
+  /**
+   * A digit of one's own, or else a test image, on its way through the network.
+   * @param {Setting} setting
+   * @param {Uint8Array[]} masks
+   * @param {Float32Array[]} weights
+   * @param {Uint8Array | null} own
+   * @param {number} image
+   * @returns {import("./flow.js").Flow}
+   */
+  flow(setting, masks, weights, own, image) {
+    const { initial, final } = this.seeds[setting.seed];
+    const pixels = pixelsOf(this.manifest, this.images, own, image);
+    return flowOf(this.manifest.layers, this.sample, { weights, masks, initial, final }, null, pixels);
   }
 
   /**
@@ -278,31 +308,6 @@ export class Engine {
       if (ratio < distance) [best, distance] = [quarters, ratio];
     }
     return best;
-  }
-
-  /**
-   * @param {Uint8Array} mask of the first layer
-   * @param {Float32Array} weights of the first layer
-   * @param {number} unit
-   * @returns {MaskView}
-   */
-  view(mask, weights, unit) {
-    const { inputs, outputs } = this.manifest.layers[0];
-    const perPixel = new Uint16Array(inputs);
-    const perUnit = new Array(outputs).fill(0);
-    for (let pixel = 0, index = 0; pixel < inputs; pixel++) {
-      for (let to = 0; to < outputs; to++, index++) {
-        perPixel[pixel] += mask[index];
-        perUnit[to] += mask[index];
-      }
-    }
-    const pixels = Array.from({ length: inputs }, (_, pixel) => pixel * outputs + unit);
-    return {
-      perPixel,
-      perUnit,
-      unit: Float32Array.from(pixels, (index) => weights[index]),
-      unitMask: Uint8Array.from(pixels, (index) => mask[index]),
-    };
   }
 
   /**

@@ -254,23 +254,23 @@ function byInput(inputs, weights, shape, images, outputs) {
 }
 
 /**
- * The network's outputs for one image of any brightness from 0 to 1.
+ * What every unit puts out for one image of any brightness from 0 to 1, layer by layer; the network's outputs come last.
  * @param {readonly Shape[]} shapes
  * @param {readonly Float32Array[]} weights
+ * @param {readonly ArrayLike<number>[] | null} biases null where all are 0
  * @param {Float64Array} image
- * @returns {Float64Array}
+ * @returns {Float64Array[]}
  */
-export function readOne(shapes, weights, image) {
+export function activations(shapes, weights, biases, image) {
   let values = image;
-  shapes.forEach((shape, layer) => {
-    const sums = new Float64Array(shape.outputs);
+  return shapes.map((shape, layer) => {
+    const sums = biases ? Float64Array.from(biases[layer]) : new Float64Array(shape.outputs);
     for (let input = 0; input < shape.inputs; input++) {
       const value = values[input];
       if (value === 0) continue;
       const row = input * shape.outputs;
       for (let unit = 0; unit < shape.outputs; unit++) sums[unit] += value * weights[layer][row + unit];
     }
-    values = layer < shapes.length - 1 ? sums.map((sum) => Math.max(sum, 0)) : sums;
+    return (values = layer < shapes.length - 1 ? sums.map((sum) => Math.max(sum, 0)) : sums);
   });
-  return values;
 }

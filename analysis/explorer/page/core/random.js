@@ -6,7 +6,7 @@
 /** @typedef {readonly [number, number]} Key two unsigned 32-bit words */
 
 /** What a key is for: the numbers of supermask.keys.Purpose. */
-export const PURPOSE = Object.freeze({ TIES: 1, KEPT_VALUES: 2 });
+export const PURPOSE = Object.freeze({ TIES: 1, KEPT_VALUES: 2, MASK_SAMPLES: 6 });
 
 const ROTATIONS = [
   [13, 15, 26, 6],
@@ -46,13 +46,14 @@ export function foldIn(key, number) {
 }
 
 /**
- * The key of one seed for one purpose, in round 0.
+ * The key of one seed for one purpose, in a round of pruning.
  * @param {number} seed
  * @param {number} purpose one of PURPOSE
+ * @param {number} [round]
  * @returns {Key}
  */
-export function deriveKey(seed, purpose) {
-  return foldIn(foldIn([0, seed >>> 0], purpose), 0);
+export function deriveKey(seed, purpose, round = 0) {
+  return foldIn(foldIn([0, seed >>> 0], purpose), round);
 }
 
 /**
@@ -63,13 +64,29 @@ export function deriveKey(seed, purpose) {
  */
 export function randomBits(key, size) {
   const bits = new Uint32Array(size);
+  const other = new Uint32Array(size);
+  fillBlocks(key, 0, 0, bits, other);
+  for (let index = 0; index < size; index++) bits[index] ^= other[index];
+  return bits;
+}
+
+/**
+ * Fills two arrays with the words of blocks: those of the counters (index × step, start + index).
+ * @param {Key} key
+ * @param {0 | 1} step
+ * @param {number} start
+ * @param {Uint32Array} first
+ * @param {Uint32Array} second
+ */
+export function fillBlocks(key, step, start, first, second) {
   const k0 = key[0] | 0;
   const k1 = key[1] | 0;
   const k2 = k0 ^ k1 ^ 0x1bd11bda;
-  for (let index = 0; index < size; index++) {
-    // The function above with its loops written out: this runs over a million times when a page opens.
-    let a = k0;
-    let b = (index + k1) | 0;
+  for (let index = 0; index < first.length; index++) {
+    // The function above with its loops written out: this runs over a million times when a page opens,
+    // and 67,000 times a step where a mask is learned.
+    let a = (step * index + k0) | 0;
+    let b = (start + index + k1) | 0;
     a = (a + b) | 0; b = ((b << 13) | (b >>> 19)) ^ a;
     a = (a + b) | 0; b = ((b << 15) | (b >>> 17)) ^ a;
     a = (a + b) | 0; b = ((b << 26) | (b >>> 6)) ^ a;
@@ -95,7 +112,7 @@ export function randomBits(key, size) {
     a = (a + b) | 0; b = ((b << 26) | (b >>> 6)) ^ a;
     a = (a + b) | 0; b = ((b << 6) | (b >>> 26)) ^ a;
     a = (a + k2) | 0; b = (b + k0 + 5) | 0;
-    bits[index] = a ^ b;
+    first[index] = a;
+    second[index] = b;
   }
-  return bits;
 }

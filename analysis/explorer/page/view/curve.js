@@ -1,14 +1,18 @@
 /** Accuracy against weights remaining: the present curve, those kept to compare, and lines to compare them with. */
 
-import { html, percent, svg } from "./dom.js";
+import { words } from "../words/index.js";
+import { percent } from "../words/numbers.js";
+import { html, svg } from "./dom.js";
+import { DASHES } from "./looks.js";
 
 /** @typedef {import("../worker.js").Point} Point */
 
 /**
  * @typedef {object} Line
  * @property {string} name
- * @property {string} look its class: present, random, or pin-1 to pin-5
+ * @property {string} look its class, a name of `DASHES`
  * @property {Point[]} points
+ * @property {boolean} [thin] drawn in the background, and not named
  */
 
 /**
@@ -24,7 +28,11 @@ import { html, percent, svg } from "./dom.js";
  * @property {Level[]} heights
  * @property {Point | null} now
  * @property {number} least the fewest weights remaining that are shown
+ * @property {number} images how many each accuracy is measured on
  */
+
+/** Half the width of the range in which 95 of 100 accuracies lie that differ by chance alone, in standard errors. */
+const SURE = 1.96;
 
 const EDGE = { left: 48, right: 14, top: 12, bottom: 46 };
 /** What the words of a reference line, and the number at the marker, take at most. */
@@ -44,11 +52,13 @@ export class CurveView {
     this.table = table;
     this.onReading = onReading;
     /** @type {Chart} */
-    this.chart = { lines: [], heights: [], now: null, least: 0.005 };
+    this.chart = { lines: [], heights: [], now: null, least: 0.005, images: 1000 };
     this.across = 560;
     this.down = 300;
     this.picture = svg("svg", { role: "img" });
     place.append(this.picture);
+    this.details = table.closest("details");
+    this.details?.addEventListener("toggle", () => this.details?.open && this.tabulate());
     new ResizeObserver(() => this.fit()).observe(place);
     this.picture.addEventListener("pointermove", (event) => this.tell(this.remainingAt(event)));
     this.picture.addEventListener("pointerleave", () => this.tell());
@@ -69,21 +79,26 @@ export class CurveView {
   show(chart) {
     this.chart = chart;
     const lines = [...chart.lines].reverse().map((line) => this.line(line));
-    this.picture.replaceChildren(...this.axes(), ...lines, ...chart.heights.map((each) => this.height(each)));
+    this.picture.replaceChildren(...this.axes(), this.band(chart.lines[0]?.points ?? []), ...lines, ...chart.heights.map((each) => this.height(each)));
     if (chart.now) this.picture.append(this.marker(chart.now));
     this.picture.append(svg("line", { class: "hair", y1: EDGE.top, y2: this.down - EDGE.bottom, visibility: "hidden" }));
-    this.picture.setAttribute("aria-label", this.words());
-    this.tabulate();
+    this.picture.setAttribute("aria-label", this.summary());
+    if (this.details?.open) this.tabulate();
     this.tell();
   }
 
-  words() {
-    const lines = this.chart.lines.map(({ name, points }) => {
+  summary() {
+    const lines = this.named.map(({ name, points }) => {
       const best = points.reduce((a, b) => (b.accuracy > a.accuracy ? b : a), points[0]);
-      return best ? `${name}: best ${percent(best.accuracy)} at ${percent(best.remaining)}` : name;
+      return best ? words.reads.bestAt(name, best.accuracy, best.remaining) : name;
     });
     const heights = this.chart.heights.map(({ name, accuracy }) => `${name}: ${percent(accuracy)}`);
-    return `Accuracy against weights remaining. ${[...lines, ...heights].join("; ")}. The numbers are in a table below.`;
+    return words.reads.chart([...lines, ...heights]);
+  }
+
+  /** The lines that have a name of their own. */
+  get named() {
+    return this.chart.lines.filter(({ thin }) => !thin);
   }
 
   axes() {
@@ -100,15 +115,37 @@ export class CurveView {
       parts.push(svg("text", { x, y: this.down - EDGE.bottom + 19, "text-anchor": "middle" }, `${100 * tick}`));
     }
     const middle = (EDGE.left + this.across - EDGE.right) / 2;
-    parts.push(svg("text", { class: "title", x: middle, y: this.down - 6, "text-anchor": "middle" }, "weights remaining, %"));
-    parts.push(svg("text", { class: "title", transform: `translate(13 ${(this.down - EDGE.bottom) / 2 + 6}) rotate(-90)`, "text-anchor": "middle" }, "read right, %"));
+    parts.push(svg("text", { class: "title", x: middle, y: this.down - 6, "text-anchor": "middle" }, words.reads.axes[0]));
+    parts.push(svg("text", { class: "title", transform: `translate(13 ${(this.down - EDGE.bottom) / 2 + 6}) rotate(-90)`, "text-anchor": "middle" }, words.reads.axes[1]));
     return parts;
   }
 
   /** @param {Line} line */
-  line({ look, points }) {
-    const path = points.map(({ remaining, accuracy }) => `${this.x(remaining).toFixed(1)},${this.y(accuracy).toFixed(1)}`);
-    return svg("polyline", { class: `curve-line ${look}`, points: path.join(" ") });
+  line({ look, points, thin }) {
+    const path = points.map(({ remaining, accuracy }) => this.point(remaining, accuracy));
+    const dashes = DASHES[look].join(" ");
+    return svg("polyline", { class: `curve-line ${look}${thin ? " thin" : ""}`, points: path.join(" "), "stroke-dasharray": dashes || "none" });
+  }
+
+  /**
+   * What chance alone explains around a curve.
+   * @param {Point[]} points
+   */
+  band(points) {
+    /** @type {(side: number) => (point: Point) => string} */
+    const edge = (side) => ({ remaining, accuracy }) =>
+      this.point(remaining, Math.min(Math.max(accuracy + side * SURE * this.error(accuracy), 0), 1));
+    return svg("polygon", { class: "band", points: [...points.map(edge(1)), ...[...points].reverse().map(edge(-1))].join(" ") });
+  }
+
+  /** @type {(accuracy: number) => number} the standard error of an accuracy */
+  error(accuracy) {
+    return Math.sqrt((accuracy * (1 - accuracy)) / this.chart.images);
+  }
+
+  /** @type {(remaining: number, accuracy: number) => string} */
+  point(remaining, accuracy) {
+    return `${this.x(remaining).toFixed(1)},${this.y(accuracy).toFixed(1)}`;
   }
 
   /** @param {Level} level */
@@ -179,16 +216,23 @@ export class CurveView {
     if (at === undefined) return;
     hair?.setAttribute("x1", String(this.x(at)));
     hair?.setAttribute("x2", String(this.x(at)));
-    const values = this.chart.lines
-      .filter(({ points }) => points.length)
-      .map(({ name, points }) => `${name}: ${percent(nearest(points, at).accuracy)}`);
-    this.onReading(values.length ? `At ${percent(at)} of weights: ${values.join("; ")}.` : "");
+    const known = this.named.filter(({ points }) => points.length).map(({ name, points }) => ({ name, ...nearest(points, at) }));
+    const values = known.map(({ name, accuracy }) => `${name}: ${percent(accuracy)}`);
+    const [present, ...others] = known;
+    const same = others.filter(({ accuracy }) => !this.differ(present.accuracy, accuracy)).map(({ name }) => name);
+    const parts = [values.length ? words.reads.at(at, values) : "", same.length ? words.reads.clear(same.join(", ")) : ""];
+    this.onReading(parts.filter(Boolean).join(" "));
+  }
+
+  /** @type {(one: number, other: number) => boolean} whether two accuracies differ by more than chance explains */
+  differ(one, other) {
+    return Math.abs(one - other) > SURE * Math.hypot(this.error(one), this.error(other));
   }
 
   tabulate() {
-    const { lines } = this.chart;
+    const lines = this.named;
     const rows = lines[0]?.points ?? [];
-    const head = html("tr", {}, html("th", { scope: "col" }, "weights remaining"), ...lines.map(({ name }) => html("th", { scope: "col" }, name)));
+    const head = html("tr", {}, html("th", { scope: "col" }, words.reads.remaining), ...lines.map(({ name }) => html("th", { scope: "col" }, name)));
     const body = rows.map(({ remaining }) =>
       html(
         "tr",
@@ -197,7 +241,7 @@ export class CurveView {
         ...lines.map(({ points }) => html("td", {}, points.length ? percent(nearest(points, remaining).accuracy) : "–")),
       ),
     );
-    this.table.replaceChildren(html("caption", {}, "Test digits read right"), html("thead", {}, head), html("tbody", {}, ...body));
+    this.table.replaceChildren(html("caption", {}, words.reads.table), html("thead", {}, head), html("tbody", {}, ...body));
   }
 }
 

@@ -1,6 +1,8 @@
 /** Test digits with what the network makes of them; which classes it confuses. */
 
-import { html, percent } from "./dom.js";
+import { words } from "../words/index.js";
+import { percent } from "../words/numbers.js";
+import { html } from "./dom.js";
 
 /** @typedef {import("../core/bundle.js").Manifest} Manifest */
 
@@ -12,8 +14,9 @@ export class StripView {
    * @param {HTMLUListElement} place
    * @param {Manifest} manifest
    * @param {Uint8Array} images
+   * @param {(image: number) => void} onChosen
    */
-  constructor(place, manifest, images) {
+  constructor(place, manifest, images, onChosen) {
     this.manifest = manifest;
     const { labels, classes } = manifest;
     const classesInTurn = Array.from({ length: classes }, (_, c) => c);
@@ -21,18 +24,25 @@ export class StripView {
       labels.flatMap((label, image) => (label === c ? [image] : [])).slice(0, A_CLASS),
     );
     this.captions = this.shown.map(() => html("span", { class: "guess" }));
-    place.replaceChildren(
-      ...this.shown.map((image, at) => html("li", {}, picture(manifest, images, image), this.captions[at])),
-    );
+    this.buttons = this.shown.map((image, at) => {
+      const button = html("button", { type: "button", "aria-pressed": "false" }, picture(manifest, images, image), this.captions[at]);
+      button.addEventListener("click", () => onChosen(image));
+      return button;
+    });
+    place.replaceChildren(...this.buttons.map((button) => html("li", {}, button)));
   }
 
-  /** @param {Uint8Array} found */
-  show(found) {
+  /**
+   * @param {Uint8Array} found
+   * @param {number} chosen
+   */
+  show(found, chosen) {
     this.shown.forEach((image, at) => {
+      this.buttons[at].setAttribute("aria-pressed", String(image === chosen));
       const [right, seen] = [this.manifest.labels[image], found[image]];
       this.captions[at].textContent = `${seen} ${right === seen ? "✓" : "✗"}`;
       this.captions[at].className = `guess ${right === seen ? "right" : "wrong"}`;
-      this.captions[at].setAttribute("aria-label", `a ${right}, read as ${seen}: ${right === seen ? "right" : "wrong"}`);
+      this.captions[at].setAttribute("aria-label", words.reads.one(right, seen));
       this.captions[at].setAttribute("role", "img");
     });
   }
@@ -71,15 +81,15 @@ export class ConfusionView {
     this.cells = classes.map(() => classes.map(() => html("td")));
     this.shares = classes.map(() => html("td", { class: "share" }));
     table.replaceChildren(
-      html("caption", {}, "Rows: the digit. Columns: what it is read as. Numbers of test images."),
-      html("thead", {}, html("tr", {}, html("th", { scope: "col" }, "digit"), ...classes.map((c) => html("th", { scope: "col" }, String(c))), html("th", { scope: "col" }, "right"))),
+      html("caption", {}, words.confusion.caption),
+      html("thead", {}, html("tr", {}, html("th", { scope: "col" }, words.confusion.digit), ...classes.map((c) => html("th", { scope: "col" }, String(c))), html("th", { scope: "col" }, words.confusion.right))),
       html("tbody", {}, ...classes.map((c) => html("tr", {}, html("th", { scope: "row" }, String(c)), ...this.cells[c], this.shares[c]))),
     );
     table.addEventListener("pointerover", ({ target }) => {
       const row = this.cells.findIndex((cells) => cells.some((cell) => cell === target));
       if (row < 0) return onReading("");
       const column = this.cells[row].findIndex((cell) => cell === target);
-      return onReading(`${this.cells[row][column].textContent} images of a ${row} are read as ${column}.`);
+      return onReading(words.confusion.cell(this.cells[row][column].textContent ?? "", row, column));
     });
   }
 

@@ -87,6 +87,38 @@ export function onChoice(name, chosen) {
 }
 
 /**
+ * Calls back when a button is pressed.
+ * @param {string} id
+ * @param {(button: HTMLButtonElement) => void} pressed
+ */
+export function onClick(id, pressed) {
+  const button = byId(id, HTMLButtonElement);
+  button.addEventListener("click", () => pressed(button));
+}
+
+/**
+ * Calls back with a slider's value while it is moved, and when that was.
+ * @param {string} id
+ * @param {(value: number, at: number) => void} moved
+ */
+export function onSlide(id, moved) {
+  const slider = byId(id, HTMLInputElement);
+  slider.addEventListener("input", ({ timeStamp }) => moved(Number(slider.value), timeStamp));
+}
+
+/**
+ * Puts a text into an element.
+ * @param {string} id
+ * @returns {(text: string) => void}
+ */
+export function say(id) {
+  const place = byId(id, HTMLElement);
+  return (text) => {
+    if (place.textContent !== text) place.textContent = text;
+  };
+}
+
+/**
  * The drawing context of a canvas, made as sharp as the screen. Lengths are CSS pixels.
  * @param {HTMLCanvasElement} canvas
  * @returns {{context: CanvasRenderingContext2D, width: number, height: number, density: number}}
@@ -119,15 +151,4 @@ export function colour(name) {
 export function rgb(name) {
   const value = Number.parseInt(colour(name).slice(1), 16);
   return [value >> 16, (value >> 8) & 255, value & 255];
-}
-
-/**
- * A fraction in percent: 16.8%, 1.23%.
- * @param {number} fraction
- * @returns {string}
- */
-export function percent(fraction) {
-  const value = 100 * fraction;
-  if (value === 0) return "0%";
-  return `${value >= 99.95 ? "100" : value >= 10 ? value.toFixed(1) : value.toFixed(value >= 1 ? 1 : 2)}%`;
 }

@@ -1,6 +1,7 @@
 /** Small pictures of the criteria: which part of the plane each keeps. Schematic: the plane itself shows the data. */
 
 import { CRITERIA, sortedMagnitudes } from "../core/criteria.js";
+import { words } from "../words/index.js";
 import { html, svg } from "./dom.js";
 
 const SIDE = 15;
@@ -38,32 +39,14 @@ export function icon(name) {
  * @returns {HTMLLabelElement[]}
  */
 export function criterionChoices() {
-  const choices = [...CRITERIA.map(({ name, title }) => ({ name, title })), { name: "painted", title: "lie in a region you paint" }];
-  return choices.map(({ name, title }) =>
-    html(
+  return [...CRITERIA.map(({ name }) => name), "painted"].map((value) => {
+    const { name, kept } = words.criteria[value];
+    return html(
       "label",
-      { class: "tile", title: `${name}: weights that ${title}` },
-      html("input", { type: "radio", name: "criterion", value: name, "aria-label": `${TILE_NAMES[name]}: weights that ${title}` }),
-      icon(name),
-      html("span", { class: "tile-name", "aria-hidden": "true" }, TILE_NAMES[name]),
-    ),
-  );
+      { class: "tile", title: `${name}: … ${kept}` },
+      html("input", { type: "radio", name: "criterion", value, "aria-label": `${name}: … ${kept}` }),
+      icon(value),
+      html("span", { class: "tile-name", "aria-hidden": "true" }, name),
+    );
+  });
 }
-
-/** @type {Record<string, string>} */
-const TILE_NAMES = {
-  large_final: "large final",
-  small_final: "small final",
-  large_init: "large init",
-  small_init: "small init",
-  large_init_large_final: "both large",
-  small_init_small_final: "both small",
-  magnitude_increase: "grew",
-  movement: "moved",
-  random: "random",
-  large_final_same_sign: "large, same sign",
-  large_final_diff_sign: "large, flipped",
-  magnitude_increase_same_sign: "grew, same sign",
-  magnitude_increase_diff_sign: "grew, flipped",
-  painted: "paint your own",
-};

@@ -15,7 +15,12 @@ export class OwnView {
   constructor(canvas, bars, shape, onDrawn) {
     this.canvas = canvas;
     this.shape = shape;
-    this.onDrawn = onDrawn;
+    this.onDrawn = (/** @type {Uint8Array | null} */ pixels) => {
+      this.told = pixels;
+      onDrawn(pixels);
+    };
+    /** @type {Uint8Array | null} the image that was told last */
+    this.told = null;
     const context = canvas.getContext("2d", { willReadFrequently: true });
     if (!context) throw new Error("This browser cannot draw on a canvas.");
     this.context = context;
@@ -33,7 +38,7 @@ export class OwnView {
     this.empty();
   }
 
-  /** Wipes the pad; nothing is told. */
+  /** Wipes the pad. */
   empty() {
     this.context.fillStyle = "#fff";
     this.context.fillRect(0, 0, SIDE, SIDE);
@@ -42,16 +47,13 @@ export class OwnView {
     this.context.lineCap = this.context.lineJoin = "round";
   }
 
-  clear() {
-    this.empty();
-    this.onDrawn(null);
-  }
-
   /**
-   * Shows a finished image, as an address or an undo brings it back.
+   * Shows a finished image, as an address or an undo brings it back; a drawing under way is left as it is.
    * @param {Uint8Array | null} pixels
    */
   restore(pixels) {
+    if (pixels === this.told) return;
+    this.told = pixels;
     this.empty();
     if (!pixels) return;
     const [w, h] = [SIDE / this.shape.width, SIDE / this.shape.height];

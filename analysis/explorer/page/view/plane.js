@@ -1,7 +1,8 @@
 /** The plane of initial and final weights: density, the kept region, its boundary to drag, cells to paint. */
 
 import { criterionOf } from "../core/criteria.js";
-import { BINS, BINS_A_CELL, CELLS } from "../core/masks.js";
+import { BINS, BINS_A_CELL, CELLS, binOf } from "../core/masks.js";
+import { words } from "../words/index.js";
 import { colour, rgb, sharp } from "./dom.js";
 
 /** @typedef {import("../core/engine.js").Setting} Setting */
@@ -13,7 +14,9 @@ import { colour, rgb, sharp } from "./dom.js";
  * @property {Plane} plane
  * @property {number} reachInitial
  * @property {number} reachFinal
- * @property {string} layer
+ * @property {string} layer its name
+ * @property {number} index the layer's place
+ * @property {"off" | "weights" | "mask"} lab what the other axis is: weights of the copy, weights now, or probabilities
  */
 
 /**
@@ -21,9 +24,13 @@ import { colour, rgb, sharp } from "./dom.js";
  * @property {(initial: number, final: number) => void} onBoundary the boundary is put there
  * @property {(cells: number[], on: boolean) => void} onPaint
  * @property {(text: string) => void} onReading
+ * @property {(cell: {layer: number, holds: (initial: number, final: number) => boolean} | null) => void} onPoint the cell
+ * that is pointed at
  */
 
 const GRID = 192;
+/** How far a finger may move and still be a tap, in CSS pixels. */
+const SLACK = 8;
 
 export class PlaneView {
   /**
@@ -38,12 +45,20 @@ export class PlaneView {
     /** The cursor of the keyboard, in cells. */
     this.cursor = { column: CELLS / 2, row: (3 * CELLS) / 4 };
     this.erase = false;
+    /** @type {{layer: number, initial: number, final: number} | null} a weight that is pointed at elsewhere */
+    this.marked = null;
+    this.pointed = false;
     this.held = false;
+    /** @type {{x: number, y: number} | null} where a finger came down that may want to scroll */
+    this.finger = null;
     canvas.addEventListener("pointerdown", (event) => this.press(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
-    canvas.addEventListener("pointerup", () => (this.held = false));
-    canvas.addEventListener("pointercancel", () => (this.held = false));
-    canvas.addEventListener("pointerleave", () => this.tell());
+    canvas.addEventListener("pointerup", (event) => this.lift(event));
+    canvas.addEventListener("pointercancel", () => this.release());
+    canvas.addEventListener("pointerleave", () => {
+      this.pointed = false;
+      this.tell();
+    });
     canvas.addEventListener("keydown", (event) => this.key(event));
     for (const kind of ["focus", "blur"]) canvas.addEventListener(kind, () => this.draw());
     new ResizeObserver(() => this.draw()).observe(canvas);
@@ -52,8 +67,20 @@ export class PlaneView {
   /** @param {Shown} shown */
   show(shown) {
     this.shown = shown;
+    // A finger that paints must not scroll; one that moves the boundary goes sideways, and scrolls up and down.
+    this.canvas.classList.toggle("painting", shown.setting.source === "painted");
     this.draw();
-    this.tell();
+    if (!this.pointed) this.tell();
+  }
+
+  /**
+   * Marks a weight; none with null.
+   * @param {{layer: number, initial: number, final: number} | null} weight
+   */
+  mark(weight) {
+    if (weight === this.marked) return;
+    this.marked = weight;
+    this.draw();
   }
 
   draw() {
@@ -79,7 +106,30 @@ export class PlaneView {
       context.lineWidth = 2;
       context.strokeRect(this.cursor.column * w, height - (this.cursor.row + 1) * h, w, h);
     }
+    this.drawMark(context, width, height, shown);
     this.canvas.dataset.density = String(density);
+  }
+
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {number} width
+   * @param {number} height
+   * @param {Shown} shown
+   */
+  drawMark(context, width, height, { index, reachInitial, reachFinal, lab }) {
+    const { marked } = this;
+    this.canvas.dataset.marked = String(marked?.layer === index);
+    if (marked?.layer !== index) return;
+    /** @type {(weight: number, reach: number) => number} */
+    const along = (weight, reach) => Math.min(Math.max((weight / reach + 1) / 2, 0.01), 0.99);
+    context.beginPath();
+    context.arc(along(marked.initial, reachInitial) * width, (1 - along(marked.final, lab === "mask" ? 1 : reachFinal)) * height, 7, 0, 2 * Math.PI);
+    context.strokeStyle = colour("paper");
+    context.lineWidth = 5;
+    context.stroke();
+    context.strokeStyle = colour("ink");
+    context.lineWidth = 2.5;
+    context.stroke();
   }
 
   /**
@@ -93,15 +143,15 @@ export class PlaneView {
     context.fillStyle = colour("ink");
     context.textBaseline = "bottom";
     context.textAlign = "right";
-    context.fillText("initial weight →", width - 6, height / 2 - 4);
+    context.fillText(words.which.initial, width - 6, height / 2 - 4);
     context.textAlign = "left";
     context.textBaseline = "top";
-    context.fillText("↑ final weight", width / 2 + 6, 6);
+    context.fillText({ off: words.which.final, weights: words.which.now, mask: words.lab.chance }[shown.lab], width / 2 + 6, 6);
     context.fillStyle = colour("muted");
-    context.fillText(shown.reachFinal.toPrecision(2), width / 2 + 6, 25);
+    context.fillText(shown.lab === "mask" ? "1" : shown.reachFinal.toPrecision(2), width / 2 + 6, 25);
     context.fillText(`−${shown.reachInitial.toPrecision(2)}`, 5, height / 2 + 4);
     context.textBaseline = "bottom";
-    context.fillText(`−${shown.reachFinal.toPrecision(2)}`, width / 2 + 6, height - 4);
+    context.fillText(shown.lab === "mask" ? "0" : `−${shown.reachFinal.toPrecision(2)}`, width / 2 + 6, height - 4);
     context.textAlign = "right";
     context.textBaseline = "top";
     context.fillText(shown.reachInitial.toPrecision(2), width - 6, height / 2 + 4);
@@ -115,7 +165,7 @@ export class PlaneView {
     const size = setting.source === "painted" ? CELLS : GRID;
     const canvas = new OffscreenCanvas(size, size);
     const context = canvas.getContext("2d");
-    if (!context || setting.source === "round") return canvas;
+    if (!context || setting.source === "round" || plane.threshold === Infinity) return canvas;
     const image = context.createImageData(size, size);
     const [red, green, blue] = rgb("region");
     const score = criterionOf(setting.criterion).score;
@@ -139,6 +189,10 @@ export class PlaneView {
   /** @param {PointerEvent} event */
   press(event) {
     if (event.button !== 0 || !this.shown) return;
+    if (event.pointerType === "touch" && this.shown.setting.source !== "painted") {
+      this.finger = { x: event.clientX, y: event.clientY };
+      return;
+    }
     this.held = true;
     this.canvas.setPointerCapture(event.pointerId);
     this.touch(this.placeOf(event));
@@ -146,9 +200,24 @@ export class PlaneView {
 
   /** @param {PointerEvent} event */
   move(event) {
+    const { finger } = this;
+    if (finger && Math.abs(event.clientX - finger.x) > Math.max(SLACK, Math.abs(event.clientY - finger.y))) this.held = true;
     const place = this.placeOf(event);
     if (this.held) this.touch(place);
+    this.pointed = true;
     this.tell(place);
+  }
+
+  /** @param {PointerEvent} event a finger that only tapped puts the boundary there */
+  lift(event) {
+    const { finger } = this;
+    if (finger && !this.held && Math.hypot(event.clientX - finger.x, event.clientY - finger.y) < SLACK) this.touch(this.placeOf(event));
+    this.release();
+  }
+
+  release() {
+    this.held = false;
+    this.finger = null;
   }
 
   /**
@@ -170,7 +239,7 @@ export class PlaneView {
     if (!this.shown) return;
     const { setting, reachInitial, reachFinal } = this.shown;
     if (setting.source === "painted") this.paint(Math.floor(x * CELLS), Math.floor(y * CELLS), 1);
-    else if (setting.source === "criterion" && setting.criterion !== "random") {
+    else if (setting.source === "criterion" && setting.criterion !== "random" && this.shown.lab !== "mask") {
       this.hands.onBoundary((2 * x - 1) * reachInitial, (2 * y - 1) * reachFinal);
     }
   }
@@ -209,15 +278,31 @@ export class PlaneView {
   }
 
   /**
+   * @param {{x: number, y: number}} place
+   * @param {Shown} shown
+   */
+  cellAt({ x, y }, { index, reachInitial, reachFinal, lab }) {
+    const [column, row] = [Math.floor(x * CELLS), Math.floor(y * CELLS)];
+    /** @type {(weight: number, reach: number) => number} */
+    const cellOf = (weight, reach) => Math.floor(binOf(weight, reach) / BINS_A_CELL);
+    return {
+      layer: index,
+      holds: (/** @type {number} */ initial, /** @type {number} */ final) =>
+        cellOf(initial, reachInitial) === column && cellOf(final, lab === "mask" ? 1 : reachFinal) === row,
+    };
+  }
+
+  /**
    * Says how many weights lie around a place and how many are kept; of the whole layer without a place.
    * @param {{x: number, y: number}} [place]
    */
   tell(place) {
     if (!this.shown) return;
-    const { plane, layer, reachInitial, reachFinal } = this.shown;
+    const { plane, layer, reachInitial, reachFinal, lab } = this.shown;
+    this.hands.onPoint(place ? this.cellAt(place, this.shown) : null);
     if (!place) {
       const [all, kept] = [total(plane.all), total(plane.kept)];
-      this.hands.onReading(`${layer}: ${kept.toLocaleString("en")} of ${all.toLocaleString("en")} weights are kept.`);
+      this.hands.onReading(words.which.whole(layer, kept, all));
       return;
     }
     const [column, row] = [Math.floor(place.x * CELLS), Math.floor(place.y * CELLS)];
@@ -229,8 +314,9 @@ export class PlaneView {
         kept += plane.kept[r * BINS + c];
       }
     }
-    const at = `near (${((2 * place.x - 1) * reachInitial).toFixed(3)}, ${((2 * place.y - 1) * reachFinal).toFixed(3)})`;
-    this.hands.onReading(`${layer}, ${at}: ${kept.toLocaleString("en")} of ${all.toLocaleString("en")} kept.`);
+    const up = lab === "mask" ? place.y : (2 * place.y - 1) * reachFinal;
+    const [x, y] = [(2 * place.x - 1) * reachInitial, up].map((each) => each.toFixed(3));
+    this.hands.onReading(words.which.near(layer, x, y, kept, all));
   }
 }
 

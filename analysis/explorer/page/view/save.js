@@ -1,6 +1,9 @@
 /** Files to keep: a picture of the plane and the curves, tables, masks. */
 
+import { words } from "../words/index.js";
+import { percent } from "../words/numbers.js";
 import { colour } from "./dom.js";
+import { DASHES } from "./looks.js";
 
 /** @typedef {import("./curve.js").Chart} Chart */
 
@@ -40,10 +43,11 @@ export function picture(plane, chart, { headline, explanation, caption }) {
   context.fillText(headline, 40, 60, WIDTH - 80);
   context.font = "17px Georgia, serif";
   context.fillText(explanation, 40, 92, WIDTH - 80);
-  context.drawImage(plane, 40, 130, 500, 500);
+  const [width, height] = [560, (560 * plane.height) / plane.width];
+  context.drawImage(plane, 40, 130, width, height);
   context.strokeStyle = colour("line");
-  context.strokeRect(40, 130, 500, 500);
-  drawChart(context, chart, { left: 640, top: 130, width: 590, height: 400 });
+  context.strokeRect(40, 130, width, height);
+  drawChart(context, chart, { left: 680, top: 130, width: 550, height: 373 });
   context.fillStyle = colour("muted");
   context.font = "14px system-ui, sans-serif";
   context.fillText(caption, 40, HEIGHT - 30, WIDTH - 80);
@@ -72,24 +76,31 @@ function drawChart(context, chart, { left, top, width, height }) {
   for (const tick of [1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01]) {
     context.fillText(`${100 * tick}`, x(tick), top + height + 20);
   }
-  context.fillText("weights remaining, %; up: test digits read right", left + width / 2, top + height + 42);
-  chart.lines.forEach(({ name, look, points }, at) => {
+  context.fillText(words.reads.axes.join("; ↑ "), left + width / 2, top + height + 42);
+  let row = top + height + 66;
+  for (const { name, look, points, thin } of chart.lines) {
     context.strokeStyle = context.fillStyle = colour(look);
-    context.lineWidth = look === "present" ? 3 : 2;
-    context.setLineDash(look === "random" ? [2, 4] : []);
+    context.lineWidth = thin ? 1 : look === "present" ? 3 : 2;
+    context.setLineDash([...DASHES[look]]);
     context.beginPath();
     for (const point of points) context.lineTo(x(point.remaining), y(point.accuracy));
     context.stroke();
+    if (thin) continue;
+    context.beginPath();
+    context.moveTo(left, row - 5);
+    context.lineTo(left + 34, row - 5);
+    context.stroke();
     context.textAlign = "left";
-    context.fillText(`— ${name}`, left, top + height + 66 + 18 * at, width);
-  });
+    context.fillText(name, left + 44, row, width - 44);
+    row += 18;
+  }
   context.setLineDash([]);
   context.lineWidth = 1;
   context.textAlign = "right";
   for (const { name, accuracy } of chart.heights) {
     context.strokeStyle = context.fillStyle = colour("ink");
     context.strokeRect(left, y(accuracy), width, 0);
-    context.fillText(name, left + width - 4, y(accuracy) - 5);
+    context.fillText(`${name} ${percent(accuracy)}`, left + width - 4, accuracy > 0.5 ? y(accuracy) + 16 : y(accuracy) - 5);
   }
   context.textAlign = "left";
   if (chart.now) {

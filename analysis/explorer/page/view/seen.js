@@ -1,8 +1,9 @@
 /** The mask of the first layer as an image: kept weights a pixel, one unit's weights, or the difference of two masks. */
 
-import { percent, rgb, sharp } from "./dom.js";
+import { words } from "../words/index.js";
+import { html, rgb, sharp } from "./dom.js";
 
-/** @typedef {import("../core/engine.js").MaskView} MaskView */
+/** @typedef {import("../core/mask_view.js").MaskView} MaskView */
 /** @typedef {import("../core/engine.js").Difference} Difference */
 
 /**
@@ -20,10 +21,12 @@ import { percent, rgb, sharp } from "./dom.js";
 export class SeenView {
   /**
    * @param {HTMLCanvasElement} canvas
+   * @param {HTMLElement} legend
    * @param {(text: string) => void} onReading
    */
-  constructor(canvas, onReading) {
+  constructor(canvas, legend, onReading) {
     this.canvas = canvas;
+    this.legend = legend;
     this.onReading = onReading;
     /** @type {Shown | null} */
     this.shown = null;
@@ -45,24 +48,34 @@ export class SeenView {
   show(shown) {
     this.shown = shown;
     this.draw();
-    this.canvas.setAttribute("aria-label", this.words());
+    this.canvas.setAttribute("aria-label", this.summary());
+    this.explain(shown.mode);
+  }
+
+  /**
+   * The legend: what the colours say.
+   * @param {Shown["mode"]} mode
+   */
+  explain(mode) {
+    if (this.legend.dataset.mode === mode) return;
+    this.legend.dataset.mode = mode;
+    const [first, ...others] = words.seen.keys[mode];
+    this.legend.replaceChildren(html("span", {}, first), html("span", { class: `ramp ${mode}`, "aria-hidden": "true" }), ...others.map((other) => html("span", {}, other)));
   }
 
   /** What is seen, in a sentence. */
-  words() {
+  summary() {
     if (!this.shown) return "";
     const { mode, view, difference, units, unit, other } = this.shown;
     if (mode === "pixels") {
       const seen = view.perPixel.reduce((count, kept) => count + (kept > 0 ? 1 : 0), 0);
-      return `How many of the ${units} weights of every input pixel are kept: ${seen} of ${view.perPixel.length} pixels still reach the network.`;
+      return words.seen.pixels(units, seen, view.perPixel.length);
     }
-    if (mode === "unit") {
-      return `The weights from the image to hidden unit ${unit}: ${view.perUnit[unit]} of ${view.perPixel.length} are kept.`;
-    }
-    if (!difference) return "Keep a curve to compare first (under 'What does it read?'): then its mask is compared with this one.";
+    if (mode === "unit") return words.seen.field(unit, view.perUnit[unit], view.perPixel.length);
+    if (!difference) return words.seen.compare;
     const { here, there, both, size } = difference.layers[0];
     const shared = both / Math.max(Math.min(here, there), 1);
-    return `Against ${other}: of the smaller mask's weights the other keeps ${percent(shared)}; by chance it would be ${percent(Math.max(here, there) / size)}.`;
+    return words.seen.against(other, shared, Math.max(here, there) / size);
   }
 
   draw() {
@@ -119,10 +132,10 @@ export class SeenView {
     if (!this.shown) return;
     const { mode, view, difference, units, width } = this.shown;
     const pixel = y * width + x;
-    const at = `Row ${y + 1}, column ${x + 1}: `;
-    if (mode === "pixels") this.onReading(`${at}${view.perPixel[pixel]} of ${units} weights kept.`);
-    else if (mode === "unit") this.onReading(`${at}${view.unitMask[pixel] ? "kept" : "pruned"}, set to ${view.unit[pixel].toFixed(4)}.`);
-    else if (difference) this.onReading(`${at}${difference.onlyHere[pixel]} only here, ${difference.onlyThere[pixel]} only there.`);
+    const at = words.seen.place(y + 1, x + 1);
+    if (mode === "pixels") this.onReading(at + words.seen.keptOf(view.perPixel[pixel], units));
+    else if (mode === "unit") this.onReading(at + words.seen.value(view.unitMask[pixel] === 1, view.unit[pixel].toFixed(4)));
+    else if (difference) this.onReading(at + words.seen.sides(difference.onlyHere[pixel], difference.onlyThere[pixel]));
   }
 }
 

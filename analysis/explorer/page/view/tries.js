@@ -1,18 +1,22 @@
 /** The list of what was tried, and how to go back to it. */
 
-import { html, percent } from "./dom.js";
-import { maskWords, valueWords } from "./words.js";
+import { words } from "../words/index.js";
+import { percent } from "../words/numbers.js";
+import { maskWords, valueWords } from "../words/settings.js";
+import { html } from "./dom.js";
 
 /** @typedef {import("../core/engine.js").Setting} Setting */
 /** @typedef {import("../core/bundle.js").Manifest} Manifest */
 
 /**
  * @typedef {object} Try
- * @property {string} address that brings the state back
+ * @property {string} address of the setting
  * @property {Setting} setting
  * @property {number} remaining
  * @property {number} accuracy
  */
+
+/** @typedef {Try & {number: number}} Listed */
 
 const MOST = 200;
 
@@ -20,41 +24,40 @@ export class Tries {
   /**
    * @param {HTMLTableElement} table
    * @param {Manifest} manifest
-   * @param {(address: string) => void} onReturn
+   * @param {(setting: Setting) => void} onReturn
    */
   constructor(table, manifest, onReturn) {
     this.manifest = manifest;
     this.onReturn = onReturn;
-    /** @type {Try[]} */
+    /** @type {Listed[]} the newest last */
     this.all = [];
+    this.next = 1;
     this.body = html("tbody");
-    const heads = ["#", "mask", "values", "seed", "remaining", "read right", ""];
     table.replaceChildren(
-      html("caption", { class: "hidden" }, "What you tried, newest first"),
-      html("thead", {}, html("tr", {}, ...heads.map((head) => (head ? html("th", { scope: "col" }, head) : html("td"))))),
+      html("caption", { class: "hidden" }, words.tries.caption),
+      html("thead", {}, html("tr", {}, ...words.tries.heads.map((head) => html("th", { scope: "col" }, head)), html("td"))),
       this.body,
     );
   }
 
   /**
-   * Adds a try, unless it is the newest one again.
+   * Adds a try, unless it is the newest one again. Its number stays its own.
    * @param {Try} tried
    */
   add(tried) {
     if (this.all.at(-1)?.address === tried.address) return;
-    this.all.push(tried);
-    if (this.all.length > MOST) this.all.shift();
-    this.body.prepend(this.row(tried, this.all.length));
-    while (this.body.rows.length > MOST) this.body.deleteRow(-1);
+    const listed = { ...tried, number: this.next++ };
+    this.all.push(listed);
+    this.body.prepend(this.row(listed));
+    if (this.all.length <= MOST) return;
+    this.all.shift();
+    this.body.deleteRow(-1);
   }
 
-  /**
-   * @param {Try} tried
-   * @param {number} number
-   */
-  row({ address, setting, remaining, accuracy }, number) {
-    const back = html("button", { type: "button", class: "small-button", "aria-label": `Go back to try ${number}` }, "show");
-    back.addEventListener("click", () => this.onReturn(address));
+  /** @param {Listed} listed */
+  row({ number, setting, remaining, accuracy }) {
+    const back = html("button", { type: "button", class: "small-button", "aria-label": words.tries.back(number) }, words.tries.show);
+    back.addEventListener("click", () => this.onReturn(setting));
     return html(
       "tr",
       {},
@@ -68,13 +71,13 @@ export class Tries {
     );
   }
 
-  /** The list as CSV: a row a try, fractions in [0, 1]. */
+  /** The list as CSV: a row a try, fractions in [0, 1]. Names are the toolkit's, whatever the page's language. */
   csv() {
     const { manifest } = this;
     const head = "try,mask,criterion,level,round,kept,signs,pruned,flipped,seed,weights_remaining,accuracy,images,address";
-    const rows = this.all.map(({ address, setting, remaining, accuracy }, at) =>
+    const rows = this.all.map(({ number, address, setting, remaining, accuracy }) =>
       [
-        at + 1,
+        number,
         setting.source,
         setting.source === "criterion" ? setting.criterion : "",
         setting.source === "criterion" ? setting.level / 4 : "",
