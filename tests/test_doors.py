@@ -317,8 +317,8 @@ def test_labels_outside_the_classes_are_refused(digits, part, label):
 
 def test_images_that_are_no_images_are_refused(digits):
     train = digits.train
-    with pytest.raises(ValueError, match=r"images is float32 of shape .*; allowed: uint8"):
-        Split(train.images.astype(np.float32), train.labels)
+    with pytest.raises(ValueError, match=r"images is float64 of shape .*; allowed: uint8"):
+        Split(train.images.astype(np.float64), train.labels)
     with pytest.raises(ValueError, match=r"labels is int32 of shape \(2,\); allowed: int32, one for each"):
         Split(train.images, train.labels[:2])
     with pytest.raises(ValueError, match=r"digits, test has images of shape \(8, 4, 1\); allowed: \(8, 8, 1\)"):

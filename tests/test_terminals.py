@@ -93,7 +93,7 @@ def test_a_folders_name_is_shown_as_it_is(name, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("supermask.analysis.system.platform.set_up_jax", lambda devices=None: None)
     monkeypatch.setattr(
         "supermask.analysis.command.reproduce.measure",
-        lambda experiment: StepSeconds(1, 1),
+        lambda *_: StepSeconds(1, 1),
     )
     assert run_command(arguments, CATALOGUE) == OK
     assert f"stored in {name}: 0 of 3 trainings" in capsys.readouterr().out
@@ -104,7 +104,7 @@ def test_what_a_file_says_reaches_the_terminal_without_its_codes(tmp_path, capsy
     from supermask.packed import ENVELOPE
 
     path = tmp_path / "net.mask"
-    path.write_bytes(ENVELOPE.seal({"network": "\x1b]0;owned\x07"}, b""))
+    path.write_bytes(ENVELOPE.seal({"network": "fc", "dataset": ["\x1b]0;owned\x07"]}, b""))
     assert run_command(["evaluate", str(path)], CATALOGUE) == FAILED
     said = capsys.readouterr().err
     assert "owned" in said

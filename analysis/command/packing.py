@@ -9,6 +9,7 @@ from safetensors.numpy import save
 
 from supermask import datasets
 from supermask.analysis.kinds.genuine import genuine_arrays, genuine_results
+from supermask.analysis.kinds.layout import images_of
 from supermask.analysis.kinds.learned_mask import decode_logits
 from supermask.analysis.store.folders import check_stored
 from supermask.analysis.store.store import Store, StoredResult
@@ -127,7 +128,8 @@ def masked_network(result: StoredResult, arrays: dict[str, np.ndarray], sample: 
     """
     description = result.description
     choose(f"network of {result.id[:12]}", description["network"], NETWORKS)
-    choose(f"dataset of {result.id[:12]}", description["dataset"], datasets.DATASETS)
+    if images_of(description) is None:
+        choose(f"dataset of {result.id[:12]}", description["dataset"], datasets.DATASETS)
     try:
         learned = LearnedMask(**description["mask"])
     except (TypeError, ValueError) as error:

@@ -72,7 +72,8 @@ def as_optimiser(
         leaves = leaves_of(params, where)
         layers = _as_layers(params, leaves.prunable)
         shapes = {path: tuple(leaves.all[path].shape) for path in leaves.prunable}
-        state = method_for(params, {}).init(key, layers, layer_counts(shapes, density, distribution))
+        starting = entry.make(_that_starts(inner, params), horizon, config)
+        state = starting.init(key, layers, layer_counts(shapes, density, distribution))
         return SparseState(leaves.as_masks(state.masks), state._replace(masks={}))
 
     def update(updates: PyTree, state: SparseState, params: PyTree = None, **extra: Any) -> tuple[PyTree, SparseState]:
@@ -138,6 +139,11 @@ def _seen_as_layers(
         return _as_layers(updates, prunable), state
 
     return optax.GradientTransformation(init, update)
+
+
+def _that_starts(optimiser: optax.GradientTransformationExtraArgs, like: PyTree) -> optax.GradientTransformation:
+    """Its state alone: what more its steps take is given with each update."""
+    return optax.GradientTransformation(_seen_as_layers(optimiser, like, {}).init, optax.identity().update)
 
 
 def _is_none(leaf: Any) -> bool:

@@ -42,7 +42,7 @@ FAULTS = (
     ),
     Fault(
         "masks that zero what is frozen",
-        "supermask.training",
+        "supermask.params",
         "jnp.where(masks[layer], leaf, params[layer][name])",
         "jnp.where(masks[layer], leaf, 0.0)",
     ),

@@ -9,6 +9,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "supermask.masks": ("test_masks.py", "test_doors.py", "-k", "test_masks or nested_masks"),
     "supermask.lottery": ("test_lottery.py", "test_doors.py", "-k", "test_lottery or seeds or whole or of_ones_own"),
     "supermask.restarts": ("test_lottery.py", "test_released_rules.py"),
+    "supermask.params": ("test_training.py", "test_networks.py"),
     "supermask.descent": ("test_training.py", "test_learned_masks.py"),
     "supermask.training": (
         *("test_training.py", "test_compaction.py", "test_nested_levels.py", "test_supermasks.py"),
