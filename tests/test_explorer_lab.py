@@ -72,28 +72,6 @@ def test_the_lottery_ticket_algorithm_by_hand(open_page, quick):
     page.wait_for_selector("#lab-said:has-text('Nothing was pruned')")
 
 
-@pytest.mark.slow
-def test_a_mask_is_learned_on_weights_that_never_change(open_page):
-    page = open_page("lab=mask&criterion=large_final&kept=initial")
-    rests(page)
-    assert right(page) < 300, "even chances say nothing"
-    page.locator("#lab-train").click()
-    page.wait_for_selector("html[data-lab=training]", timeout=60_000)
-    steps = "Number(/Step ([0-9,]+)/.exec(document.querySelector('#lab-reading').textContent)[1].replace(',', ''))"
-    page.wait_for_function(f"() => {steps} >= 140", timeout=120_000)
-    page.locator("#lab-train").click()
-    rests(page)
-    spent = page.evaluate(steps) * milliseconds(page) / 1000
-    print(f"a learned mask on signed constants: {right(page) / 10:.1f}% after {spent:.1f} s of training")
-    assert right(page) >= 880
-    assert "No weight was trained" in page.locator("#explanation").inner_text()
-    page.locator("#lab-constants").uncheck()
-    page.wait_for_selector("#lab-reading:has-text('Step 0 of')")
-    page.locator("#lab-step").click()
-    page.wait_for_selector("#lab-reading:has-text('Step 1 of')")
-    assert "constants=no" in settled(page)
-
-
 def test_the_laboratory_and_the_rest_of_the_page_are_one(open_page):
     """Leaving it shows the untrained network again; every view follows; the address says what is trained."""
     page = open_page(BEST)

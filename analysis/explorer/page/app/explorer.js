@@ -141,7 +141,6 @@ export class Explorer {
     this.views.own.restore(state.own);
     if (this.owner.veiled) byId("accuracy", HTMLOutputElement).value = "?";
     this.curves.want(compared(state, this.manifest));
-    this.drawChart();
     void this.scene.refresh();
   }
 
