@@ -7,20 +7,17 @@ import pandas as pd
 
 from supermask.analysis.drawing import styles
 from supermask.analysis.drawing.figure import Drawing
+from supermask.analysis.drawing.films import Film, film_page
 from supermask.analysis.drawing.frame import Frame, finish, panels_of
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
-from supermask.analysis.kinds.neural_graph import MOMENTS, decode_wiring, graph_of
+from supermask.analysis.kinds.neural_graph import MOMENTS, decode_wiring, graph_of, group_of
 from supermask.analysis.studies.experiment import Study
 from supermask.neural_graphs.graph import SETTINGS
 from supermask.neural_graphs.runs import GraphRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
-
-FINEST = 100
-"""The most nodes that are drawn one by one; larger graphs are drawn in `COARSE` groups of neighbouring nodes."""
-COARSE = 50
 
 WORDS = dict(zip(MOMENTS, ("before training", "halfway", "after training"), strict=True))
 
@@ -45,8 +42,9 @@ def tabulate(results: Results) -> pd.DataFrame:
         arrays = results.arrays(GraphRun(setting), seed)
         wirings = {moment: decode_wiring(arrays, moment, graph.possible_edges) for moment in MOMENTS}
         source, target = graph.endpoints()
-        size = 1 if graph.nodes <= FINEST else -(-graph.nodes // COARSE)
-        for moment, live in wirings.items():
+        size, carrying = group_of(graph.nodes), graph.carrying()
+        for moment, chosen in wirings.items():
+            live = chosen & carrying  # what leads backwards in a static graph is chosen in vain
             pairs = np.stack([source[live] // size, target[live] // size], axis=1)
             cells, edges = np.unique(pairs, axis=0, return_counts=True)
             common = {
@@ -61,6 +59,16 @@ def tabulate(results: Results) -> pd.DataFrame:
                 for (first, second), count in zip(cells, edges, strict=True)
             ]
     return results.labelled(pd.DataFrame(rows))
+
+
+def film(results: Results, caption: str) -> str:
+    """Return a page on which a slider shows the wiring of the first seed at every evaluation."""
+    experiment, films = results.experiment, []
+    for setting in results.shown.names:
+        graph, arrays = graph_of(experiment, setting), results.arrays(GraphRun(setting), experiment.seeds[0])
+        steps, accuracy = arrays["curve.evaluated_at"], arrays["curve.validation_accuracy"]
+        films.append(Film(setting, graph.nodes, graph.inputs, graph.features, steps, accuracy, arrays["curve.wiring"]))
+    return film_page("A wiring while it is trained", caption, films)
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
@@ -117,4 +125,5 @@ FIGURE = Drawing(
     tabulate=tabulate,
     draw=draw,
     summarise=summarise,
+    page=film,
 )

@@ -196,6 +196,17 @@ def cross_entropy(
     return optax.softmax_cross_entropy_with_integer_labels(outputs, labels).mean()
 
 
+def training_loss(
+    network: Network,
+    params: Params,
+    images: Float[Array, "batch height width channels"],
+    labels: Int32[Array, " batch"],
+) -> tuple[Float[Array, ""], Params]:
+    """Return mean softmax cross-entropy of a batch in training, in nats, and the statistics of `in_training`."""
+    outputs, statistics = networks.in_training(network, params, images)
+    return optax.softmax_cross_entropy_with_integer_labels(outputs, labels).mean(), statistics
+
+
 def read_by(
     inputs: Int32[AnyArray, " inputs"] | None, images: Float[Array, "batch height width channels"]
 ) -> Float[Array, "batch h w c"]:

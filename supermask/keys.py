@@ -35,6 +35,7 @@ class Purpose(IntEnum):
     MASK_SCORES = 8  # initial scores of edge-popup
     SPARSE_STRUCTURE = 20  # initial masks of sparse training, and weights grown at random
     WIRING = 30  # random wirings of neural graphs
+    AUGMENTATION = 31  # shifts and flips of training images, one fold per step
 
 
 def derive_key(seed: Number, purpose: Purpose, round_: Number = 0) -> Key[Array, ""]:

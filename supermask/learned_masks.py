@@ -29,7 +29,7 @@ from supermask.mask_logits import MASK_METHODS, Given, as_key, effective_kernels
 from supermask.mask_logits import LearnedMask as LearnedMask
 from supermask.mask_logits import kept_by_layer as kept_by_layer
 from supermask.mask_scores import UNSEEN, MaskScores, judge, without_biases
-from supermask.networks import Network
+from supermask.networks import Network, check_descends
 from supermask.params import Kernels, Params, kernels_of
 from supermask.population import Placement, Run, batched, over_population
 from supermask.resuming import Checkpoints
@@ -103,6 +103,7 @@ class MaskTrainer:
 
     def train(self, jobs: Sequence[MaskJob], on_progress: OnProgress = ignore_progress) -> list[LearnedOutcome]:
         """Learns all masks, as many at once as there are slots, and returns their outcomes in order."""
+        check_descends(self.network)
         for job in jobs:
             check_seed(job.seed)
         outcomes: dict[int, LearnedOutcome] = {}

@@ -86,6 +86,14 @@ class Network(nn.Module):
         """The dense layer that reads an image's pixels; None where none is known to."""
         return next(iter(self.dense_layers), None)
 
+    @property
+    def statistics(self) -> Mapping[str, tuple[str, ...]]:
+        """The names, by layer, of parameters that are running statistics of batches: see `in_training`. None for most.
+
+        They are no weights: training sets them rather than descends, and `logits` reads them.
+        """
+        return {}
+
     def shrunk(self, hidden: tuple[int, ...]) -> "Network":
         """Return a network of `dense_layers` with these numbers of units in its hidden layers."""
         raise NotImplementedError
@@ -208,6 +216,39 @@ def logits(
             "depend on parameters and images alone"
         ) from None
     return outputs
+
+
+def in_training(
+    network: Network, params: Params, images: Float[Array, "batch height width channels"]
+) -> tuple[Float[Array, "batch classes"], Params]:
+    """The logits of a batch in training, and the network's running statistics after it: none, {}, for most.
+
+    A network with `statistics` is called with `training=True` and then normalises by the batch's own. It sows what its
+    running ones are to be in the collection 'statistics', as 'moved'; see `with_statistics`.
+    """
+    if not network.statistics:
+        return logits(network, params, images), {}
+    outputs: Any
+    outputs, variables = network.apply({"params": params}, images, training=True, mutable=["statistics"])
+    moved = variables["statistics"]["moved"]
+    return outputs, {layer: {n: moved[layer][n] for n in names} for layer, names in network.statistics.items()}
+
+
+def with_statistics(params: Params, statistics: Params) -> Params:
+    """The parameters with these running statistics in place of theirs."""
+    return {layer: {**leaves, **statistics.get(layer, {})} for layer, leaves in params.items()}
+
+
+def check_descends(network: Network) -> None:
+    """Refuse a network with running statistics, which a trainer that sets none would descend like weights.
+
+    Raises ValueError.
+    """
+    if network.statistics:
+        raise ValueError(
+            f"network {_name(network)} keeps running statistics of batches (in {', '.join(network.statistics)}); "
+            "allowed here: networks of weights alone. supermask.sparse_training.trainer trains it"
+        )
 
 
 def parameter_count(network: Network, image_shape: tuple[int, int, int]) -> int:

@@ -112,6 +112,7 @@ class Trainer:
         alone (see `supermask.live_weights`), and those that leave out different numbers of dead units (see
         `supermask.compaction`). Raises ValueError for masks that do not fit the network.
         """
+        networks.check_descends(self.network)
         for job in jobs:
             check_masks(job.masks, networks.kernels_of(job.params))
             check_seed(job.seed)

@@ -259,7 +259,7 @@ def test_every_kind_of_training_stops_at_a_checkpoint_and_goes_on_from_there(kin
         sparse=replace(base.sparse, epochs=10),
         masks=replace(base.masks, epochs=1, evaluate_every=4),
     )
-    experiment = Experiment(replace(short, graph=replace(base.graph, nodes=40, features=10)), digits)
+    experiment = Experiment(replace(short, graph=replace(base.graph, nodes=40, features=7)), digits)
     source = Study(tuple(kind_of(run).sources(run)))
 
     def asked(done) -> None:

@@ -1,6 +1,10 @@
 """Figures through their data: what is drawn is what is in the table, and the table redraws the picture."""
 
+import base64
+import json
+import re
 from functools import reduce
+from pathlib import Path
 
 import matplotlib
 
@@ -12,7 +16,7 @@ import pytest
 
 from supermask.analysis.drawing import plots, styles
 from supermask.analysis.drawing.captions import caption
-from supermask.analysis.drawing.figure import write
+from supermask.analysis.drawing.figure import write, write_page
 from supermask.analysis.drawing.frame import Frame
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
@@ -71,6 +75,7 @@ class Tables:
 
     def __init__(self, experiment, folder):
         self._experiment, self._folder, self._made = experiment, folder, {}
+        self.pages: dict[str, list[Path]] = {}
 
     def __getitem__(self, name: str) -> pd.DataFrame:
         if name not in self._made:
@@ -81,6 +86,7 @@ class Tables:
                 for figure in figures:
                     results = Results(self._experiment, studies[figure.name], store, Shown(shown(figure)))
                     self._made[figure.name] = figure.tabulate(results)
+                    self.pages[figure.name] = write_page(figure, results, self._folder / f"{figure.name}.csv")
         return self._made[name]
 
 
@@ -103,6 +109,22 @@ def test_the_csv_redraws_the_picture_exactly(name, tables, experiment, tmp_path)
         assert path.read_bytes() == other.read_bytes()
     assert [path.suffix for path in first] == [".csv", ".svg", ".png"]
     assert f"{name}-fc-digits-quick" in first[0].name
+
+
+def test_a_wiring_has_a_page_with_a_frame_for_every_evaluation(tables, experiment):
+    assert set(tables["wiring"]["setting"]) == {"discrete"}
+    (path,) = tables.pages["wiring"]
+    text = path.read_text(encoding="utf-8")
+    (film,) = json.loads(re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[0])
+    steps = 2 * len(experiment.data.train) // 60
+    assert film["steps"][0] == 0
+    assert film["steps"][-1] == steps
+    assert "graphs trained for 2 epochs" in text
+    counts = np.frombuffer(base64.b64decode(film["counts"]), "<u2").reshape(len(film["steps"]), 80, 80)
+    assert counts.sum((1, 2)).tolist() == [80] * len(counts)
+    ends = {moment: rows["edges"].sum() for moment, rows in tables["wiring"].groupby("moment")}
+    assert ends == dict.fromkeys(("first", "halfway", "last"), 80)
+    assert tables.pages["shared-weight"] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

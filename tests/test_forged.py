@@ -189,7 +189,8 @@ def arrays_of(run, experiment) -> dict[str, np.ndarray]:
             return {"file": np.zeros(9, np.uint8)}
         case GraphRun():
             wiring = {f"{moment}.edges": np.full(5, 3, np.uint8) for moment in ("first", "halfway", "last")}
-            return curves | wiring | {"edges.kernel": np.zeros(10, np.float32), "curve.grown": np.zeros((3, 1), int)}
+            moving = {"curve.grown": np.zeros((3, 1), int), "curve.wiring": np.zeros((3, 80, 80), np.uint16)}
+            return curves | wiring | moving | {"edges.kernel": np.zeros(10, np.float32)}
     return {}
 
 

@@ -15,18 +15,10 @@ from supermask.keys import Purpose, batch_order, derive_key
 from supermask.lottery import initial_of
 from supermask.masks import keep_best
 from supermask.networks import kernels_of, logits, with_kernels
+from supermask.neural_graphs import nodes as node_functions
 from supermask.neural_graphs.discovery import DISCOVER
-from supermask.neural_graphs.graph import (
-    EDGES,
-    EPSILON,
-    SETTINGS,
-    NeuralGraph,
-    _centre,
-    _step,
-    by_node,
-    filter_matrices,
-    filtered,
-)
+from supermask.neural_graphs.graph import EDGES, SETTINGS, NeuralGraph, _step
+from supermask.neural_graphs.nodes import EPSILON, by_node, centre, filter_matrices, filtered
 from supermask.neural_graphs.runs import DISCOVERED, WIRINGS, GraphRun, candidates, graph_job
 from supermask.neural_graphs.wirings import RANDOM_WIRINGS, random_wiring
 from supermask.population import Placement, place
@@ -40,14 +32,13 @@ SHAPE = (8, 8, 1)
 SMALL = {"nodes": 22, "edges": 60, "inputs": 4, "features": 6, "side": 4, "steps": 4}
 
 
-def graph_of(setting: str, **changes: int) -> NeuralGraph:
+def graph_of(setting: str, **changes: object) -> NeuralGraph:
     return NeuralGraph(setting, **(SMALL | changes))
 
 
 def some_parts(graph: NeuralGraph, seed: int = 0):
     """Inputs, weights of edges of which many are dead, and parameters of nodes; offsets too are not 0."""
-    random = np.random.default_rng(seed)
-    acting = graph.nodes - graph.features if graph.setting == "static" else graph.nodes
+    random, acting = np.random.default_rng(seed), graph.nodes
     live = random.permutation(graph.possible_edges) < graph.edges
     draw = lambda *shape: random.normal(size=shape).astype(np.float32)  # noqa: E731
     nodes = {"filter": draw(3, 3, acting) / 2, "scale": 1 + draw(acting) / 4, "offset": draw(acting) / 4}
@@ -57,12 +48,13 @@ def some_parts(graph: NeuralGraph, seed: int = 0):
 def found(graph: NeuralGraph, x, weights, nodes):
     """What the graph itself makes of them."""
     act = {"static": graph._static, "discrete": graph._discrete, "continuous": graph._continuous}[graph.setting]
-    return as_images(jax.jit(act)(maps_of(x), jnp.asarray(weights), with_matrices(nodes, x)), x)
+    table = jnp.asarray(weights).reshape(graph.nodes, graph.nodes)
+    return as_images(jax.jit(act)(maps_of(x), table, with_matrices(nodes, x)), x)
 
 
 def maps_of(x):
     """Images, as the graph's own parts take them."""
-    return by_node(jnp.asarray(x))
+    return by_node(jnp.asarray(x)).reshape(x.shape[-1], -1, x.shape[0])
 
 
 def with_matrices(nodes, x):
@@ -72,7 +64,7 @@ def with_matrices(nodes, x):
 
 def as_images(maps, x):
     """Back from `by_node`."""
-    return np.asarray(maps).transpose(1, 2, 0).reshape(*x.shape[:3], -1)
+    return np.asarray(maps).transpose(2, 1, 0).reshape(*x.shape[:3], -1)
 
 
 def act(x, nodes, index):
@@ -112,30 +104,42 @@ def all_nodes(graph, x):
     return np.concatenate([x, np.zeros((*x.shape[:3], graph.nodes - graph.inputs), np.float32)], axis=-1)
 
 
-def test_a_static_graph_is_what_its_nodes_do_one_after_another():
-    """In the order of their numbers, each after all that leads to it; and no edge leads backwards."""
+def test_a_static_graph_is_what_its_blocks_do_one_after_another():
+    """Each node acts after all that leads to it; edges of the last block lead to the features, which are in it."""
     graph = graph_of("static")
     x, weights, nodes = some_parts(graph)
     arrived = all_nodes(graph, x).astype(np.float64)
-    edges = live_edges(graph, weights)
-    for n in range(graph.nodes - graph.features):
-        sent = act(np.maximum(norm(arrived[..., n], nodes, n), 0), nodes, n)
-        for i, j, w in edges:
-            if i == n:
-                assert j > n
-                arrived[..., j] += w * sent
-    np.testing.assert_allclose(found(graph, x, weights, nodes), arrived[..., -graph.features :], atol=2e-5)
+    ends = np.cumsum(graph.blocks)
+    for begin, end in zip(ends - graph.blocks, ends, strict=True):
+        first = end if end < graph.nodes else graph.nodes - graph.features
+        sent = {n: act(np.maximum(norm(arrived[..., n], nodes, n), 0), nodes, n) for n in range(begin, end)}
+        for i, j, w in live_edges(graph, weights):
+            if i in sent and j >= first:
+                arrived[..., j] += w * sent[i]
+    np.testing.assert_allclose(found(graph, x, weights, nodes), arrived[..., -graph.features :], atol=2e-4)
 
 
-def test_possible_edges_of_a_static_graph_are_acyclic_and_lead_to_later_blocks():
-    graph = graph_of("static", edges=1)
+def test_edges_that_carry_nothing_are_those_whose_weight_does_not_matter():
+    """In the static setting alone: a gradient tells which; and without the features' own block they are acyclic."""
+    for setting in SETTINGS[:2]:
+        graph = graph_of(setting)
+        x, _, nodes = some_parts(graph)
+        weights = np.random.default_rng(3).normal(size=graph.possible_edges).astype(np.float32)
+        act = {"static": graph._static, "discrete": graph._discrete}[setting]
+        carries = jax.jit(jax.grad(lambda t, act=act, x=x, n=nodes: act(maps_of(x), t, with_matrices(n, x))[0].var()))
+        told = np.asarray(carries(jnp.asarray(weights).reshape(graph.nodes, graph.nodes))).ravel() != 0
+        assert not (told & ~graph.carrying()).any()
+        assert graph.carrying().all() == (setting == "discrete")
+    graph = graph_of("static")
     source, target = graph.endpoints()
     block = np.repeat(np.arange(len(graph.blocks)), graph.blocks)
-    assert (block[source] < block[target]).all()
-    assert sum(graph.blocks) == graph.nodes
-    pairs = set(zip(source.tolist(), target.tolist(), strict=True))
-    assert len(pairs) == graph.possible_edges == int((block[:, None] < block[None]).sum())
-    assert networkx.is_directed_acyclic_graph(networkx.DiGraph(list(pairs)))
+    carrying = graph.carrying()
+    last = block[source] == len(graph.blocks) - 1
+    np.testing.assert_array_equal(
+        carrying, np.where(last, target >= graph.nodes - graph.features, block[source] < block[target])
+    )
+    pairs = np.stack([source, target], axis=1)[carrying & ~last].tolist()
+    assert networkx.is_directed_acyclic_graph(networkx.DiGraph(pairs))
 
 
 def test_a_discrete_graph_takes_its_steps_through_the_same_edges():
@@ -147,8 +151,12 @@ def test_a_discrete_graph_takes_its_steps_through_the_same_edges():
     np.testing.assert_allclose(found(graph, x, weights, nodes), state[..., -graph.features :], atol=5e-4)
 
 
-def test_a_continuous_graph_is_integrated_to_second_order():
-    """Against 200 classical Runge-Kutta steps: some four times closer with twice the steps."""
+def test_a_continuous_graph_is_integrated_to_second_order(monkeypatch):
+    """Against 200 classical Runge-Kutta steps: some four times closer with twice the steps.
+
+    With a larger ε than the graphs': theirs makes the rate of change jump where a node's first input arrives.
+    """
+    monkeypatch.setattr(node_functions, "EPSILON", 0.1)
     graph = graph_of("continuous")
     x, weights, nodes = some_parts(graph)
     change = jax.jit(lambda y: _one_step(graph, y, weights, with_matrices(nodes, x)))
@@ -193,12 +201,14 @@ def test_filters_as_matrices_are_a_grouped_convolution(height, width, stride, se
         feature_group_count=5,
     )
     found = filtered(maps_of(x), filter_matrices(jnp.asarray(filters), (height, width), stride))
-    np.testing.assert_allclose(found, by_node(expected), atol=1e-5)
+    np.testing.assert_allclose(found, maps_of(expected), atol=1e-5)
 
 
-def test_features_are_read_from_the_middle():
-    x = np.random.default_rng(0).normal(size=(3, 5, 4, 6)).astype(np.float32)
-    np.testing.assert_allclose(_centre(maps_of(x), (5, 4)), x[:, 1:3, 1:3].mean((1, 2)), atol=1e-6)
+@pytest.mark.parametrize(("shape", "top", "left"), [((8, 8), 2, 2), ((7, 5), 1, 0), ((4, 2), 0, 0)])
+def test_features_are_read_near_the_middle(shape, top, left):
+    x = np.random.default_rng(0).normal(size=(3, *shape, 6)).astype(np.float32)
+    expected = x[:, top : top + 2, left : left + 2].mean((1, 2))
+    np.testing.assert_allclose(centre(maps_of(x), shape), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("wiring", RANDOM_WIRINGS)
@@ -231,14 +241,16 @@ def test_each_family_has_its_marks():
 
 @given(st.sampled_from(SETTINGS), st.integers(0, 3), st.sampled_from([w for w in WIRINGS if w != DISCOVERED]))
 def test_every_wiring_fits_any_number_of_edges_or_says_so(setting, seed, wiring):
-    graph = graph_of(setting, edges=graph_of(setting).possible_edges // 4)
+    graph = graph_of(setting, edges=graph_of(setting).possible_edges // 5)
     assert candidates(graph, wiring, seed).sum() == graph.edges
     everything = graph_of(setting, edges=graph_of(setting).possible_edges)
-    if wiring in ("uniform", "erdos_renyi") and setting == "static":
+    if wiring == "uniform" and setting != "static":
         assert candidates(everything, wiring, seed).all()
-    elif wiring != "uniform" and setting != "static":  # half of the pairs at most: each edge has one direction
+    else:  # each edge of a family has one direction; the released graphs leave out some pairs
         with pytest.raises(ValueError, match=r"edges is 484; graphs of the family '\w+' have at most"):
             candidates(everything, wiring, seed)
+    if wiring != "uniform":
+        assert graph.carrying()[candidates(graph, wiring, seed)].all()
 
 
 @cache
@@ -295,12 +307,12 @@ def test_dead_edges_hear_of_the_gradient_as_though_they_were_live(digits):
     index = int(dead[np.abs(grads[dead]).argmax()])
     loss = jax.jit(lambda p: cross_entropy(graph, p, images, labels))
     ends = []
-    for nudge in (1e-2, -1e-2):
+    for nudge in (1e-3, -1e-3):
         kernel = np.array(params[EDGES]["kernel"])
         kernel[index] += nudge
         ends.append(float(loss(with_kernels(params, {EDGES: kernel}))))
     assert grads[index] != 0
-    assert (ends[0] - ends[1]) / 2e-2 == pytest.approx(grads[index], rel=0.05)
+    assert (ends[0] - ends[1]) / 2e-3 == pytest.approx(grads[index], rel=0.05)
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -371,7 +383,10 @@ def _all(params):
     ("changes", "message"),
     [
         ({"setting": "still"}, "setting is 'still'; allowed: 'static', 'discrete', 'continuous'"),
-        ({"nodes": 12}, "nodes is 12; allowed: 13 or more"),
+        ({"nodes": 21}, "nodes is 21; allowed: 22 or more, for 4 inputs and 3 blocks that each have room for 6"),
+        ({"setting": "discrete", "nodes": 9}, "nodes is 9; allowed: 10 or more, for 4 inputs and 6 features"),
+        ({"pixel_mean": (0.5,)}, r"pixel_deviation is \(\); allowed: a number above 0 for each of 1 channels"),
+        ({"pixel_mean": (0.5,), "pixel_deviation": (0.0,)}, r"pixel_deviation is \(0.0,\); allowed: a number above 0"),
         ({"edges": 0}, "edges is 0; allowed: 1 to"),
         ({"edges": 10**6}, "edges is 1000000; allowed: 1 to"),
         ({"side": 1}, "side is 1; allowed: 2 or more"),
@@ -393,3 +408,5 @@ def test_impossible_runs_wirings_and_images_are_refused():
         random_wiring(graph_of("static"), DISCOVERED, 0)
     with pytest.raises(ValueError, match="images leave nodes 1×1 positions; allowed: 2×2 or more"):
         initial_of(graph_of("static", side=2), 0, (2, 2, 1))
+    with pytest.raises(ValueError, match="pixel_mean has 1 channels; images have 3"):
+        initial_of(graph_of("static", pixel_mean=(0.5,), pixel_deviation=(0.2,)), 0, (8, 8, 3))

@@ -496,6 +496,17 @@ def test_erdos_renyi_densities_go_by_the_sums_of_dimensions():
     assert layer_counts(shapes, 1.0, "erk") == {"hidden1": 235_200, "hidden2": 30_000, "output": 1000}
 
 
+def test_the_first_layer_may_be_dense_where_it_is_small():
+    shapes = {"conv1": (3, 3, 3, 8), "hidden1": (100, 30), "output": (30, 10)}
+    counts = layer_counts(shapes, 0.2, "first_dense")
+    assert counts["conv1"] == 216
+    assert sum(counts.values()) == math.floor(0.2 * 3516)
+    assert counts["hidden1"] == pytest.approx(10 * counts["output"], abs=10)
+    assert layer_counts(shapes, 1.0, "first_dense") == {"conv1": 216, "hidden1": 3000, "output": 300}
+    with pytest.raises(ValueError, match=r"density is 0.05; allowed with conv1 dense: 0.06143 or more"):
+        layer_counts(shapes, 0.05, "first_dense")
+
+
 @pytest.mark.parametrize(("density", "message"), [(0.0, "without a weight"), (1.5, "density is 1.5"), (-1, "density")])
 def test_impossible_densities_are_refused(density, message):
     with pytest.raises(ValueError, match=message):

@@ -13,7 +13,7 @@ from supermask import datasets
 from supermask.analysis.command.conformance import facts_for
 from supermask.analysis.command.options import own_names
 from supermask.analysis.drawing.captions import label
-from supermask.analysis.drawing.figure import Figure, collapsed, diverged, write
+from supermask.analysis.drawing.figure import Figure, collapsed, diverged, write, write_page
 from supermask.analysis.drawing.frame import SCREEN, Look
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
@@ -170,6 +170,7 @@ def _draw(console: Screen, request: FigureRequest, figure: Figure, results: Resu
     """Write a figure's table and pictures, and print its summary."""
     table, experiment = figure.tabulate(results), results.experiment
     paths = write(figure, request.choice(figure), table, experiment, request.results / "figures", request.look)
+    paths += write_page(figure, results, paths[0])
     _print_summary(console, figure, figure.summarise(table), paths)
     if number := diverged(table):
         console.print(f"{number} of these {len(table)} diverged: their loss is not a number")

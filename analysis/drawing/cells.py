@@ -17,8 +17,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.A
 _COMMA = re.compile(r"[+-]?[\d.]*\d,\d+(e[+-]?\d+)?", re.IGNORECASE)
 
 _WHOLE = {
-    *("seed", "round", "early_stop_step", "step", "live_weights", "live_edges", "parameters", "bytes", "live"),
-    *("row", "in_region", "classes"),
+    *("seed", "round", "early_stop_step", "step", "live_weights", "live_edges", "carrying_edges", "parameters"),
+    *("bytes", "live", "row", "in_region", "classes"),
 }
 _NUMBERS = {
     *("changes", "compression", "value_bits", "gap_bits", "paper_percent", "w_initial", "w_final", "cell", "distance"),

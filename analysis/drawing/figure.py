@@ -36,6 +36,7 @@ class Drawing:
     summarise: turns the table into the few numbers for a terminal.
     claims: the paper's claims about the figure, each with its test.
     styles: line styles of `names`, if they are lines.
+    page: turns stored results and a caption into a page of its own, HTML, which is written beside the pictures.
     """
 
     compares: Literal["criterion", "kept", "pruned", "else"]
@@ -46,6 +47,7 @@ class Drawing:
     summarise: Callable[[pd.DataFrame], pd.DataFrame]
     claims: tuple[Claim, ...] = ()
     styles: Styles = field(default_factory=dict)
+    page: Callable[[Results, str], str] | None = None
 
     def named(self, name: str, title: str) -> "Figure":
         """Return the figure with the catalogue's name, as on the command line, and title."""
@@ -109,6 +111,15 @@ def write(
     for path, content in zip(paths, contents.values(), strict=True):
         write_whole(path, content)
     return paths
+
+
+def write_page(figure: Figure, results: Results, table: Path) -> list[Path]:
+    """Write a figure's own page beside its table, if it has one. Returns its path."""
+    if figure.page is None:
+        return []
+    path = table.with_suffix(".html")
+    write_whole(path, figure.page(results, caption(results.experiment, results.study)).encode())
+    return [path]
 
 
 def render(figure: Figure, text: str, words: str, base: str, look: Look = SCREEN) -> dict[str, bytes]:

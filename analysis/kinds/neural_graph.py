@@ -1,7 +1,8 @@
 """Neural graphs: networks as graphs of small nodes, with random wirings or discovered ones (Wortsman et al. 2019)."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import asdict
+from functools import lru_cache, partial
 from typing import Any, ClassVar
 
 import jax
@@ -16,18 +17,27 @@ from supermask.analysis.studies.experiment import Experiment
 from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.system.words import count
 from supermask.bits import pack, unpack
+from supermask.datasets import Dataset
 from supermask.intervals import TrainingConfig, steps_of
 from supermask.lottery import initial_of
 from supermask.masks import Masks, agreement
 from supermask.networks import Params, parameter_count
 from supermask.neural_graphs.discovery import DISCOVER
 from supermask.neural_graphs.graph import EDGES, NeuralGraph
-from supermask.neural_graphs.runs import GraphRun, graph_job
+from supermask.neural_graphs.runs import GraphRun, Pixels, augmentation_of, edges_between, graph_job, pixel_statistics
 from supermask.sparse_training.progress import SparseTrained
-from supermask.sparse_training.runs import SGD_COSINE, sgd_cosine
+from supermask.sparse_training.runs import SGD_COSINE, SGD_STEPS, sgd_cosine, sgd_in_steps
 from supermask.sparse_training.trainer import SparseTrainer
 
 MOMENTS = ("first", "halfway", "last")
+OPTIMISERS = {"cosine": (SGD_COSINE, sgd_cosine), "steps": (SGD_STEPS, sgd_in_steps)}
+
+WATCHED = 3
+"""The first revision that keeps the wiring of every evaluation, and counts the edges that carry anything."""
+
+FINEST = 100
+"""The most nodes whose edges are counted one by one; larger graphs are seen as `COARSE` groups of neighbours."""
+COARSE = 50
 
 
 class NeuralGraphs(Kind[GraphRun]):
@@ -45,11 +55,13 @@ class NeuralGraphs(Kind[GraphRun]):
     has_arrays = True
 
     def describe(self, experiment: Experiment, run: GraphRun, seed: int) -> Sequence[Description]:
-        """The graph's size and setting, and its wiring."""
+        """The graph's size and setting, its wiring, and how training images are augmented."""
         graph = graph_of(experiment, run.setting)
         own = {name: getattr(graph, name) for name in ("setting", "nodes", "edges", "inputs", "features", "side")}
         own |= {"ode_steps": graph.ode_steps} if run.setting == "continuous" else {"steps": graph.steps}
-        base = experiment.describe(self.name, seed, training_of(experiment), SGD_COSINE)
+        optimiser, _ = OPTIMISERS[experiment.protocol.graph.schedule]
+        base = experiment.describe(self.name, seed, training_of(experiment), optimiser)
+        own |= asdict(augmentation_of(experiment.data.image_shape)) if experiment.protocol.graph.augment else {}
         return (base | {"network": "neural_graph", "graph": own | {"wiring": run.wiring}},)
 
     def group(self, run: GraphRun) -> str:
@@ -66,18 +78,23 @@ class NeuralGraphs(Kind[GraphRun]):
 
     def _train(self, context: Context, setting: str, jobs: Sequence[tuple[GraphRun, int]], every: int) -> None:
         experiment = context.experiment
-        graph, config, shape = graph_of(experiment, setting), training_of(experiment), experiment.data.image_shape
+        graph, config, shape = network_of(experiment, setting), training_of(experiment), experiment.data.image_shape
         placement = context.placement(graph, len(jobs), every)
-        optimiser = sgd_cosine(config.learning_rate, config.steps)
-        given = (graph, experiment.data, config, placement, DISCOVER, optimiser)
-        new = partial(SparseTrainer, *given, checkpoints=context.checkpoints)
-        trainer = context.bench.trainer((self.name, graph, config, placement), new)
+        _, optimiser_of = OPTIMISERS[experiment.protocol.graph.schedule]
+        given = (graph, experiment.data, config, placement, DISCOVER, optimiser_of(config.learning_rate, config.steps))
+        augmentation = augmentation_of(shape) if experiment.protocol.graph.augment else None
+        watched = edges_between(graph, group_of(graph.nodes))
+        new = partial(
+            SparseTrainer, *given, checkpoints=context.checkpoints, augmentation=augmentation, watched=watched
+        )
+        key = (self.name, graph, config, placement, experiment.protocol.graph)
+        trainer = context.bench.trainer(key, new)
         told = context.steps(cost_of(experiment, self.results(experiment, *jobs[0])[0].description))
         initial = {seed: initial_of(graph, seed, shape) for seed in experiment.seeds}
 
         def train(some: Sequence[tuple[GraphRun, int]]) -> list[Made]:
             starts = [graph_job(graph, run.wiring, seed, initial[seed]) for run, seed in some]
-            return [(metrics_of(each), encode(each)) for each in trainer.train(starts, told)]
+            return [(metrics_of(graph, each), encode(each)) for each in trainer.train(starts, told)]
 
         self.make_in_populations(context, jobs, placement.slots, train)
 
@@ -89,6 +106,9 @@ class NeuralGraphs(Kind[GraphRun]):
         """Wirings of one size at three moments, live edges and curves."""
         length = check_curves(arrays)
         check_array(arrays, "curve.grown", "iu", (length, 1))
+        if description["revision"] >= WATCHED:
+            groups = -(-description["graph"]["nodes"] // group_of(description["graph"]["nodes"]))
+            check_array(arrays, "curve.wiring", "iu", (length, groups, groups))
         size = check_array(arrays, f"last.{EDGES}", "u", (None,)).size
         live = [check_mask(arrays, f"{moment}.{EDGES}", 8 * size) for moment in MOMENTS]
         check_array(arrays, f"{EDGES}.kernel", "f", (live[-1],))
@@ -114,7 +134,9 @@ class NeuralGraphs(Kind[GraphRun]):
         graph = graph_of(experiment, description["graph"]["setting"])
         evaluations = description["steps"] // description["evaluate_every"] + 2
         values = parameter_count(graph, experiment.data.image_shape) - graph.possible_edges + graph.edges
-        return RECORD_BYTES + FILE_BYTES + 4 * values + 3 * graph.possible_edges / 8 + 20 * evaluations
+        groups = -(-graph.nodes // group_of(graph.nodes))
+        curves = (20 + 2 * groups**2) * evaluations
+        return RECORD_BYTES + FILE_BYTES + 4 * values + 3 * graph.possible_edges / 8 + curves
 
 
 GRAPHS = NeuralGraphs()
@@ -138,6 +160,23 @@ def graph_of(experiment: Experiment, setting: str) -> NeuralGraph:
     return NeuralGraph(setting, *size, side=graph.side, ode_steps=graph.ode_steps, classes=experiment.data.classes)
 
 
+def network_of(experiment: Experiment, setting: str) -> NeuralGraph:
+    """The same, which normalises images as the experiment's training images are distributed."""
+    mean, deviation = _pixels(experiment.data)
+    graph: NeuralGraph = graph_of(experiment, setting).clone(pixel_mean=mean, pixel_deviation=deviation)
+    return graph
+
+
+@lru_cache(maxsize=4)
+def _pixels(data: Dataset) -> tuple[Pixels, Pixels]:
+    return pixel_statistics(data.train.images, data.maximum)
+
+
+def group_of(nodes: int) -> int:
+    """How many neighbouring nodes a picture of a wiring shows as one."""
+    return 1 if nodes <= FINEST else -(-nodes // COARSE)
+
+
 def forward_flops(experiment: Experiment, description: Description) -> float:
     """Return the FLOPs of one image's forward pass through the described graph."""
     return 2.0 * graph_of(experiment, description["graph"]["setting"]).products(experiment.data.image_shape)
@@ -150,17 +189,21 @@ def cost_of(experiment: Experiment, description: Description) -> float:
     return products / parameter_count(experiment.network, shape) * description["batch_size"] / protocol.batch_size
 
 
-def metrics_of(outcome: SparseTrained) -> dict[str, float]:
+def metrics_of(graph: NeuralGraph, outcome: SparseTrained) -> dict[str, float]:
     """The metrics of a neural graph: those of every training; its parameters; how much of its wiring it kept.
 
-    `parameters` counts live edges and everything that is not an edge. `kept_from_start` is the fraction of the final
+    `carrying_edges` counts the live edges that carry anything. `parameters` counts live edges and everything that is
+    neither an edge nor a running statistic. `kept_from_start` is the fraction of the final
     wiring that was live at the start, `changes` how often an edge came alive, over the live edges.
     """
     first, last = outcome.structure.first[EDGES], outcome.structure.last[EDGES]
     live, possible = int(np.sum(last)), last.size
-    everything = sum(leaf.size for leaf in jax.tree.leaves(outcome.trained.params))
+    params = outcome.trained.params
+    statistics = sum(params[layer][name].size for layer, names in graph.statistics.items() for name in names)
+    everything = sum(leaf.size for leaf in jax.tree.leaves(params)) - statistics
     return training_metrics(outcome.trained) | {
         "live_edges": float(live),
+        "carrying_edges": float(np.sum(np.asarray(last) & graph.carrying())),
         "parameters": float(everything - possible + live),
         "weights_remaining": live / possible,
         "kept_from_start": agreement(first, last).kept_both / live,
@@ -169,10 +212,16 @@ def metrics_of(outcome: SparseTrained) -> dict[str, float]:
 
 
 def encode(outcome: SparseTrained) -> dict[str, np.ndarray]:
-    """The arrays of a neural graph: its wiring at three moments, its final parameters, and curves."""
+    """The arrays of a neural graph: its wiring at three moments, its final parameters, and curves.
+
+    `curve.wiring` counts the edges between groups of nodes at every evaluation: see `runs.edges_between`.
+    """
     trained, structure = outcome
     arrays = {f"curve.{name}": np.asarray(getattr(trained, name)) for name in CURVES}
     arrays["curve.grown"] = structure.grown.astype(np.int64)
+    if structure.watched is None:
+        raise ValueError("structure has no wirings at evaluations; allowed: of a trainer that watches them")
+    arrays["curve.wiring"] = structure.watched.astype(np.uint16)
     halfway = structure.last if structure.halfway is None else structure.halfway
     for moment, masks in zip(MOMENTS, (structure.first, halfway, structure.last), strict=True):
         arrays[f"{moment}.{EDGES}"] = pack(np.asarray(masks[EDGES]))

@@ -118,7 +118,7 @@ def _source(experiment: Experiment, run: SharedRun, seed: int) -> Named:
 
 def _network(experiment: Experiment, run: SharedRun) -> Network:
     if isinstance(run.source, GraphRun):
-        return neural_graph.graph_of(experiment, run.source.setting)
+        return neural_graph.network_of(experiment, run.source.setting)
     return sparse_training.network_of(experiment, run.source)
 
 

@@ -28,7 +28,7 @@ from supermask.masks import Masks, agreement, full_masks
 from supermask.networks import Network, initialise, shapes_of
 from supermask.params import Kernels, Params, kernels_of
 from supermask.sparse_training import METHODS, Horizon, layer_counts
-from supermask.sparse_training.densities import DISTRIBUTIONS
+from supermask.sparse_training.densities import DISTRIBUTIONS, FIRST_DENSE
 from supermask.sparse_training.progress import SparseTrained, Structure
 from supermask.sparse_training.runs import SGD_COSINE, SMALL_DENSE, SparseRun, sgd_cosine, small_dense
 from supermask.sparse_training.trainer import SparseJob, SparseTrainer
@@ -61,6 +61,7 @@ class SparseTrainings(Kind[SparseRun]):
         Raises UsageError where the training is too short for its method.
         """
         _check_length(experiment, run)
+        _check_density(experiment, run)
         own: dict[str, Any] = {"sparse": _fields(run)}
         method = run.structure or run.method
         if method != SMALL_DENSE and (choices := asdict(METHODS[method].config())):
@@ -175,6 +176,16 @@ def _check_length(experiment: Experiment, run: SparseRun) -> None:
     epoch = max(len(experiment.data.train) // training.batch_size, 1)
     if problem := _problem_of(run.method, Horizon(training.steps, epoch)):
         raise UsageError(f"sparse-epochs is {experiment.protocol.sparse.epochs:g}, for {run.method}: {problem}")
+
+
+def _check_density(experiment: Experiment, run: SparseRun) -> None:
+    """Raises UsageError where the network cannot be so sparse with its first layer dense."""
+    if run.distribution == FIRST_DENSE:
+        try:
+            kernels = kernels_of(shapes_of(experiment.network, experiment.data.image_shape))
+            _counts(experiment.protocol.network, kernels, run)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
 
 
 @cache

@@ -24,7 +24,7 @@ from supermask.datasets import Dataset
 from supermask.descent import Descent, Rule, descending, stepping, train_population
 from supermask.evaluation import UNSEEN, PlacedData, cross_entropy, evaluate
 from supermask.intervals import Course, DataOrder, OnProgress, TrainingConfig, ignore_progress
-from supermask.networks import Network
+from supermask.networks import Network, check_descends
 from supermask.params import AnyArray, Params, kernels_of
 from supermask.population import Placement, Run, batched
 from supermask.resuming import Checkpoints
@@ -137,6 +137,7 @@ class CentroidTrainer:
         self, networks: Sequence[Quantised], seeds: Sequence[int], on_progress: OnProgress = ignore_progress
     ) -> list[Quantised]:
         """The networks with their values tuned, in order; `seeds` are those of their batches."""
+        check_descends(self.network)
         for seed in seeds:
             check_seed(seed)
         tuned: list[Quantised] = []

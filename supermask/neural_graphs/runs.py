@@ -1,10 +1,14 @@
-"""Description of one neural-graph training: its setting and the source of its wiring."""
+"""Description of one neural-graph training: its setting and the source of its wiring; what it makes of its images."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Array, Bool, Int32, Num
 
+from supermask.augmentation import Augmentation
+from supermask.masks import Masks
 from supermask.neural_graphs.graph import EDGES, SETTINGS, NeuralGraph
 from supermask.neural_graphs.wirings import RANDOM_WIRINGS, random_wiring
 from supermask.params import Params
@@ -12,6 +16,7 @@ from supermask.sparse_training.trainer import SparseJob
 
 DISCOVERED = "discovered"
 WIRINGS = (DISCOVERED, *RANDOM_WIRINGS)
+Pixels = tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -40,3 +45,43 @@ def candidates(graph: NeuralGraph, wiring: str, seed: int) -> Bool[np.ndarray, "
 def graph_job(graph: NeuralGraph, wiring: str, seed: int, params: Params) -> SparseJob:
     """Return one seed's training from its initial parameters, which all wirings of a setting share."""
     return SparseJob(params, {EDGES: graph.edges}, seed, {EDGES: candidates(graph, wiring, seed)})
+
+
+def pixel_statistics(images: Num[np.ndarray, "n height width channels"], maximum: int) -> tuple[Pixels, Pixels]:
+    """Return the mean and the standard deviation of each channel's pixels, scaled to [0, 1], to three digits.
+
+    Of CIFAR-10 they are the numbers of the released code, rounded likewise. A channel that is the same everywhere has
+    the deviation 1.
+    """
+    found = [_moments(images[..., channel], maximum) for channel in range(images.shape[-1])]
+    return tuple(round(mean, 3) for mean, _ in found), tuple(round(deviation, 3) or 1.0 for _, deviation in found)
+
+
+def _moments(pixels: Num[np.ndarray, "n height width"], maximum: int) -> tuple[float, float]:
+    if pixels.dtype != np.uint8:
+        return float(pixels.mean(dtype=np.float64)) / maximum, float(pixels.std(dtype=np.float64)) / maximum
+    values, counts = np.arange(256) / maximum, np.bincount(pixels.ravel(), minlength=256)
+    mean = float(np.average(values, weights=counts))
+    return mean, float(np.average((values - mean) ** 2, weights=counts)) ** 0.5
+
+
+def augmentation_of(image_shape: tuple[int, int, int]) -> Augmentation:
+    """Return the released code's augmentation of 32×32 photographs, and its like for other images.
+
+    A shift by up to an eighth of the image's height. Images of one channel are digits, which are not mirrored.
+    """
+    return Augmentation(pad=image_shape[0] // 8, flip=image_shape[2] == 3)
+
+
+def edges_between(graph: NeuralGraph, group: int) -> Callable[[Masks], Int32[Array, "sources targets"]]:
+    """Return a function that counts the live edges that carry something between groups of `group` nodes each."""
+    groups = -(-graph.nodes // group)
+    carrying = jnp.asarray(graph.carrying())
+    room = groups * group - graph.nodes
+
+    def count(masks: Masks) -> Int32[Array, "sources targets"]:
+        table = (masks[EDGES] & carrying).reshape(graph.nodes, graph.nodes)
+        padded = jnp.pad(table, ((0, room), (0, room))).reshape(groups, group, groups, group)
+        return padded.sum((1, 3), dtype=jnp.int32)
+
+    return count

@@ -1,4 +1,8 @@
-"""Random wirings of a neural graph with an exact number of edges: uniform, and the three families of RandWire.
+"""Random wirings of a neural graph with an exact number of edges: the released code's, and RandWire's three families.
+
+'uniform' is DNW's random control as released: uniform among all pairs of nodes in the dynamic settings. In the static
+one it leaves out some pairs that lead backwards, but keeps others, whose edges carry nothing (see `released_pairs`).
+The families' edges all carry something, so that 'erdos_renyi' is uniform among those that do.
 
 Erdős–Rényi, Watts–Strogatz and Barabási–Albert graphs are drawn by networkx, undirected. As in RandWire (Xie et al.
 2019, arXiv 1904.01569, section 3.1), nodes are numbered in the order of the construction, and in an acyclic graph an
@@ -68,7 +72,7 @@ def random_wiring(graph: NeuralGraph, wiring: str, seed: int) -> Bool[np.ndarray
     check_seed(seed)
     entropy = np.random.SeedSequence([int(Purpose.WIRING), seed, RANDOM_WIRINGS.index(wiring)])
     random = np.random.Generator(np.random.Philox(entropy))
-    places = np.arange(graph.possible_edges) if wiring == "uniform" else _drawn(graph, FAMILIES[wiring], random)
+    places = np.flatnonzero(released_pairs(graph)) if wiring == "uniform" else _drawn(graph, FAMILIES[wiring], random)
     if len(places) < graph.edges:
         raise ValueError(f"edges is {graph.edges}; graphs of the family {wiring!r} have at most {len(places)} here")
     live = np.zeros(graph.possible_edges, bool)
@@ -76,11 +80,25 @@ def random_wiring(graph: NeuralGraph, wiring: str, seed: int) -> Bool[np.ndarray
     return live
 
 
+def released_pairs(graph: NeuralGraph) -> Bool[np.ndarray, "edges"]:
+    """Return which of the possible edges the released code's random graphs choose among.
+
+    In the static setting its mask is cut in steps as wide as there are features, and not in the blocks that act: the
+    i-th such step of sources behind the inputs leads to targets from i × features on. Some of these edges lead
+    backwards between blocks, and some that lead forwards are left out.
+    """
+    source, target = graph.endpoints()
+    if graph.setting != "static":
+        return np.ones(graph.possible_edges, bool)
+    step = np.where(source < graph.inputs, 0, (source - graph.inputs) // graph.features + 1)
+    allowed: Bool[np.ndarray, "edges"] = target >= step * graph.features
+    return allowed
+
+
 def _drawn(graph: NeuralGraph, family: Family, random: np.random.Generator) -> Int[np.ndarray, "places"]:
     """Return positions of a family's edges among the possible ones: enough of them, or all of its densest graph."""
     acyclic = graph.setting == "static"
-    place = np.full((graph.nodes, graph.nodes), -1)
-    place[graph.endpoints()] = np.arange(graph.possible_edges)
+    place = np.where(graph.carrying(), np.arange(graph.possible_edges), -1).reshape(graph.nodes, graph.nodes)
     seed, places = int(random.integers(2**31)), np.zeros(0, int)
     degree = 2.0 * graph.edges / graph.nodes
     while len(places) < graph.edges:

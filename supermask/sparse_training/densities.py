@@ -32,7 +32,26 @@ def erk(shapes: Mapping[str, tuple[int, ...]], density: float) -> dict[str, int]
         dense |= full
 
 
-DISTRIBUTIONS = {"uniform": uniform, "erk": erk}
+def first_dense(shapes: Mapping[str, tuple[int, ...]], density: float) -> dict[str, int]:
+    """The first of the layers dense, and one density in the others, which share what is left.
+
+    A variant of Wortsman et al. 2019 (arXiv 1906.00586), section 4.4, for convolutions, whose first layer is small.
+
+    Raises ValueError where the first layer alone has more weights than the density leaves.
+    """
+    sizes = {layer: math.prod(shape) for layer, shape in shapes.items()}
+    first, total = next(iter(sizes)), sum(sizes.values())
+    left, others = density * total - sizes[first], max(total - sizes[first], 1)
+    if left < 0:
+        raise ValueError(
+            f"density is {density}; allowed with {first} dense: {sizes[first] / total:.4g} or more, its part of all"
+        )
+    wanted = {layer: size * (1.0 if layer == first else left / others) for layer, size in sizes.items()}
+    return _rounded(wanted, shapes, density)
+
+
+FIRST_DENSE = first_dense.__name__
+DISTRIBUTIONS = {"uniform": uniform, "erk": erk, FIRST_DENSE: first_dense}
 """Ways to spread a density over layers, by name."""
 
 

@@ -70,7 +70,8 @@ def live_stepping(own: OnLiveWeights, course: Course, begun: Sequence[Progress])
     place, data, engine = course.data.placement, course.data, own.engine
     middle, seen = middle_of(course.config), [_Rows(engine) for _ in begun]
 
-    def one(index: int, moving: Moving, done: int, length: int) -> tuple[Moving, Scores | None]:
+    def one(index: int, moving: Moving, done: int, length: int) -> tuple[Moving, Scores | None, Masks]:
+        half = moving.method.masks
         for stretch in own.stretches(done, done + length):
             batches = course.batches_of(index, stretch.first, stretch.last - stretch.first)
             if stretch.dense or not _sparse(moving.method.masks):
@@ -81,16 +82,23 @@ def live_stepping(own: OnLiveWeights, course: Course, begun: Sequence[Progress])
                 moving = _moved(engine, live, moving, len(batches))
                 if stretch.change:
                     moving = _on_host(own.change(moving, jax.tree.map(np.zeros_like, moving.params)))
-        return moving, engine.validate(seen[index].of(moving)) if _sparse(moving.method.masks) else None
+            if stretch.last <= middle:  # masks change at the ends of stretches alone
+                half = moving.method.masks
+        return moving, engine.validate(seen[index].of(moving)) if _sparse(moving.method.masks) else None, half
 
     def interval(population: tuple[Progress, ...], done: int, length: int) -> tuple[Progress, ...]:
         with ThreadPoolExecutor(len(place.devices)) as pool:
             taken = list(pool.map(lambda i: one(i, population[i].moving, done, length), range(len(population))))
-        left = data.evaluate([moving.params for moving, scores in taken if scores is None], data.validation)
+        left = data.evaluate([moving.params for moving, scores, _ in taken if scores is None], data.validation)
         others = iter(left)
         return tuple(
-            _seen(before, moving, next(others) if scores is None else scores, half=done + length == middle)
-            for before, (moving, scores) in zip(population, taken, strict=True)
+            _seen(
+                before,
+                moving,
+                next(others) if scores is None else scores,
+                half if done < middle <= done + length else before.halfway,
+            )
+            for before, (moving, scores, half) in zip(population, taken, strict=True)
         )
 
     def text() -> str:
@@ -155,13 +163,13 @@ def _on_host(moving: Moving) -> Moving:
     return jax.tree.map(np.asarray, moving)
 
 
-def _seen(before: Progress, moving: Moving, scores: Scores, *, half: bool) -> Progress:
+def _seen(before: Progress, moving: Moving, scores: Scores, halfway: Masks) -> Progress:
     """After an evaluation. What is as sparse as asked, and better than before, is kept."""
     best, state = before.best, moving.method
     better = scores.loss < best.validation.loss or best.step < 0
     sparse = _live(state.masks) <= sum(map(int, state.kept.values()))
     kept = Best(moving.params, scores, state.step) if better and sparse else best
-    return Progress(moving, scores, kept, state.masks if half else before.halfway)
+    return Progress(moving, scores, kept, halfway)
 
 
 def _told(progress: Progress) -> tuple[Any, ...]:

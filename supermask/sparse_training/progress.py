@@ -9,14 +9,15 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Int, Int32
 
+from supermask.augmentation import Augmentation, augmented
 from supermask.descent import Descent
-from supermask.evaluation import Scores, cross_entropy, scaled
+from supermask.evaluation import Scores, scaled, training_loss
 from supermask.intervals import TrainingConfig
 from supermask.masks import Masks
-from supermask.networks import Network
+from supermask.networks import Network, with_statistics
 from supermask.params import AnyArray, Params
 from supermask.short import short
-from supermask.sparse_training.base import LayerCounts, Method, State, inform
+from supermask.sparse_training.base import LayerCounts, Method, State, inform, step_key
 from supermask.training import Trained
 
 
@@ -27,7 +28,8 @@ class Structure(NamedTuple):
     live: live weights of each layer at every evaluation, layers in the order of their names.
     grown: how many weights had come alive in each layer by then, since the start; one that comes and goes and comes
         again counts twice.
-    halfway: masks at the evaluation nearest to the middle; None where they were not kept.
+    halfway: masks after half of the steps, rounded down; None where they were not kept.
+    watched: what the trainer's `watched` made of the masks at every evaluation; None without one.
     """
 
     first: Masks
@@ -35,6 +37,7 @@ class Structure(NamedTuple):
     live: Int[np.ndarray, "evaluations layers"]
     grown: Int[np.ndarray, "evaluations layers"]
     halfway: Masks | None = None
+    watched: np.ndarray | None = None
 
 
 @short
@@ -67,7 +70,7 @@ class Best(NamedTuple):
 class Progress(NamedTuple):
     """One network under way; a population has one more axis in front of every leaf.
 
-    `halfway` are the masks at the evaluation nearest to the middle, those of the start until then.
+    `halfway` are the masks after half of the steps, those of the start until then.
     """
 
     moving: Moving
@@ -77,15 +80,20 @@ class Progress(NamedTuple):
 
 
 def stretch_of(
-    network: Network, method: Method, maximum: int, *, changes: bool
+    network: Network, method: Method, maximum: int, *, changes: bool, augmentation: Augmentation | None = None
 ) -> Callable[[Moving, Any, Any], Moving]:
     """Steps of a method, and a change of the mask after the last of them where it is asked for.
 
     (moving, order, (examples, length, change)) -> moving: `length` of the batches in `order`, which is as long or
-    longer. Without `changes` none is ever asked for, nor compiled.
+    longer. Without `changes` none is ever asked for, nor compiled. A network's running statistics are set.
     """
-    gradient = jax.grad(lambda params, images, labels: cross_entropy(network, params, images, labels))
+    gradient = jax.grad(lambda params, *batch: training_loss(network, params, *batch), has_aux=True)
     change_mask = change_of(method)
+
+    def images_of(state: State, images: Array) -> Array:
+        if augmentation is None:
+            return scaled(images, maximum)
+        return scaled(augmented(step_key(state.key, state.step), images, augmentation), maximum)
 
     def stretch(moving: Moving, order: Any, shared: Any) -> Moving:
         train, length, change = shared
@@ -93,9 +101,10 @@ def stretch_of(
         def one_step(index: Array, last: tuple[Moving, Params]) -> tuple[Moving, Params]:
             (params, state, grown), _ = last
             batch = lax.dynamic_index_in_dim(order, index, keepdims=False)
-            grads = gradient(params, scaled(train.images[batch], maximum), train.labels[batch])
+            grads, statistics = gradient(params, images_of(state, train.images[batch]), train.labels[batch])
             before = state.masks
             params, state = method.advance(state, grads, params)
+            params = with_statistics(params, statistics)
             return Moving(params, state, _add_grown(grown, before, state.masks)), grads
 
         # A change stands outside the loop, to which the last gradient is handed: inside, choosing would copy the
@@ -127,10 +136,8 @@ def _add_grown(grown: LayerCounts, before: Masks, after: Masks) -> LayerCounts:
 
 
 def middle_of(config: TrainingConfig) -> int:
-    """The evaluation nearest to the middle; of two as near, the one that a set gives first: stored results have it."""
-    every, steps = config.evaluate_every, config.steps
-    evaluations = set(range(every, steps + 1, every)) | ({steps} if steps else set())
-    return min(evaluations | {0}, key=lambda at: abs(2 * at - steps))
+    """Half of the steps, rounded down."""
+    return config.steps // 2
 
 
 def ended(progress: Progress) -> Descent:

@@ -83,8 +83,19 @@ def sgd_cosine(learning_rate: float, steps: int) -> Momentum:
     return Momentum(optax.cosine_decay_schedule(learning_rate, max(steps, 1)), MOMENTUM, WEIGHT_DECAY)
 
 
-SGD_COSINE = f"sgd, momentum {MOMENTUM:g}, weight decay {WEIGHT_DECAY:g}, cosine"
-"""What descriptions of results call it."""
+def sgd_in_steps(learning_rate: float, steps: int) -> optax.GradientTransformation:
+    """The same, its rate cut to a tenth after half and after three quarters of the steps, as DNW's code does."""
+    cuts = {steps // 2: 0.1, 3 * steps // 4: 0.1} if steps > 3 else {}
+    schedule = optax.piecewise_constant_schedule(learning_rate, cuts)
+    return optax.chain(optax.add_decayed_weights(WEIGHT_DECAY), optax.sgd(schedule, momentum=MOMENTUM))
+
+
+SCHEDULES = ("cosine", "steps")
+_SGD = f"sgd, momentum {MOMENTUM:g}, weight decay {WEIGHT_DECAY:g}"
+SGD_COSINE = f"{_SGD}, cosine"
+"""What descriptions of results call `sgd_cosine`."""
+SGD_STEPS = f"{_SGD}, a tenth after 1/2 and 3/4"
+"""What they call `sgd_in_steps`."""
 
 
 @cache

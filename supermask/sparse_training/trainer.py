@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Bool
+from jaxtyping import Array, Bool
 
+from supermask.augmentation import Augmentation
 from supermask.checks import check_counts, check_masks, check_seed
 from supermask.datasets import Dataset
 from supermask.evaluation import UNSEEN, PlacedData, Scores, where_better
@@ -30,6 +31,7 @@ from supermask.intervals import (
 )
 from supermask.keys import Purpose, derive_key
 from supermask.live_weights import Adam, Engine, Momentum, Optimiser, pays
+from supermask.masks import Masks
 from supermask.networks import Network
 from supermask.params import AnyArray, Params, kernels_of
 from supermask.population import Placement, Run, batched, over_population, program_text
@@ -77,7 +79,9 @@ class SparseTrainer:
     """Trains populations of one network on one data set by one method. Compiled once, on first use.
 
     An optimiser of `supermask.live_weights` lets steps be taken on live weights alone, where that pays: see
-    `on_live_weights`. With `checkpoints` a training that was cut off goes on where it was saved last.
+    `on_live_weights`. With `checkpoints` a training that was cut off goes on where it was saved last. `augmentation`
+    changes the images of every batch. `watched` makes an array of the masks, which the structure has of every
+    evaluation. A network may keep running statistics of batches: they are set at every step.
     """
 
     network: Network
@@ -88,6 +92,8 @@ class SparseTrainer:
     optimiser: optax.GradientTransformation | Optimiser
     method_config: Any = None
     checkpoints: Checkpoints | None = None
+    augmentation: Augmentation | None = None
+    watched: Callable[[Masks], Array] | None = None
 
     def __post_init__(self) -> None:
         self._placed  # noqa: B018 - the data fits the network, or an error says so before anything is trained
@@ -136,6 +142,8 @@ class SparseTrainer:
     def _is_live(self, job: SparseJob) -> bool:
         """Whether its steps are taken on live weights alone, which read bytes, once they are few enough."""
         can = self.network.dense_layers and self.placement.one_at_a_time and self.data.dtype == np.uint8
+        if self.augmentation is not None or self.watched is not None:
+            return False
         if not can or not isinstance(self.optimiser, Adam | Momentum) or self.method.dense_steps is None:
             return False
         weights = sum(kernel.size for kernel in kernels_of(job.params).values())
@@ -154,7 +162,7 @@ class SparseTrainer:
             ends = self.placement.unstack(state, len(jobs))
         trained = outcomes([ended(each) for each in ends], curves, self.evaluate)
         structures = [
-            Structure(before.halfway, end.moving.method.masks, curve[3], curve[4], end.halfway)
+            Structure(before.halfway, end.moving.method.masks, curve[3], curve[4], end.halfway, *curve[5:])
             for before, end, curve in zip(begun, ends, curves, strict=True)
         ]
         return [SparseTrained(*each) for each in zip(trained, structures, strict=True)]
@@ -184,28 +192,32 @@ class SparseTrainer:
             return self._keep_best, (best, (moving.params, scores, state.step, state.masks, state.kept), (), counts)
 
         def interval(state: Progress, done: int, length: int) -> Progress:
-            moving, end = state.moving, done + length
-            for until in sorted({change for change in changes if done < change < end} | ({end} - {done})):
+            moving, end, halfway = state.moving, done + length, state.halfway
+            for until in sorted({each for each in changes | {middle} if done < each < end} | ({end} - {done})):
                 program, arguments = advance(moving, done, until)
                 moving, done = program(*arguments), until
+                if done == middle:
+                    halfway = jax.tree.map(jnp.copy, moving.method.masks)
             program, arguments = look(moving)
             scores = program(*arguments)
             program, arguments = keep(moving, state.best, scores)
-            halfway = jax.tree.map(jnp.copy, moving.method.masks) if end == middle else state.halfway
             return Progress(moving, scores, program(*arguments), halfway)
+
+        def observe(state: Progress) -> tuple[Array | np.ndarray, ...]:
+            watched = () if self._watched is None else (self._watched(state.moving.method.masks),)
+            return *observed(state.moving, state.validation), *watched
 
         def text() -> str:
             moving, scores, best, _ = start
-            calls = (advance(moving, 0, 0), look(moving), keep(moving, best, scores))
+            calls = [advance(moving, 0, 0), look(moving), keep(moving, best, scores)]
+            calls += [] if self._watched is None else [(self._watched, (moving.method.masks,))]
             return "\n".join(program_text(program, *arguments) for program, arguments in calls)
 
-        return Stepping(
-            start,
-            np.array(sorted(changes), np.int32),
-            interval,
-            lambda state: observed(state.moving, state.validation),
-            text,
-        )
+        return Stepping(start, np.array(sorted(changes), np.int32), interval, observe, text)
+
+    @cached_property
+    def _watched(self) -> Callable[..., Array] | None:
+        return None if self.watched is None else jax.jit(jax.vmap(self.watched))
 
     @cached_property
     def _changes(self) -> frozenset[int]:
@@ -248,7 +260,9 @@ class SparseTrainer:
 
     @cached_property
     def _stretch(self) -> Callable[[Moving, Any, Any], Moving]:
-        return stretch_of(self.network, self.method, self.data.maximum, changes=bool(self._changes))
+        return stretch_of(
+            self.network, self.method, self.data.maximum, changes=bool(self._changes), augmentation=self.augmentation
+        )
 
     @cached_property
     def _keep_best(self) -> Run:
