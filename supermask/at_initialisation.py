@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from supermask.checks import check_whole
 from supermask.counts import check_fraction, exact_fraction, share
+from supermask.criteria import snip
 from supermask.masks import Masks, keep_best_of_network
 from supermask.pruning import apply_masks
 from supermask.trees import Leaves, MaskTree, Where, leaves_of
@@ -66,7 +67,7 @@ def prune_at_initialisation(
 def snip_scores(loss: Loss) -> Score:
     """|g · w|: how much the loss would change without the weight. Lee et al. 2019 (arXiv 1810.02340), equation 6."""
     gradient = jax.grad(loss)
-    return lambda params: jax.tree.map(lambda g, w: jnp.abs(g * w), gradient(params), params)
+    return lambda params: jax.tree.map(snip, params, gradient(params))
 
 
 def grasp_scores(loss: Loss) -> Score:
@@ -101,8 +102,5 @@ def synflow_scores(outputs: Callable[[PyTree], Float[Array, "..."]]) -> Score:
 
 
 def _scores(leaves: Leaves, scores: PyTree) -> dict[str, Array]:
-    found = leaves.chosen(scores)
-    for path, score in found.items():
-        if getattr(score, "shape", None) != (own := leaves.all[path].shape):
-            raise ValueError(f"score of {path} has shape {getattr(score, 'shape', None)}; the weights' is {own}")
+    found = leaves.fitting("score of {} has", scores)
     return {path: jnp.asarray(score, jnp.float32) for path, score in found.items()}

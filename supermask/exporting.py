@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import PyTree
 from safetensors.numpy import save
 
-from supermask.trees import MaskTree, flattened, masked_leaves
+from supermask.trees import MaskTree, masked_leaves, present
 from supermask.writing import write_whole
 
 LAYOUTS = ("flax", "keras", "torch")
@@ -84,7 +84,7 @@ def laid_out(params: PyTree, masks: MaskTree = None, layout: str = "flax", maps:
     """
     if layout not in LAYOUTS:
         raise ValueError(f"layout is {layout!r}; allowed: {', '.join(LAYOUTS)}")
-    leaves = {name: leaf for name, leaf in flattened(params).items() if leaf is not None}
+    leaves = present(params)
     own = {} if masks is None else masked_leaves(params, masks)[1]
     rows = _rows(leaves, layout, maps or {})
     arrays: Arrays = {}

@@ -10,7 +10,7 @@ Zhou et al. 2019 (arXiv 1905.01067), section 5.2; Ramanujan et al. 2020 (arXiv 1
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -87,12 +87,14 @@ def learn_mask(
     def apply(scores: PyTree, weights: PyTree, key: Key[Array, ""]) -> PyTree:
         leaves, kernels = _kernels(weights, where)
         given = _given(jax.lax.stop_gradient(kernels), learned)
-        effective = effective_kernels(method, _scores(leaves, scores), key, given)
+        effective = effective_kernels(method, leaves.fitting("scores of {} have", scores), key, given)
         return leaves.with_chosen({path: each.astype(leaves.all[path].dtype) for path, each in effective.items()})
 
     def masks(scores: PyTree, weights: PyTree) -> MaskTree:
         leaves, kernels = _kernels(weights, where)
-        return leaves.as_masks(rounded_masks(method, _scores(leaves, scores), kept_by_layer(learned, kernels)))
+        return leaves.as_masks(
+            rounded_masks(method, leaves.fitting("scores of {} have", scores), kept_by_layer(learned, kernels))
+        )
 
     return MaskLearner(init, apply, masks)
 
@@ -100,15 +102,6 @@ def learn_mask(
 def _kernels(weights: PyTree, where: Where | None) -> tuple[Leaves, Kernels]:
     leaves = leaves_of(weights, where)
     return leaves, {path: jnp.asarray(leaves.all[path], jnp.float32) for path in leaves.prunable}
-
-
-def _scores(leaves: Leaves, scores: PyTree) -> dict[str, Any]:
-    """Scores by path. Raises ValueError where they do not fit the weights."""
-    found = leaves.chosen(scores)
-    for path, score in found.items():
-        if getattr(score, "shape", None) != (own := leaves.all[path].shape):
-            raise ValueError(f"scores of {path} have shape {getattr(score, 'shape', None)}; the weights' is {own}")
-    return found
 
 
 def _given(kernels: Kernels, learned: LearnedMask) -> Given:

@@ -25,7 +25,7 @@ from supermask.masks import Agreement, prune_globally
 from supermask.masks import agreement as agreement_of_layer
 from supermask.masks import prune as prune_layers
 from supermask.members import Function
-from supermask.trees import Leaves, MaskTree, Where, flattened, leaves_of, masked_leaves, pruned_leaves
+from supermask.trees import Leaves, MaskTree, Where, leaves_of, masked_leaves, present, pruned_leaves
 
 _LOCAL = "used here"
 """The source of a function that is asked at once and never named in a result: it needs no digest."""
@@ -157,7 +157,7 @@ def apply_masks(params: PyTree, masks: MaskTree) -> PyTree:
 
 def agreement(first: MaskTree, second: MaskTree) -> Agreement:
     """Compare two masks of a layer or of a whole network. Raises ValueError if their structures differ."""
-    one, other = map(_masks_by_path, (first, second))
+    one, other = present(first), present(second)
     if {path: mask.shape for path, mask in one.items()} != {path: mask.shape for path, mask in other.items()}:
         raise ValueError("masks are of different layers or shapes; allowed: two masks of one network")
     pairs = [agreement_of_layer(one[path], other[path]) for path in one]
@@ -240,12 +240,7 @@ def _alive(params: PyTree, masks: MaskTree, where: Where | None) -> tuple[Leaves
 
 def _facts(leaves: Leaves, trees: Mapping[str, PyTree]) -> dict[str, dict[str, Any]]:
     """Each prunable layer's values in every pytree, in float32, by path and by the tree's name."""
-    chosen = {name: leaves.chosen(tree) for name, tree in trees.items()}
-    for name, values in chosen.items():
-        for path, value in values.items():
-            shape = leaves.all[path].shape
-            if getattr(value, "shape", None) != shape:
-                raise ValueError(f"{name} of {path} has shape {getattr(value, 'shape', None)}; the layer's is {shape}")
+    chosen = {name: leaves.fitting(f"{name} of {{}} has", tree) for name, tree in trees.items()}
     return {
         path: {name: jnp.asarray(values[path], jnp.float32) for name, values in chosen.items()}
         for path in leaves.prunable
@@ -259,10 +254,6 @@ def _only_kept(tree: PyTree, masks: MaskTree, dead: float) -> PyTree:
         path: jnp.where(mask, leaves.all[path], jnp.asarray(dead, leaves.all[path].dtype)) for path, mask in own.items()
     }
     return leaves.with_chosen(kept)
-
-
-def _masks_by_path(masks: MaskTree) -> dict[str, Any]:
-    return {path: mask for path, mask in flattened(masks).items() if mask is not None}
 
 
 def _criterion(given: Criterion | Function) -> Criterion:

@@ -25,11 +25,12 @@ from supermask.checks import check_names
 from supermask.code_digest import UndigestedError, code_digest
 from supermask.extras import missing
 from supermask.keys import Purpose, derive_key
+from supermask.masks import weights_remaining
 from supermask.pruning import prune, restart
 from supermask.round_checks import check_final, checked, metrics_of, outcome_of
 from supermask.ticket_files import Stored, digest_of, id_of, read, write
 from supermask.treatments import Treatment
-from supermask.trees import Leaves, MaskTree, Where, flattened, leaves_of, masked_leaves
+from supermask.trees import Leaves, MaskTree, Where, flattened, leaves_of, masked_leaves, present, structure_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -224,8 +225,7 @@ class _Loop:
         return _Ended(training, masks, final, numbers, trained=True)
 
     def _result(self, one: Treatment, seed: int, round_: int, ended: _Ended) -> TrainingResult:
-        masks = [np.asarray(mask) for mask in flattened(ended.masks).values() if mask is not None]
-        remaining = sum(int(mask.sum()) for mask in masks) / sum(mask.size for mask in masks)
+        remaining = weights_remaining(present(ended.masks))
         return TrainingResult(one, seed, round_, remaining, ended.metrics, ended.id, ended.trained)
 
 
@@ -247,13 +247,13 @@ def _fresh_seed(seed: int, round_: int) -> int:
 
 def _arrays(tree: PyTree) -> dict[str, np.ndarray]:
     """A pytree's leaves by path, on the host."""
-    return {path: np.asarray(leaf) for path, leaf in flattened(tree).items() if leaf is not None}
+    return {path: np.asarray(leaf) for path, leaf in present(tree).items()}
 
 
 def _like(tree: PyTree, other: PyTree) -> PyTree:
     """The tree with NumPy arrays where the other one has them, and JAX's elsewhere."""
     kinds = flattened(other)
-    every = Leaves(jax.tree.structure(tree, is_leaf=lambda leaf: leaf is None), flattened(tree), ())
+    every = Leaves(structure_of(tree), flattened(tree), ())
     return every.with_chosen({path: _as_kind(leaf, kinds[path]) for path, leaf in every.all.items()})
 
 

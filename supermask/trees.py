@@ -55,6 +55,17 @@ class Leaves:
             raise ValueError(f"pytrees differ: {shown} in one of them alone; allowed: pytrees of the same leaves")
         return {path: found[path] for path in self.prunable}
 
+    def fitting(self, what: str, tree: PyTree) -> dict[str, Any]:
+        """The same of a pytree that has a value for every weight. Raises ValueError, too, where shapes differ.
+
+        what: begins the error: "score of {} has", with a leaf's path in the place of the braces.
+        """
+        found = self.chosen(tree)
+        for path, value in found.items():
+            if (shape := getattr(value, "shape", None)) != (own := self.all[path].shape):
+                raise ValueError(f"{what.format(path)} shape {shape}; the weights' is {own}")
+        return found
+
     def with_chosen(self, values: Mapping[str, Any]) -> PyTree:
         """The parameters with other values in the place of some leaves."""
         return self.treedef.unflatten([values.get(path, leaf) for path, leaf in self.all.items()])
@@ -70,7 +81,7 @@ def leaves_of(params: PyTree, where: Where | None = None) -> Leaves:
     Raises ValueError where nothing is, and for a leaf that is no array of floating-point numbers.
     """
     rule = by_default if where is None else where
-    leaves, treedef = flattened(params), jax.tree.structure(params, is_leaf=_is_none)
+    leaves, treedef = flattened(params), structure_of(params)
     prunable = tuple(path for path, leaf in leaves.items() if rule(path, leaf))
     if not prunable:
         shown = ", ".join(f"{path} {getattr(leaf, 'shape', '')}" for path, leaf in leaves.items())[:400]
@@ -89,7 +100,7 @@ def masked_leaves(params: PyTree, masks: MaskTree) -> tuple[Leaves, dict[str, An
     Raises ValueError where structures differ, and for masks that are not boolean arrays of the leaves' shapes.
     """
     found = flattened(params)
-    leaves = Leaves(jax.tree.structure(params, is_leaf=_is_none), found, tuple(found))
+    leaves = Leaves(structure_of(params), found, tuple(found))
     by_path = {path: mask for path, mask in leaves.chosen(masks).items() if mask is not None}
     for path, mask in by_path.items():
         shape, own = getattr(leaves.all[path], "shape", None), getattr(mask, "shape", None)
@@ -110,6 +121,16 @@ def pruned_leaves(params: PyTree, masks: MaskTree) -> tuple[Leaves, dict[str, An
 def flattened(tree: PyTree) -> dict[str, Any]:
     """A pytree's leaves by path; None is a leaf."""
     return {path_of(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)[0]}
+
+
+def present(tree: PyTree) -> dict[str, Any]:
+    """A pytree's leaves by path, but for None."""
+    return {path: leaf for path, leaf in flattened(tree).items() if leaf is not None}
+
+
+def structure_of(tree: PyTree) -> Any:
+    """A pytree's structure, of which `flattened` has the leaves."""
+    return jax.tree.structure(tree, is_leaf=_is_none)
 
 
 def _is_none(leaf: Any) -> bool:

@@ -21,7 +21,7 @@ from supermask.exporting import LAYOUTS, check_path, export
 from supermask.lottery import initial_of
 from supermask.networks import NETWORKS, network_of
 from supermask.packed import MaskedNetwork, rebuild
-from supermask.params import kernels_of, with_kernels
+from supermask.params import kernels_of, pruned, with_kernels
 from supermask.restarts import Treatment
 
 WEIGHTS = ("final", "initial")
@@ -129,8 +129,7 @@ def _of_round(result: StoredResult, arrays: dict[str, np.ndarray], weights: str)
     end = decode_round(arrays, kernels_of(start))
     masks = {layer: np.asarray(mask) for layer, mask in end.masks.items()}
     if weights == "initial":
-        kernels: Any = {n: np.where(masks[n], np.asarray(kernel), 0) for n, kernel in kernels_of(start).items()}
-        return Exported(own["network"], own["dataset"], with_kernels(start, kernels), masks, words, image_shape)
+        return Exported(own["network"], own["dataset"], pruned(start, masks), masks, words, image_shape)
     params = {
         layer: {**leaves, "bias": arrays[f"bias.{layer}"]} if f"bias.{layer}" in arrays else leaves
         for layer, leaves in with_kernels(start, end.final).items()

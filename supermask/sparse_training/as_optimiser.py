@@ -14,7 +14,7 @@ from supermask.short import short
 from supermask.sparse_training import Horizon, Method, MethodSpec, State
 from supermask.sparse_training.base import AnyKey
 from supermask.sparse_training.densities import layer_counts
-from supermask.trees import MaskTree, Where, flattened, leaves_of, masked_leaves
+from supermask.trees import MaskTree, Where, flattened, leaves_of, masked_leaves, present, structure_of
 
 Distribution = Literal["erk", "uniform"]
 
@@ -89,7 +89,7 @@ def as_optimiser(
         to_add = {
             path: _to_add(kernel, weights[path], masks[path], found[path]) for path, kernel in kernels_of(added).items()
         }
-        structure: Any = jax.tree.structure(state.masks, is_leaf=_is_none)
+        structure = structure_of(state.masks)
         new = structure.unflatten([found.get(path) for path in flattened(state.masks)])
         return _from_layers(with_kernels(added, to_add), updates), SparseState(new, after._replace(masks={}))
 
@@ -113,13 +113,12 @@ def _check_key(key: Any) -> None:
 
 def _as_layers(tree: PyTree, prunable: Container[str]) -> Params:
     """A pytree as the toolkit's layers: each leaf is one, named by its path, and a kernel if it is pruned."""
-    leaves = {path: leaf for path, leaf in flattened(tree).items() if leaf is not None}
-    return {path: {"kernel" if path in prunable else "dense": leaf} for path, leaf in leaves.items()}
+    return {path: {"kernel" if path in prunable else "dense": leaf} for path, leaf in present(tree).items()}
 
 
 def _from_layers(layers: Params, like: PyTree) -> PyTree:
     """The leaves of layers in the structure of a pytree."""
-    structure: Any = jax.tree.structure(like, is_leaf=_is_none)
+    structure = structure_of(like)
     by_path = {path: leaf for path, leaves in layers.items() for leaf in leaves.values()}
     return structure.unflatten([by_path.get(path) for path in flattened(like)])
 
@@ -144,7 +143,3 @@ def _seen_as_layers(
 def _that_starts(optimiser: optax.GradientTransformationExtraArgs, like: PyTree) -> optax.GradientTransformation:
     """Its state alone: what more its steps take is given with each update."""
     return optax.GradientTransformation(_seen_as_layers(optimiser, like, {}).init, optax.identity().update)
-
-
-def _is_none(leaf: Any) -> bool:
-    return leaf is None
