@@ -31,7 +31,6 @@ import { cellsOf, fromText, bitsOf, halvesOf, pixelsOf, toText } from "./bytes.j
  * @property {Uint8Array | null} own a digit of one's own, in 16 shades (multiples of 17)
  * @property {Tour} tour
  * @property {Setting | null} before the visitor's own setting, put back when the tour ends
- * @property {{least: number, most: number} | null} challenge accuracy to exceed, and weights remaining to stay under
  */
 
 /** @typedef {Page & {setting: Setting}} State */
@@ -171,13 +170,6 @@ export const PAGE = {
     write: ({ step, guess, revealed }) => (step ? `${step}.${guess + 1}${revealed ? ".shown" : ""}` : null),
     read: readTour,
   },
-  challenge: {
-    key: "challenge",
-    range: "accuracy to exceed and weights remaining to stay under, in percent: 80.2",
-    standard: () => null,
-    write: (challenge) => challenge && `${tenths(100 * challenge.least)}.${tenths(100 * challenge.most)}`,
-    read: readChallenge,
-  },
 };
 
 /** @type {(place: number) => number | null} */
@@ -201,20 +193,6 @@ function readTour(text) {
   const parts = /^([1-9][0-9]?)\.([0-9])(\.shown)?$/.exec(text);
   const step = Number(parts?.[1]);
   return parts && step <= TOUR_STEPS ? { step, guess: Number(parts[2]) - 1, revealed: parts[3] !== undefined } : null;
-}
-
-/** @type {(percent: number) => string} percent with a decimal after a 'p', where there is one */
-const tenths = (percent) => String(Math.round(10 * percent) / 10).replace(".", "p");
-
-/**
- * @param {string} text
- * @returns {Page["challenge"]}
- */
-function readChallenge(text) {
-  const parts = /^(\d{1,2}(?:p\d)?)\.(\d{1,3}(?:p\d)?)$/.exec(text);
-  if (!parts) return null;
-  const [least, most] = parts.slice(1).map((part) => Number(part.replace("p", ".")) / 100);
-  return most > 0 && most <= 1 ? { least, most } : null;
 }
 
 /** @type {(manifest: Manifest) => number} */

@@ -62,8 +62,6 @@ export const en = {
     themes: { auto: "as the system", light: "light", dark: "dark" },
     words: "Language",
     size: "Large text",
-    loading: "Loading the network …",
-    stays: "If this message stays, the page cannot reach its files: it was opened as a file, or stands in a frame without an origin. Serve its folder (python -m http.server), or use the single file that “supermask explore --export page.html” writes.",
     loaded: (/** @type {number} */ share) => `Loading the network … ${percent(share)}`,
     failed: (/** @type {string} */ why) => `The page could not be set up. ${why}`,
     trouble: (/** @type {string} */ why) => `Something went wrong, and what you see may be out of date. Reload the page; its address keeps your settings. (${why})`,
@@ -327,11 +325,6 @@ export const en = {
     help: "By keyboard: arrow keys move the pen, space puts it down or lifts it.",
     found: (/** @type {number} */ digit) => `The network takes this for a ${digit}.`,
     clear: "Clear",
-    label: "It is meant to be a",
-    add: "Add to my test set",
-    none: "Your test set is empty. Digits you add stay in this browser.",
-    score: (/** @type {number} */ right, /** @type {number} */ all) => `Of your ${count(all)} digits the network gets ${count(right)} right.`,
-    empty: "Empty my test set",
   },
 
   seen: {
