@@ -119,6 +119,20 @@ def browser():  # type: ignore[no-untyped-def]
         started.close()
 
 
+@pytest.fixture
+def offline_page(browser):  # type: ignore[no-untyped-def]
+    """A page for a file, without a network. What it says on the console or asks elsewhere is a failure."""
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    trouble: list[str] = []
+    page.on("console", lambda message: trouble.append(message.text))
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on("request", lambda request: trouble.append(request.url) if request.url.startswith("http") else None)
+    yield page
+    context.close()
+    assert not trouble
+
+
 @pytest.fixture(scope="session")
 def quick(tmp_path_factory):  # type: ignore[no-untyped-def]
     """The explorer's site for FC of the real size on embedded digits, as `supermask explore` would train it."""

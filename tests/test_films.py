@@ -17,19 +17,11 @@ FILMS = [some_film("static"), some_film("continuous", groups=7, evaluations=6)]
 
 
 @pytest.fixture
-def shown(browser, tmp_path):
+def shown(offline_page, tmp_path):
     path = tmp_path / "film.html"
     path.write_text(film_page("A wiring <b>", 'graphs & "more" </script>', FILMS), encoding="utf-8")
-    context = browser.new_context(offline=True)
-    page = context.new_page()
-    trouble: list[str] = []
-    page.on("console", lambda message: trouble.append(message.text))
-    page.on("pageerror", lambda error: trouble.append(str(error)))
-    page.on("request", lambda request: trouble.append(request.url) if request.url.startswith("http") else None)
-    page.goto(path.as_uri())
-    yield page
-    context.close()
-    assert not trouble
+    offline_page.goto(path.as_uri())
+    return offline_page
 
 
 def told(film: Film, frame: int) -> str:
