@@ -85,7 +85,7 @@ SMALL = Study((BUILT_IN.treatment("random"), CONSTANT, Untrained(CRITERIA["rando
 
 @pytest.fixture
 def broken():
-    """A treatment by a criterion that fails in this process, and that workers do not know at all."""
+    """A treatment by a criterion that fails, and that workers know only where a plug-in brings it."""
 
     def fails(w_final):
         raise KeyError("broken")
@@ -166,7 +166,8 @@ def test_tasks_hand_back_what_one_process_makes(experiment, tmp_path, monkeypatc
                 outcome = shop.work(asked, {}, machine)
                 if outcome.lacks_data:
                     assert turn < 2
-                    assert not shop.receive(replace(experiment.data, digest="6" * 64)), "it is another data set"
+                    other = replace(experiment.data, test=experiment.data.validation, digest="")
+                    assert not shop.receive(other), "it is another data set"
                     assert shop.receive(experiment.data)
                     outcome = shop.work(asked, {}, machine)
                 if outcome.lacks:
@@ -191,15 +192,18 @@ class Ended(Future):
 class Clumsy:
     """Stands for a Dask client whose one worker is this process: every task meets the next mishap, if there is one.
 
+    own: members that the worker knows beside the toolkit's, as those of a plug-in.
+
     A mishap is an error; or 'begun', which the worker tells before it dies; or 'astray', where nobody has the task.
     """
 
     status = "running"
 
-    def __init__(self, folder, experiment, mishaps=()) -> None:
+    def __init__(self, folder, experiment, mishaps=(), own=()) -> None:
         self.setting = Setting(experiment.protocol, experiment.data.digest, experiment.parameters)
         self.shop, self.machine = Workshop(self.setting), Machine(folder)
         self.shop.setup(self.machine)
+        self.shop.members = self.shop.members.plus(*own)
         self.mishaps = iter(mishaps)
         self.told = self.prepared = 0
         self.hear = None
@@ -223,8 +227,9 @@ class Clumsy:
             raise CommClosedError("the worker that was to have it is gone")
         return {workers[0]: self.shop.receive(data)}
 
-    def submit(self, function, task, given, told_key, *, key, **how):
+    def submit(self, function, task, runs, given, told_key, *, key, **how):
         assert key == told_key
+        assert not task.study.runs, "its runs travel packed, beside it"
         future = Ended()
         future.key = key
         mishap = next(self.mishaps, None)
@@ -237,7 +242,8 @@ class Clumsy:
         try:
             if mishap:
                 raise mishap
-            future.set_result(self.shop.work(task, given, self.machine))
+            whole = replace(task, study=unpacked(runs, self.shop.members))
+            future.set_result(self.shop.work(whole, given, self.machine))
         except Exception as error:
             future.set_exception(error)
         return future
@@ -293,7 +299,7 @@ def test_a_run_that_cannot_be_done_does_not_cost_those_of_its_task_their_results
     study = SMALL | Study((broken,))
     assert max(len(task.study.of(Treatment)) for task in cut(one_seed, study, ids_of(one_seed, study), 1, 100)) == 3
     with Store(tmp_path / "one fails") as store, Store(tmp_path / "straight") as straight:
-        (failure,) = seen_through(Clumsy(tmp_path, one_seed), one_seed, study, store)
+        (failure,) = seen_through(Clumsy(tmp_path, one_seed, own=[broken.criterion]), one_seed, study, store)
         runner.run(one_seed, SMALL, straight)
     assert (failure.results, failure.why) == (3, "KeyError: 'broken'")
     assert rows(tmp_path / "one fails") == rows(tmp_path / "straight")
