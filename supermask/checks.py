@@ -125,6 +125,11 @@ def check_counts(argument: str, counts: Mapping[str, Any], sizes: Mapping[str, i
             raise ValueError(f"{argument}[{layer!r}] is {counts[layer]}; allowed: 0 to {size}")
 
 
+def is_text(value: object) -> bool:
+    """Return whether it is printable text: no escape codes, and no lone surrogates, which have no bytes."""
+    return isinstance(value, str) and value.isprintable()
+
+
 def check_labels(argument: str, labels: Int[np.ndarray, " n"], classes: int) -> None:
     """Refuse an empty split, and labels outside 0 to `classes` - 1."""
     if not len(labels):

@@ -86,9 +86,13 @@ def random_bits(key: Pair, start: int, stop: int, size: int, partitionable: bool
     """
     if not partitionable:
         half = -(-size // 2)
-        index = np.arange(2 * half, dtype=np.uint32)
-        index[size:] = 0  # an odd size is filled up with a zero
-        return np.concatenate(threefry(key, index[:half], index[half:]))[start:stop]
+        words = np.empty((2, half), np.uint32)
+        for at in range(0, half, BLOCK):
+            first = np.arange(at, min(at + BLOCK, half), dtype=np.uint32)
+            second = first + np.uint32(half)
+            second[second >= size] = 0  # an odd size is filled up with a zero
+            words[:, at : at + BLOCK] = threefry(key, first, second)
+        return words.ravel()[start:stop]
     index64 = np.arange(start, stop, dtype=np.uint64)
     high, low = (index64 >> np.uint64(32)).astype(np.uint32), index64.astype(np.uint32)
     first, second = threefry(key, high, low)

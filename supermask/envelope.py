@@ -33,8 +33,10 @@ class Envelope:
     older: tuple[int, ...] = ()
 
     def seal(self, header: Mapping[str, Any], blocks: bytes) -> bytes:
-        """The file's content."""
+        """The file's content. Raises the envelope's error for a header that `open` would refuse for its length."""
         text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+        if len(text) > self.maximum_header:
+            raise self.error(f"the header has {len(text):,} bytes; allowed: {self.maximum_header:,}")
         body = FIXED.pack(self.magic, self.version, len(text)) + text + blocks
         return body + hashlib.sha256(body).digest()
 

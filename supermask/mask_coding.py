@@ -20,6 +20,12 @@ except ModuleNotFoundError as error:
 
 CODINGS = ("bits", "rows")
 
+LONGEST_ROW = (1 << 24) - 1
+"""Weights of a row: constriction's uniform distribution has a precision of 24 bits."""
+
+TOGETHER = 1 << 20
+"""Weights that are decoded at a time, as far as whole rows allow: each takes thirteen bytes meanwhile."""
+
 
 class CodingError(ValueError):
     """A block that is not a mask's."""
@@ -29,6 +35,8 @@ def encode(mask: Bool[np.ndarray, "*shape"]) -> tuple[str, bytes]:
     """Return the smaller of the two codings, and the block."""
     bits = pack(mask).tobytes()
     rows = _rows(mask)
+    if rows.shape[1] > LONGEST_ROW:
+        return "bits", bits
     counts = rows.sum(axis=1).astype(np.int32)
     encoder = constriction.stream.queue.RangeEncoder()
     encoder.encode(counts, constriction.stream.model.Uniform(rows.shape[1] + 1))
@@ -47,16 +55,21 @@ def decode(coding: str, block: bytes, shape: tuple[int, ...]) -> Bool[np.ndarray
     if len(block) % 4:
         raise CodingError("a range coded block is not made of whole words")
     rows, columns = math.prod(shape[:-1]), shape[-1]
+    if columns > LONGEST_ROW:
+        raise CodingError(f"a range coded row has {columns:,} weights; allowed: {LONGEST_ROW:,}")
     decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(block, "<u4").astype(np.uint32))
+    mask, step = np.empty((rows, columns), bool), max(TOGETHER // columns, 1)
     try:
         counts = decoder.decode(constriction.stream.model.Uniform(columns + 1), rows)
-        weights = decoder.decode(_model(), _frequencies(counts, (rows, columns)))
+        for at in range(0, rows, step):
+            own = counts[at : at + step]
+            weights = decoder.decode(_model(), _frequencies(own, (len(own), columns)))
+            mask[at : at + step] = weights.reshape(-1, columns)
     except AssertionError as error:  # constriction's error for words that no encoder writes
         raise CodingError(str(error)) from None
-    mask: np.ndarray = weights.astype(bool).reshape(shape)
-    if (_rows(mask).sum(axis=1) != counts).any():
+    if (mask.sum(axis=1) != counts).any():
         raise CodingError("its rows do not keep as many weights as they say")
-    return mask
+    return mask.reshape(shape)
 
 
 def information(mask: Bool[np.ndarray, "*shape"]) -> float:

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from supermask.bits import pack, unpack
+from supermask.reading import open_regular
 from supermask.trees import MaskTree, leaves_of, pruned_leaves
 from supermask.writing import write_whole
 
@@ -62,15 +63,15 @@ def read_masks(path: str | Path) -> Mapping[str, Bool[np.ndarray, "..."]]:
         ValueError: the file is no file of masks.
         OSError: the file cannot be read.
     """
-    Path(path).open("rb").close()  # safetensors' own words for a missing file do not name it
+    open_regular(Path(path)).close()  # safetensors' own words for a missing file do not name it
     try:
         with safe_open(str(path), "np") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
-                raise ValueError(f"file {str(path)!r} is no file of masks; allowed: format {FORMAT!r}")
+                raise ValueError(f"its format is {metadata.get('format')!r}; allowed: {FORMAT!r}")
             shapes = json.loads(metadata["shapes"])
             return {name: _unpacked(file.get_tensor(name), tuple(shape)) for name, shape in shapes.items()}
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"file {str(path)!r} is no file of masks, or damaged: {error}") from None
 
 

@@ -24,7 +24,7 @@ from jaxtyping import Float32
 from supermask.draws import fan_in, glorot_deviation, glorot_kernel, glorot_to_kaiming, layer_key
 from supermask.envelope import FIXED, Envelope
 from supermask.mask_coding import CodingError, decode, encode, information
-from supermask.packed_header import Header, Layer, parsed, written
+from supermask.packed_header import MOST_WEIGHTS, Header, Layer, parsed, written
 from supermask.packed_header import MaskedNetwork as MaskedNetwork
 from supermask.packed_header import PackedError as PackedError
 
@@ -59,8 +59,10 @@ def pack(network: MaskedNetwork) -> bytes:
     """Return the file's content.
 
     Raises PackedError if JAX draws other weights from the seed than the file would stand for, rounding aside: a mask
-    that was found on the former is no mask of the latter.
+    that was found on the former is no mask of the latter. And for a network that `unpack` would refuse.
     """
+    if (weights := sum(mask.size for mask in network.masks.values())) > MOST_WEIGHTS:
+        raise PackedError(f"the network has {weights:,} weights; allowed: {MOST_WEIGHTS:,}")
     import jax
 
     from supermask.packed_first import untrained_by_jax
@@ -94,6 +96,7 @@ def pack(network: MaskedNetwork) -> bytes:
     own = (network.network, network.dataset, network.seed, network.weights, network.rescaled)
     digest = digest_of(_kernels(rebuild(network)))
     header = Header(*own, layers, jax.__version__, digest, image_shape=network.image_shape)
+    parsed(written(header), ENVELOPE.version)
     return ENVELOPE.seal(written(header), b"".join(block for _, block in blocks.values()))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from supermask.checks import SEEDS
+from supermask.checks import SEEDS, is_text
 from supermask.draws import FOLDS, WEIGHTS
 from supermask.mask_coding import CODINGS
 from supermask.short import short
@@ -112,8 +112,8 @@ def parsed(header: Any, version: int) -> Header:
     if not isinstance(header, dict):
         raise PackedError("the file's header is not an object")
     for name in ("network", "dataset", "jax", "kernels_sha256"):
-        if not isinstance(header.get(name), str):
-            raise PackedError(f"the file's {name} is {header.get(name)!r}; allowed: text")
+        if not is_text(header.get(name)):
+            raise PackedError(f"the file's {name} is {header.get(name)!r}; allowed: printable text")
     if not isinstance(header.get("weights"), str) or header["weights"] not in WEIGHTS:
         raise PackedError(f"the file's weights is {header.get('weights')!r}; known here: {', '.join(WEIGHTS)}")
     seed = header.get("seed")
@@ -143,8 +143,8 @@ def _is_block(entry: Any) -> bool:
 
 
 def _is_layer(entry: Any) -> bool:
-    """Whether it is a name, a shape of two to eight axes, none of them empty, a coding and a length."""
-    if not (isinstance(entry, list) and len(entry) == 4 and isinstance(entry[0], str) and _is_block(entry[2:])):
+    """Whether it is a printable name, a shape of two to eight axes, none of them empty, a coding and a length."""
+    if not (isinstance(entry, list) and len(entry) == 4 and is_text(entry[0]) and _is_block(entry[2:])):
         return False
     shape = entry[1]
     return isinstance(shape, list) and 2 <= len(shape) <= 8 and all(_is_number(axis) and axis > 0 for axis in shape)

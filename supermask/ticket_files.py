@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from supermask.bits import pack, unpack
+from supermask.reading import open_regular
 from supermask.short import short
 from supermask.writing import write_whole
 
@@ -74,7 +75,7 @@ def read(folder: Path, training: str) -> Stored | None:
     """
     file = path_of(folder, training)
     try:
-        file.open("rb").close()  # safetensors' own words for a file that cannot be read do not name it
+        open_regular(file).close()  # safetensors' own words for a file that cannot be read do not name it
     except FileNotFoundError:
         return None
     try:
@@ -86,7 +87,7 @@ def read(folder: Path, training: str) -> Stored | None:
             names = [name.removeprefix("final/") for name in content.keys() if name.startswith("final/")]  # noqa: SIM118
             final = {name: content.get_tensor(f"final/{name}") for name in names}
             masks = {name: unpack(content.get_tensor(f"mask/{name}"), tuple(shape)) for name, shape in shapes.items()}
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         allowed = f"allowed: a file of format {FORMAT!r}; move it away, and the training is done again"
         raise ValueError(f"file {str(file)!r} cannot be read as a training: {error}; {allowed}") from None
     return Stored(final, masks, about)

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supermask.draws import glorot_deviation, glorot_kernel, key_of, layer_key, random_bits, truncated_normal
+from supermask.draws import BLOCK, glorot_deviation, glorot_kernel, key_of, layer_key, random_bits, truncated_normal
 from supermask.keys import Purpose, derive_key
 from supermask.packed import MaskedNetwork, pack
 
@@ -24,7 +24,7 @@ WORDS = st.integers(0, 2**32 - 1)
 SEEDS = st.integers(0, 2**31 - 1)
 
 
-@given(SEEDS, st.lists(WORDS, max_size=3), st.sampled_from([(1,), (2, 3), (7,), (16, 2)]), st.booleans())
+@given(SEEDS, st.lists(WORDS, max_size=3), st.sampled_from([(1,), (2, 3), (7,), (16, 2), (2 * BLOCK + 3,)]), st.booleans())
 def test_keys_and_bits_are_those_of_jax(seed, folds, shape, partitionable):
     key = jax.random.key(seed, impl="threefry2x32")
     for number in folds:

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 import zlib
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -194,6 +195,15 @@ def test_bundles_that_would_not_do_are_refused(change, message, experiment, smal
         monkeypatch.setattr(bundles, "MOST_BYTES", 1000)
     with pytest.raises(UsageError, match=message):
         make_bundle(experiment, small_network, runs[: 1 if change == "one seed" else 2])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+@pytest.mark.parametrize("end", ["initial", "final"])
+def test_trainings_that_diverged_are_told_and_not_shown(value, end, experiment, small_network, runs):
+    params = {layer: dict(leaves) for layer, leaves in getattr(runs[1], end).items()}
+    params["output"]["kernel"] = np.full_like(params["output"]["kernel"], value)
+    with pytest.raises(UsageError, match="seed 3 has weights in layer output that are no numbers, or larger than 1e"):
+        make_bundle(experiment, small_network, [runs[0], replace(runs[1], **{end: params})])
 
 
 # The site and its server ----------------------------------------------------------------------------------------------

@@ -238,6 +238,56 @@ def test_a_pipe_in_place_of_a_file_is_refused_at_once(copy):
             open_it(copy)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", ["results.sqlite", "results.sqlite-journal", "results.sqlite-wal", ".locks"])
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo], ids=["folder", "pipe"])
+def test_no_other_thing_in_place_of_the_databases_files_is_waited_for(name, make, copy, capsys):
+    """SQLite would wait for ever to open a pipe, and tell a folder as an 'I/O error'."""
+    (copy / name).unlink(missing_ok=True)
+    make(copy / name)
+    how = "it is a folder" if make is os.mkdir else "it is not a regular file"
+    for command in (["results"], ["results", "--csv", str(copy / "all.csv")], ["results", "--verify"]):
+        status = run_command([*command, "--results", str(copy)], CATALOGUE)
+        said = capsys.readouterr().err
+        if name == ".locks" and command[-1] != "--verify":  # reading asks for no lock
+            assert status == OK
+        else:
+            assert status == MISUSED
+            assert f"{copy / name}" in said
+            assert how in said
+            assert said.count("\n") == 1
+
+
+def test_what_lies_where_arrays_are_to_be_written_is_set_aside(copy):
+    """Otherwise the next run trains, and cannot store."""
+    used = identity(result(1).description)
+    (path,) = copy.glob(f"arrays/*/{used}.safetensors")
+    path.rename(copy / "kept")
+    path.mkdir()
+    free = next(each for each in (f"{number:02x}" for number in range(256)) if not (copy / "arrays" / each).exists())
+    (copy / "arrays" / free).write_text("mine")
+    found = verify(copy)
+    moved = {damage.what: damage for damage in found.damages}
+    assert set(moved) == {str(path), str(copy / "arrays" / free), f"arrays of {used}"}
+    assert moved[str(path)].how == "it is no file"
+    assert moved[str(path)].moved_to.is_dir()
+    assert moved[str(copy / "arrays" / free)].moved_to.read_text() == "mine"
+    with Store(copy) as store:
+        store.add([result(1)], MADE_WITH)
+        assert store.arrays(used)
+    assert not verify(copy).damages
+
+
+def test_a_file_in_place_of_the_folder_for_what_is_damaged_is_said_before_anything_is_moved(copy):
+    (copy / "damaged").touch()
+    (path,) = copy.glob(f"arrays/*/{identity(result(1).description)}.safetensors")
+    path.write_bytes(b"")
+    before = files_of(copy)
+    with pytest.raises(UsageError, match="damaged' is no folder"):
+        verify(copy)
+    assert files_of(copy) == before
+
+
 def test_a_store_is_written_to_while_it_is_read(copy):
     with Store(copy) as writer, Store(copy, for_reading=True) as reader:
         seen = iter(reader.everything())

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import tracemalloc
 from dataclasses import replace
 
 import jax
@@ -12,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supermask import envelope, packed, packed_first
+from supermask import envelope, mask_coding, packed, packed_first
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.command.commands import FAILED
 from supermask.datasets import DATASETS
 from supermask.draws import WEIGHTS
 from supermask.figures.catalogue import CATALOGUE
 from supermask.lottery import initial_of
-from supermask.mask_coding import encode
+from supermask.mask_coding import decode, encode
 from supermask.networks import NETWORKS, kernels_of, logits
 from supermask.packed import MaskedNetwork, PackedError, pack, sizes_of, unpack
 from supermask.untrained_networks import masked_kernels, untrained_kernels
@@ -112,8 +113,11 @@ def forged(content: bytes, version: int = packed.ENVELOPE.version, blocks: bytes
     ("changes", "message"),
     [
         ({"version": 3}, "format 3; this version of supermask reads 1, 2"),
-        ({"network": ["fc"]}, r"network is \['fc'\]; allowed: text"),
-        ({"dataset": ...}, "dataset is None; allowed: text"),
+        ({"network": ["fc"]}, r"network is \['fc'\]; allowed: printable text"),
+        ({"dataset": ...}, "dataset is None; allowed: printable text"),
+        ({"dataset": "\ud800"}, r"dataset is '\\ud800'; allowed: printable text"),
+        ({"jax": "0\x1b[31m"}, "jax is .*; allowed: printable text"),
+        ({"layers": [["\ud800", [2, 2], "bits", 1]]}, "allowed: a coding"),
         ({"weights": "trained"}, "weights is 'trained'"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": True}, "seed is True"),
@@ -166,6 +170,45 @@ def test_forged_blocks_are_refused(content, data):
         return
     for layer, mask in a_network().masks.items():  # the last word has bits that no symbol needs
         np.testing.assert_array_equal(network.masks[layer], mask)
+
+
+@pytest.mark.parametrize("shape", [[1, 1 << 25], [1 << 25, 1], [1 << 13, 1 << 12], [2, 1 << 24], [2] * 8])
+def test_a_small_file_that_says_it_is_large_is_refused_and_takes_little(content, monkeypatch, shape):
+    """A row may be longer than the decoder's numbers, and a few bytes may stand for the most weights there are."""
+    monkeypatch.setattr(packed, "glorot_kernel", lambda key, shape, *_: np.broadcast_to(np.float32(0), shape))
+    changes = ONE_LAYER | {"layers": [["hidden1", shape, "rows", 0]]}
+    tracemalloc.start()
+    try:
+        with pytest.raises(PackedError, match="are not those that were packed|range coded row has .* weights; allowed"):
+            unpack(forged(content, blocks=b"", **changes))
+        assert tracemalloc.get_traced_memory()[1] < 700_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("rows", [1, 3, 100])
+def test_a_mask_that_is_decoded_in_parts_is_the_same(monkeypatch, rows):
+    mask = np.random.default_rng(0).random((7, 5, 11)) < 0.1
+    coding, block = encode(mask)
+    monkeypatch.setattr(mask_coding, "TOGETHER", 11 * rows)
+    assert coding == "rows"
+    np.testing.assert_array_equal(decode(coding, block, mask.shape), mask)
+
+
+def test_a_row_too_long_for_range_coding_is_stored_as_bits():
+    mask = np.zeros((1, mask_coding.LONGEST_ROW + 1), bool)
+    assert encode(mask)[0] == "bits"
+    assert encode(mask[:, 1:])[0] == "rows"
+
+
+def test_what_could_not_be_unpacked_is_not_packed(monkeypatch):
+    with pytest.raises(PackedError, match="dataset is '.x1b'; allowed: printable text"):
+        pack(a_network(dataset="\x1b", image_shape=(8, 8, 1)))
+    with pytest.raises(PackedError, match="the header has .* bytes; allowed: 4,096"):
+        pack(a_network(dataset="x" * 5000, image_shape=(8, 8, 1)))
+    monkeypatch.setattr(packed, "MOST_WEIGHTS", 50_199)
+    with pytest.raises(PackedError, match="the network has 50,200 weights; allowed: 50,199"):
+        pack(a_network())
 
 
 def test_weights_of_another_rounding_are_refused(content):

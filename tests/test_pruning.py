@@ -1,5 +1,6 @@
 """Pruning any pytree: exact counts, the same masks as the toolkit's own, frozen weights, files of masks."""
 
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import optax
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save
 
 import supermask as sm
 from supermask import actions, masks, trees
@@ -219,13 +221,30 @@ def test_a_file_of_other_masks_is_refused(tmp_path):
         sm.load_masks(file, {"dense": INITIAL["dense"]})
     content = file.read_bytes()
     file.write_bytes(content.replace(b"supermask masks 1", b"supermask masks 2"))
-    with pytest.raises(ValueError, match="is no file of masks; allowed: format 'supermask masks 1'"):
+    with pytest.raises(ValueError, match="its format is 'supermask masks 2'; allowed: 'supermask masks 1'"):
         sm.load_masks(file, INITIAL)
     file.write_bytes(content[:-1])
     with pytest.raises(ValueError, match="is no file of masks, or damaged"):
         sm.read_masks(file)
     with pytest.raises(FileNotFoundError, match=r"none\.safetensors"):
         sm.read_masks(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize("shapes", ["[1]", "{\"w\": 3}", "{\"w\": [-8, -1]}", "{\"w\": [2.5]}", "[" * 5000, "7"])
+def test_a_forged_file_of_masks_is_refused(shapes, tmp_path):
+    file = tmp_path / "masks.safetensors"
+    file.write_bytes(save({"w": np.zeros(1, np.uint8)}, {"format": "supermask masks 1", "shapes": shapes}))
+    with pytest.raises(ValueError, match="is no file of masks, or damaged"):
+        sm.read_masks(file)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_no_file_of_masks(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is not a regular file"):
+        sm.read_masks(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is a folder"):
+        sm.read_masks(tmp_path)
 
 
 def test_masks_of_different_networks_are_not_compared():

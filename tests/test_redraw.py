@@ -3,6 +3,7 @@
 import io
 import re
 import shutil
+import zlib
 from pathlib import Path
 
 import matplotlib
@@ -126,6 +127,21 @@ def test_what_cannot_be_redrawn_is_named_and_left_as_it_was(damage, said, tmp_pa
     assert said in error
     assert csv.stem in error
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("size", [10_000, 100_000, 2**31 - 1])
+def test_a_huge_picture_is_read_for_its_caption_alone(size, tmp_path, capsys):
+    """A few bytes may say that they are ten thousand million pixels."""
+    csv = copied(ONE, tmp_path)
+    csv.with_suffix(".svg").unlink()
+    content = bytearray(csv.with_suffix(".png").read_bytes())
+    content[16:24] = size.to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    csv.with_suffix(".png").write_bytes(content)
+    status = run_command(["redraw", str(csv)], CATALOGUE)
+    said = capsys.readouterr().err
+    assert status == (OK if size == 10_000 else MISUSED)
+    assert said == "" if status == OK else f"{csv.stem}.png, whose caption" in said
 
 
 @pytest.mark.parametrize("name", ["notes.csv", "mask-1-actions.csv", f"{ONE}.svg"])

@@ -85,7 +85,7 @@ def test_a_home_that_cannot_be_written_to_costs_the_cache_alone(monkeypatch, cap
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.parametrize("place", ["figures", "results", "compressed"])
+@pytest.mark.parametrize("place", ["figures", "results", "compressed", "arrays", "unfinished"])
 def test_a_file_where_a_folder_should_be_is_said_before_anything_is_trained(place, tmp_path, capsys, without_jax):
     results = tmp_path / "results"
     if place == "results":

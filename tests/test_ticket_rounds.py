@@ -1,5 +1,6 @@
 """Lottery tickets by anyone's training function: stored, resumed, told apart by code, in NumPy or JAX."""
 
+import os
 from pathlib import Path
 
 import jax
@@ -222,6 +223,10 @@ def test_a_damaged_file_is_named_and_not_overwritten(tmp_path):
     path = tmp_path / f"{found.results[1].id}.safetensors"
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(ValueError, match=f"{path.name}' cannot be read as a training"):
+        sm.lottery_rounds(alive(1), small, rounds=1, folder=tmp_path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="it is not a regular file"):
         sm.lottery_rounds(alive(1), small, rounds=1, folder=tmp_path)
     path.unlink()
     with pytest.raises(ValueError, match=f"has no training {path.stem}"):

@@ -24,13 +24,13 @@ from supermask.analysis.command.verify import report_damage, verify
 from supermask.analysis.drawing.conditions import Condition, parse
 from supermask.analysis.drawing.selecting import narrowing
 from supermask.analysis.drawing.tables import COLUMNS, TYPES, tidy_table, write_tables
-from supermask.analysis.kinds import KINDS
+from supermask.analysis.kinds import BY_NAME, KINDS
 from supermask.analysis.kinds.plan import results_of
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.kinds.schema import IMAGE_SHAPE, fault_of_description
 from supermask.analysis.kinds.shared_weight import SharedRun
 from supermask.analysis.kinds.untrained import Untrained
-from supermask.analysis.store.database import Record
+from supermask.analysis.store.database import Record, insert_digests
 from supermask.analysis.store.identity import identity
 from supermask.analysis.store.store import Result, Store, StoredResult, insert_record
 from supermask.analysis.studies.experiment import Experiment, choices_of
@@ -314,6 +314,9 @@ OTHERS = {
     "an accuracy above 1": {"metrics": '{"test_accuracy": 1.5}'},
     "a loss that no float32 is": {"metrics": '{"test_loss": 1e300}'},
     "no metrics": {"metrics": "{}"},
+    "no accuracy": {"metrics": '{"test_accuracy": null}'},
+    "two accuracies": {"metrics": '{"test_accuracy": 0.5, "test_accuracy": 0.9}'},
+    "an escape code in the time": {"stored_at": "2026-01-02\x1b03:04:05"},
 }
 
 
@@ -345,6 +348,32 @@ def test_what_was_forged_is_not_taken_over_and_is_set_aside(descriptions, tmp_pa
     assert damage.moved_to.exists()
     with Store(tmp_path / "mine") as store:
         assert merge(store, tmp_path / "forged") == (0, 0)
+
+
+def test_a_description_that_says_two_things_is_no_result(descriptions, tmp_path):
+    """SQLite would count it as one kind, and the table show it as the other."""
+    description = next(each for each in descriptions if each["kind"] == "dsd")
+    text = json.dumps(description, sort_keys=True).replace("{", '{"kind": "training", ', 1)
+    metrics = json.dumps(dict.fromkeys(BY_NAME["dsd"].metrics, 0.5))
+    own = identity(description), text, metrics, None, 1.0, "2026-01-02T03:04:05+00:00", 1
+    with Store(tmp_path / "forged") as store, store._transaction() as database:
+        database.execute("INSERT INTO provenance VALUES (1, ?)", (json.dumps(MADE_WITH),))
+        database.execute("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", own)
+        insert_digests(database, Record(*own, None, json.dumps(MADE_WITH), None))
+    with Store(tmp_path / "mine") as store, pytest.raises(StoreError, match="it names 'kind' twice; nothing was taken"):
+        merge(store, tmp_path / "forged")
+    (damage,) = verify(tmp_path / "forged").damages
+    assert damage.how == "it is no result: it names 'kind' twice"
+
+
+def test_a_metrics_name_is_one_cell_whatever_it_is(descriptions, tmp_path):
+    forge(tmp_path / "results", next(iter(descriptions)), metrics=json.dumps({'a,"b"': 0.5, "plain": 0.25}))
+    with Store(tmp_path / "results", for_reading=True) as store:
+        write_tables(store, (), tmp_path / "all.csv")
+        table = tidy_table(store)
+    read = pd.read_csv(tmp_path / "all.csv")
+    assert read["metric"].tolist() == table["metric"].tolist() == ['a,"b"', "plain"]
+    assert read["value"].tolist() == [0.5, 0.25]
 
 
 @pytest.mark.parametrize("part", ["kind 'later'", "treatment.speed"])
@@ -395,7 +424,7 @@ def test_two_hundred_thousand_results_take_little_memory_and_time(descriptions, 
     seconds, megabytes = map(float, output.split())
     print(f"{number} results: {seconds:.1f} s, {megabytes:.0f} MB")
     assert megabytes < 500
-    assert seconds < 30, "15 on an idle core of 2020 or later"
+    assert seconds < 15
 
 
 def test_memory_does_not_grow_with_the_number_of_results(descriptions, tmp_path):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from supermask.analysis.kinds.schema import fault_of, fault_of_arrays, unknown_part
+from supermask.analysis.kinds.schema import fault_of, fault_of_arrays, fault_of_texts, unknown_part
 from supermask.analysis.store.folders import check_stored, lacking
 from supermask.analysis.store.store import Store, StoredResult
 from supermask.analysis.system.errors import StoreError
@@ -59,7 +59,7 @@ def _checked(source: Store) -> Iterator[StoredResult]:
                 f"record {record.id} in {source.folder} has {unknown}, which this version of supermask does not know; "
                 "nothing was taken over: merge with the version that made it"
             )
-        if fault := fault_of(result):
+        if fault := fault_of(result) or fault_of_texts(record.description, record.metrics, record.made_with):
             raise _no_result(source, result, fault)
         yield result
 

@@ -25,6 +25,7 @@ from supermask.analysis.running.interrupts import Stop
 from supermask.analysis.running.pricing import MACHINES, SECONDS, Price, StepSeconds, measure, price
 from supermask.analysis.running.progress import JobProgress, duration
 from supermask.analysis.running.units import Shard, deal, seeds_of, together
+from supermask.analysis.store.checkpoints import FOLDER as UNFINISHED
 from supermask.analysis.store.folders import check_stored, lacking
 from supermask.analysis.store.store import Only, Store
 from supermask.analysis.studies.experiment import Experiment, Study
@@ -97,7 +98,8 @@ def reproduce(request: FigureRequest, dry_run: bool) -> int:
     experiment = request.experiment(console.is_terminal)
     _check_rewinding(experiment, study)
     if not dry_run:
-        for folder in [""] + ["figures"] * (request.shard is None) + ["compressed"] * bool(study.of(CompressionRun)):
+        optional = ["figures"] * (request.shard is None) + ["compressed"] * bool(study.of(CompressionRun))
+        for folder in ["", "arrays", UNFINISHED, *optional]:
             check_folder("results", request.results / folder)
     with Store(request.results, for_reading=True) as store:
         portion = Portion.of(experiment, study, request.shard)

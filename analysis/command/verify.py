@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from supermask.analysis.kinds.schema import fault_of, fault_of_arrays, unknown_part
+from supermask.analysis.kinds.schema import fault_of, fault_of_arrays, fault_of_texts, unknown_part
 from supermask.analysis.store.checkpoints import FOLDER
 from supermask.analysis.store.connections import SECONDS_TO_OPEN, connect
 from supermask.analysis.store.database import (
@@ -31,13 +31,16 @@ from supermask.analysis.store.folders import check_stored, lacking
 from supermask.analysis.store.recovery import recover
 from supermask.analysis.store.store import Store, StoredResult, insert_record
 from supermask.analysis.system.errors import StoreError
-from supermask.analysis.system.files import replacing, write_whole
+from supermask.analysis.system.files import check_is_folder, replacing, write_whole
 from supermask.analysis.system.terminal import say
 from supermask.analysis.system.words import count
 from supermask.reading import read_regular
 
 LATEST_FORMAT = 99
 """Beyond any format that there will be: a higher number in a file is damage, a lower one a later version's."""
+
+DAMAGED = "damaged"
+"""Folder in a results folder, of what was set aside."""
 
 SHOWN = 10
 """Files of a kind that are listed by name; the rest are counted."""
@@ -81,7 +84,9 @@ def verify(folder: Path) -> Verified:
     path = folder / NAME
     if lacking(folder) and not arrays_in(folder):
         check_stored("results", folder)
+    check_is_folder("results", folder / DAMAGED)
     damages = [_rebuilt(path, how)] if (how := _fault(path)) else []
+    damages += _in_the_way(folder)
     with Store(folder) as store:
         results = arrays = 0
         found, unknown = [], []
@@ -145,7 +150,8 @@ def _damage(store: Store, record: Record) -> tuple[str, str] | None:
     """Return the damage of a record or its arrays, or None."""
     if not record.is_intact:
         return f"record {record.id}", "it is not what was stored"
-    if (result := StoredResult.of(record)) and (fault := fault_of(result)):
+    texts = record.description, record.metrics, record.made_with
+    if (result := StoredResult.of(record)) and (fault := fault_of(result) or fault_of_texts(*texts)):
         return f"record {record.id}", f"it is no result: {fault}"
     try:
         arrays = None if record.arrays_sha256 is None else store.read_arrays(record.id, record.arrays_sha256)
@@ -154,6 +160,16 @@ def _damage(store: Store, record: Record) -> tuple[str, str] | None:
     if result and (fault := fault_of_arrays(result, arrays)):
         return f"record {record.id}", f"it is no result: {fault}"
     return None
+
+
+def _in_the_way(folder: Path) -> list[Damage]:
+    """Set aside what lies where folders of arrays, or files of arrays, are to be written, and is something else."""
+    folders = sorted((folder / "arrays").glob("[0-9a-f][0-9a-f]"))
+    found = [(each, "it is no folder") for each in folders if not each.is_dir()]
+    inside = sorted(path for each in folders if each.is_dir() for path in each.glob("*.safetensors"))
+    found += [(each, "it is no file") for each in inside if not each.is_file()]
+    moved = [(each, how, _set_aside(folder, each)) for each, how in found]
+    return [Damage(str(each), how, where or each) for each, how, where in moved]
 
 
 def _removed(store: Store, record: Record, what: str, how: str) -> Damage:
@@ -232,7 +248,7 @@ def _with_provenance(record: Record) -> Record:
 
 def _set_aside(folder: Path, path: Path) -> Path | None:
     """Moves a file to the folder of what is damaged, under a name that is free. None where there is no such file."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     return path.replace(_free(folder, path.stem, path.suffix))
 
@@ -258,7 +274,7 @@ def _write_aside(folder: Path, name: str, records: Sequence[Record]) -> Path:
 
 
 def _free(folder: Path, stem: str, ending: str) -> Path:
-    damaged = folder / "damaged"
+    damaged = folder / DAMAGED
     damaged.mkdir(exist_ok=True)
     names = (damaged / f"{stem}{f'-{number}' if number else ''}{ending}" for number in range(1 << 30))
     return next(path for path in names if not path.exists())

@@ -3,6 +3,7 @@
 import html
 import io
 import re
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,9 +62,12 @@ def _caption_of_png(png: Path, csv: Path) -> str:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(read_regular(png))) as image:
+        with (
+            warnings.catch_warnings(action="ignore"),  # of huge pictures, whose pixels nobody asks for
+            Image.open(io.BytesIO(read_regular(png)), formats=("PNG",)) as image,
+        ):
             words = str(image.info.get("Description", ""))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UsageError(f"{png}, whose caption {csv.name} is redrawn with, cannot be read: {error}") from None
     if MARK not in words:
         raise UsageError(f"{png}, whose caption {csv.name} is redrawn with, is no picture that this toolkit drew")

@@ -49,6 +49,9 @@ LEVELS = 24
 MOST_BYTES = 6_000_000
 """The most that a bundle may take: what one can wait for in a lecture hall."""
 
+LARGEST = 1e9
+"""Largest weight that is shown: the page draws and trains in float32."""
+
 PRUNING = Treatment()
 """Iterative pruning as in the lottery ticket algorithm: whose rounds the page scrubs through."""
 
@@ -99,8 +102,8 @@ def seed_run(results: Results, seed: int) -> SeedRun:
 def make_bundle(experiment: Experiment, network: Network, runs: Sequence[SeedRun]) -> dict[str, bytes]:
     """The bundle's files by name, made from two or more seeds' runs of one experiment.
 
-    Raises UsageError for fewer seeds, for images that have colours, and where the bundle would be larger than
-    `MOST_BYTES`.
+    Raises UsageError for fewer seeds, for images that have colours, for weights of trainings that diverged, and where
+    the bundle would be larger than `MOST_BYTES`.
     """
     data = experiment.data
     height, width, channels = data.image_shape
@@ -108,6 +111,8 @@ def make_bundle(experiment: Experiment, network: Network, runs: Sequence[SeedRun
         raise UsageError(f"dataset {data.name!r} has colours; the explorer shows digits, mnist5k, mnist, fashion-mnist")
     if len(runs) < 2:
         raise UsageError(f"seeds is {len(runs)}; allowed: 2 or more, because a new draw is another seed's")
+    for run in runs:
+        _check_finite(run)
     kernels = kernels_of(runs[0].initial)
     sizes = {layer: kernel.size for layer, kernel in kernels.items()}
     counts = kept_counts(sizes, PAPER["fc"].rates.by_layer(layer_kinds(kernels)), LEVELS)
@@ -143,6 +148,17 @@ def make_bundle(experiment: Experiment, network: Network, runs: Sequence[SeedRun
     if size > MOST_BYTES:
         raise UsageError(f"seeds is {len(runs)}, which makes a bundle of {size:,} bytes; allowed: {MOST_BYTES:,}")
     return files
+
+
+def _check_finite(run: SeedRun) -> None:
+    """Raise UsageError for weights that the page cannot draw: those of a training that diverged."""
+    for params in (run.initial, run.final):
+        for layer, leaves in params.items():
+            if not all(np.abs(leaf).max(initial=0) <= LARGEST for leaf in leaves.values()):
+                raise UsageError(
+                    f"seed {run.seed} has weights in layer {layer} that are no numbers, or larger than {LARGEST:g}: its "
+                    "training diverged; allowed: results of trainings that did not, under another protocol or data set"
+                )
 
 
 def _pixels(split: Split) -> bytes:

@@ -17,10 +17,12 @@ from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.running import runner
 from supermask.analysis.running.interrupts import Stop
 from supermask.analysis.running.progress import JobProgress
+from supermask.analysis.store.checkpoints import FOLDER as UNFINISHED
 from supermask.analysis.store.store import Store
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import Changes, Protocol, protocol
 from supermask.analysis.system.errors import at_least
+from supermask.analysis.system.files import check_folder
 from supermask.analysis.system.screen import Screen
 from supermask.analysis.system.words import count
 from supermask.datasets import DataError
@@ -74,6 +76,9 @@ def explore(request: ExplorerRequest) -> int:
     with Store(request.results, for_reading=True) as store:
         choice = choose(request, store, console)
         lacking = bool(missing_results(choice.experiment, choice.study, store))
+    if lacking:
+        for folder in ("", "arrays", UNFINISHED):
+            check_folder("results", request.results / folder)
     with Store(request.results, for_reading=not lacking) as store:
         _train(choice, store, request.results, console)
         results = Results(choice.experiment, choice.study, store, Shown(()))

@@ -4,13 +4,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+from supermask.checks import is_text as is_text
+
 ColumnType = Literal["text", "whole", "number", "truth", "mixed"]
 """Type of a column; 'mixed' columns hold numbers and text."""
-
-
-def is_text(value: object) -> bool:
-    """Return whether it is printable text: no lone surrogates, no escape codes."""
-    return isinstance(value, str) and value.isprintable()
 
 
 def is_whole(value: object) -> bool:

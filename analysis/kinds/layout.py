@@ -48,10 +48,12 @@ def check_array(arrays: Arrays, name: str, kinds: str, shape: tuple[int | None, 
 
 
 def check_curves(arrays: Arrays, names: Iterable[str] = CURVES) -> int:
-    """Check curves over the evaluated steps; return their common length."""
+    """Check curves over the evaluated steps; return their common length. Accuracies are fractions, losses anything."""
     length = check_array(arrays, "curve.evaluated_at", "iu", (None,)).size
     for name in names:
-        check_array(arrays, f"curve.{name}", "iuf", (length,))
+        curve = check_array(arrays, f"curve.{name}", "iuf", (length,))
+        if name.endswith("accuracy") and not ((curve >= 0) & (curve <= 1)).all():
+            raise ValueError(f"array curve.{name} has values outside 0 to 1")
     return length
 
 

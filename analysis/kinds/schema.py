@@ -101,12 +101,9 @@ def unknown_part(description: object) -> str | None:
 
 def fault_of(result: StoredResult) -> str | None:
     """Return what is wrong with the content of a record whose digest matches; None if nothing is."""
-    try:
-        datetime.fromisoformat(result.stored_at)
-    except (TypeError, ValueError):
-        return f"stored_at is {_shown(result.stored_at)}; it should be a time"
     return (
-        fault_of_description(result.description)
+        _fault_of_time(result.stored_at)
+        or fault_of_description(result.description)
         or _fault_of_metrics(result)
         or _flat("made_with", result.made_with, _is_scalar)
         or _fields("made_with.", {n: v for n, v in result.made_with.items() if v is not None}, _MADE_WITH)
@@ -115,13 +112,43 @@ def fault_of(result: StoredResult) -> str | None:
     )
 
 
+def fault_of_texts(*texts: str) -> str | None:
+    """Return what is wrong with texts that are JSON objects, or None: SQLite and Python read doubled names differently.
+
+    A condition on a table would then find another result than the table shows.
+    """
+    try:
+        for text in texts:
+            json.loads(text, object_pairs_hook=_without_doubles)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it names {_shown(next(name for name in names if names.count(name) > 1))} twice")
+    return found
+
+
+def _fault_of_time(stored_at: object) -> str | None:
+    """Return what is wrong with the time of a result; Python takes any character between date and time."""
+    try:
+        fits = isinstance(stored_at, str) and is_text(stored_at) and datetime.fromisoformat(stored_at)
+    except ValueError:
+        fits = False
+    return None if fits else f"stored_at is {_shown(stored_at)}; it should be a time"
+
+
 def _fault_of_metrics(result: StoredResult) -> str | None:
     """Return what is wrong with a result's metrics, or None. Its description must have passed the schema."""
     found = json.loads(result.metrics_text)
     if fault := _flat("metrics", found, _is_metric):
         return fault
     for name, value in found.items():
-        if ("accuracy" in name or "weights_remaining" in name) and not 0 <= (value or 0) <= 1:
+        if ("accuracy" in name or "weights_remaining" in name) and not (value is not None and 0 <= value <= 1):
             return f"metrics.{name} is {_shown(value)}; it should be a fraction, 0 to 1"
     kind = None if unknown_part(result.description) else BY_NAME.get(result.description["kind"])
     missing = [name for name in kind.metrics if name not in found] if kind else []

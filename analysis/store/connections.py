@@ -1,6 +1,7 @@
 """Connections to SQLite files, whatever is in them: invalid text is read, and damaged schemas are reported as such."""
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,5 +33,5 @@ def connect(path: Path, options: str = "") -> sqlite3.Connection:
     database = sqlite3.connect(
         name, timeout=SECONDS_TO_OPEN, isolation_level=None, uri=bool(options), factory=Connection
     )
-    database.text_factory = lambda content: content.decode(errors="surrogateescape")
+    database.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
     return database

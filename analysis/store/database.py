@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from supermask.analysis.store.connections import SECONDS_TO_OPEN, connect
 from supermask.analysis.store.identity import identity
-from supermask.analysis.system.errors import StoreError, UsageError
+from supermask.analysis.system.errors import StoreError, UsageError, reason
 from supermask.analysis.system.files import check_is_folder
 from supermask.analysis.system.locks import check_locks
 from supermask.analysis.system.words import count
@@ -172,17 +172,17 @@ class State:
 def open_for_writing(folder: Path) -> sqlite3.Connection:
     """Open a folder's database for writing; create both if they do not exist.
 
-    Raises UsageError if the folder cannot be created or written to, or if its file system has no locks; StoreError if
-    the file is of another kind, damaged or in use.
+    Raises UsageError if the folder or that of arrays cannot be created or written to, or if its file system has no
+    locks; StoreError if the file is of another kind, damaged or in use.
     """
     path = folder / NAME
+    check_is_folder("results", folder / "arrays")
     try:
         (folder / "arrays").mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"results folder {folder} cannot be written to: {reason}") from None
+        raise UsageError(f"results folder {folder} cannot be written to: {reason(error)}") from None
     is_there(path)
     check_locks(folder)
     try:
@@ -240,12 +240,15 @@ def open_for_reading(folder: Path) -> sqlite3.Connection:
 
 
 def is_there(path: Path) -> bool:
-    """Return whether a file exists. Raises UsageError for anything but a file: opening a pipe might never end."""
+    """Return whether a database exists.
+
+    Raises UsageError if it, or a file that SQLite may have beside it, is anything but a file: SQLite would wait for
+    ever for a pipe, and say nothing of a folder.
+    """
     try:
-        return is_regular(path)
+        return [is_regular(path.with_name(path.name + ending)) for ending in ("-journal", "-wal", "-shm", "")][-1]
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"{path} cannot be read: {reason}") from None
+        raise UsageError(f"{getattr(error, 'filename', None) or path} cannot be read: {reason(error)}") from None
 
 
 def create_tables(database: sqlite3.Connection) -> None:

@@ -27,7 +27,9 @@ names.
 """
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
 def identity(description: Description) -> str:
     """Return a description's id: the first 32 hex digits of the SHA-256 of its canonical JSON."""
-    text = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hashlib.sha256(_CANONICAL.encode(description).encode()).hexdigest()[:32]

@@ -5,7 +5,8 @@ import struct
 import sys
 from pathlib import Path
 
-from supermask.analysis.system.errors import UsageError
+from supermask.analysis.system.errors import UsageError, reason
+from supermask.reading import is_regular
 
 _BUSY = {errno.EAGAIN, errno.EACCES}
 
@@ -18,6 +19,10 @@ def check_locks(folder: Path) -> None:
     if sys.platform == "win32":  # its file systems always lock
         return
     path = folder / ".locks"
+    try:
+        is_regular(path)
+    except OSError as error:
+        raise UsageError(f"{path}, by which locks are tried, cannot be used: {reason(error)}") from None
     try:
         with path.open("ab") as first, path.open("ab") as second:
             granted = _lock(first.fileno()) and _lock(second.fileno())
