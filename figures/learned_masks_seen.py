@@ -18,6 +18,7 @@ from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.studies.experiment import Study
+from supermask.analysis.system.errors import UsageError
 from supermask.figures.learned_supermasks import LEARNED
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Masks, agreement, full_masks, keep_best_of_layers, weights_remaining
@@ -26,6 +27,9 @@ from supermask.networks import kernels_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Picture
+
+MOST_PIXELS = 4096
+"""Rows or columns of an image that a picture shows at most: it takes memory for each pair of them."""
 
 CLAIMS = (
     Claim(
@@ -93,6 +97,8 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
 
     pixels = table[table["kind"] == "pixel"]
     labels = list(dict.fromkeys(pixels["label"]))
+    if labels and max(pixels["row"].max(), pixels["column"].max()) >= MOST_PIXELS:
+        raise UsageError(f"a pixel's row and column are allowed from 0 to {MOST_PIXELS - 1}")
     picture, panels = panels_of(len(labels) + 1, frame, width=2.5, height=3.0, least=1.5)
     most = 10 * np.ceil(10 * pixels["kept"].max()) if labels else 100
     for axes, label in zip(panels, labels, strict=False):

@@ -13,11 +13,15 @@ from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.kinds.neural_graph import MOMENTS, decode_wiring, graph_of, group_of
 from supermask.analysis.studies.experiment import Study
+from supermask.analysis.system.errors import UsageError
 from supermask.neural_graphs.graph import SETTINGS
 from supermask.neural_graphs.runs import GraphRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
+
+MOST_GROUPS = 4096
+"""Groups of nodes that a picture shows at most: it takes memory for each pair of them."""
 
 WORDS = dict(zip(MOMENTS, ("before training", "halfway", "after training"), strict=True))
 
@@ -82,7 +86,9 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
         for axes, moment in zip(row, MOMENTS, strict=True):
             own = table[(table["setting"] == setting) & (table["moment"] == moment)]
             size, nodes = int(own["group_size"].iloc[0]), int(own["nodes"].iloc[0])
-            matrix = np.zeros((-(-nodes // size), -(-nodes // size)))
+            if not 1 <= (groups := -(-nodes // max(size, 1))) <= MOST_GROUPS:
+                raise UsageError(f"nodes is {nodes} in groups of {size}; allowed: 1 to {MOST_GROUPS:,} groups")
+            matrix = np.zeros((groups, groups))
             matrix[own["from"], own["to"]] = own["edges"]
             most = table.loc[table["setting"] == setting, "edges"].max()
             axes.imshow(matrix, cmap="Greys", vmin=0, vmax=most, extent=(0, nodes, nodes, 0), interpolation="none")

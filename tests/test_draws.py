@@ -24,7 +24,9 @@ WORDS = st.integers(0, 2**32 - 1)
 SEEDS = st.integers(0, 2**31 - 1)
 
 
-@given(SEEDS, st.lists(WORDS, max_size=3), st.sampled_from([(1,), (2, 3), (7,), (16, 2), (2 * BLOCK + 3,)]), st.booleans())
+@given(
+    SEEDS, st.lists(WORDS, max_size=3), st.sampled_from([(1,), (2, 3), (7,), (16, 2), (2 * BLOCK + 3,)]), st.booleans()
+)
 def test_keys_and_bits_are_those_of_jax(seed, folds, shape, partitionable):
     key = jax.random.key(seed, impl="threefry2x32")
     for number in folds:

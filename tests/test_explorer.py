@@ -202,7 +202,7 @@ def test_bundles_that_would_not_do_are_refused(change, message, experiment, smal
 def test_trainings_that_diverged_are_told_and_not_shown(value, end, experiment, small_network, runs):
     params = {layer: dict(leaves) for layer, leaves in getattr(runs[1], end).items()}
     params["output"]["kernel"] = np.full_like(params["output"]["kernel"], value)
-    with pytest.raises(UsageError, match="seed 3 has weights in layer output that are no numbers, or larger than 1e"):
+    with pytest.raises(UsageError, match="seed 3 has weights in layer output that are no numbers, or above 1e"):
         make_bundle(experiment, small_network, [runs[0], replace(runs[1], **{end: params})])
 
 

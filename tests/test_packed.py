@@ -179,7 +179,7 @@ def test_a_small_file_that_says_it_is_large_is_refused_and_takes_little(content,
     changes = ONE_LAYER | {"layers": [["hidden1", shape, "rows", 0]]}
     tracemalloc.start()
     try:
-        with pytest.raises(PackedError, match="are not those that were packed|range coded row has .* weights; allowed"):
+        with pytest.raises(PackedError, match=r"not those that were packed|coded row has .* weights; allowed"):
             unpack(forged(content, blocks=b"", **changes))
         assert tracemalloc.get_traced_memory()[1] < 700_000_000
     finally:
@@ -202,9 +202,9 @@ def test_a_row_too_long_for_range_coding_is_stored_as_bits():
 
 
 def test_what_could_not_be_unpacked_is_not_packed(monkeypatch):
-    with pytest.raises(PackedError, match="dataset is '.x1b'; allowed: printable text"):
+    with pytest.raises(PackedError, match=r"dataset is '.x1b'; allowed: printable text"):
         pack(a_network(dataset="\x1b", image_shape=(8, 8, 1)))
-    with pytest.raises(PackedError, match="the header has .* bytes; allowed: 4,096"):
+    with pytest.raises(PackedError, match=r"the header has .* bytes; allowed: 4,096"):
         pack(a_network(dataset="x" * 5000, image_shape=(8, 8, 1)))
     monkeypatch.setattr(packed, "MOST_WEIGHTS", 50_199)
     with pytest.raises(PackedError, match="the network has 50,200 weights; allowed: 50,199"):

@@ -230,7 +230,7 @@ def test_a_file_of_other_masks_is_refused(tmp_path):
         sm.read_masks(tmp_path / "none.safetensors")
 
 
-@pytest.mark.parametrize("shapes", ["[1]", "{\"w\": 3}", "{\"w\": [-8, -1]}", "{\"w\": [2.5]}", "[" * 5000, "7"])
+@pytest.mark.parametrize("shapes", ["[1]", '{"w": 3}', '{"w": [-8, -1]}', '{"w": [2.5]}', "[" * 5000, "7"])
 def test_a_forged_file_of_masks_is_refused(shapes, tmp_path):
     file = tmp_path / "masks.safetensors"
     file.write_bytes(save({"w": np.zeros(1, np.uint8)}, {"format": "supermask masks 1", "shapes": shapes}))

@@ -25,6 +25,7 @@ _NUMBERS = {
     *("exchanged", "density", "sparsity"),
 }
 _FRACTIONS = {"overlap", "share", "kept_from_start", "toward_zero", "flipped"}
+
 _KEYS = ("seed", "round")
 _OF_PARTS = {"panel", "part", "kind"}
 """Columns of tables with several kinds of rows, in which a seed or a round may be empty."""
@@ -45,9 +46,13 @@ def check_cells(csv: Path, text: str) -> None:
             _check_header(csv, header)
         kinds = {name: kind for name in header if (kind := _kind(name))}
         needed = [name for name in _KEYS if name in header and not _OF_PARTS & set(header)]
+        rows = 0
         for cells in lines:
             if cells:  # an empty line is none
                 _check_row(f"file {csv}, line {lines.line_num}", header, cells, kinds, needed)
+                rows += 1
+        if header and not rows:
+            raise UsageError(f"file {csv} has no rows; allowed: a first line that names all columns, and rows below it")
     except Error as error:  # a field without end, or null characters
         raise UsageError(f"file {csv} is no table: {error}") from None
 
@@ -88,5 +93,5 @@ def _fits(cell: str, kind: str) -> bool:
         return False
     value = float(cell)
     if kind.startswith("a whole"):
-        return value >= 0 and value.is_integer()
+        return value.is_integer() and 0 <= value < 1 << 53
     return 0 <= value <= 1 if "0 to 1" in kind else abs(value) != float("inf")

@@ -25,6 +25,9 @@ WIDTHS: Mapping[str, float] = {"column": 3.25, "page": 6.75}
 
 LEAST_WIDTH, GREATEST_WIDTH = 2.0, 40.0
 
+MOST = 200
+"""Largest number of lines, or of panels, of a picture."""
+
 FLAT, LESS_FLAT = 0.6, 0.68
 """Height over width of panels below one another, so that two or three fit on a page."""
 
@@ -145,6 +148,12 @@ def settings(frame: Frame) -> dict[str, Any]:
     }
 
 
+def check_number(what: str, number: int) -> None:
+    """Raise UsageError for more lines or panels than a picture can have: each takes a tenth of a second or more."""
+    if number > MOST:
+        raise UsageError(f"the picture would have {number:,} {what}; allowed: up to {MOST}")
+
+
 def panels_of(
     count: int, frame: Frame, *, width: float, height: float, columns: int = 0, least: float = 2.2
 ) -> tuple["Picture", list["Axes"]]:
@@ -152,10 +161,13 @@ def panels_of(
 
     If the frame has a width, as many panels are side by side as can be `least` inches wide; they keep their aspect
     ratio.
+
+    Raises UsageError for more panels than can be drawn.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    check_number("panels", count)
     columns = columns or count
     if frame.width is not None:
         columns = max(1, min(columns, int(frame.width / least)))

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MARK = " · supermask "
 """Text that every caption contains."""
 
+NOT_DRAWN = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
+"""What drawing raises at tables that are not what they should be, in many libraries' words."""
+
 _DESCRIPTION = re.compile(r"<dc:description>([^<]*)</dc:description>")
 _TEXT = re.compile(r"<text[^>]*>([^<]*)</text>")
 
@@ -91,7 +94,7 @@ def redraw(tables: Iterable[Path], catalogue: "Catalogue", look: Look = SCREEN) 
             images = render(figure, text, words, csv.stem, look)
         except UsageError:
             raise
-        except (KeyError, ValueError, TypeError, IndexError) as error:  # a column or row is missing, or it is no table
+        except NOT_DRAWN as error:  # a column or row is missing, or it is no table
             why = _lacking(error, text) or " ".join(str(error).split())
             raise UsageError(f"file {csv} is no table of the figure {figure.name}: {why}") from None
         drawn |= {csv.with_suffix(ending): content for ending, content in images.items()}

@@ -1,8 +1,7 @@
 """Styles of lines: colours, markers, dashes.
 
 Colours are Okabe and Ito's, and two of Paul Tol's, which are distinct under all kinds of colour vision. Markers, filled
-or
-hollow, and dashes carry the same information: no two lines of a figure differ only in their dash.
+or hollow, and dashes carry the same information: no two lines of a figure differ only in their dash.
 
 A figure's module defines the styles of its lines; those of criteria, which several figures share, are here.
 """
@@ -11,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from supermask.analysis.drawing.frame import check_number
 from supermask.analysis.kinds.rounds import UNPRUNED
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -66,7 +66,11 @@ OWN = Style(GREY, "d", "-.")
 
 
 def ordered(names: Iterable[str], styles: Styles) -> list[str]:
-    """Return distinct names without 'unpruned', in the order of the styles; a user's own follow, sorted by name."""
+    """Return distinct names without 'unpruned', in the order of the styles; a user's own follow, sorted by name.
+
+    Raises UsageError for more of them than can be drawn.
+    """
     known = list(styles)
     distinct = {name for name in names if name != UNPRUNED}
+    check_number("lines", len(distinct))
     return sorted(distinct, key=lambda name: (known.index(name) if name in known else len(known), name))

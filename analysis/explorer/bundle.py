@@ -156,8 +156,8 @@ def _check_finite(run: SeedRun) -> None:
         for layer, leaves in params.items():
             if not all(np.abs(leaf).max(initial=0) <= LARGEST for leaf in leaves.values()):
                 raise UsageError(
-                    f"seed {run.seed} has weights in layer {layer} that are no numbers, or larger than {LARGEST:g}: its "
-                    "training diverged; allowed: results of trainings that did not, under another protocol or data set"
+                    f"seed {run.seed} has weights in layer {layer} that are no numbers, or above {LARGEST:g}: its "
+                    "training diverged; allowed: trainings that did not, of another protocol or data set"
                 )
 
 
