@@ -29,6 +29,8 @@ SECTIONS = {
     "treatments": "Treatments",
     "at_initialisation": "Prune before training",
     "criteria": "Criteria",
+    "network_criteria": "Criteria of the whole network",
+    "network_facts": "What criteria of the network may ask",
     "actions": "Actions",
     "mask_files": "Masks as files",
     "exporting": "Export",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 CRITERIA = tuple(criterion.name for criterion in (*EIGHT, *SIGN_AWARE))
 LAYER = "hidden2"
 KEPT = 0.3
+_NOT_IN_PLANE = {"gradient": "gradients", "key": "draws", "network": "the whole network"}
 BINS = 61
 FRAMED_PANEL = 1.55
 """Minimum width of a panel in inches, if the picture's width is given."""
@@ -37,8 +38,9 @@ FRAMED_PANEL = 1.55
 def study(shown: Shown) -> Study:
     """Return round 0 alone. Raises UsageError for a criterion that the plane cannot show."""
     for name in shown.names:
-        if "gradient" in shown.members.criterion[name].needs:
-            raise UsageError(f"criteria has {name}, which goes by gradients: criteria-plane cannot show it")
+        if other := {"gradient", "key", "network"} & set(shown.members.criterion[name].needs):
+            goes = f"goes by {_NOT_IN_PLANE[min(other)]}"
+            raise UsageError(f"criteria has {name}, which {goes}: criteria-plane cannot show it")
     return Study((Unpruned(),))
 
 

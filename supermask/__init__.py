@@ -53,6 +53,11 @@ if TYPE_CHECKING:
     from supermask.mask_files import save_masks as save_masks
     from supermask.mask_learning import MaskLearner as MaskLearner
     from supermask.mask_learning import learn_mask as learn_mask
+    from supermask.network_criteria import grasp as grasp
+    from supermask.network_criteria import iterative_snip as iterative_snip
+    from supermask.network_criteria import iterative_synflow as iterative_synflow
+    from supermask.network_criteria import synflow as synflow
+    from supermask.network_facts import NetworkFacts as NetworkFacts
     from supermask.pruning import agreement as agreement
     from supermask.pruning import apply_masks as apply_masks
     from supermask.pruning import freeze as freeze
@@ -83,6 +88,8 @@ _NAMES = {
     "mask_learning": "MaskLearner learn_mask",
     "exporting": "export",
     "mask_files": "load_masks read_masks save_masks",
+    "network_criteria": "grasp iterative_snip iterative_synflow synflow",
+    "network_facts": "NetworkFacts",
     "pruning": "agreement apply_masks freeze prune restart summary",
     "sparse_training.as_optimiser": "masks_of",
     "sparse_training.optimisers": "dnw dsr magnitude_pruning rigl set_training sparse_momentum static",

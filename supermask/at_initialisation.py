@@ -13,19 +13,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Key, PyTree
 
 from supermask.checks import check_whole
 from supermask.counts import check_fraction, exact_fraction, share
 from supermask.criteria import snip
 from supermask.masks import Masks, keep_best_of_network
+from supermask.network_facts import Loss, Outputs, scores_by_path
 from supermask.pruning import apply_masks
-from supermask.trees import Leaves, MaskTree, Where, leaves_of
+from supermask.trees import MaskTree, Where, leaves_of
 
 Score = Callable[[PyTree], PyTree]
 """(parameters) -> scores, a pytree of the same leaves; the highest are kept."""
-
-Loss = Callable[[PyTree], Float[Array, ""]]
 
 
 def prune_at_initialisation(
@@ -57,7 +56,7 @@ def prune_at_initialisation(
     counts = jnp.asarray(left, jnp.int32)
 
     def prune_more(step: Array | int, masks: Masks) -> Masks:
-        scores = _scores(leaves, score(apply_masks(params, leaves.as_masks(masks))))
+        scores = scores_by_path(leaves, score(apply_masks(params, leaves.as_masks(masks))))
         return keep_best_of_network(jax.random.fold_in(key, step), scores, masks, counts[step])
 
     begun: Masks = {path: jnp.ones(leaves.all[path].shape, bool) for path in leaves.prunable}
@@ -79,13 +78,14 @@ def grasp_scores(loss: Loss) -> Score:
 
     def scores(params: PyTree) -> PyTree:
         slope = gradient(params)
-        _, along = jax.jvp(gradient, (params,), (slope,))
-        return jax.tree.map(jnp.multiply, params, along)
+        # backward twice: forward over backward stops at functions with a backward rule of their own
+        _, transposed = jax.vjp(gradient, params)
+        return jax.tree.map(jnp.multiply, params, *transposed(slope))
 
     return scores
 
 
-def synflow_scores(outputs: Callable[[PyTree], Float[Array, "..."]]) -> Score:
+def synflow_scores(outputs: Outputs) -> Score:
     """|w| · ∂R/∂|w|, R the sum of the outputs of the network of |w| on inputs that are all 1: no data is needed.
 
     outputs: (parameters) -> the network's outputs on such inputs; batch normalisation as in evaluation.
@@ -99,8 +99,3 @@ def synflow_scores(outputs: Callable[[PyTree], Float[Array, "..."]]) -> Score:
         return jax.tree.map(jnp.multiply, size, jax.grad(lambda each: jnp.sum(outputs(each)))(size))
 
     return scores
-
-
-def _scores(leaves: Leaves, scores: PyTree) -> dict[str, Array]:
-    found = leaves.fitting("score of {} has", scores)
-    return {path: jnp.asarray(score, jnp.float32) for path, score in found.items()}

@@ -7,6 +7,10 @@ parameters, which are fields of `LayerFacts`:
     w_final     its weights at the end of the round's training
     alive       True where a weight has not been pruned yet
     gradient    of the training loss with respect to w_initial, in the unmasked network
+    key         for draws of its own; ties are broken by another one
+
+A criterion of the whole network asks for `network` alone, `network_facts.NetworkFacts`: all parameters, and the loss
+and its gradient at any of them. It returns scores in the structure of the parameters.
 
 Zhou et al. 2019 (arXiv 1905.01067), section 2 and figure 2. Where the paper's text leaves a rule open, the default
 follows the paper's released code; other readings have their own names (`..._std_scaled`, `..._strict`).
@@ -18,10 +22,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Key
 
-from supermask.members import Function, Member
+from supermask.members import Function, Member, MemberError
+from supermask.network_facts import NetworkFacts, scores_by_path
 from supermask.short import short
+from supermask.trees import Leaves
 
 Weights = Float[Array, "*shape"]
 Alive = Bool[Array, "*shape"]
@@ -29,12 +35,16 @@ Alive = Bool[Array, "*shape"]
 
 @short
 class LayerFacts(NamedTuple):
-    """Inputs of a criterion for one layer: arrays of the kernel's shape. `gradient` may be missing."""
+    """Inputs of a criterion for one layer: arrays of the kernel's shape, and a key.
+
+    `gradient` and `key` may be missing.
+    """
 
     w_initial: Float[Array, "*shape"]
     w_final: Float[Array, "*shape"]
     alive: Bool[Array, "*shape"]
     gradient: Float[Array, "*shape"] | None = None
+    key: Key[Array, ""] | None = None
 
 
 def large_final(w_final: Weights) -> Weights:
@@ -167,9 +177,12 @@ def magnitude_rank(w: Weights, alive: Alive) -> Weights:
     return jnp.where(jnp.isnan(magnitude), jnp.nan, rank).reshape(w.shape)
 
 
+_NETWORK = "network"
+
+
 @dataclass(frozen=True, repr=False)
 class Criterion(Member):
-    """A named criterion. `needs` are the `LayerFacts` fields that its function requests by its parameters.
+    """A named criterion. `needs` are the facts that its function requests by its parameters: see above.
 
     `source` is the identity of a user-defined criterion, by default the digest of its code; empty for this module's.
     `revision` numbers the rules that the name has stood for: results under an older rule are different results.
@@ -184,10 +197,38 @@ class Criterion(Member):
     revision: int = 1
 
     kind = "criterion"
-    facts = LayerFacts._fields
+    facts = (*LayerFacts._fields, _NETWORK)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.is_of_network and (others := [name for name in self.needs if name != _NETWORK]):
+            raise MemberError(
+                f"criterion {self.name} asks for {_NETWORK} and for {', '.join(others)}; "
+                f"allowed: {_NETWORK} alone, which has the weights, masks and key of every layer"
+            )
+
+    @property
+    def is_of_network(self) -> bool:
+        """Whether it judges by the whole network, and is called by `of_network`."""
+        return _NETWORK in self.needs
+
+    def of_network(self, network: NetworkFacts, leaves: Leaves) -> dict[str, Float[Array, "..."]]:
+        """Return the scores of a criterion of the whole network, by path of the prunable `leaves`.
+
+        Raises ValueError if the facts lack a function that it asks for; MemberError for scores of another structure or
+        shape than the parameters', and if its code has changed.
+        """
+        self.check_unchanged()
+        scores = self.function(network=network)
+        try:
+            return scores_by_path(leaves, scores)
+        except ValueError as error:
+            raise MemberError(f"criterion {self.name}: {error}") from None
 
     def __call__(self, facts: LayerFacts) -> Float[Array, "*shape"]:
         """Return scores of a layer's weights, in their shape. Raises ValueError if the facts lack an input."""
+        if self.is_of_network:
+            raise ValueError(f"criterion {self.name} judges by the whole network; allowed: of_network(...)")
         chosen = {name: getattr(facts, name) for name in self.needs}
         missing = [name for name, value in chosen.items() if value is None]
         if missing:

@@ -33,6 +33,7 @@ class Purpose(IntEnum):
     MASK_SAMPLES = 6  # masks sampled while logits are trained, one fold per step
     MASK_EVALUATION = 7  # masks sampled to evaluate learned logits
     MASK_SCORES = 8  # initial scores of edge-popup
+    CRITERION = 9  # draws of criteria that ask for a key
     SPARSE_STRUCTURE = 20  # initial masks of sparse training, and weights grown at random
     WIRING = 30  # random wirings of neural graphs
     AUGMENTATION = 31  # shifts and flips of training images, one fold per step

@@ -17,7 +17,7 @@ from supermask.intervals import OnProgress, ignore_progress
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Rates, full_masks, weights_remaining
 from supermask.networks import Network, initialise
-from supermask.params import Kernels, Params, kernels_of
+from supermask.params import Params, kernels_of
 from supermask.population import batched
 from supermask.restarts import End, Origin, Pruning, Start, restart, zeroed_of
 from supermask.restarts import Treatment as Treatment
@@ -50,8 +50,8 @@ class Memory(Protocol):
         """Whether that round is there; round 0 is asked for with no treatment."""
         ...
 
-    def round_zero(self, seed: int) -> tuple[Params, Kernels]:
-        """Initial parameters, and kernels at the end of round 0."""
+    def round_zero(self, seed: int) -> tuple[Params, Params]:
+        """Initial parameters, and those at the end of round 0."""
         ...
 
     def end_of_round(self, treatment: Treatment, seed: int, round_: int) -> End:
@@ -67,7 +67,7 @@ class InMemory:
     """A memory that keeps, of every run, its last round: what the next one needs."""
 
     def __init__(self) -> None:
-        self._origins: dict[int, tuple[Params, Kernels]] = {}
+        self._origins: dict[int, tuple[Params, Params]] = {}
         self._ends: dict[tuple[Treatment, int], tuple[int, End]] = {}
 
     def has(self, treatment: Treatment | None, seed: int, round_: int) -> bool:
@@ -76,8 +76,8 @@ class InMemory:
             return seed in self._origins
         return (treatment, seed) in self._ends and self._ends[treatment, seed][0] >= round_
 
-    def round_zero(self, seed: int) -> tuple[Params, Kernels]:
-        """Initial parameters, and kernels at the end of round 0."""
+    def round_zero(self, seed: int) -> tuple[Params, Params]:
+        """Initial parameters, and those at the end of round 0."""
         return self._origins[seed]
 
     def end_of_round(self, treatment: Treatment, seed: int, round_: int) -> End:
@@ -90,13 +90,14 @@ class InMemory:
     def remember(self, records: Sequence[RoundRecord]) -> None:
         """Keeps each run's newest round in place of the one before."""
         for record in records:
-            final, treatment = kernels_of(record.trained.params), record.treatment
+            final, treatment = record.trained.params, record.treatment
             if treatment is None:
                 self._origins[record.seed] = (record.start.params, final)
                 continue
             asked = treatment.asks_for_zeros
             zeroed = zeroed_of(record.start, self._origins[record.seed][0]) if asked else {}
-            self._ends[treatment, record.seed] = (record.round, End(record.start.masks, final, zeroed))
+            end = End(record.start.masks, kernels_of(final), zeroed, final)
+            self._ends[treatment, record.seed] = (record.round, end)
 
 
 def find_tickets(
@@ -121,7 +122,7 @@ def find_tickets(
             raise ValueError(f"rewind_step is {treatment.rewind_step}; a training has {trainer.config.steps} steps")
     memory = InMemory() if memory is None else memory
     yield from _round_zero(trainer, seeds, memory, on_progress)
-    pruning = Pruning(trainer.network, trainer.data.image_shape, rates)
+    pruning = Pruning(trainer.network, trainer.data.image_shape, rates, trainer.scores)
     for step, same_step in groupby(sorted(treatments, key=_rewind_step), key=_rewind_step):
         runs = [(treatment, seed) for treatment in same_step for seed in seeds]
         origins = _origins(trainer, seeds, [treatment for treatment, _ in runs], step, memory, on_progress)
@@ -201,8 +202,9 @@ def _origins(
             seed,
             initial[seed],
             rewind[seed],
-            memory.round_zero(seed)[1],
+            kernels_of(memory.round_zero(seed)[1]),
             trainer.gradients(initial[seed]) if needs_gradient else None,
+            memory.round_zero(seed)[1],
         )
         for seed in seeds
     }
@@ -211,5 +213,5 @@ def _origins(
 def _end_before(memory: Memory, treatment: Treatment, seed: int, round_: int) -> End:
     if round_ == 1:
         trained = memory.round_zero(seed)[1]
-        return End(full_masks(trained), trained, {})
+        return End(full_masks(kernels_of(trained)), kernels_of(trained), {}, trained)
     return memory.end_of_round(treatment, seed, round_ - 1)

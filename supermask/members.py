@@ -95,13 +95,17 @@ class Member:
                 "give version=..., and another one whenever it changes"
             ) from None
 
+    def check_unchanged(self) -> None:
+        """Raise MemberError if the function has changed since it was named."""
+        if self.source.startswith(CODE) and self.source != self._digest():
+            raise MemberError(f"{self.kind} {self.name} has changed since it was defined; define it anew")
+
     def values(self, chosen: dict[str, Any]) -> Float[Array, "*shape"]:
         """Return the function's values for these inputs, as float32 in the layer's shape.
 
         Raises MemberError for values of another shape or type, and if the function has changed since it was named.
         """
-        if self.source.startswith(CODE) and self.source != self._digest():
-            raise MemberError(f"{self.kind} {self.name} has changed since it was defined; define it anew")
+        self.check_unchanged()
         shape = next(value.shape for name, value in chosen.items() if name != "key")
         values = jnp.asarray(self.function(**chosen))
         if values.shape != shape:

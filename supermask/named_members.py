@@ -9,6 +9,7 @@ from typing import Any
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, KeptAction, PrunedAction
 from supermask.criteria import CRITERIA, RENAMED, Criterion, power
 from supermask.members import Member, MemberError
+from supermask.network_criteria import NETWORK_CRITERIA, iterative_snip, iterative_synflow
 from supermask.treatments import Treatment
 
 
@@ -61,13 +62,17 @@ class Members:
         )
 
 
-BUILT_IN = Members(CRITERIA, KEPT_ACTIONS, PRUNED_ACTIONS)
+BUILT_IN = Members({**CRITERIA, **NETWORK_CRITERIA}, KEPT_ACTIONS, PRUNED_ACTIONS)
 """The toolkit's own."""
 
-_TAKEN = {*CRITERIA, *RENAMED, *KEPT_ACTIONS, *PRUNED_ACTIONS}
+_TAKEN = {*CRITERIA, *NETWORK_CRITERIA, *RENAMED, *KEPT_ACTIONS, *PRUNED_ACTIONS}
 
 
-FAMILIES: Mapping[str, Callable[..., Criterion]] = {"power": power}
+FAMILIES: Mapping[str, Callable[..., Criterion]] = {
+    "power": power,
+    "iterative_snip": iterative_snip,
+    "iterative_synflow": iterative_synflow,
+}
 """Criteria with parameters: functions of numbers, each of which is a criterion of a name of its own."""
 
 
@@ -93,13 +98,21 @@ def with_parameters(text: str) -> Criterion | None:
         if name in values or name not in signature(FAMILIES[family]).parameters:
             raise ValueError(f"criterion {text!r} has {name!r}; {allowed}, each once")
         values[name] = value
-    if missing := signature(FAMILIES[family]).parameters.keys() - values:
+    if missing := set(_needed(family)) - values.keys():
         raise ValueError(f"criterion {text!r} lacks {', '.join(sorted(missing))}; {allowed}")
     return FAMILIES[family](**values)
 
 
 def _signature(family: str) -> str:
-    return f"{family}({', '.join(f'{name}=...' for name in signature(FAMILIES[family]).parameters)})"
+    needed = _needed(family)
+    parts = [name if name in needed else f"[{name}" for name in signature(FAMILIES[family]).parameters]
+    return f"{family}({', '.join(f'{part}=...' + ']' * part.startswith('[') for part in parts)})"
+
+
+def _needed(family: str) -> list[str]:
+    """The parameters of a family that have no default."""
+    every = signature(FAMILIES[family]).parameters.values()
+    return [each.name for each in every if each.default is each.empty]
 
 
 def check_names(*own: Member) -> None:

@@ -25,7 +25,11 @@ from supermask.masks import Agreement, prune_globally
 from supermask.masks import agreement as agreement_of_layer
 from supermask.masks import prune as prune_layers
 from supermask.members import Function
-from supermask.trees import Leaves, MaskTree, Where, leaves_of, masked_leaves, present, pruned_leaves
+from supermask.network_facts import Loss, NetworkFacts, Outputs
+from supermask.trees import Leaves, MaskTree, Where, leaves_of, masked_leaves, only_kept, present, pruned_leaves
+
+_DRAWS = 0x64726177
+"""Folded into a key for a criterion's own draws: no number of a layer."""
 
 _LOCAL = "used here"
 """The source of a function that is asked at once and never named in a result: it needs no digest."""
@@ -41,20 +45,25 @@ def prune(
     masks: MaskTree = None,
     where: Where | None = None,
     gradient: PyTree = None,
+    loss: Loss | None = None,
+    outputs: Outputs | None = None,
     ranking: Literal["layer", "global"] = "layer",
 ) -> MaskTree:
     """Prune that fraction of the live weights: those that the criterion scores lowest, to the exact count.
 
     initial, final: the parameters before and after training, pytrees of one structure.
-    criterion: one of `supermask.criteria`, or a function of a layer's facts by name (`w_initial`, `w_final`, `alive`,
-        `gradient`), which gives a score for every weight; the highest are kept.
+    criterion: one of `supermask.criteria` and `supermask.network_criteria`, or a function of a layer's facts by name
+        (`w_initial`, `w_final`, `alive`, `gradient`, `key`), or of `network`, a `NetworkFacts`, which gives a score for
+        every weight; the highest are kept.
     fraction: of each layer's live weights; or by path, where a layer without one is left as it is. With ranking
         'global', of all live weights.
     masks: those of the round before; without them every prunable weight is live.
     where: which leaves are pruned, by path and leaf; by default floating-point leaves of two axes and more that are no
         bias, normalisation or embedding. Not with `masks`, which say it.
-    gradient: of the loss with respect to the initial parameters, for criteria that ask for it.
-    key: breaks ties.
+    gradient: of the loss with respect to the initial parameters, for criteria that ask for it; or give the loss.
+    loss: (parameters) -> the training loss, for criteria that ask for it, or for a gradient, such as `snip`, `grasp`.
+    outputs: (parameters) -> outputs on inputs that are all 1, for criteria that ask for them, such as `synflow`.
+    key: breaks ties, and is what criteria draw from.
 
     Floor(fraction × live) weights go. Works under `jit`, `vmap` and with sharded parameters.
 
@@ -64,10 +73,19 @@ def prune(
     if ranking not in ("layer", "global"):
         raise ValueError(f"ranking is {ranking!r}; allowed: 'layer' or 'global'")
     leaves, alive = _alive(initial, masks, where)
-    trees = {"w_initial": initial, "w_final": final} | ({} if gradient is None else {"gradient": gradient})
-    facts = _facts(leaves, trees)
-    scored = _criterion(criterion)
-    scores = {path: scored(LayerFacts(alive=alive[path], **facts[path])) for path in leaves.prunable}
+    scored, draws = _criterion(criterion), jax.random.fold_in(key, _DRAWS)
+    if scored.is_of_network:
+        for name, tree in (("initial", initial), ("final", final)):
+            leaves.fitting(f"{name} of {{}} has", tree)
+        network = NetworkFacts(initial, final, leaves.as_masks(alive), draws, loss, outputs)
+        scores = scored.of_network(network, leaves)
+    else:
+        if gradient is None and loss is not None and "gradient" in scored.needs:
+            gradient = jax.grad(loss)(initial)
+        trees = {"w_initial": initial, "w_final": final} | ({} if gradient is None else {"gradient": gradient})
+        facts = _facts(leaves, trees)
+        keys = {path: jax.random.fold_in(draws, index) for index, path in enumerate(layer_order(leaves.prunable))}
+        scores = {path: scored(LayerFacts(alive=alive[path], key=keys[path], **facts[path])) for path in keys}
     if ranking == "global":
         if not isinstance(fraction, float | int):
             raise ValueError("fraction is by path; allowed with ranking 'global': one number for all weights")
@@ -144,15 +162,15 @@ def freeze(optimiser: optax.GradientTransformation, masks: MaskTree) -> optax.Gr
         return inner.init(params)
 
     def update(updates: PyTree, state: Any, params: PyTree = None, **extra: Any) -> tuple[PyTree, Any]:
-        updates, state = inner.update(_only_kept(updates, masks, 0.0), state, params, **extra)
-        return _only_kept(updates, masks, -0.0), state  # x + -0.0 is x for every x; +0.0 would make +0 of -0
+        updates, state = inner.update(only_kept(updates, masks, 0.0), state, params, **extra)
+        return only_kept(updates, masks, -0.0), state  # x + -0.0 is x for every x; +0.0 would make +0 of -0
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
 def apply_masks(params: PyTree, masks: MaskTree) -> PyTree:
     """Return the parameters with pruned weights at 0. Raises ValueError where the masks do not fit."""
-    return _only_kept(params, masks, 0.0)
+    return only_kept(params, masks, 0.0)
 
 
 def agreement(first: MaskTree, second: MaskTree) -> Agreement:
@@ -245,15 +263,6 @@ def _facts(leaves: Leaves, trees: Mapping[str, PyTree]) -> dict[str, dict[str, A
         path: {name: jnp.asarray(values[path], jnp.float32) for name, values in chosen.items()}
         for path in leaves.prunable
     }
-
-
-def _only_kept(tree: PyTree, masks: MaskTree, dead: float) -> PyTree:
-    """The tree with `dead` in the place of what the masks leave out."""
-    leaves, own = masked_leaves(tree, masks)
-    kept = {
-        path: jnp.where(mask, leaves.all[path], jnp.asarray(dead, leaves.all[path].dtype)) for path, mask in own.items()
-    }
-    return leaves.with_chosen(kept)
 
 
 def _criterion(given: Criterion | Function) -> Criterion:

@@ -4,7 +4,7 @@ Frankle & Carbin 2019 (arXiv 1803.03635), section 1; Zhou et al. 2019, section 2
 al. 2019 (arXiv 1903.01611).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -25,14 +25,18 @@ from supermask.params import Kernels, Params, kernels_of, layer_kinds, with_kern
 from supermask.short import short
 from supermask.treatments import Treatment as Treatment
 
+NetworkScores = Callable[[Criterion, Params, Params, Masks, Key[Array, ""]], Kernels]
+"""(criterion, initial and final parameters, masks, key) -> scores by layer of a criterion of the whole network."""
+
 
 @short
 @dataclass(frozen=True)
 class Origin:
     """Where the runs of one seed come from: shared by all of them.
 
-    `rewind` are the parameters that rewinding goes back to, `trained` the kernels at the end of round 0, and `gradient`
-    that of the loss at initialisation, which only some criteria need.
+    `rewind` are the parameters that rewinding goes back to, `trained` the kernels at the end of round 0, `gradient`
+    that of the loss at initialisation, which only some criteria need, and `ended` all parameters at the end of round 0,
+    which criteria of the whole network need.
     """
 
     seed: int
@@ -40,6 +44,7 @@ class Origin:
     rewind: Params
     trained: Kernels
     gradient: Kernels | None = None
+    ended: Params | None = None
 
 
 @short
@@ -54,20 +59,25 @@ class Start:
 @short
 @dataclass(frozen=True)
 class Pruning:
-    """What is pruned, and how much of it a round."""
+    """What is pruned, how much of it a round, and who answers criteria of the whole network."""
 
     network: Network
     image_shape: tuple[int, int, int]
     rates: Rates
+    of_network: NetworkScores | None = None
 
 
 @short
 class End(NamedTuple):
-    """How a round ended: its masks, its final kernels, and where it had started weights at 0 (no layers: nowhere)."""
+    """How a round ended: its masks, its final kernels, and where it had started weights at 0 (no layers: nowhere).
+
+    `params` are all its final parameters, biases included, which criteria of the whole network need.
+    """
 
     masks: Masks
     final: Kernels
     zeroed: Masks
+    params: Params | None = None
 
 
 def zeroed_of(start: Start, initial: Params) -> Masks:
@@ -89,11 +99,11 @@ def restart(pruning: Pruning, treatment: Treatment, origin: Origin, round_: int,
 
     Everything random in it comes from (seed, purpose, round). Biases go back with the weights.
     """
-    masks, final, zeroed = end
     if treatment.schedule == "one_shot":
-        masks, final, zeroed = full_masks(origin.trained), origin.trained, {}
+        end = End(full_masks(origin.trained), origin.trained, {}, origin.ended)
+    masks, final, zeroed, _ = end
     initial = kernels_of(origin.initial)
-    scores = scores_of(treatment.criterion, initial, final, masks, origin.gradient)
+    scores = _asked(pruning, treatment.criterion, origin, round_, end)
     named = origin.seed, round_
     rates = pruning.rates.by_layer(layer_kinds(initial))
     if treatment.ranking == "layer":
@@ -112,7 +122,33 @@ def restart(pruning: Pruning, treatment: Treatment, origin: Origin, round_: int,
     return Start(new_masks, with_kernels(origin.rewind, kernels))
 
 
-def facts_of(initial: Kernels, final: Kernels, masks: Masks, gradient: Kernels | None) -> dict[str, LayerFacts]:
+def _asked(pruning: Pruning, criterion: Criterion, origin: Origin, round_: int, end: End) -> mask_functions.Scores:
+    """The criterion's scores at the end of the round before `round_`. Raises ValueError where nobody answers it."""
+    key = draws_key(criterion, origin.seed, round_)
+    if not criterion.is_of_network:
+        return scores_of(criterion, kernels_of(origin.initial), end.final, end.masks, origin.gradient, key)
+    if pruning.of_network is None or end.params is None or key is None:
+        raise ValueError(f"criterion {criterion.name} judges by the whole network; allowed with a trainer's `scores`")
+    asked = pruning.of_network(criterion, origin.initial, end.params, end.masks, key)
+    scores = {layer: jnp.asarray(each) for layer, each in asked.items()}
+    check_numbers(criterion, scores, end.masks, (kernels_of(origin.initial), end.final))
+    return scores
+
+
+def draws_key(criterion: Criterion, seed: int, round_: int = 0) -> Key[Array, ""] | None:
+    """The key that a criterion draws from; None for one that asks for none."""
+    if "key" in criterion.needs or criterion.is_of_network:
+        return derive_key(seed, Purpose.CRITERION, round_)
+    return None
+
+
+def facts_of(
+    initial: Kernels,
+    final: Kernels,
+    masks: Masks,
+    gradient: Kernels | None,
+    key: Key[Array, ""] | None = None,
+) -> dict[str, LayerFacts]:
     """What criteria may ask of every layer."""
     return {
         layer: LayerFacts(
@@ -120,35 +156,55 @@ def facts_of(initial: Kernels, final: Kernels, masks: Masks, gradient: Kernels |
             jnp.asarray(final[layer]),
             jnp.asarray(masks[layer]),
             None if gradient is None else jnp.asarray(gradient[layer]),
+            None if key is None else jax.random.fold_in(key, index),
         )
-        for layer in initial
+        for index, layer in enumerate(layer_order(initial))
     }
 
 
 def scores_of(
-    criterion: Criterion, initial: Kernels, final: Kernels, masks: Masks, gradient: Kernels | None
+    criterion: Criterion,
+    initial: Kernels,
+    final: Kernels,
+    masks: Masks,
+    gradient: Kernels | None,
+    key: Key[Array, ""] | None = None,
 ) -> mask_functions.Scores:
     """The criterion's scores of every layer, kernels and masks being on the host or on a device; compiled.
 
-    Raises MemberError where a user's own criterion scores NaN for a live weight of a layer whose weights are numbers:
-    that would rank like -∞, and leave the choice to the key.
+    Raises MemberError where `check_numbers` does.
     """
-    scores = _scores_of(criterion, initial, final, masks, gradient)
+    scores = _scores_of(criterion, initial, final, masks, gradient, key)
+    check_numbers(criterion, scores, masks, (initial, final))
+    return scores
+
+
+def check_numbers(
+    criterion: Criterion, scores: mask_functions.Scores, masks: Masks, weights: tuple[Kernels, Kernels]
+) -> None:
+    """Raise MemberError where a user's own criterion scores NaN for a live weight of a layer whose weights are numbers.
+
+    NaN would rank like -∞, and leave the choice to the key.
+    """
     if criterion.source:
         for layer, values in scores.items():
             alive = np.asarray(masks[layer])
             missing = int(np.isnan(np.asarray(values)[alive]).sum())
-            if missing and all(np.isfinite(np.asarray(w[layer])).all() for w in (initial, final)):
-                weights = f"{missing} of {alive.sum()} weights of {layer}"
-                raise MemberError(f"criterion {criterion.name} scores NaN for {weights}; allowed: numbers, ∞ included")
-    return scores
+            if missing and all(np.isfinite(np.asarray(w[layer])).all() for w in weights):
+                some = f"{missing} of {alive.sum()} weights of {layer}"
+                raise MemberError(f"criterion {criterion.name} scores NaN for {some}; allowed: numbers, ∞ included")
 
 
 @partial(jax.jit, static_argnums=0)
 def _scores_of(
-    criterion: Criterion, initial: Kernels, final: Kernels, masks: Masks, gradient: Kernels | None
+    criterion: Criterion,
+    initial: Kernels,
+    final: Kernels,
+    masks: Masks,
+    gradient: Kernels | None,
+    key: Key[Array, ""] | None,
 ) -> mask_functions.Scores:
-    return score_layers(criterion, facts_of(initial, final, masks, gradient))
+    return score_layers(criterion, facts_of(initial, final, masks, gradient, key))
 
 
 Named = tuple[Number, Number]

@@ -26,6 +26,7 @@ from supermask.code_digest import UndigestedError, code_digest
 from supermask.extras import missing
 from supermask.keys import Purpose, derive_key
 from supermask.masks import weights_remaining
+from supermask.network_facts import Loss, Outputs
 from supermask.pruning import prune, restart
 from supermask.round_checks import check_final, checked, metrics_of, outcome_of
 from supermask.ticket_files import Stored, digest_of, id_of, read, write
@@ -106,6 +107,8 @@ def lottery_rounds(
     fraction: float | Mapping[str, float] = 0.2,
     where: Where | None = None,
     gradient: Callable[[PyTree, int], PyTree] | None = None,
+    loss: Callable[[PyTree, int], Any] | None = None,
+    outputs: Outputs | None = None,
     version: str = "",
     on_result: Callable[[TrainingResult], None] = lambda result: None,
 ) -> Tickets:
@@ -123,7 +126,9 @@ def lottery_rounds(
         call it again. A training is found by the code of `train` and all that it reads, by the initial parameters, and
         by all that led to its start; when one of these changes, it is trained anew.
     where: which leaves are pruned, by path and leaf; by default those of `supermask.prune`.
-    gradient: (initial parameters, seed) -> the loss's gradient there, for criteria that ask for it.
+    gradient: (initial parameters, seed) -> the loss's gradient there, for criteria that ask for it; or give the loss.
+    loss: (parameters, seed) -> the training loss, for criteria that ask for it, or for a gradient.
+    outputs: (parameters) -> outputs on inputs that are all 1, for criteria that ask for them.
     version: identifies `train` in place of its code, where that cannot be read; change it with the code.
     on_result: called with each result, as it is found or trained.
 
@@ -133,9 +138,10 @@ def lottery_rounds(
     """
     chosen, every = checked(treatments, rounds, seeds, fraction)
     for each in chosen:
-        if gradient is None and "gradient" in each.criterion.needs:
-            raise ValueError(f"criterion {each.criterion.name} needs gradient; allowed with gradient=...")
-    loop = _Loop(train, initialise, fraction, Path(folder), where, gradient, _identity(train, version))
+        if gradient is None and loss is None and "gradient" in each.criterion.needs:
+            raise ValueError(f"criterion {each.criterion.name} needs gradient; allowed with gradient=... or loss=...")
+    asked = _Asked(gradient, loss, outputs)
+    loop = _Loop(train, initialise, fraction, Path(folder), where, asked, _identity(train, version))
     results = []
     for result in (each for seed in every for each in loop.of_seed(seed, chosen, rounds)):
         on_result(result)
@@ -155,6 +161,27 @@ class _Ended:
 
 
 @dataclass(frozen=True)
+class _Asked:
+    """What criteria may ask of the user's network, as functions of a seed."""
+
+    gradient: Callable[[PyTree, int], PyTree] | None
+    loss: Callable[[PyTree, int], Any] | None
+    outputs: Outputs | None
+
+    def loss_of(self, seed: int) -> Loss | None:
+        """The loss as a function of parameters alone."""
+        loss = self.loss
+        return None if loss is None else lambda params: loss(params, seed)
+
+    def gradient_of(self, seed: int, initial: PyTree) -> PyTree:
+        """The gradient at the initial parameters."""
+        if self.gradient is not None:
+            return self.gradient(initial, seed)
+        loss = self.loss_of(seed)
+        return None if loss is None else jax.grad(loss)(initial)
+
+
+@dataclass(frozen=True)
 class _Loop:
     """The rounds of one training function."""
 
@@ -163,7 +190,7 @@ class _Loop:
     fraction: float | Mapping[str, float]
     folder: Path
     where: Where | None
-    gradient: Callable[[PyTree, int], PyTree] | None
+    asked: _Asked
     code: str
 
     def of_seed(self, seed: int, treatments: Sequence[Treatment], rounds: int) -> Iterator[TrainingResult]:
@@ -186,7 +213,7 @@ class _Loop:
         """The training after one more pruning."""
         fresh = self.initialise(_fresh_seed(seed, round_)) if "w_fresh" in one.kept.needs else None
         ties, values = (derive_key(seed, purpose, round_) for purpose in (Purpose.TIES, Purpose.KEPT_VALUES))
-        slope = self.gradient(initial, seed) if self.gradient and "gradient" in one.criterion.needs else None
+        slope = self.asked.gradient_of(seed, initial) if "gradient" in one.criterion.needs else None
         ranking: Any = one.ranking
         masks = prune(
             ties,
@@ -196,6 +223,8 @@ class _Loop:
             fraction=self.fraction,
             masks=before.masks,
             gradient=slope,
+            loss=self.asked.loss_of(seed),
+            outputs=self.asked.outputs,
             ranking=ranking,
         )
         begun = restart(
@@ -204,7 +233,7 @@ class _Loop:
         own = {part: [(member := getattr(one, part)).name, member.source] for part in ("criterion", "kept", "pruned")}
         fractions = self.fraction if isinstance(self.fraction, float | int) else dict(sorted(self.fraction.items()))
         rest = {"round": round_, "after": before.id, "ranking": one.ranking, "fraction": fractions}
-        asked = {"fresh": fresh, "gradient": slope}
+        asked = {"fresh": fresh, "gradient": slope, "masks": masks if one.criterion.is_of_network else None}
         new = {name: digest_of(_arrays(tree)) for name, tree in asked.items() if tree is not None}
         return self._ended(own | rest | new, _like(begun, initial), masks, seed)
 

@@ -17,11 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from jaxtyping import Array, Bool, Float32, Int32, PyTree
+from jaxtyping import Array, Bool, Float32, Int32, Key, PyTree
 
 from supermask import networks
 from supermask.checks import check_counts, check_layers, check_masks, check_seed
 from supermask.compaction import Compaction, compaction
+from supermask.criteria import Criterion
 from supermask.datasets import Dataset, Split
 from supermask.descent import Descent, Rule, descending, stepping, train_population
 from supermask.evaluation import (
@@ -41,12 +42,14 @@ from supermask.intervals import Course, DataOrder, OnProgress, Stepping, ignore_
 from supermask.intervals import TrainingConfig as TrainingConfig
 from supermask.live_weights import Adam, Engine, LiveMasks, live_masks, pays
 from supermask.live_weights.population import evaluate_live, train_live
+from supermask.masks import Masks
 from supermask.nested_levels import evaluate_nested
 from supermask.networks import Network
 from supermask.params import AnyArray, Kernels, Params, masked_update
 from supermask.population import Placement, Run, batched, over_population
 from supermask.resuming import Checkpoints
 from supermask.short import short
+from supermask.whole_network import network_scores
 
 need("networks")  # numba as well, which is imported in the middle of trainings
 
@@ -137,6 +140,13 @@ class Trainer:
     def gradients(self, params: Params) -> Kernels:
         """Gradient of the mean training loss with respect to every kernel, over the whole training split."""
         return jax.tree.map(np.asarray, self._mean_gradient(params, self._placed.train))
+
+    def scores(
+        self, criterion: Criterion, initial: Params, final: Params, masks: Masks, key: Key[Array, ""]
+    ) -> Kernels:
+        """Scores by layer of a criterion of the whole network, which asks for the loss over the training split."""
+        given = initial, final, dict(masks), key, self._placed.train
+        return jax.tree.map(np.asarray, self._network_scores(criterion, *given))
 
     def evaluate(self, params: Sequence[Params], split: Split | None = None) -> list[Scores]:
         """Loss and accuracy of networks as they are, without training, on test data or another split."""
@@ -284,6 +294,10 @@ class Trainer:
             return jax.tree.map(lambda leaf: leaf / size, total)
 
         return jax.jit(mean)
+
+    @cached_property
+    def _network_scores(self) -> Callable[..., Kernels]:
+        return network_scores(self.network, self.data.image_shape, self.data.maximum)
 
     @cached_property
     def _evaluated_levels(self) -> Callable[..., Scores]:

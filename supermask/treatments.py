@@ -10,6 +10,7 @@ from typing import Any
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, KeptAction, PrunedAction
 from supermask.criteria import CRITERIA, Criterion
 from supermask.members import Function, Member
+from supermask.network_criteria import NETWORK_CRITERIA
 from supermask.plugins import criterion as make_criterion
 from supermask.plugins import kept_action, pruned_action
 
@@ -18,7 +19,8 @@ from supermask.plugins import kept_action, pruned_action
 class Treatment:
     """How a run is pruned and restarted. The default is the lottery ticket algorithm.
 
-    criterion: which weights to keep, one of `supermask.criteria.CRITERIA` or of one's own (`supermask.plugins`).
+    criterion: which weights to keep, one of `supermask.criteria.CRITERIA`, `supermask.network_criteria` or of one's
+        own (`supermask.plugins`).
     kept: where they restart (mask-1 action), one of `KEPT_ACTIONS` or of one's own.
     pruned: where the others are frozen (mask-0 action), one of `PRUNED_ACTIONS` or of one's own.
     schedule: 'iterative' prunes a little after every round; 'one_shot' makes each round's mask from round 0 alone.
@@ -79,7 +81,7 @@ def treatment(
     Raises MemberError for a function that cannot be one, and ValueError for another ranking than 'layer' or 'global'.
     """
     return Treatment(
-        _member(criterion, CRITERIA, make_criterion("")),
+        _member(criterion, {**CRITERIA, **NETWORK_CRITERIA}, make_criterion("")),
         _member(kept, KEPT_ACTIONS, kept_action),
         _member(pruned, PRUNED_ACTIONS, pruned_action),
         ranking=ranking,

@@ -118,6 +118,15 @@ def pruned_leaves(params: PyTree, masks: MaskTree) -> tuple[Leaves, dict[str, An
     return leaves, own
 
 
+def only_kept(tree: PyTree, masks: MaskTree, dead: float) -> PyTree:
+    """The tree with `dead` in the place of what the masks leave out. Raises ValueError where the masks do not fit."""
+    leaves, own = masked_leaves(tree, masks)
+    kept = {
+        path: jnp.where(mask, leaves.all[path], jnp.asarray(dead, leaves.all[path].dtype)) for path, mask in own.items()
+    }
+    return leaves.with_chosen(kept)
+
+
 def flattened(tree: PyTree) -> dict[str, Any]:
     """A pytree's leaves by path; None is a leaf."""
     return {path_of(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)[0]}

@@ -49,7 +49,7 @@ def test_elementwise_criteria_follow_their_formula(name):
 
 def test_std_scaled_criteria_use_alpha_of_live_weights():
     given_facts = facts(2)
-    wi, wf, alive, _ = given_facts
+    wi, wf, alive, *_ = given_facts
     alpha = np.std(np.asarray(wi)[np.asarray(alive)]) / np.std(np.asarray(wf)[np.asarray(alive)])
     assert float(criteria.scale_ratio(wi, wf, alive)) == pytest.approx(alpha, rel=1e-5)
     scaled, initial = alpha * np.abs(wf), np.abs(wi)

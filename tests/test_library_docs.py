@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from supermask.analysis.command.cli import run_command
 from supermask.analysis.studies.plugin_files import load_plugin
+from supermask.figures.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parent.parent
 
@@ -37,15 +39,17 @@ def test_the_examples_of_ones_own_data_run(tmp_path, monkeypatch):
 
 
 def test_the_examples_of_ones_own_criteria_are_plugins(tmp_path):
-    first, second, third = examples("docs/criteria-and-actions.md")
+    first, second, third, fourth = examples("docs/criteria-and-actions.md")
     names = []
-    for number, text in enumerate((first, second)):
+    for number, text in enumerate((first, second, third)):
         path = tmp_path / f"example{number}.py"
         path.write_text(text)
         names += [member.name for member in load_plugin(path).members()]
+        assert run_command(["check-plugin", str(path)], CATALOGUE) == 0
     assert names == [
-        "relative_growth", "half", "growth_1", "growth_3", "nearest_to_0.1", "nearest_to_0.5", "mixture_0.7",
-    ]  # fmt: skip
+        *("relative_growth", "half", "sensitivity_at_the_end", "blurred"),
+        *("growth_1", "growth_3", "nearest_to_0.1", "nearest_to_0.5", "mixture_0.7"),
+    ]
     space: dict[str, object] = {}
-    exec(compile(third, "example", "exec"), space)  # noqa: S102
+    exec(compile(fourth, "example", "exec"), space)  # noqa: S102
     assert space["treatment"].criterion.name == "squared"

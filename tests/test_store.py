@@ -181,7 +181,10 @@ def test_a_rounds_weights_survive_storage_to_the_bit(initial, trained, mask, at_
     final = {"output": {"kernel": np.where(mask, trained, values[frozen]), "bias": trained[0]}}
     start = {"output": {"kernel": initial, "bias": np.zeros(4, np.float32)}}
     record = RoundRecord(Treatment(), 0, 1, Start({"output": mask}, final), outcome(final))
-    masks, kernels, zeroed = decode_round(encode(record, start), {"output": initial})
+    masks, kernels, zeroed, params = decode_round(encode(record, start), {"output": initial})
+    assert [params["output"][name].tobytes() for name in ("kernel", "bias")] == [
+        final["output"][name].tobytes() for name in ("kernel", "bias")
+    ]
     np.testing.assert_array_equal(masks["output"], mask)
     assert kernels["output"].tobytes() == final["output"]["kernel"].tobytes()
     assert not zeroed, "no action of this treatment asks for them"

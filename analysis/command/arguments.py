@@ -70,6 +70,7 @@ def parser_of(catalogue: Catalogue, own: Sequence[str] = ()) -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     redraw.add_argument("files", nargs="+", type=path, metavar="CSV", help="a figure's table, its picture beside it")
+    redraw.add_argument("--plugin", type=path, metavar="FILE", help="Python file that defines the figure; it is run")
     add_look(redraw)
     redraw.set_defaults(command=commands.redraw)
     check = parsers.add_parser(
@@ -223,5 +224,10 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     add("--show", nargs="+", metavar="NAME", help="only these lines of the other figures, by label; a plugin's too")
     add("--dataset", metavar="NAME", help="digits, mnist5k, mnist, fashion-mnist, cifar10 or a path: see docs/data.md")
     add_data_dir(parser)
-    add("--plugin", type=path, metavar="FILE", help="Python file with criteria or actions of your own; it is run")
+    add(
+        "--plugin",
+        type=path,
+        metavar="FILE",
+        help="Python file with criteria, actions or figures of your own; it is run",
+    )
     add_results_folder(parser)

@@ -20,6 +20,7 @@ from supermask.extras import MissingExtraError, need
 from supermask.settings import pinned_numbers
 
 if TYPE_CHECKING:
+    from supermask.analysis.studies.plugin_files import Plugin
     from supermask.named_members import Members
 
 
@@ -36,7 +37,9 @@ def _status(arguments: Sequence[str], catalogue: Catalogue, output: Output | Non
     """Run one command; report an error in one line."""
     try:
         with pinned_numbers():
-            members = _members(arguments)
+            plugin = _plugin(arguments)
+            members = None if plugin is None else _members(plugin)
+            catalogue = catalogue if plugin is None else _with_figures(catalogue, plugin)
             own = [member.name for member in members.own] if members else []
             options = parser_of(catalogue, own).parse_args(arguments, argparse.Namespace(members=members))
             if output is not None:
@@ -68,7 +71,7 @@ def _failed(words: object, status: int) -> int:
     return status
 
 
-def _members(arguments: Sequence[str]) -> "Members | None":
+def _plugin(arguments: Sequence[str]) -> "Plugin | None":
     """Load the file after --plugin, before anything else, since help lists what it defines. None without one."""
     if not any(argument.split("=")[0] == "--plugin" for argument in arguments):
         return None
@@ -77,7 +80,26 @@ def _members(arguments: Sequence[str]) -> "Members | None":
     file: Path | None = parser.parse_known_args(arguments)[0].plugin
     if file is None:  # after --, where it is no option
         return None
+    need("command")
     from supermask.analysis.studies.plugin_files import load_plugin
+
+    return load_plugin(file)
+
+
+def _members(plugin: "Plugin") -> "Members":
     from supermask.named_members import BUILT_IN
 
-    return BUILT_IN.plus(*load_plugin(file).members())
+    return BUILT_IN.plus(*plugin.members())
+
+
+def _with_figures(catalogue: Catalogue, plugin: "Plugin") -> Catalogue:
+    """Return the catalogue with the plug-in's figures. Raises UsageError for a name that is taken."""
+    from supermask.analysis.drawing.own_figures import FigureOfOnesOwn
+
+    entries = dict(catalogue)
+    for figure in plugin.figures:
+        if figure.name in entries:
+            raise UsageError(f"plugin {plugin.path}: figure's name is {figure.name!r}, a name that is taken")
+        if isinstance(figure, FigureOfOnesOwn):
+            entries[figure.name] = figure
+    return entries

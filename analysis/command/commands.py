@@ -32,8 +32,10 @@ def check_plugin(options: argparse.Namespace, catalogue: Catalogue) -> int:
     from supermask.analysis.command.conformance import CHECKS
     from supermask.analysis.studies.plugin_files import load_plugin
 
-    failures = 0
-    for member in load_plugin(options.file).members():
+    failures, plugin = 0, load_plugin(options.file)
+    for figure in plugin.figures:
+        say(f"{figure.name}: a figure of {count(len(figure.runs), 'run')}")
+    for member in plugin.members():
         for check in CHECKS:
             try:
                 check(member)

@@ -36,8 +36,10 @@ def own_names(members: "Members | None") -> dict[str, tuple[str, ...]]:
 def used_by(figure: "Figure", study: "Study", own: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
     """Return the options above that a figure depends on; `own` are a plugin's members by kind."""
     shows = {"criteria"} if figure.compares == "criterion" else {"show"} if figure.names else set()
-    plugin = {"plugin"} if own.get(figure.compares) else set()
     from supermask.analysis.kinds.plan import uses_of
+    from supermask.analysis.studies.own_figures import OwnFigure
+
+    plugin = {"plugin"} if own.get(figure.compares) or isinstance(figure, OwnFigure) else set()
 
     return uses_of(study) | shows | plugin
 

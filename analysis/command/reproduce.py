@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import reduce
-from itertools import product
 from pathlib import Path
 
 import pandas as pd
 
 from supermask import datasets
-from supermask.analysis.command.conformance import facts_for
 from supermask.analysis.command.options import own_names
+from supermask.analysis.command.trying import try_members
 from supermask.analysis.drawing.captions import label
 from supermask.analysis.drawing.figure import Figure, collapsed, diverged, write, write_page
 from supermask.analysis.drawing.frame import SCREEN, Look
@@ -28,7 +27,8 @@ from supermask.analysis.running.units import Shard, deal, seeds_of, together
 from supermask.analysis.store.checkpoints import FOLDER as UNFINISHED
 from supermask.analysis.store.folders import check_stored, lacking
 from supermask.analysis.store.store import Only, Store
-from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.experiment import Experiment, Study, own_members_of
+from supermask.analysis.studies.own_figures import OwnFigure
 from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.system.errors import UsageError
 from supermask.analysis.system.files import check_folder
@@ -36,7 +36,6 @@ from supermask.analysis.system.screen import Screen, print_table
 from supermask.analysis.system.words import count
 from supermask.compression.runs import CompressionRun
 from supermask.named_members import Members
-from supermask.networks import kernels_of, shapes_of
 from supermask.reading import read_regular
 from supermask.restarts import Treatment
 
@@ -72,6 +71,8 @@ class FigureRequest:
 
     def choice(self, figure: Figure) -> Shown:
         """Return what a figure is to show."""
+        if isinstance(figure, OwnFigure):
+            return Shown((), self.members)
         own = own_names(self.members).get(figure.compares, ())
         if figure.compares == "criterion":
             asked = self.criteria
@@ -106,7 +107,9 @@ def reproduce(request: FigureRequest, dry_run: bool) -> int:
         load = workload(experiment, portion.study, store, portion.wanted)
         missing = portion.wanted - store.known(portion.wanted)
     if missing:
-        _try_own(request, experiment)
+        shown = {name for figure in request.figures.values() for name in request.choice(figure).names}
+        shown |= {member.name for member in own_members_of(study)}
+        try_members([member for member in request.members.own if member.name in shown], experiment)
     console.print(_announcement(experiment, study, load, request))
     if dry_run:
         speed = _measured(console, experiment) if missing else StepSeconds(0.0, 0.0)
@@ -132,18 +135,6 @@ def _measured(console: Screen, experiment: Experiment) -> StepSeconds:
     console.print(doing)
     with console.status(doing) as status:
         return measure(experiment, lambda now: status.update(f"measuring this machine: {now}"))
-
-
-def _try_own(request: FigureRequest, experiment: Experiment) -> None:
-    """Call the user's own criteria and actions once for every layer, before anything is trained or made.
-
-    Raises UsageError if one raises, or returns values of another shape.
-    """
-    shown = {name for figure in request.figures.values() for name in request.choice(figure).names}
-    own = [member for member in request.members.own if member.name in shown]
-    kernels = kernels_of(shapes_of(experiment.network, experiment.data.image_shape)) if own else {}
-    for member, kernel in product(own, kernels.values()):
-        member(facts_for(member, 0, kernel.shape))  # type: ignore[arg-type]
 
 
 def _make(request: FigureRequest, portion: "Portion", load: Workload, console: Screen) -> list[str]:

@@ -24,12 +24,17 @@ from supermask.analysis.drawing.captions import caption
 from supermask.analysis.drawing.claims import Claim as Claim
 from supermask.analysis.drawing.claims import Judgement as Judgement
 from supermask.analysis.drawing.claims import judge as judge
-from supermask.analysis.drawing.frame import BANDS, Frame, finish, settings
+from supermask.analysis.drawing.claims import judge_all
+from supermask.analysis.drawing.figure import Drawing
+from supermask.analysis.drawing.frame import Frame, settings
+from supermask.analysis.drawing.own_figures import Lines
+from supermask.analysis.drawing.own_figures import figure as figure
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.kinds.plan import Workload, missing_results, workload
 from supermask.analysis.running import runner
 from supermask.analysis.running.interrupts import Stop
+from supermask.analysis.running.notebook_bar import notebook_bar
 from supermask.analysis.running.progress import JobProgress
 from supermask.analysis.store.store import Store
 from supermask.analysis.studies.experiment import Experiment, Study
@@ -42,11 +47,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study and where its results go: what `describe` returns."""
+    """A study and where its results go: what `describe` returns.
+
+    drawing: the figure that was described, whose table, picture and claims are the plan's; None for mere runs.
+    """
 
     experiment: Experiment
     study: Study
     folder: Path
+    drawing: Drawing | None = None
 
     @property
     def missing(self) -> int:
@@ -62,7 +71,7 @@ class Plan:
 
 
 def describe(
-    runs: Study | Sequence[Hashable],
+    runs: Drawing | Study | Sequence[Hashable],
     folder: str | Path = "results",
     *,
     base: str = "quick",
@@ -75,7 +84,8 @@ def describe(
 ) -> Plan:
     """Describe a study: its runs, in an experiment. Its data is loaded; nothing is trained.
 
-    runs: treatments (`supermask.treatment`) and runs of other kinds, or the `study` of a figure.
+    runs: a figure, yours (`figure`) or one of `supermask.figures`; or treatments (`supermask.treatment`) and runs of
+        other kinds.
     folder: of results, made when they are.
     base: the protocol that the other arguments change: 'quick', 'short' or 'paper'.
     network, dataset: names of the toolkit's own.
@@ -87,12 +97,14 @@ def describe(
     choose("base", base, PROTOCOLS)
     chosen = protocol(base, network, Changes(dataset, seeds, rounds, epochs))
     data = datasets.load(chosen.dataset, data_dir=None if data_dir is None else Path(data_dir))
-    study = runs if isinstance(runs, Study) else Study(tuple(dict.fromkeys(runs)))
-    return Plan(Experiment(chosen, data), study, Path(folder).absolute())
+    experiment, place = Experiment(chosen, data), Path(folder).absolute()
+    if isinstance(runs, Drawing):
+        return Plan(experiment, runs.study(Shown(runs.names)), place, runs)
+    return Plan(experiment, runs if isinstance(runs, Study) else Study(tuple(dict.fromkeys(runs))), place)
 
 
 def run(plan: Plan) -> None:
-    """Train and evaluate what the folder lacks; show progress.
+    """Train and evaluate what the folder lacks; show progress, in Jupyter by a bar.
 
     The first Ctrl-C, or Jupyter's stop button, lets what is under way be finished and stored, and then raises
     KeyboardInterrupt; the second stops at once. What is stored stays: the same call goes on from there. It may be
@@ -100,22 +112,32 @@ def run(plan: Plan) -> None:
     """
     with Store(plan.folder) as store:
         load = workload(plan.experiment, plan.study, store)
-        with JobProgress(load, Console()) as progress, Stop() as stop:
+        with JobProgress(load, Console(), bar=notebook_bar()) as progress, Stop() as stop:
             runner.run(plan.experiment, plan.study, store, progress.watch, stop)
 
 
-def table(plan: Plan, tabulate: Callable[[Results], pd.DataFrame] = Results.trainings) -> pd.DataFrame:
+def table(plan: Plan, tabulate: Callable[[Results], pd.DataFrame] | None = None) -> pd.DataFrame:
     """Return the study's results as a tidy table.
 
-    tabulate: one of the methods of `Results`, such as `Results.sparse_trainings`, or a figure's `tabulate`. By default
-        there is a row for each training of the rounds; round 0 is there once a seed, as criterion 'unpruned'.
+    tabulate: one of the methods of `Results`, such as `Results.sparse_trainings`, or a function of one's own. By
+        default that of the plan's figure; of mere runs there is a row for each training of the rounds, and round 0 is
+        there once a seed, as criterion 'unpruned'.
 
     Raises ValueError where results are missing: `run` makes them.
     """
     if number := plan.missing:
         raise ValueError(f"plan lacks {number} results in folder {str(plan.folder)!r}; allowed after run(plan)")
+    own, names = (Results.trainings, ()) if plan.drawing is None else (plan.drawing.tabulate, plan.drawing.names)
     with Store(plan.folder, for_reading=True) as store:
-        return tabulate(Results(plan.experiment, plan.study, store, Shown(())))
+        return (tabulate or own)(Results(plan.experiment, plan.study, store, Shown(names)))
+
+
+def verdicts(plan: Plan) -> list[Judgement]:
+    """Judge the claims of the plan's figure on its results; there are none for mere runs.
+
+    Raises ValueError where results are missing.
+    """
+    return judge_all(() if plan.drawing is None else plan.drawing.claims, table(plan))
 
 
 def draw(
@@ -127,11 +149,12 @@ def draw(
     title: str = "",
     figure: Callable[[pd.DataFrame, Frame], "Picture"] | None = None,
 ) -> "Picture":
-    """Draw a table: means over seeds, with bands, against the weights remaining; or by the function of a figure.
+    """Draw a table: as the plan's figure does, or means over seeds, with bands, against the weights remaining.
 
     plan: the study, for the caption.
-    by: the column whose members have a line each. value: what is drawn, a fraction, in percent.
-    figure: draws the table in a frame, in place of lines: the `draw` of one of `supermask.figures`, or your own.
+    by, value, title: of mere runs: the column whose members have a line each, what is drawn, a fraction, in percent,
+        and the picture's title.
+    figure: draws the table in a frame, in place of all that.
 
     Returns Matplotlib's figure, which a notebook shows, and whose `savefig` writes it.
 
@@ -139,18 +162,8 @@ def draw(
     """
     import matplotlib
 
-    from supermask.analysis.drawing import plots
-    from supermask.analysis.drawing.tickets import styles_of
-
-    if figure is None and (missing := [name for name in (by, value) if name not in table.columns]):
-        raise ValueError(f"table has no column {missing[0]!r}; it has {', '.join(map(str, table.columns))}")
+    own = None if plan is None or plan.drawing is None else plan.drawing.draw
     frame = Frame("" if plan is None else caption(plan.experiment, plan.study))
     look: Any = settings(frame)
     with matplotlib.rc_context(look):
-        if figure is not None:
-            return figure(table, frame)
-        picture, (axes,) = plots.new_picture(1, frame, width=5.4)
-        plots.accuracy_lines(axes, table, styles_of(table[by]), by, value)
-        plots.remaining_axis(axes, table, f"{value.replace('_', ' ')}, %")
-        finish(picture, frame, title, BANDS, axes)
-    return picture
+        return (figure or own or Lines(by, value, title))(table, frame)

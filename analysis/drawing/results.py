@@ -86,7 +86,7 @@ class Results:
     def end_of_round(self, treatment: Treatment, seed: int, round_: int) -> tuple[Masks, Kernels]:
         """Return masks of a later round, and kernels at its end."""
         named = results_of(self.experiment, treatment, seed)[round_ - 1]
-        masks, final, _ = decode_round(self._arrays(named.id), kernels_of(self.unpruned_weights(seed)[0]))
+        masks, final, *_ = decode_round(self._arrays(named.id), kernels_of(self.unpruned_weights(seed)[0]))
         return masks, final
 
     def metrics_of(self, id_: str) -> dict[str, float]:

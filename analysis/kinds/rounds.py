@@ -201,12 +201,11 @@ class StoredRounds:
         """Return whether that round is stored."""
         return bool(self._context.store.known([self._id(treatment, seed, round_)]))
 
-    def round_zero(self, seed: int) -> tuple[Params, Kernels]:
-        """Return initial parameters, and kernels at the end of round 0."""
+    def round_zero(self, seed: int) -> tuple[Params, Params]:
+        """Return initial parameters, and those at the end of round 0."""
         if seed not in self._round_zero:
             self._round_zero[seed] = round_zero(self._context.experiment, self._context.store, seed)
-        initial, final = self._round_zero[seed]
-        return initial, kernels_of(final)
+        return self._round_zero[seed]
 
     def end_of_round(self, treatment: Treatment, seed: int, round_: int) -> End:
         """Return the end of a later round."""
@@ -279,16 +278,18 @@ def decode_round(arrays: Mapping[str, np.ndarray], initial: Kernels) -> End:
     masks: Masks = {}
     kernels: Kernels = {}
     zeroed: Masks = {}
+    params: Params = {}
     for layer, start in initial.items():
         mask: np.ndarray = unpack(arrays[f"mask.{layer}"], start.shape)
         kernel = np.zeros(start.shape, np.float32)
         kernel[mask] = arrays[f"kept.{layer}"]
         kernel[~mask] = _decode_frozen(layer, arrays, np.asarray(start)[~mask])
         masks[layer], kernels[layer] = mask, kernel
+        params[layer] = {"kernel": kernel, "bias": arrays[f"bias.{layer}"]}
         if f"zeroed.{layer}" in arrays:
             zeroed[layer] = np.zeros(start.shape, bool)
             zeroed[layer][mask] = np.unpackbits(arrays[f"zeroed.{layer}"], count=int(mask.sum())).astype(bool)
-    return End(masks, kernels, zeroed)
+    return End(masks, kernels, zeroed, params)
 
 
 def _encode_frozen(layer: str, frozen: np.ndarray, initial: np.ndarray) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import jax.numpy as jnp
 import numpy as np
 
 from supermask.analysis.kinds.base import Context, Kind
@@ -20,9 +21,10 @@ from supermask.criteria import Criterion
 from supermask.draws import WEIGHTS
 from supermask.evaluation import Scores
 from supermask.keys import Purpose, derive_key
+from supermask.masks import Scores as Scored
 from supermask.masks import full_masks, kept_counts, rank_layers
 from supermask.networks import Params, kernels_of, layer_kinds
-from supermask.restarts import scores_of
+from supermask.restarts import check_numbers, draws_key, scores_of
 from supermask.training import Trainer
 from supermask.untrained_networks import untrained_network
 
@@ -133,8 +135,13 @@ def _one_shot_ranks(
 ) -> Mapping[str, np.ndarray]:
     """One ranking a layer, which every level of sparsity is cut from."""
     masks = full_masks(kernels_of(initial))
-    gradient = trainer.gradients(initial) if "gradient" in criterion.needs else None
-    scores = scores_of(criterion, kernels_of(initial), kernels_of(final), masks, gradient)
+    key = draws_key(criterion, seed)
+    if key is not None and criterion.is_of_network:
+        scores: Scored = {n: jnp.asarray(s) for n, s in trainer.scores(criterion, initial, final, masks, key).items()}
+        check_numbers(criterion, scores, masks, (kernels_of(initial), kernels_of(final)))
+    else:
+        gradient = trainer.gradients(initial) if "gradient" in criterion.needs else None
+        scores = scores_of(criterion, kernels_of(initial), kernels_of(final), masks, gradient, key)
     return rank_layers(derive_key(seed, Purpose.TIES), scores, masks)
 
 

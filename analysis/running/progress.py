@@ -1,4 +1,4 @@
-"""One progress display for a whole job: a live line in a terminal, occasional lines in a log or notebook."""
+"""One progress display for a whole job: a live line in a terminal, a bar in a notebook, occasional lines in a log."""
 
 import time
 from collections import deque
@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from supermask.analysis.kinds import BY_NAME
 from supermask.analysis.kinds.plan import Workload
+from supermask.analysis.running.notebook_bar import NotebookBar
 from supermask.analysis.studies.work import Done
 
 SECONDS_BETWEEN_LINES = 60.0
@@ -43,8 +44,14 @@ class Speed:
 class JobProgress:
     """Counts the work that the runner reports. A context manager; `watch` is the runner's watcher."""
 
-    def __init__(self, load: Workload, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
-        self._load, self._console, self._clock = load, console, clock
+    def __init__(
+        self,
+        load: Workload,
+        console: Console,
+        clock: Callable[[], float] = time.monotonic,
+        bar: NotebookBar | None = None,
+    ) -> None:
+        self._load, self._console, self._clock, self._bar = load, console, clock, bar
         self._done = {kind: count.stored for kind, count in load.counts.items()}
         self._work = 0.0
         self._wait, self._told = SECONDS_TO_FIRST_LINE, clock()
@@ -59,18 +66,25 @@ class JobProgress:
             TextColumn("left"),
             console=console,
             refresh_per_second=2,
-            disable=not console.is_terminal,
+            disable=bar is not None or not console.is_terminal,
         )
         self._task = self._display.add_task("compiling", total=load.work)
 
     def __enter__(self) -> "JobProgress":
         self._display.start()
+        self._began = self._clock()
+        if self._bar is not None:
+            self._bar.show(0.0, f"{self._words(None)}: compiling", at_once=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._display.stop()
+        if self._bar is not None:
+            share = self._share if kind is not None else 1.0
+            words = f"{self._words(None)}: {'done' if kind is None else 'stopped'} after "
+            self._bar.show(share, words + duration(self._clock() - self._began), at_once=True)
 
     def watch(self, done: Done) -> None:
         """Add the work done since the last message."""
@@ -81,14 +95,21 @@ class JobProgress:
         self._speed.mark(now, self._work)
         speed = self._speed.over(now, self._work)
         self._display.update(self._task, advance=done.work, description=self._words(speed))
-        if self._display.disable and now - self._told >= self._wait:
+        left = "" if speed is None else f", about {duration((self._load.work - self._work) / speed)} left"
+        if self._bar is not None:
+            self._bar.show(self._share, f"{self._words(speed)}{left}")
+        elif self._display.disable and now - self._told >= self._wait:
             self._wait, self._told = min(1.5 * self._wait, SECONDS_BETWEEN_LINES), now
-            left = "" if speed is None else f", about {duration((self._load.work - self._work) / speed)} left"
             self._console.print(f"{self._words(speed)}{left}")
 
     def say(self, words: str) -> None:
         """Print a line above the display."""
         self._console.print(words, highlight=False, markup=False, soft_wrap=True)
+
+    @property
+    def _share(self) -> float:
+        """The fraction of the work that is done."""
+        return self._work / self._load.work if self._load.work else 1.0
 
     def _words(self, speed: float | None) -> str:
         words = [

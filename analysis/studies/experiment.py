@@ -143,6 +143,12 @@ def plugins_of(*members: Member) -> dict[str, dict[str, str]]:
     return {"plugins": dict(sorted((member.name, member.source) for member in own))} if own else {}
 
 
+def own_members_of(study: Study) -> tuple[Member, ...]:
+    """Return the user-defined criteria and actions of a study's runs, each once."""
+    values = (getattr(run, each.name) for run in study.runs for each in fields(run))  # type: ignore[arg-type]
+    return tuple(dict.fromkeys(value for value in values if isinstance(value, Member) and value.source))
+
+
 def rates_of(experiment: Experiment) -> Description:
     """Return the pruning rates of the network's kinds of layers, in the form of descriptions."""
     rates = experiment.protocol.rates

@@ -1,4 +1,4 @@
-"""Loads user-defined criteria and actions by running the user's file. Nothing else here runs foreign code."""
+"""Loads user-defined criteria, actions and figures by running the user's file. Nothing else here runs foreign code."""
 
 import functools
 import hashlib
@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from supermask.actions import Action, KeptAction, PrunedAction
+from supermask.analysis.studies.experiment import Study, own_members_of
+from supermask.analysis.studies.own_figures import OwnFigure
 from supermask.analysis.system.errors import UsageError, reason
 from supermask.code_digest import file_digest, own_modules
 from supermask.criteria import Criterion
@@ -25,12 +27,13 @@ from supermask.reading import read_regular
 
 @dataclass(frozen=True)
 class Plugin:
-    """The criteria and actions that a file defines."""
+    """The criteria, actions and figures that a file defines."""
 
     path: Path
     criteria: tuple[Criterion, ...]
     kept_actions: tuple[KeptAction, ...]
     pruned_actions: tuple[PrunedAction, ...]
+    figures: tuple[OwnFigure, ...] = ()
 
     def members(self) -> Iterator[Criterion | KeptAction | PrunedAction]:
         """Iterate over all criteria and actions."""
@@ -40,7 +43,7 @@ class Plugin:
 
 
 def load_plugin(path: Path) -> Plugin:
-    """Run the file and collect its decorated functions, also from lists and dicts.
+    """Run the file and collect its decorated functions, also from lists and dicts, and its figures.
 
     Raises:
         UsageError: the file cannot be read, raises an error, defines nothing, or uses a name that is taken.
@@ -51,11 +54,14 @@ def load_plugin(path: Path) -> Plugin:
         raise UsageError(f"plugin {path} cannot be read: {reason(error)}") from None
     with collected() as made:
         module = _run(path)
-    found = list({id(member): member for value in vars(module).values() for member in _members_in(value)}.values())
+    figures = {id(value): value for value in vars(module).values() if isinstance(value, OwnFigure)}
+    of_figures = [m for each in figures.values() for m in own_members_of(Study(each.runs)) if not m.is_of_toolkit]
+    values = (*vars(module).values(), of_figures)
+    found = list({_place(member): member for value in values for member in _members_in(value)}.values())
     for member in made:
-        if sum(other.name == member.name for other in made) > 1:
+        if any(other.name == member.name and _place(other) != _place(member) for other in made):
             raise UsageError(f"plugin {path} defines {member.name!r} twice; give each a name of its own (name=...)")
-    if not found:
+    if not found and not figures:
         raise UsageError(f"plugin {path} defines nothing; {_advice(module)}")
     source = _source(content, module, path)
     try:
@@ -68,7 +74,13 @@ def load_plugin(path: Path) -> Plugin:
         tuple(m for m in named if isinstance(m, Criterion)),
         tuple(m for m in named if isinstance(m, KeptAction)),
         tuple(m for m in named if isinstance(m, PrunedAction)),
+        tuple(figures.values()),
     )
+
+
+def _place(member: Member) -> tuple[type, str, int]:
+    """What two members share that are one: `supermask.treatment` makes one of a function each time."""
+    return type(member), member.name, id(member.function)
 
 
 def _run(path: Path) -> ModuleType:
@@ -141,6 +153,8 @@ def _named(path: Path, member: Criterion | Action) -> Callable[..., Any]:
             raise UsageError(
                 f"plugin {path}: {member.name} raised {type(error).__name__}{where}: {' '.join(str(error).split())}"
             ) from error
+        if "network" in facts:  # scores in its structure, which whoever asks checks
+            return values
         expected = next(np.shape(value) for name, value in facts.items() if name != "key")
         if np.shape(values) != expected:
             raise UsageError(

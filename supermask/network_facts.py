@@ -1,0 +1,77 @@
+"""What a criterion may ask of the whole network, and its answers by leaf.
+
+A criterion that asks for `network` is given `NetworkFacts` and returns scores in the structure of the parameters. It
+may take the loss's gradient, or the Hessian along it, at any parameters.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key, PyTree
+
+from supermask.short import short
+from supermask.trees import Leaves, MaskTree, only_kept
+
+Loss = Callable[[PyTree], Float[Array, ""]]
+"""(parameters) -> the loss, differentiable twice."""
+
+Outputs = Callable[[PyTree], Float[Array, "..."]]
+"""(parameters) -> the network's outputs on inputs that are all 1."""
+
+
+@short
+@dataclass(frozen=True)
+class NetworkFacts:
+    """Inputs of a criterion for the whole network.
+
+    initial, final: all parameters before any training and at the end of the round's, biases included.
+    masks: True where a weight has not been pruned yet; None in the place of leaves that are never pruned.
+    key: for draws of the criterion's own; ties are broken by another.
+    loss: (parameters) -> the training loss, `Loss`. outputs: see `Outputs`. None where nobody gave them.
+    """
+
+    initial: PyTree
+    final: PyTree
+    masks: MaskTree
+    key: Key[Array, ""]
+    given_loss: Loss | None = None
+    given_outputs: Outputs | None = None
+
+    @property
+    def loss(self) -> Loss:
+        """The training loss as a function of the parameters. Raises ValueError where there is none."""
+        return _given("loss", self.given_loss)
+
+    @property
+    def outputs(self) -> Outputs:
+        """The outputs on inputs that are all 1, as a function of the parameters. Raises ValueError if there is none."""
+        return _given("outputs", self.given_outputs)
+
+    def gradient(self, params: PyTree) -> PyTree:
+        """Return the gradient of the training loss at any parameters. Raises ValueError where no loss was given."""
+        return jax.grad(self.loss)(params)
+
+    def masked(self, params: PyTree) -> PyTree:
+        """Return the parameters with pruned weights at 0."""
+        return only_kept(params, self.masks, 0.0)
+
+
+def scores_by_path(leaves: Leaves, scores: PyTree) -> dict[str, Float[Array, "..."]]:
+    """Return the scores of prunable leaves as float32, by path.
+
+    Raises ValueError for scores of other leaves or shapes than the parameters', and for what are no real numbers.
+    """
+    found = {path: jnp.asarray(score) for path, score in leaves.fitting("score of {} has", scores).items()}
+    for path, score in found.items():
+        if not any(jnp.issubdtype(score.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
+            raise ValueError(f"score of {path} is {score.dtype}; allowed: real numbers")
+    return {path: score.astype(jnp.float32) for path, score in found.items()}
+
+
+def _given(name: str, function: Any) -> Any:
+    if function is None:
+        raise ValueError(f"a criterion asks for {name}, which is None; allowed: a function, {name}=lambda params: ...")
+    return function
