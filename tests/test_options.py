@@ -18,6 +18,7 @@ from supermask.analysis.drawing.captions import caption, label
 from supermask.analysis.kinds.plan import ids_needed, uses_of
 from supermask.analysis.running.cluster.sending import packed, unpacked
 from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.plugin_files import Plugin
 from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.analysis.system.errors import UsageError
 from supermask.criteria import power
@@ -190,7 +191,8 @@ def test_a_plugins_members_can_be_named_like_any_others(figure, criteria, shown,
 
 
 def test_a_plugins_line_is_an_allowed_label_and_is_part_of_the_reports_command(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("supermask.analysis.command.cli._members", lambda arguments: KNOWN)
+    monkeypatch.setattr("supermask.analysis.command.cli._plugin", lambda arguments: Plugin(tmp_path, (), (), ()))
+    monkeypatch.setattr("supermask.analysis.command.cli._members", lambda plugin: KNOWN)
     monkeypatch.setattr("supermask.analysis.command.reproduce.list_figures", lambda request, known: OK)
     assert run_command(["figures", "mask-1-actions", "--show", "half"], CATALOGUE) == OK
     assert run_command(["figures", "mask-0-actions", "--show", "half"], CATALOGUE) == MISUSED
@@ -265,7 +267,8 @@ def commands() -> list[tuple[str, str]]:
 def test_every_command_of_the_pages_is_one(page, line):
     options = parser_of(CATALOGUE).parse_args(shlex.split(line)[1:])
     if hasattr(options, "figures"):
-        figures = {name: CATALOGUE[name].load() for name in options.figures or CATALOGUE}
+        names = [name for name in options.figures or CATALOGUE if (page, name) != ("own-study.md", "moved-or-stayed")]
+        figures = {name: CATALOGUE[name].load() for name in names or ["mask-criteria"]}  # that page's own is one such
         check_used(options.given - {"plugin"}, {n: used_by(f, f.whole, {}) for n, f in figures.items()})
 
 
