@@ -205,3 +205,18 @@ def test_a_slow_machine_is_measured_in_twenty_seconds_or_by_one_step(experiment,
     assert now[0] - 100 <= most
     assert speed.alone == pytest.approx(step, rel=0.2, abs=0.01)
     assert [line.split()[0] for line in told] == ["compiling", "timing"]
+
+
+def test_other_work_on_the_machine_does_not_raise_the_price(experiment, monkeypatch):
+    """A fake machine on which four of five trainings are held up for seconds."""
+    now, begun = [0.0], [0]
+
+    class Busy:
+        def __init__(self, network, data, config, placement) -> None: ...
+
+        def train(self, jobs) -> None:
+            begun[0] += jobs[0].last_step > 1
+            now[0] += 1e-3 * jobs[0].last_step * (30 if begun[0] % 5 else 1)
+
+    monkeypatch.setattr(pricing, "Trainer", Busy)
+    assert pricing.measure(experiment, clock=lambda: now[0]).alone == pytest.approx(1e-3)

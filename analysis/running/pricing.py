@@ -84,7 +84,8 @@ def measure(
     """Measure seconds per network-step in a short training, with its evaluations but without compilation.
 
     It takes `SECONDS` at most, compilation included, where one step and its compilation do not take longer. Evaluations
-    are those of one chunk of images, and count as those of all. `tell` hears what is being done.
+    are those of one chunk of images, and count as those of all. The least of several turns counts: other work on the
+    machine makes some of them slower, none faster. `tell` hears what is being done.
     """
     network, data, began = experiment.network, experiment.data, clock()
     parameters = parameter_count(network, data.image_shape)
@@ -108,9 +109,12 @@ def measure(
         evaluated = seconds(networks, 0)  # validation images once, test images twice; after steps, the former again
         once = evaluated * len(few.validation) / (len(few.validation) + 2 * len(few.test))
         step = max(seconds(networks, 1) - evaluated - once, 1e-6)
-        steps = min(int((until - clock() - evaluated - once) / step), MOST_STEPS)
-        if steps > 1:
-            step = max(seconds(networks, steps) - evaluated - once, 1e-9) / steps
+        turns: list[float] = []
+        for others in reversed(range(TURNS)):
+            steps = min(int(((until - clock()) / (others + 1) - evaluated - once) / step), MOST_STEPS)
+            if steps > 1:
+                turns.append(max(seconds(networks, steps) - evaluated - once, 1e-9) / steps)
+        step = min(turns, default=step)
         return step + once * len(data.validation) / len(few.validation) / experiment.training.evaluate_every
 
     tell(f"compiling a step of {experiment.protocol.network}")
@@ -128,3 +132,6 @@ SECONDS = 15.0
 """How long measuring may take: the last training that is begun by then may take a few more."""
 
 MOST_STEPS = 100
+
+TURNS = 5
+"""Trainings of which the fastest counts."""
