@@ -14,6 +14,7 @@ import zlib
 from dataclasses import replace
 from itertools import pairwise
 
+import jax
 import numpy as np
 import pytest
 from explorer_reference import KEPT, PRUNED, SHOWN, Reference, digests, read_otherwise, setting
@@ -33,8 +34,11 @@ from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.analysis.system.errors import UsageError
 from supermask.criteria import CRITERIA
+from supermask.draws import glorot_deviation, glorot_kernel, layer_key
 from supermask.figures.catalogue import CATALOGUE
 from supermask.keys import Purpose, derive_key
+from supermask.networks import kernels_of, with_kernels
+from supermask.packed import ENVELOPE, unpack
 from supermask.restarts import Treatment
 
 COMMAND = [sys.executable, "-c", "from supermask.figures.command import main; main()"]
@@ -121,6 +125,43 @@ def test_rounds_flips_and_quarters_of_a_step(site, reference):
     assert kept[2] == (fifth - (fifth - sixth) * 2 // 4).tolist()
 
 
+def test_packed_files_are_of_the_toolkits_newest_version_and_stand_for_the_same_weights(
+    experiment, small_network, runs, tmp_path
+):
+    """Signed constants of any bundle; initial values where they are what the toolkit draws from the seed."""
+    drawn = []
+    for run in runs:
+        kernels = {
+            n: glorot_kernel(layer_key(run.seed, n), k.shape, glorot_deviation(k.shape))
+            for n, k in kernels_of(run.initial).items()
+        }
+        drawn.append(replace(run, initial=with_kernels(run.initial, kernels)))
+    moved = [replace(run, initial=jax.tree.map(lambda leaf: leaf * np.float32(1.5), run.initial)) for run in drawn]
+    asked = [setting(level=12, kept=kept, seed=1) | {"packed": True} for kept in ("constant", "initial")]
+    for at, these in enumerate((drawn, moved)):
+        folder = tmp_path / str(at)
+        write_site(site_files(make_bundle(experiment, small_network, these)), folder)
+        found = [answer["packed"] for answer in answers(folder, asked)]
+        assert found[0], "signed constants"
+        assert bool(found[1]) is (these is drawn), "no file for initial values that no seed stands for"
+        if these is not drawn:
+            continue
+        for given, text in zip(asked, found, strict=True):
+            content = base64.b64decode(text)
+            assert int.from_bytes(content[8:10], "little") == ENVELOPE.version
+            network, params = unpack(content)
+            masks = Reference(experiment.data, small_network, these).masks(given)
+            for layer, mask in network.masks.items():
+                np.testing.assert_array_equal(mask, masks[layer])
+            expected = np.where(masks["hidden1"], kernels_of(these[1].initial)["hidden1"], 0)
+            same = np.testing.assert_array_equal if given["kept"] == "initial" else _same_signs
+            same(params["hidden1"]["kernel"], expected)
+
+
+def _same_signs(found, expected):
+    np.testing.assert_array_equal(np.sign(found), np.sign(expected))
+
+
 def test_a_painted_region_keeps_the_weights_that_lie_in_it(site, runs, bundle):
     random = np.random.default_rng(0)
     region = random.integers(0, 2, (32, 32))
@@ -137,7 +178,6 @@ def test_a_painted_region_keeps_the_weights_that_lie_in_it(site, runs, bundle):
 
 
 def test_the_modules_random_words_are_jaxs(tmp_path):
-    import jax
 
     program = tmp_path / "words.mjs"
     program.write_text(

@@ -16,6 +16,7 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,14 +34,15 @@ from supermask.analysis.studies.experiment import Experiment
 from supermask.analysis.studies.protocols import PAPER, TITLES, protocol
 from supermask.analysis.system.errors import UsageError
 from supermask.criteria import CRITERIA
-from supermask.datasets import Split
+from supermask.datasets import DATASETS, Split
+from supermask.draws import glorot_deviation, glorot_kernel, layer_key
 from supermask.keys import Purpose, derive_key
 from supermask.masks import full_masks, kept_counts, one_shot, rank_layers
 from supermask.networks import Network, Params, kernels_of, layer_kinds, logits, with_kernels
 from supermask.restarts import Treatment, scores_of
 from supermask.untrained_networks import masked_kernels, untrained_network
 
-FORMAT = 3
+FORMAT = 4
 IMAGES = 1000
 TRAINING_IMAGES = 3500
 """As many as the embedded digits have: about 0.6 MB, and a training of seconds in the page."""
@@ -123,7 +125,12 @@ def make_bundle(experiment: Experiment, network: Network, runs: Sequence[SeedRun
     manifest = {
         "format": FORMAT,
         "about": _about(experiment, len(shown)),
-        "packed": {"network": experiment.protocol.network, "dataset": data.name, "jax": jax.__version__},
+        "packed": {
+            "network": experiment.protocol.network,
+            "dataset": data.name,
+            "jax": jax.__version__,
+            **({} if data.name in DATASETS else {"image_shape": list(data.image_shape)}),
+        },
         "image": {"height": height, "width": width, "maximum": data.maximum},
         "labels": shown.labels.tolist(),
         "classes": data.classes,
@@ -193,7 +200,16 @@ def _seed_entry(run: SeedRun, network: Network, shown: Split, maximum: int) -> d
         "constant": [float(jnp.max(jnp.abs(constant_same_sign(jnp.asarray(kernel))))) for kernel in initial.values()],
         "reach_initial": list(reach_initial.values()),
         "reach_final": list(reach_final.values()),
+        "as_drawn": _as_drawn(run.seed, initial),
     }
+
+
+def _as_drawn(seed: int, initial: Mapping[str, Any]) -> bool:
+    """Whether weights are, to the bit, what a packed file stands for: on some machines JAX rounds draws otherwise."""
+    return all(
+        np.array_equal(kernel, glorot_kernel(layer_key(seed, layer), kernel.shape, glorot_deviation(kernel.shape)))
+        for layer, kernel in initial.items()
+    )
 
 
 def _weights(run: SeedRun) -> bytes:

@@ -55,7 +55,7 @@ export class Keeping {
   show() {
     const { setting, pins, lab } = this.owner.state;
     byId("pin", HTMLButtonElement).disabled = pins.length >= MOST_PINS || pins.some((pin) => this.curves.key(pin) === this.curves.key(setting));
-    const packable = lab === "off" && packedWeights(setting) !== null;
+    const packable = lab === "off" && packedWeights(this.owner.manifest, setting) !== null;
     byId("save-mask", HTMLButtonElement).disabled = !packable;
     byId("save-words", HTMLElement).textContent = packable ? words.tries.canPack : words.tries.cannotPack;
     if (this.listed === pins) return;

@@ -22,13 +22,14 @@
  * @property {number[]} constant standard deviation of the initial weights
  * @property {number[]} reach_initial
  * @property {number[]} reach_final
+ * @property {boolean} as_drawn whether the initial weights are, to the bit, what the toolkit draws from the seed
  */
 
 /**
  * @typedef {object} Manifest
  * @property {number} format
  * @property {About} about
- * @property {{network: string, dataset: string, jax: string}} packed what a packed file names
+ * @property {{network: string, dataset: string, jax: string, image_shape?: number[]}} packed what a packed file names
  * @property {{height: number, width: number, maximum: number}} image
  * @property {number[]} labels
  * @property {number} classes
@@ -58,7 +59,7 @@
  * @property {Uint8Array[]} lastRound
  */
 
-export const FORMAT = 3;
+export const FORMAT = 4;
 
 /** @typedef {ReadonlyMap<string, ArrayBuffer>} Files the bundle's, by name */
 

@@ -1,6 +1,6 @@
 /**
  * A masked network as the toolkit's packed file, which `supermask evaluate` and `supermask unpack` read: a mask and a
- * seed. supermask/packed.py describes the format; masks are written in its coding 'bits'.
+ * seed. docs/supermasks.md describes the format; masks are written in its coding 'bits'.
  */
 
 import { hex, sha256 } from "./sha256.js";
@@ -9,7 +9,12 @@ import { hex, sha256 } from "./sha256.js";
 /** @typedef {import("./engine.js").Setting} Setting */
 
 const MAGIC = "SUPERMSK";
-const VERSION = 1;
+const VERSION = 2;
+
+/** What a seed's weights follow from: supermask/packed_header.py. */
+const GENERATOR = { folds: [0, 0], name: "threefry-2x32", partitionable: true, path: "sha1(layer, 1)" };
+/** The standard deviation of a normal distribution that is cut at 2 and -2. */
+const TRUNCATED = Math.fround(0.87962566103423978);
 
 /**
  * Eight weights a byte, row by row, the first weight in the highest bit; as supermask.masks.pack.
@@ -23,14 +28,26 @@ export function packBits(mask) {
 }
 
 /**
- * What the format calls a setting's weights; null where it cannot hold them.
+ * What the format calls a setting's weights; null where it cannot hold them. It holds initial values as the toolkit
+ * draws them from the seed: a bundle's that were rounded otherwise are no such ones.
+ * @param {Manifest} manifest
  * @param {Setting} setting
  * @returns {"initial" | "signed_constant" | null}
  */
-export function packedWeights({ kept, signs, pruned, flipped }) {
+export function packedWeights({ seeds }, { seed, kept, signs, pruned, flipped }) {
   if (pruned !== "zero" || flipped.some(Boolean)) return null;
-  if (kept === "initial") return "initial";
+  if (kept === "initial") return seeds[seed].as_drawn ? "initial" : null;
   return kept === "constant" && signs ? "signed_constant" : null;
+}
+
+/**
+ * The factor of a layer's initial draw, in float32 arithmetic, as supermask.draws.glorot_deviation.
+ * @param {import("./network.js").Shape} shape
+ * @returns {number}
+ */
+function deviation({ inputs, outputs }) {
+  const variance = Math.fround(1 / ((inputs + outputs) / 2));
+  return Math.fround(Math.fround(Math.sqrt(variance)) / TRUNCATED);
 }
 
 /**
@@ -42,18 +59,25 @@ export function packedWeights({ kept, signs, pruned, flipped }) {
  * @returns {Uint8Array<ArrayBuffer>}
  */
 export function pack(manifest, setting, masks, weights) {
-  const kind = packedWeights(setting);
+  const kind = packedWeights(manifest, setting);
   if (kind === null) throw new RangeError("A packed file holds masks on initial values or signed constants, zeros elsewhere.");
-  const blocks = masks.map(packBits);
+  const { layers, seeds, packed } = manifest;
+  const entry = seeds[setting.seed];
+  const byName = layers.map((_, at) => at).sort((a, b) => (layers[a].name < layers[b].name ? -1 : 1));
+  const blocks = byName.map((at) => packBits(masks[at]));
   // In the order of their names, as the toolkit writes them.
   const header = {
-    dataset: manifest.packed.dataset,
-    jax: manifest.packed.jax,
-    kernels_sha256: hex(sha256(littleEndian(weights))),
-    layers: blocks.map((block) => ["bits", block.length]),
-    network: manifest.packed.network,
+    ...(kind === "signed_constant" ? { constants: Object.fromEntries(byName.map((at) => [layers[at].name, Math.fround(entry.constant[at])])) } : {}),
+    dataset: packed.dataset,
+    distribution: { between: [-2, 2], deviations: byName.map((at) => deviation(layers[at])), name: "truncated normal" },
+    generator: GENERATOR,
+    ...(packed.image_shape ? { image_shape: packed.image_shape } : {}),
+    jax: packed.jax,
+    kernels_sha256: hex(sha256(littleEndian(byName.map((at) => weights[at])))),
+    layers: byName.map((at, place) => [layers[at].name, [layers[at].inputs, layers[at].outputs], "bits", blocks[place].length]),
+    network: packed.network,
     rescaled: false,
-    seed: manifest.seeds[setting.seed].seed,
+    seed: entry.seed,
     weights: kind,
   };
   const text = new TextEncoder().encode(JSON.stringify(header));

@@ -37,8 +37,8 @@ export function emptyBatch(rows, most) {
     size: 0,
     labels: new Uint8Array(most),
     start: new Int32Array(rows + 1),
-    image: new Int32Array(rows * most),
-    value: new Float64Array(rows * most),
+    image: new Int32Array(rows * most + 1),
+    value: new Float64Array(rows * most + 1),
     from: new Int32Array(most + 1),
     row: new Int32Array(rows * most),
     ink: new Float64Array(rows * most),
@@ -48,33 +48,43 @@ export function emptyBatch(rows, most) {
 /**
  * Lists the hidden units that are above 0, with their biases added.
  * @param {Batch} batch that is filled
- * @param {Float64Array} sums unit by unit
+ * @param {Float64Array} sums image by image
  * @param {Float64Array} biases
  * @param {Batch} before what the units were computed from
- * @param {number} width images to a unit
+ * @param {boolean} byImage whether they are wanted image by image, too
  */
-export function listActive(batch, sums, biases, { size, labels }, width) {
-  const { start, image, value, from, row, ink } = batch;
+export function listActive(batch, sums, biases, { size, labels }, byImage) {
+  const { start, image, value } = batch;
   batch.size = size;
   batch.labels = labels;
-  from.fill(0);
   let filled = 0;
-  for (let unit = 0; unit < biases.length; unit++) {
-    const place = unit * width;
+  const units = biases.length;
+  for (let unit = 0; unit < units; unit++) {
+    // Every unit is written down, and the next one over it unless it is above 0: a branch would be guessed wrongly.
     for (let at = 0; at < size; at++) {
-      const sum = sums[place + at] + biases[unit];
-      if (!(sum > 0)) continue;
+      const sum = sums[at * units + unit] + biases[unit];
       image[filled] = at;
-      value[filled++] = sum;
-      from[at + 1]++;
+      value[filled] = sum;
+      filled += sum > 0 ? 1 : 0;
     }
     start[unit + 1] = filled;
   }
+  if (byImage) listByImage(batch);
+}
+
+/**
+ * Lists entries image by image that are listed row by row.
+ * @param {Batch} batch
+ */
+function listByImage({ size, start, image, value, from, row, ink }) {
+  const rows = start.length - 1;
+  from.fill(0);
+  for (let entry = 0; entry < start[rows]; entry++) from[image[entry] + 1]++;
   for (let at = 0; at < size; at++) from[at + 1] += from[at];
-  for (let unit = 0; unit < biases.length; unit++) {
-    for (let entry = start[unit]; entry < start[unit + 1]; entry++) {
+  for (let each = 0; each < rows; each++) {
+    for (let entry = start[each]; entry < start[each + 1]; entry++) {
       const place = from[image[entry]]++;
-      row[place] = unit;
+      row[place] = each;
       ink[place] = value[entry];
     }
   }

@@ -35,6 +35,8 @@ export class Learning {
     this.network = new TrainedNetwork(shapes, kernels, everything, rows, size);
     this.logits = kernels.map((kernel) => new Float64Array(kernel.length));
     this.chances = kernels.map((kernel) => new Float64Array(kernel.length).fill(0.5));
+    /** A weight is kept where its 16 random bits are below its limit. */
+    this.limits = kernels.map((kernel) => new Int32Array(kernel.length).fill(32768));
     this.drawn = kernels.map((kernel) => new Uint8Array(kernel.length));
     this.adams = kernels.map((kernel) => new Adam(kernel.length));
     this.order = new Order(seed, images.count, size);
@@ -79,16 +81,17 @@ export class Learning {
   draw(index, start, weights) {
     const { bits } = this;
     const kernel = this.kernels[index];
-    const chances = this.chances[index];
+    const limits = this.limits[index];
     const drawn = this.drawn[index];
     let ones = 0;
     for (let at = 0; at < kernel.length; at++) {
-      const kept = bits[start + at] < 65536 * chances[at] ? 1 : 0;
+      // The sign of the difference: a branch would be guessed wrongly every other time.
+      const kept = (bits[start + at] - limits[at]) >>> 31;
       drawn[at] = kept;
       ones += kept;
     }
     const factor = this.rescaled && ones > 0 ? kernel.length / ones : 1;
-    for (let at = 0; at < kernel.length; at++) weights[at] = drawn[at] ? kernel[at] * factor : 0;
+    for (let at = 0; at < kernel.length; at++) weights[at] = drawn[at] * kernel[at] * factor;
     return factor;
   }
 
@@ -109,7 +112,7 @@ export class Learning {
       let ones = 0;
       for (let at = 0; at < kernel.length; at++) {
         ones += drawn[at];
-        if (drawn[at]) sum += gradient[at] * kernel[at];
+        sum += drawn[at] * gradient[at] * kernel[at];
       }
       shared = ones > 0 ? (-sum * kernel.length) / (ones * ones) : 0;
     }
@@ -118,11 +121,16 @@ export class Learning {
     }
   }
 
-  /** @param {number} index a layer whose logits have moved: brings its probabilities up to date */
+  /** @param {number} index a layer whose logits have moved: brings its probabilities and limits up to date */
   judge(index) {
     const logits = this.logits[index];
     const chances = this.chances[index];
-    for (let at = 0; at < logits.length; at++) chances[at] = 1 / (1 + Math.exp(-logits[at]));
+    const limits = this.limits[index];
+    for (let at = 0; at < logits.length; at++) {
+      const chance = 1 / (1 + Math.exp(-logits[at]));
+      chances[at] = chance;
+      limits[at] = Math.ceil(65536 * chance);
+    }
   }
 
   /**

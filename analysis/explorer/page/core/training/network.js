@@ -28,7 +28,7 @@ export class TrainedNetwork {
     /** @type {Placed[]} */
     this.placed = shapes.map((shape, at) => {
       const rows = at ? Int32Array.from({ length: shape.inputs }, (_, row) => row) : used;
-      return placedLayer(shape, weights[at], present[at], rows, width);
+      return placedLayer(shape, weights[at], present[at], rows);
     });
     this.biases = shapes.map(({ outputs }) => new Float64Array(outputs));
     this.biasGradients = shapes.map(({ outputs }) => new Float64Array(outputs));
@@ -39,22 +39,23 @@ export class TrainedNetwork {
   }
 
   /**
-   * The outputs for a batch: class by class, then image by image. They hold until the next batch.
+   * The outputs for a batch: image by image, then class by class. They hold until the next batch.
    * @param {Batch} batch
    * @returns {Float64Array}
    */
   forward(batch) {
-    const { placed, sums, biases, hidden, width } = this;
+    const { placed, sums, biases, hidden } = this;
     const last = placed.length - 1;
     let inputs = batch;
     for (let layer = 0; layer <= last; layer++) {
       placed[layer].layer.forward(inputs, sums[layer]);
       if (layer === last) break;
-      listActive(hidden[layer], sums[layer], biases[layer], inputs, width);
+      listActive(hidden[layer], sums[layer], biases[layer], inputs, placed[layer + 1].layer instanceof DenseLayer);
       inputs = hidden[layer];
     }
     const outputs = sums[last];
-    for (let at = 0; at < outputs.length; at++) outputs[at] += biases[last][Math.floor(at / width)];
+    const classes = biases[last].length;
+    for (let at = 0; at < batch.size * classes; at++) outputs[at] += biases[last][at % classes];
     return outputs;
   }
 
@@ -64,7 +65,7 @@ export class TrainedNetwork {
    * @returns {number} the loss, in nats
    */
   backward(batch) {
-    const { placed, slopes, hidden, back, width } = this;
+    const { placed, slopes, hidden, back } = this;
     const loss = this.outputSlopes(batch);
     for (let layer = placed.length - 1; layer >= 0; layer--) {
       this.biasGradient(layer, batch.size);
@@ -74,7 +75,7 @@ export class TrainedNetwork {
       }
       const inputs = hidden[layer - 1];
       placed[layer].layer.backward(inputs, slopes[layer], back[layer - 1]);
-      scatter(inputs, back[layer - 1], slopes[layer - 1], width);
+      scatter(inputs, back[layer - 1], slopes[layer - 1]);
     }
     return loss;
   }
@@ -86,10 +87,10 @@ export class TrainedNetwork {
   biasGradient(layer, size) {
     const gradient = this.biasGradients[layer];
     const slopes = this.slopes[layer];
-    for (let unit = 0; unit < gradient.length; unit++) {
-      let sum = 0;
-      for (let at = unit * this.width; at < unit * this.width + size; at++) sum += slopes[at];
-      gradient[unit] = sum;
+    const units = gradient.length;
+    gradient.fill(0);
+    for (let image = 0; image < size; image++) {
+      for (let unit = 0; unit < units; unit++) gradient[unit] += slopes[image * units + unit];
     }
   }
 
@@ -103,18 +104,15 @@ export class TrainedNetwork {
     const outputs = this.sums[last];
     const slopes = this.slopes[last];
     const classes = this.biases[last].length;
-    const { width } = this;
     let loss = 0;
     for (let image = 0; image < size; image++) {
+      const place = image * classes;
       let most = -Infinity;
-      for (let c = 0; c < classes; c++) most = Math.max(most, outputs[c * width + image]);
+      for (let c = 0; c < classes; c++) most = Math.max(most, outputs[place + c]);
       let total = 0;
-      for (let c = 0; c < classes; c++) total += Math.exp(outputs[c * width + image] - most);
-      for (let c = 0; c < classes; c++) {
-        const share = Math.exp(outputs[c * width + image] - most) / total;
-        slopes[c * width + image] = (share - (c === labels[image] ? 1 : 0)) / size;
-      }
-      loss += Math.log(total) + most - outputs[labels[image] * width + image];
+      for (let c = 0; c < classes; c++) total += slopes[place + c] = Math.exp(outputs[place + c] - most);
+      for (let c = 0; c < classes; c++) slopes[place + c] = (slopes[place + c] / total - (c === labels[image] ? 1 : 0)) / size;
+      loss += Math.log(total) + most - outputs[place + labels[image]];
     }
     return loss / size;
   }
@@ -134,13 +132,13 @@ export class TrainedNetwork {
  * Puts the gradients of active units in their places; those of the others are 0.
  * @param {Batch} batch
  * @param {Float64Array} back
- * @param {Float64Array} slopes
- * @param {number} width
+ * @param {Float64Array} slopes image by image
  */
-function scatter({ start, image }, back, slopes, width) {
-  slopes.fill(0);
-  for (let row = 0; row + 1 < start.length; row++) {
-    for (let entry = start[row]; entry < start[row + 1]; entry++) slopes[row * width + image[entry]] = back[entry];
+function scatter({ size, start, image }, back, slopes) {
+  const units = start.length - 1;
+  slopes.fill(0, 0, size * units);
+  for (let unit = 0; unit < units; unit++) {
+    for (let entry = start[unit]; entry < start[unit + 1]; entry++) slopes[image[entry] * units + unit] = back[entry];
   }
 }
 
@@ -149,29 +147,25 @@ function scatter({ start, image }, back, slopes, width) {
  * @param {Float32Array} weights
  * @param {Uint8Array} present
  * @param {Int32Array} rows inputs that are read
- * @param {number} width
  * @returns {Placed}
  */
-function placedLayer({ outputs }, weights, present, rows, width) {
+function placedLayer({ outputs }, weights, present, rows) {
   let live = 0;
   for (const row of rows) for (let unit = 0; unit < outputs; unit++) live += present[row * outputs + unit];
   const dense = live > SPARSE_BELOW * rows.length * outputs;
   const places = new Int32Array(dense ? rows.length * outputs : live);
-  const input = new Int32Array(dense ? 0 : live);
-  const start = new Int32Array(outputs + 1);
+  const fed = new Int32Array(places.length);
+  const first = new Int32Array(rows.length + 1);
   let at = 0;
-  if (dense) for (const row of rows) for (let unit = 0; unit < outputs; unit++) places[at++] = row * outputs + unit;
-  else {
+  rows.forEach((row, index) => {
     for (let unit = 0; unit < outputs; unit++) {
-      for (let row = 0; row < rows.length; row++) {
-        const place = rows[row] * outputs + unit;
-        if (!present[place]) continue;
-        places[at] = place;
-        input[at++] = row;
-      }
-      start[unit + 1] = at;
+      const place = row * outputs + unit;
+      if (!dense && !present[place]) continue;
+      places[at] = place;
+      fed[at++] = unit;
     }
-  }
+    first[index + 1] = at;
+  });
   const own = Float64Array.from(places, (place) => weights[place]);
-  return { layer: dense ? new DenseLayer(own, outputs, width) : new SparseLayer(own, input, start, width), places };
+  return { layer: dense ? new DenseLayer(own, outputs) : new SparseLayer(own, fed, first, outputs), places };
 }
