@@ -160,7 +160,8 @@ def _add_explore(parsers: "argparse._SubParsersAction[Parser]") -> None:
         "  supermask explore --protocol short --data-dir ~/data --export site\n"
         "                                                       full MNIST, with its rounds of pruning\n"
         "  supermask explore --protocol paper --without-rounds --data-dir ~/data\n"
-        "                                                       the paper's 55 epochs, but for the rounds",
+        "                                                       the paper's 55 epochs, but for the rounds\n"
+        "  supermask explore --dataset fashion-mnist            another data set, or your own: --dataset beetles.npz",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = explore.add_argument
@@ -168,7 +169,11 @@ def _add_explore(parsers: "argparse._SubParsersAction[Parser]") -> None:
         "--export", type=path, metavar="PATH", help="write the site to this folder, or to one .html file; serve nothing"
     )
     add("--protocol", metavar="NAME", help="quick, short or paper (default: the best that is stored, else quick)")
-    add("--dataset", metavar="NAME", help="digits, mnist5k, mnist or fashion-mnist (default: the protocol's)")
+    add(
+        "--dataset",
+        metavar="NAME",
+        help="digits, mnist5k, mnist, fashion-mnist, or your own grey images: a path (default: the protocol's)",
+    )
     add("--seeds", type=int, metavar="N", help="seeds 0 to N-1, 2 or more (default: 2)")
     add("--rounds", type=int, metavar="N", help="rounds of pruning (default: the protocol's)")
     add("--epochs", type=float, metavar="N", help="epochs a round (default: the protocol's)")

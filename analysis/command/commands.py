@@ -134,12 +134,13 @@ def report(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 def explore(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Open or export the explorer."""
+    from supermask.analysis.command.options import own_data
     from supermask.analysis.studies.protocols import PROTOCOLS, Changes, protocol
-    from supermask.datasets import DATASETS
+    from supermask.datasets import DATASETS, is_path
 
     if options.protocol is not None:
         choose("protocol", options.protocol, PROTOCOLS)
-    if options.dataset is not None:
+    if options.dataset is not None and not is_path(options.dataset):
         choose("dataset", options.dataset, (name for name, info in DATASETS.items() if info.image_shape[2] == 1))
     if options.without_rounds and options.rounds is not None:
         raise UsageError("rounds is given with --without-rounds; allowed: one of them")
@@ -164,6 +165,7 @@ def explore(options: argparse.Namespace, catalogue: Catalogue) -> int:
             export=options.export,
             port=options.port,
             browser=not options.no_browser,
+            data=own_data(options.dataset),
         )
     )
 

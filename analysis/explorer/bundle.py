@@ -34,7 +34,7 @@ from supermask.analysis.studies.experiment import Experiment
 from supermask.analysis.studies.protocols import PAPER, TITLES, protocol
 from supermask.analysis.system.errors import UsageError
 from supermask.criteria import CRITERIA
-from supermask.datasets import DATASETS, Split
+from supermask.datasets import DATASETS, Dataset, Split
 from supermask.draws import glorot_deviation, glorot_kernel, layer_key
 from supermask.keys import Purpose, derive_key
 from supermask.masks import full_masks, kept_counts, one_shot, rank_layers
@@ -47,12 +47,26 @@ IMAGES = 1000
 TRAINING_IMAGES = 3500
 """As many as the embedded digits have: about 0.6 MB, and a training of seconds in the page."""
 
+FEWEST_PIXELS = 5
+"""Rows and columns that an image must have, so that one can see and draw something."""
+
 LEVELS = 24
 MOST_BYTES = 6_000_000
 """The most that a bundle may take: what one can wait for in a lecture hall."""
 
 LARGEST = 1e9
 """Largest weight that is shown: the page draws and trains in float32."""
+
+DIGITS = ("digits", "mnist5k", "mnist")
+"""Data sets whose class is the digit that an image shows."""
+
+CLASS_NAMES = {
+    "fashion-mnist": (
+        *("T-shirt", "trousers", "pullover", "dress", "coat"),
+        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    ),
+}
+"""Names of the classes of other data sets (Xiao et al. 2017, table 2)."""
 
 PRUNING = Treatment()
 """Iterative pruning as in the lottery ticket algorithm: whose rounds the page scrubs through."""
@@ -101,16 +115,26 @@ def seed_run(results: Results, seed: int) -> SeedRun:
     return SeedRun(seed, initial, final, tuple(rounds), last_round)
 
 
+def check_images(data: Dataset) -> None:
+    """Raises UsageError for images that the page cannot show: with colours, of numbers, or of one row or column."""
+    height, width, channels = data.image_shape
+    found = "colours" if channels != 1 else "numbers in place of bytes" if data.dtype != np.uint8 else ""
+    if min(height, width) < FEWEST_PIXELS:
+        found = f"images of {height}×{width}"
+    if found:
+        allowed = f"grey images of bytes, {FEWEST_PIXELS}×{FEWEST_PIXELS} pixels or more"
+        raise UsageError(f"dataset {data.name!r} has {found}; the explorer shows {allowed}")
+
+
 def make_bundle(experiment: Experiment, network: Network, runs: Sequence[SeedRun]) -> dict[str, bytes]:
     """The bundle's files by name, made from two or more seeds' runs of one experiment.
 
-    Raises UsageError for fewer seeds, for images that have colours, for weights of trainings that diverged, and where
-    the bundle would be larger than `MOST_BYTES`.
+    Raises UsageError for fewer seeds, for images that cannot be shown, for weights of trainings that diverged, and
+    where the bundle would be larger than `MOST_BYTES`.
     """
     data = experiment.data
-    height, width, channels = data.image_shape
-    if channels != 1:
-        raise UsageError(f"dataset {data.name!r} has colours; the explorer shows digits, mnist5k, mnist, fashion-mnist")
+    check_images(data)
+    height, width, _ = data.image_shape
     if len(runs) < 2:
         raise UsageError(f"seeds is {len(runs)}; allowed: 2 or more, because a new draw is another seed's")
     for run in runs:
@@ -172,7 +196,7 @@ def _pixels(split: Split) -> bytes:
     return zlib.compress(np.ascontiguousarray(split.images).tobytes(), 9)
 
 
-def _about(experiment: Experiment, images: int) -> dict[str, str | int]:
+def _about(experiment: Experiment, images: int) -> dict[str, str | int | list[str]]:
     """What the page says of where its numbers come from."""
     protocol, commit = experiment.protocol, provenance()["commit"]
     return {
@@ -183,6 +207,8 @@ def _about(experiment: Experiment, images: int) -> dict[str, str | int]:
         "images": images,
         "test_images": len(experiment.data.test),
         "version": f"supermask {supermask.__version__}" + (f" ({commit[:7]})" if commit else ""),
+        "digits": experiment.data.name in DIGITS,
+        "class_names": list(CLASS_NAMES.get(experiment.data.name, ())),
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from supermask import datasets
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
-from supermask.analysis.explorer.bundle import PRUNING, make_bundle, seed_run
+from supermask.analysis.explorer.bundle import PRUNING, check_images, make_bundle, seed_run
 from supermask.analysis.explorer.server import SiteServer
 from supermask.analysis.explorer.single import check_page, write_page
 from supermask.analysis.explorer.site import check_target, site_files, write_site
@@ -25,7 +25,7 @@ from supermask.analysis.system.errors import at_least
 from supermask.analysis.system.files import check_folder
 from supermask.analysis.system.screen import Screen
 from supermask.analysis.system.words import count
-from supermask.datasets import DataError
+from supermask.datasets import DataError, Dataset
 
 FEWEST_SEEDS = 2
 
@@ -34,9 +34,10 @@ FEWEST_SEEDS = 2
 class ExplorerRequest:
     """What to show and where.
 
-    `protocol` None stands for the best that is stored, and `quick` where nothing is. Without `with_rounds` the bundle
-    has no rounds of iterative pruning. `export` is a folder for a site, or an HTML file for a page with all in it; None
-    shows the page on this machine, at `port` (0: any free one), and opens it in a `browser`.
+    `data` is a data set of the user's own, loaded; without it, the protocol's is. `protocol` None stands for the best
+    that is stored, and `quick` where nothing is. Without `with_rounds` the bundle has no rounds of iterative pruning.
+    `export` is a folder for a site, or an HTML file for a page with all in it; None shows the page on this machine, at
+    `port` (0: any free one), and opens it in a `browser`.
     """
 
     protocol: str | None
@@ -47,6 +48,7 @@ class ExplorerRequest:
     export: Path | None
     port: int
     browser: bool
+    data: Dataset | None = None
 
     @property
     def seeds(self) -> int:
@@ -69,6 +71,8 @@ def explore(request: ExplorerRequest) -> int:
     """
     console = Screen()
     at_least("seeds", request.seeds, FEWEST_SEEDS)
+    if request.data is not None:
+        check_images(request.data)
     if request.export is not None:
         (check_page if _is_page(request.export) else check_target)(request.export)
     else:
@@ -111,7 +115,7 @@ def choose(request: ExplorerRequest, store: Store, console: Screen) -> Choice:
             console.print(f"showing what is stored: {_named(choice.experiment)}")
             return choice
     chosen = _protocol(request, request.protocol or "quick")
-    data = datasets.load(chosen.dataset, data_dir=request.data_dir, progress=console.is_terminal)
+    data = request.data or datasets.load(chosen.dataset, data_dir=request.data_dir, progress=console.is_terminal)
     return Choice(Experiment(chosen, data), _study(request.with_rounds))
 
 
@@ -121,7 +125,7 @@ def _stored_choices(request: ExplorerRequest, store: Store) -> Iterator[Choice]:
     for name in ("paper", "short"):
         chosen = _protocol(request, name)
         try:
-            data = datasets.load(chosen.dataset, data_dir=request.data_dir, download=False)
+            data = request.data or datasets.load(chosen.dataset, data_dir=request.data_dir, download=False)
         except DataError:
             continue  # results without their data cannot be shown
         experiments.append(Experiment(chosen, data))

@@ -10,7 +10,7 @@ import { FORMAT, readImages, readManifest } from "./core/bundle.js";
 import { showArticle } from "./view/article.js";
 import { byId } from "./view/dom.js";
 import { Owner } from "./state/owner.js";
-import { fill, words } from "./words/index.js";
+import { fill, speakOf, words } from "./words/index.js";
 
 /** @param {Error} reason that something on the page no longer works */
 function trouble(reason) {
@@ -24,7 +24,6 @@ async function start() {
   document.title = words.page.title;
   chooseTheme();
   chooseParts();
-  showArticle();
   const loading = byId("loading", HTMLElement);
   try {
     const files = await loadFiles((share) => {
@@ -32,6 +31,10 @@ async function start() {
     });
     const manifest = readManifest(files);
     if (manifest.format !== FORMAT) throw new Error(words.page.old(manifest.format, FORMAT));
+    speakOf(manifest);
+    fill(document);
+    byId("classes", HTMLElement).textContent = words.classes;
+    showArticle();
     const [live, background] = [1, 2].map(() => new Client(startWorker("worker"), files, trouble));
     const [images] = await Promise.all([readImages(files, manifest), live.ready, background.ready]);
     byId("app", HTMLElement).hidden = false;

@@ -7,7 +7,7 @@ import { readImages, readManifest, readSeed, readTraining } from "./core/bundle.
 import { Lab } from "./core/lab.js";
 
 /** @typedef {import("./core/engine.js").Setting} Setting */
-/** @typedef {{setting: Setting, layer: number, unit: number, own: Uint8Array | null, image: number}} View */
+/** @typedef {{setting: Setting, layer: number, unit: number, own: Uint8Array | null, mine: Uint8Array[], image: number}} View */
 
 /**
  * @typedef {object} Order what the laboratory is told
@@ -30,6 +30,7 @@ import { Lab } from "./core/lab.js";
  * @property {number} length of a round, or of the learning of a mask
  * @property {number} left steps that are still to be taken
  * @property {number} milliseconds that a step takes
+ * @property {number} seconds that this training has taken in all, but for what is shown of it
  * @property {number | null} pruned weights, by the last order; null where it was another one
  */
 
@@ -44,6 +45,7 @@ let last = null;
 let left = 0;
 let running = false;
 let milliseconds = 0;
+let seconds = 0;
 /** @type {number | null} */
 let pruned = null;
 
@@ -78,6 +80,7 @@ function obey(order) {
   if (!lab) throw new Error("The laboratory is not ready.");
   last = order;
   pruned = null;
+  if (order.begin || order.prune || order.rewind) seconds = 0;
   if (order.begin) lab.begin(order.begin);
   if (order.prune) pruned = lab.prune(order.view.setting);
   if (order.rewind) lab.rewind(order.view.setting);
@@ -105,6 +108,7 @@ async function run(trained) {
         await pause();
       }
       if (taken) milliseconds = spent / taken;
+      seconds += spent / 1000;
       show(trained);
       await pause();
     }
@@ -123,7 +127,7 @@ function show(shown) {
   if (left === 0) shown.note();
   const { course, rounds, round, steps, lengths, recipe } = shown;
   /** @type {Frame} */
-  const frame = { serial: last.serial, look, course, rounds, round, steps, length: lengths[recipe.mode], left, milliseconds, pruned };
+  const frame = { serial: last.serial, look, course, rounds, round, steps, length: lengths[recipe.mode], left, milliseconds, seconds, pruned };
   self.postMessage({ frame });
 }
 

@@ -7,6 +7,7 @@ import { readImages, readManifest, readSeed } from "./core/bundle.js";
 import { Engine } from "./core/engine.js";
 import { maskView } from "./core/mask_view.js";
 import { countsAt } from "./core/masks.js";
+import { largest } from "./core/network.js";
 import { pack } from "./core/packed.js";
 
 /** @typedef {import("./core/engine.js").Setting} Setting */
@@ -18,13 +19,14 @@ import { pack } from "./core/packed.js";
  * @property {import("./core/mask_view.js").MaskView} view
  * @property {import("./core/engine.js").Difference | null} difference
  * @property {Float64Array | null} own outputs for a digit of one's own
+ * @property {Uint8Array} mine classes found in the visitor's own test set
  * @property {import("./core/flow.js").Flow} flow of one's own digit, or of a test image
  * @property {number} wanted how many weights the level keeps that is chosen
  */
 
 /**
  * @typedef {object} Requests what can be asked for, by kind
- * @property {{setting: Setting, layer: number, unit: number, other: Setting | null, own: Uint8Array | null, image: number}} look
+ * @property {{setting: Setting, layer: number, unit: number, other: Setting | null, own: Uint8Array | null, mine: Uint8Array[], image: number}} look
  * @property {{setting: Setting, layer: number, initial: number, final: number}} level
  * @property {{settings: Setting[]}} curve
  * @property {{settings: Setting[]}} accuracies
@@ -116,7 +118,7 @@ function pause() {
 
 /** @type {{[K in Kind]: (engine: Engine, request: Requests[K]) => Answers[K] | Promise<Answers[K] | typeof OVERTAKEN>}} */
 const answers = {
-  look(engine, { setting, layer, unit, other, own, image }) {
+  look(engine, { setting, layer, unit, other, own, mine, image }) {
     const masks = engine.masks(setting);
     const weights = engine.weights(setting, masks);
     return {
@@ -125,6 +127,7 @@ const answers = {
       view: maskView(engine.manifest.layers[0], masks[0], weights[0], unit),
       difference: other && engine.difference(masks, engine.masks(other)),
       own: own && engine.readOwn(weights, own),
+      mine: Uint8Array.from(mine, (drawn) => largest(engine.readOwn(weights, drawn))),
       flow: engine.flow(setting, masks, weights, own, image),
       wanted: countsAt(engine.manifest.levels, setting.level).reduce((sum, each) => sum + each, 0),
     };

@@ -4,9 +4,11 @@ import { nearest } from "../view/curve.js";
 import { byId, choose, onChoice, onClick, onSlide, say } from "../view/dom.js";
 import { words } from "../words/index.js";
 import { chartOf, compared } from "./chart.js";
+import { Challenges } from "./challenges.js";
 import { Controls } from "./controls.js";
 import { Curves } from "./curves.js";
 import { Keeping } from "./keeping.js";
+import { Mine } from "./mine.js";
 import { Rounds } from "./rounds.js";
 import { Tour } from "./tour.js";
 import { Views } from "./views.js";
@@ -47,6 +49,8 @@ export class Explorer {
     this.rounds = new Rounds(owner, this.scene);
     this.tour = new Tour(owner, background, lab);
     this.keeping = new Keeping(owner, live, this.curves, () => this.chart());
+    this.challenges = new Challenges(owner, scene, background);
+    this.mine = new Mine(owner, scene);
     this.views = new Views(manifest, images, {
       onBoundary: (initial, final) => void this.moveBoundary(initial, final),
       onPaint: (cells, on) => this.paint(cells, on),

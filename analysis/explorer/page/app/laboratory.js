@@ -3,6 +3,7 @@
 import { byId, choose, onChoice, onClick, say } from "../view/dom.js";
 import { CourseView } from "../view/course.js";
 import { words } from "../words/index.js";
+import { fixed } from "../words/numbers.js";
 import { startWorker } from "./files.js";
 
 /** @typedef {import("../core/bundle.js").Files} Files */
@@ -116,7 +117,7 @@ export class Laboratory {
     const worker = await (this.worker ??= this.open());
     const { setting, layer, unit, own, image } = state;
     /** @type {Order} */
-    const order = { ...what, serial, view: { setting, layer, unit, own, image } };
+    const order = { ...what, serial, view: { setting, layer, unit, own, mine: this.scene.mine, image } };
     worker.postMessage(order);
   }
 
@@ -188,15 +189,17 @@ export class Laboratory {
    * @param {Frame} frame
    * @param {"weights" | "mask"} lab
    */
-  show({ course, length, left, steps, round, milliseconds, pruned }, lab) {
+  show({ course, length, left, steps, round, milliseconds, seconds, pruned }, lab) {
     this.course.show(course, length);
     const train = byId("lab-train", HTMLButtonElement);
     train.setAttribute("aria-pressed", String(left > 0));
     train.textContent = left > 0 ? words.lab.stop : words.lab.train;
     document.documentElement.dataset.lab = left > 0 ? "training" : "resting";
+    document.documentElement.dataset.trained = String(seconds);
     const loss = course.at(-1)?.loss ?? NaN;
-    const said = [Number.isFinite(loss) ? loss.toFixed(3) : "–", milliseconds ? milliseconds.toFixed(1) : "–"];
-    say("lab-reading")(lab === "weights" ? words.lab.progress(round, steps, length, said[0], said[1]) : words.lab.learning(steps, length, said[0], said[1]));
+    const where = lab === "weights" ? words.lab.progress(round, steps, length) : words.lab.learning(steps, length);
+    const cost = milliseconds ? words.lab.cost(fixed(milliseconds, 1), fixed(seconds, 1)) : "";
+    say("lab-reading")([where, Number.isFinite(loss) ? words.lab.loss(fixed(loss, 3)) : "", cost].filter(Boolean).join(" "));
     say("lab-said")(pruned === null ? "" : pruned > 0 ? words.lab.pruned(pruned) : words.lab.nothing);
   }
 }

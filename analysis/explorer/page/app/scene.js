@@ -27,6 +27,8 @@ export class Scene {
     /** When the change was made that the page is catching up with; NaN once it has. */
     this.changedAt = NaN;
     this.drawing = false;
+    /** @type {Uint8Array[]} the visitor's own test set */
+    this.mine = [];
   }
 
   /** Whether what is shown answers the present state. */
@@ -50,7 +52,7 @@ export class Scene {
         const { state } = this.owner;
         const { setting, layer, unit, own, pins, seen, image } = state;
         const other = seen === "difference" ? (pins[0] ?? null) : null;
-        const look = await this.live.ask("look", { setting, layer, unit, other, own, image });
+        const look = await this.live.ask("look", { setting, layer, unit, other, own, mine: this.mine, image });
         if (look && this.owner.state.lab === "off") this.show(look, state);
       }
     } finally {

@@ -1,7 +1,9 @@
 /** The look of the page: theme, language and size. The theme is remembered where the browser allows it. */
 
 import { byId, html } from "../view/dom.js";
-import { LANGUAGES, language, words } from "../words/index.js";
+import { words } from "../words/index.js";
+import { NAMES, language } from "../words/language.js";
+import { remember, remembered } from "./memory.js";
 
 export function chooseTheme() {
   const select = byId("theme", HTMLSelectElement);
@@ -36,7 +38,7 @@ function chooseSize() {
 }
 
 /** The parts of the page that a lecturer's link may show alone (`?show=lab,net`) or hide (`?hide=article`). */
-const PARTS = ["which", "values", "reads", "net", "lab", "own", "seen", "confused", "rounds", "tried", "table", "article"];
+const PARTS = ["which", "values", "reads", "net", "lab", "own", "seen", "confused", "rounds", "tried", "table", "challenge", "article"];
 
 export function chooseParts() {
   const search = new URLSearchParams(location.search);
@@ -51,36 +53,13 @@ export function chooseParts() {
 /** Another language is another address: all words are put in place when the page opens. */
 function chooseLanguage() {
   const select = byId("language", HTMLSelectElement);
-  select.append(...Object.entries(LANGUAGES).map(([value, { language: name }]) => html("option", { value, lang: value }, name)));
+  select.append(...Object.entries(NAMES).map(([value, name]) => html("option", { value, lang: value }, name)));
+  // A page in a frame without an address of its own cannot go to another one.
+  select.disabled = location.protocol === "about:";
   select.value = language;
   select.addEventListener("change", () => {
     const search = new URLSearchParams(location.search);
     search.set("lang", select.value);
     location.search = String(search);
   });
-}
-
-/**
- * What this browser has kept under a name; null where it keeps nothing, as in a frame without an origin.
- * @param {string} name
- * @returns {string | null}
- */
-export function remembered(name) {
-  try {
-    return localStorage.getItem(name);
-  } catch {
-    return null;
-  }
-}
-
-/**
- * @param {string} name
- * @param {string} value
- */
-export function remember(name, value) {
-  try {
-    localStorage.setItem(name, value);
-  } catch {
-    // Not remembered, then.
-  }
 }

@@ -1,5 +1,6 @@
 /** All that is drawn of what is shown. */
 
+import { SURE, standardError } from "../core/chance.js";
 import { sampleOf } from "../core/flow.js";
 import { CurveView } from "../view/curve.js";
 import { ConfusionView, StripView } from "../view/digits.js";
@@ -106,8 +107,8 @@ export class Views {
     place.value = veiled ? "?" : percent(accuracy);
     place.dataset.right = String(reading.right);
     place.dataset.kept = reading.kept.join(" ");
-    const error = Math.sqrt((accuracy * (1 - accuracy)) / reading.found.length);
-    say("precision")(veiled ? "" : words.story.precision(reading.found.length, 1.96 * error));
+    const images = reading.found.length;
+    say("precision")(veiled ? "" : words.story.precision(images, SURE * standardError(accuracy, images)));
     const { explain } = words.lab;
     const { remaining } = reading;
     if (state.lab === "off") say("explanation")(explanation(state.setting, reading, this.manifest));

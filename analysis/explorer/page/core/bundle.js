@@ -11,6 +11,8 @@
  * @property {number} images how many test images are shown
  * @property {number} test_images how many there are
  * @property {string} version
+ * @property {boolean} digits whether the images are digits
+ * @property {string[]} class_names names of the classes; none where they have but numbers
  */
 
 /**

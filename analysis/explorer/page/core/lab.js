@@ -8,7 +8,7 @@ import { criterionOf, scoreLayer, sortedMagnitudes } from "./criteria.js";
 import { flowOf, pixelsOf, sampleOf } from "./flow.js";
 import * as masks from "./masks.js";
 import { maskView } from "./mask_view.js";
-import { activations } from "./network.js";
+import { activations, largest } from "./network.js";
 import { PURPOSE, deriveKey, foldIn, randomBits } from "./random.js";
 import { Images, pixelsInUse } from "./training/batches.js";
 import { Learning } from "./training/learner.js";
@@ -252,9 +252,9 @@ export class Lab {
 
   /**
    * Everything the page shows of the network as it is now.
-   * @param {{setting: Setting, layer: number, unit: number, own: Uint8Array | null, image: number}} view
+   * @param {{setting: Setting, layer: number, unit: number, own: Uint8Array | null, mine: Uint8Array[], image: number}} view
    */
-  look({ setting, layer, unit, own, image: shown }) {
+  look({ setting, layer, unit, own, mine, image: shown }) {
     this.refresh();
     const { labels, layers, levels } = this.manifest;
     const found = this.read();
@@ -265,13 +265,15 @@ export class Lab {
     }
     const kept = this.masks.map(masks.count);
     const biases = this.training?.network.biases ?? null;
-    const image = own && Float64Array.from(own, (pixel) => pixel / 255);
+    /** @type {(drawn: Uint8Array) => Float64Array} */
+    const outputs = (drawn) => activations(layers, this.weights, biases, Float64Array.from(drawn, (pixel) => pixel / 255))[layers.length - 1];
     return {
       reading: { found, right, kept, remaining: total(this.masks) / this.size, drawn: 0 },
       plane: this.plane(setting, layer),
       view: maskView(layers[0], this.masks[0], this.weights[0], unit),
       difference: null,
-      own: image && activations(layers, this.weights, biases, image)[layers.length - 1],
+      own: own && outputs(own),
+      mine: Uint8Array.from(mine, (drawn) => largest(outputs(drawn))),
       flow: flowOf(
         layers,
         this.sample,

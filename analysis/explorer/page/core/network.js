@@ -274,3 +274,6 @@ export function activations(shapes, weights, biases, image) {
     return (values = layer < shapes.length - 1 ? sums.map((sum) => Math.max(sum, 0)) : sums);
   });
 }
+
+/** @type {(outputs: Float64Array) => number} the class of the largest output */
+export const largest = (outputs) => outputs.indexOf(Math.max(...outputs));

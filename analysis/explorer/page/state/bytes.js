@@ -30,10 +30,14 @@ export const bitsOf = (cells) =>
 export const cellsOf = (bytes) =>
   Uint8Array.from({ length: 8 * bytes.length }, (_, at) => (bytes[at >> 3] >> (7 - (at & 7))) & 1);
 
-/** @type {(pixels: Uint8Array) => Uint8Array} two pixels a byte */
+/** @type {(pixels: Uint8Array) => Uint8Array} two pixels a byte; an odd one has its own */
 export const halvesOf = (pixels) =>
-  Uint8Array.from({ length: pixels.length / 2 }, (_, at) => pixels[2 * at] / 17 + (pixels[2 * at + 1] / 17) * 16);
+  Uint8Array.from({ length: Math.ceil(pixels.length / 2) }, (_, at) => pixels[2 * at] / 17 + ((pixels[2 * at + 1] ?? 0) / 17) * 16);
 
-/** @type {(bytes: Uint8Array) => Uint8Array} */
-export const pixelsOf = (bytes) =>
-  Uint8Array.from({ length: 2 * bytes.length }, (_, at) => ((bytes[at >> 1] >> (4 * (at & 1))) & 15) * 17);
+/**
+ * As many pixels, from half as many bytes; null without bytes.
+ * @param {Uint8Array | null} bytes
+ * @param {number} size
+ * @returns {Uint8Array | null}
+ */
+export const pixelsOf = (bytes, size) => bytes && Uint8Array.from({ length: size }, (_, at) => ((bytes[at >> 1] >> (4 * (at & 1))) & 15) * 17);

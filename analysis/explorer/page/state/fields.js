@@ -4,6 +4,7 @@
  */
 
 import { KEPT, PRUNED } from "../core/actions.js";
+import { readChallenge, writeChallenge } from "../core/challenge.js";
 import { CRITERIA } from "../core/criteria.js";
 import { CELLS } from "../core/masks.js";
 import { cellsOf, fromText, bitsOf, halvesOf, pixelsOf, toText } from "./bytes.js";
@@ -30,6 +31,7 @@ import { cellsOf, fromText, bitsOf, halvesOf, pixelsOf, toText } from "./bytes.j
  * @property {Setting[]} pins settings kept to compare
  * @property {Uint8Array | null} own a digit of one's own, in 16 shades (multiples of 17)
  * @property {Tour} tour
+ * @property {import("../core/challenge.js").Challenge | null} challenge
  * @property {Setting | null} before the visitor's own setting, put back when the tour ends
  */
 
@@ -161,7 +163,14 @@ export const PAGE = {
     range: "four bits a pixel, in base64",
     standard: () => null,
     write: (own) => own && toText(halvesOf(own)),
-    read: (text, { image }) => mapped(fromText(text, (image.height * image.width) / 2), pixelsOf),
+    read: (text, { image: { height, width } }) => pixelsOf(fromText(text, Math.ceil((height * width) / 2)), height * width),
+  },
+  challenge: {
+    key: "challenge",
+    range: "any-80-2, untrained-80-10 (percent right, percent of weights), paint",
+    standard: () => null,
+    write: writeChallenge,
+    read: readChallenge,
   },
   tour: {
     key: "tour",

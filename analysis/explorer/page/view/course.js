@@ -1,7 +1,7 @@
 /** Loss and accuracy of a training, step by step. */
 
 import { words } from "../words/index.js";
-import { percent } from "../words/numbers.js";
+import { fixed, percent } from "../words/numbers.js";
 import { svg } from "./dom.js";
 
 /** @typedef {import("../core/lab.js").Moment} Moment */
@@ -34,7 +34,7 @@ export class CourseView {
     const grid = [0, 0.5, 1].flatMap((share) => [
       svg("line", { class: "grid", x1: EDGE.left, x2: WIDTH - EDGE.right, y1: y(share), y2: y(share) }),
       svg("text", { x: EDGE.left - 6, y: y(share) + 4, "text-anchor": "end" }, String(100 * share)),
-      svg("text", { x: WIDTH - EDGE.right + 6, y: y(share) + 4 }, (share * most).toFixed(1)),
+      svg("text", { x: WIDTH - EDGE.right + 6, y: y(share) + 4 }, fixed(share * most, 1)),
     ]);
     this.picture.replaceChildren(
       ...grid,

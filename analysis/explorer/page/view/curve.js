@@ -1,5 +1,6 @@
 /** Accuracy against weights remaining: the present curve, those kept to compare, and lines to compare them with. */
 
+import { SURE, differ, standardError } from "../core/chance.js";
 import { words } from "../words/index.js";
 import { percent } from "../words/numbers.js";
 import { html, svg } from "./dom.js";
@@ -30,9 +31,6 @@ import { DASHES } from "./looks.js";
  * @property {number} least the fewest weights remaining that are shown
  * @property {number} images how many each accuracy is measured on
  */
-
-/** Half the width of the range in which 95 of 100 accuracies lie that differ by chance alone, in standard errors. */
-const SURE = 1.96;
 
 const EDGE = { left: 48, right: 14, top: 12, bottom: 46 };
 /** What the words of a reference line, and the number at the marker, take at most. */
@@ -134,13 +132,8 @@ export class CurveView {
   band(points) {
     /** @type {(side: number) => (point: Point) => string} */
     const edge = (side) => ({ remaining, accuracy }) =>
-      this.point(remaining, Math.min(Math.max(accuracy + side * SURE * this.error(accuracy), 0), 1));
+      this.point(remaining, Math.min(Math.max(accuracy + side * SURE * standardError(accuracy, this.chart.images), 0), 1));
     return svg("polygon", { class: "band", points: [...points.map(edge(1)), ...[...points].reverse().map(edge(-1))].join(" ") });
-  }
-
-  /** @type {(accuracy: number) => number} the standard error of an accuracy */
-  error(accuracy) {
-    return Math.sqrt((accuracy * (1 - accuracy)) / this.chart.images);
   }
 
   /** @type {(remaining: number, accuracy: number) => string} */
@@ -219,14 +212,9 @@ export class CurveView {
     const known = this.named.filter(({ points }) => points.length).map(({ name, points }) => ({ name, ...nearest(points, at) }));
     const values = known.map(({ name, accuracy }) => `${name}: ${percent(accuracy)}`);
     const [present, ...others] = known;
-    const same = others.filter(({ accuracy }) => !this.differ(present.accuracy, accuracy)).map(({ name }) => name);
+    const same = others.filter(({ accuracy }) => !differ(present.accuracy, accuracy, this.chart.images)).map(({ name }) => name);
     const parts = [values.length ? words.reads.at(at, values) : "", same.length ? words.reads.clear(same.join(", ")) : ""];
     this.onReading(parts.filter(Boolean).join(" "));
-  }
-
-  /** @type {(one: number, other: number) => boolean} whether two accuracies differ by more than chance explains */
-  differ(one, other) {
-    return Math.abs(one - other) > SURE * Math.hypot(this.error(one), this.error(other));
   }
 
   tabulate() {

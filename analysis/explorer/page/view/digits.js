@@ -54,7 +54,7 @@ export class StripView {
  * @param {number} image
  * @returns {HTMLCanvasElement}
  */
-function picture({ image: { width, height, maximum } }, images, image) {
+export function picture({ image: { width, height, maximum } }, images, image) {
   const canvas = html("canvas", { width, height, class: "digit", "aria-hidden": "true" });
   const context = canvas.getContext("2d");
   const data = context?.createImageData(width, height);

@@ -4,6 +4,7 @@
  */
 
 import { words } from "../words/index.js";
+import { fixed } from "../words/numbers.js";
 import { colour, rgb, sharp } from "./dom.js";
 
 /** @typedef {import("../core/flow.js").Sample} Sample */
@@ -300,7 +301,7 @@ export class NetView {
       const source = layer ? words.net.unit(from) : words.seen.pixel(Math.floor(from / this.image.width) + 1, (from % this.image.width) + 1);
       const [initial, final] = [flow.initial[this.edge], flow.final[this.edge]];
       this.hands.onEdge({ layer, initial, final });
-      this.hands.onReading(words.net.edge(source, layer === sample.units.length - 1 ? words.net.output(to) : words.net.unit(to), initial.toFixed(3), final.toFixed(3), flow.kept[this.edge] === 1, flow.values[this.edge].toFixed(3)));
+      this.hands.onReading(words.net.edge(source, layer === sample.units.length - 1 ? words.net.output(to) : words.net.unit(to), fixed(initial, 3), fixed(final, 3), flow.kept[this.edge] === 1, fixed(flow.values[this.edge], 3)));
       return;
     }
     this.hands.onEdge(null);
@@ -309,7 +310,7 @@ export class NetView {
     if (node) {
       const unit = sample.units[node.layer][node.at];
       const name = node.layer === sample.units.length - 1 ? words.net.output(unit) : words.net.unit(unit);
-      this.hands.onReading(words.net.puts(name, flow.activations[node.layer][unit].toFixed(2), node.layer === 0));
+      this.hands.onReading(words.net.puts(name, fixed(flow.activations[node.layer][unit], 2), node.layer === 0));
     } else this.hands.onReading(words.net.answer(best, flow.kept.reduce((sum, kept) => sum + kept, 0), flow.kept.length));
   }
 }

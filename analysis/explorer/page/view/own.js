@@ -1,5 +1,6 @@
 /** A digit of one's own: a pad to draw on, made into an image like those of the test set. */
 
+import { largest } from "../core/network.js";
 import { html } from "./dom.js";
 
 const SIDE = 224;
@@ -71,7 +72,7 @@ export class OwnView {
   show(outputs) {
     const low = outputs ? Math.min(...outputs) : 0;
     const range = outputs ? Math.max(...outputs) - low : 0;
-    const best = outputs && range > 0 ? outputs.indexOf(Math.max(...outputs)) : outputs ? 0 : -1;
+    const best = outputs && range > 0 ? largest(outputs) : outputs ? 0 : -1;
     this.bars.forEach(({ meter, item }, c) => {
       meter.style.inlineSize = outputs && range > 0 ? `${Math.round((100 * (outputs[c] - low)) / range)}%` : "0";
       item.classList.toggle("best", c === best);

@@ -3,6 +3,7 @@
 import { criterionOf } from "../core/criteria.js";
 import { BINS, BINS_A_CELL, CELLS, binOf } from "../core/masks.js";
 import { words } from "../words/index.js";
+import { fixed, precise } from "../words/numbers.js";
 import { colour, rgb, sharp } from "./dom.js";
 
 /** @typedef {import("../core/engine.js").Setting} Setting */
@@ -148,13 +149,13 @@ export class PlaneView {
     context.textBaseline = "top";
     context.fillText({ off: words.which.final, weights: words.which.now, mask: words.lab.chance }[shown.lab], width / 2 + 6, 6);
     context.fillStyle = colour("muted");
-    context.fillText(shown.lab === "mask" ? "1" : shown.reachFinal.toPrecision(2), width / 2 + 6, 25);
-    context.fillText(`−${shown.reachInitial.toPrecision(2)}`, 5, height / 2 + 4);
+    context.fillText(shown.lab === "mask" ? "1" : precise(shown.reachFinal, 2), width / 2 + 6, 25);
+    context.fillText(`−${precise(shown.reachInitial, 2)}`, 5, height / 2 + 4);
     context.textBaseline = "bottom";
-    context.fillText(shown.lab === "mask" ? "0" : `−${shown.reachFinal.toPrecision(2)}`, width / 2 + 6, height - 4);
+    context.fillText(shown.lab === "mask" ? "0" : `−${precise(shown.reachFinal, 2)}`, width / 2 + 6, height - 4);
     context.textAlign = "right";
     context.textBaseline = "top";
-    context.fillText(shown.reachInitial.toPrecision(2), width - 6, height / 2 + 4);
+    context.fillText(precise(shown.reachInitial, 2), width - 6, height / 2 + 4);
   }
 
   /**
@@ -315,7 +316,7 @@ export class PlaneView {
       }
     }
     const up = lab === "mask" ? place.y : (2 * place.y - 1) * reachFinal;
-    const [x, y] = [(2 * place.x - 1) * reachInitial, up].map((each) => each.toFixed(3));
+    const [x, y] = [(2 * place.x - 1) * reachInitial, up].map((each) => fixed(each, 3));
     this.hands.onReading(words.which.near(layer, x, y, kept, all));
   }
 }

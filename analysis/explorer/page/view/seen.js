@@ -1,6 +1,7 @@
 /** The mask of the first layer as an image: kept weights a pixel, one unit's weights, or the difference of two masks. */
 
 import { words } from "../words/index.js";
+import { fixed } from "../words/numbers.js";
 import { html, rgb, sharp } from "./dom.js";
 
 /** @typedef {import("../core/mask_view.js").MaskView} MaskView */
@@ -134,7 +135,7 @@ export class SeenView {
     const pixel = y * width + x;
     const at = words.seen.place(y + 1, x + 1);
     if (mode === "pixels") this.onReading(at + words.seen.keptOf(view.perPixel[pixel], units));
-    else if (mode === "unit") this.onReading(at + words.seen.value(view.unitMask[pixel] === 1, view.unit[pixel].toFixed(4)));
+    else if (mode === "unit") this.onReading(at + words.seen.value(view.unitMask[pixel] === 1, fixed(view.unit[pixel], 4)));
     else if (difference) this.onReading(at + words.seen.sides(difference.onlyHere[pixel], difference.onlyThere[pixel]));
   }
 }

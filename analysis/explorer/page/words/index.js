@@ -1,21 +1,40 @@
-/** The page's language, and the words of the document that are there from the start. */
+/**
+ * The words of the page: a table a language, filled for what the bundle shows. A new language is a file like en.js, with
+ * its name in language.js and a line here.
+ */
 
+import { de } from "./de.js";
 import { en } from "./en.js";
+import { language } from "./language.js";
 
 /** @typedef {import("./en.js").Words} Words */
+/** @typedef {import("../core/bundle.js").Manifest} Manifest */
 
-/** @type {Record<string, Words>} */
-export const LANGUAGES = { en };
+/**
+ * What the words speak of.
+ * @typedef {object} Subject
+ * @property {boolean} digits whether the images are digits; else they are images of classes
+ * @property {string[]} names of the classes; empty where they have none but their numbers
+ * @property {number[]} sizes pixels, units of every layer, outputs
+ * @property {string} dataset
+ */
 
-/** The language of the page: of `?lang=`, else English. */
-export const language = chosen();
+/** @type {Record<string, (subject: Subject) => Words>} */
+export const LANGUAGES = { en, de };
+
+/** @type {Subject} what the page speaks of until it has read its bundle */
+const UNKNOWN = { digits: true, names: [], sizes: [784, 300, 100, 10], dataset: "MNIST" };
 
 /** @type {Words} */
-export const words = LANGUAGES[language];
+export const words = LANGUAGES[language](UNKNOWN);
 
-function chosen() {
-  const asked = new URLSearchParams(location.search).get("lang") ?? "en";
-  return Object.hasOwn(LANGUAGES, asked) ? asked : "en";
+/**
+ * Fills the words for what a bundle shows.
+ * @param {Manifest} manifest
+ */
+export function speakOf({ about, layers }) {
+  const sizes = [layers[0].inputs, ...layers.map(({ outputs }) => outputs)];
+  Object.assign(words, LANGUAGES[language]({ digits: about.digits, names: about.class_names, sizes, dataset: about.dataset }));
 }
 
 /**
