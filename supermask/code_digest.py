@@ -1,9 +1,9 @@
-"""A digest of code: of a function, and of everything of the user's that it reads.
+"""Digest of a function's code and of all user code and data that it reads.
 
-A result is stored under the name of the criterion that made it, so a criterion of the same name with other code must
-have another identity. What counts is what is loaded, not what a file says by now: compiled code, defaults, closures,
-global values, and the user's own functions, classes and modules that are reached from there. Installed packages, the
-standard library and this toolkit count by name; their versions are part of a result's provenance.
+A result is stored under the name of the criterion that made it, so a criterion of the same name with other code needs
+another identity. The digest covers what is loaded, not what a file contains by now: compiled code, defaults, closures,
+global values, and the user's functions, classes and modules reachable from there. Installed packages, the standard
+library and this toolkit count by name; a result's provenance records their versions.
 """
 
 import dis
@@ -43,14 +43,14 @@ TOOLKIT = ("supermask",)
 
 
 class UndigestedError(ValueError):
-    """Something that code reads whose content cannot be told; the message names it."""
+    """The code reads an object whose content cannot be digested; the message names it."""
 
 
 def code_digest(function: Any) -> str:
-    """SHA-256 (hex) of a callable and of what it reads. Another version of Python compiles to other digests.
+    """Return the SHA-256 (hex) of a callable and of what it reads. The digest depends on Python's version.
 
     Raises:
-        UndigestedError: where it reads an object whose content is not known, such as an open file.
+        UndigestedError: if it reads an object whose content is unknown, such as an open file.
     """
     walk = _Walk()
     walk.add(function, getattr(function, "__name__", type(function).__name__))
@@ -58,11 +58,11 @@ def code_digest(function: Any) -> str:
 
 
 class _Walk:
-    """Feeds everything that is reached from a value into one digest, each object once."""
+    """Feeds everything reachable from a value into one digest, each object once."""
 
     def __init__(self) -> None:
         self.digest = hashlib.sha256()
-        self._seen: dict[int, tuple[int, Any]] = {}  # objects are held, so that no id is given out twice
+        self._seen: dict[int, tuple[int, Any]] = {}  # keeps the objects alive, so that no id is reused
 
     def say(self, *words: object) -> None:
         self.digest.update("\0".join(map(str, words)).encode() + b"\n")
@@ -137,7 +137,7 @@ class _Walk:
         if home is not None and not _is_own(home):
             self.say("wrapped by", home, function.__code__.co_name)
             self.add(getattr(function, "__wrapped__", None), where)
-            for name, content in _closure(function).items():  # what the wrapper was given, such as argnums of jax.grad
+            for name, content in _closure(function).items():  # its arguments, such as argnums of jax.grad
                 self._as_far_as_known(content, name)
             return
         self.add(function.__code__, where)
@@ -155,14 +155,14 @@ class _Walk:
                 self._read_from(function.__globals__[name], function.__code__, name)
 
     def _as_far_as_known(self, value: Any, where: str) -> None:
-        """What an installed wrapper holds: the content where it can be told, else its type."""
+        """Add a value that an installed wrapper holds: its content if known, else its type."""
         try:
             self.add(value, where)
         except UndigestedError:
             self.say("some", type(value).__qualname__)
 
     def _read_from(self, module: Any, code: CodeType, where: str) -> None:
-        """What the code reads from a module of the user's own, as it is now: it may have been set since the import."""
+        """Add the current values that the code reads from a user module; they may have changed since its import."""
         if isinstance(module, ModuleType) and _is_own(module.__name__):
             for name in sorted(_names_of(code) & vars(module).keys()):
                 self.say("attribute", name)
@@ -179,7 +179,7 @@ class _Walk:
                     self._member(name, value, where)
 
     def _member(self, name: str, value: Any, where: str) -> None:
-        """A method or attribute of a class. What Python adds by itself to classes and to enumerations is left out."""
+        """Add a method or attribute of a class. Skips what Python itself adds to classes and enumerations."""
         if isinstance(value, property):
             self._parts(value, f"{where}.{name}", "fget", "fset")
         elif isinstance(value, staticmethod | classmethod):
@@ -195,14 +195,14 @@ class _Walk:
             self.add(value, f"{where}.{name}")
 
     def _module(self, module: ModuleType) -> None:
-        """A module of the user's own by its text, and that of those that it imports."""
+        """Add a user module by its text, and the user modules that it imports."""
         self.say("module", module.__name__)
         if _is_own(module.__name__):
             for own in own_modules(module):
                 self.digest.update(file_digest(own).encode())
 
     def _subclass(self, value: Any, where: str) -> None:
-        """An object of the user's own kind of number or container: what it contains, its class and its attributes."""
+        """Add an instance of a user subclass of a number or container: its content, class and attributes."""
         base = next(base for base in type(value).__mro__ if not _is_own(base.__module__))
         self.add(type(value), type(value).__qualname__)
         if isinstance(value, Mapping):
@@ -214,9 +214,9 @@ class _Walk:
         self.add(dict(sorted(getattr(value, "__dict__", {}).items())), where)
 
     def _instance(self, value: Any, where: str) -> None:
-        """An object by its class and its attributes: of a class of the user's own, or of any dataclass.
+        """Add an object by its class and attributes, for user classes and for any dataclass.
 
-        A dataclass says itself what it consists of, such as a data set or a Flax module.
+        A dataclass, such as a data set or a Flax module, declares the fields that it consists of.
         """
         kind = type(value)
         if not (is_dataclass(kind) or (_is_own(kind.__module__) and hasattr(value, "__dict__"))):
@@ -227,7 +227,7 @@ class _Walk:
 
 
 def _closure(function: FunctionType) -> dict[str, Any]:
-    """The variables of outer functions that a function reads, those that have a value by now."""
+    """Return the variables of enclosing functions that a function reads, as far as they are assigned."""
     found = {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         with suppress(ValueError):  # not assigned yet
@@ -236,12 +236,12 @@ def _closure(function: FunctionType) -> dict[str, Any]:
 
 
 def _names_of(code: CodeType) -> set[str]:
-    """All names and attributes in the code, and in functions written inside of it."""
+    """Return all names and attributes in the code and in the functions nested in it."""
     return set(code.co_names).union(*(_names_of(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
 
 
 def _is_installed(value: Any) -> bool:
-    """Whether it is something of an installed package that its module and name stand for."""
+    """Whether the value belongs to an installed package and its module and name identify it."""
     module, name = getattr(value, "__module__", None), getattr(value, "__name__", None)
     if name is None or _is_own(module):
         return False
@@ -250,12 +250,12 @@ def _is_installed(value: Any) -> bool:
     if isinstance(value, FunctionType):
         return (module not in (None, "builtins") and not value.__closure__) or _found(module, value) is value
     if isinstance(value, np.ufunc):
-        return not name.endswith("(vectorized)")  # those are made by np.frompyfunc, of a function that cannot be read
+        return not name.endswith("(vectorized)")  # made by np.frompyfunc from a function that cannot be read
     return isinstance(value, type) or not hasattr(value, "__dict__") or _found(module, value) is value
 
 
 def _found(module: str | None, value: Any) -> Any:
-    """What the module has under the value's name."""
+    """Return the object that the module has under the value's name."""
     found = sys.modules.get(module or "")
     for name in getattr(value, "__qualname__", value.__name__).split("."):
         found = getattr(found, name, None)
@@ -263,7 +263,7 @@ def _found(module: str | None, value: Any) -> Any:
 
 
 def own_modules(module: ModuleType) -> list[ModuleType]:
-    """The module, and the user's own modules that it imports from, and so on: by name."""
+    """Return the module and the user modules that it imports from, directly or not, sorted by name."""
     found = {module.__name__: module}
     waiting = [module]
     while waiting:
@@ -277,7 +277,7 @@ def own_modules(module: ModuleType) -> list[ModuleType]:
 
 
 def file_digest(module: ModuleType) -> str:
-    """SHA-256 (hex) of a module's text. Raises UndigestedError for one that has no file."""
+    """Return the SHA-256 (hex) of a module's text. Raises UndigestedError if it has no file."""
     path = getattr(module, "__file__", None)
     if path is None or not Path(path).is_file():
         raise UndigestedError(f"module {module.__name__} has no file")
@@ -285,27 +285,27 @@ def file_digest(module: ModuleType) -> str:
 
 
 def _alone(value: Any, where: str) -> str:
-    """The digest of one member of a set, whose order is no part of it."""
+    """Return the digest of one member of a set; sorted digests make the set's independent of order."""
     walk = _Walk()
     walk.add(value, where)
     return walk.digest.hexdigest()
 
 
 def _globals_of(code: CodeType) -> set[str]:
-    """Names that the code, and functions written inside of it, read from its module."""
+    """Return the names that the code, and the functions nested in it, read from its module."""
     names = {each.argval for each in dis.get_instructions(code) if each.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
     return names.union(*(_globals_of(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
 
 
 @cache
 def _is_own(module: str | None) -> bool:
-    """Whether a module is the user's, not installed, part of Python, or this toolkit."""
+    """Whether a module is user code: not installed, not part of Python, and not this toolkit."""
     if module is None:
         return False
     if module.partition(".")[0] in TOOLKIT or module.partition(".")[0] in sys.stdlib_module_names:
         return module == "__main__"
     path = getattr(sys.modules.get(module), "__file__", None)
-    if path is None:  # typed at a prompt, or written by exec
+    if path is None:  # typed at a prompt, or created by exec
         return True
     return not any(Path(path).is_relative_to(folder) for folder in _installed())
 

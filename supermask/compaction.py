@@ -1,13 +1,13 @@
-"""Leaving dead units out of a training: what no path of live weights connects costs time and changes nothing.
+"""Leaves dead units out of a training. A unit on no path of live weights costs time and changes nothing.
 
-A weight is live where its mask keeps it, or where it is frozen at something else than 0. A unit that no live weight
-leaves has no influence on the logits, and a hidden unit that none enters puts out relu(bias): 0, where the bias is 0 or
-less. Either way every gradient of its own weights and bias is exactly 0, and Adam moves none of them. So the network
-without these units trains as the whole one does, but for rounding, in the time of its smaller size: half of it where
-large_final has left 2% of FC's weights. What was left out is put back as it was.
+A weight is live if its mask keeps it, or if it is frozen at a value other than 0. A unit without outgoing live weights
+cannot affect the logits. A hidden unit without incoming ones outputs relu(bias), which is 0 if the bias is 0 or less.
+In both cases the gradients of the unit's weights and bias are exactly 0, and Adam moves none of them. The network
+without these units therefore trains like the whole one, but for rounding, and as fast as its smaller size allows: in
+half of the time once large_final has left 2% of FC's weights. Afterwards the omitted units are put back unchanged.
 
-Sizes go by eighths of a layer, so that few programs are compiled; and they depend on the network alone, never on what
-it is trained beside, or its numbers would too.
+Layers shrink in steps of an eighth, so that few programs are compiled. The size depends on the network alone, never on
+the networks trained beside it: otherwise its results would depend on them too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from supermask.short import short
 
 PARTS = 8
 WORTHWHILE = 2e8
-"""Weights left out × steps from which it pays: a quarter of a second on two cores, a fair share of a compilation."""
+"""Omitted weights × steps from which it pays: a quarter of a second on two cores, comparable to a compilation."""
 
 
 @short
@@ -34,20 +34,20 @@ class Compaction:
 
     @property
     def inputs(self) -> Int32[np.ndarray, " inputs"]:
-        """Which values of a flattened image are read."""
+        """Indices of the values of a flattened image that are read."""
         return next(iter(self.units.values()))[0]
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """How many inputs, and how many units of each layer, are trained."""
+        """Number of inputs, and of units of each layer, that are trained."""
         return (len(self.inputs), *(len(outputs) for _, outputs in self.units.values()))
 
     def network(self, network: Network) -> Network:
-        """The smaller network."""
+        """Return the smaller network."""
         return network.shrunk(self.sizes[1:-1])
 
     def params(self, params: Params) -> Params:
-        """The smaller network's parameters, on the host."""
+        """Return the smaller network's parameters, on the host."""
         return {
             layer: {
                 "kernel": np.asarray(params[layer]["kernel"])[np.ix_(inputs, outputs)],
@@ -57,11 +57,11 @@ class Compaction:
         }
 
     def masks(self, masks: Mapping[str, Bool[AnyArray, "..."]]) -> dict[str, Bool[np.ndarray, "..."]]:
-        """The smaller network's masks, on the host."""
+        """Return the smaller network's masks, on the host."""
         return {layer: np.asarray(mask)[np.ix_(*self.units[layer])] for layer, mask in masks.items()}
 
     def restored(self, params: Params, before: Params) -> Params:
-        """The whole network's parameters: `params` where they were trained, and elsewhere as they were `before`."""
+        """Return the whole network's parameters: `params` where trained, and `before` elsewhere."""
         whole: Params = {}
         for layer, (inputs, outputs) in self.units.items():
             kernel, bias = (np.array(before[layer][name]) for name in ("kernel", "bias"))
@@ -74,10 +74,10 @@ class Compaction:
 def compaction(
     network: Network, params: Params, masks: Mapping[str, Bool[AnyArray, "..."]], steps: int
 ) -> Compaction | None:
-    """What a training of that many steps with Adam may leave out, or None where it doesn't pay.
+    """Return what a training of `steps` steps with Adam may leave out, or None if that does not pay.
 
-    A convolutional network is always trained whole: at the papers' levels of sparsity its channels stay connected. So
-    is a network of the user's own, of which it isn't known what a unit without weights puts out.
+    A convolutional network is always trained whole, because its channels stay connected at the papers' sparsities. So
+    is a user-defined network, because the output of its units without weights is unknown.
     """
     every = sum(kernel.size for kernel in kernels_of(params).values())
     layers = network.dense_layers
@@ -94,9 +94,9 @@ def compaction(
 def live_units(
     layers: Sequence[str], params: Params, masks: Mapping[str, Bool[AnyArray, "..."]]
 ) -> list[Bool[np.ndarray, " units"]]:
-    """Which inputs, and which outputs of each dense layer, lie on a path of live weights from an input to a logit.
+    """Return which inputs, and which outputs of each dense layer, lie on a path of live weights to a logit.
 
-    A hidden unit of positive bias counts as entered. The logits themselves are always live.
+    Such a path starts at an input or at a hidden unit with a positive bias. The logits themselves are always live.
     """
     live = []
     for layer in layers:
@@ -112,7 +112,7 @@ def live_units(
 
 
 def _eighths(live: Bool[np.ndarray, " units"]) -> Int32[np.ndarray, " chosen"]:
-    """The live units, and as many of the others as fill up the layer's next eighth."""
+    """Return the live units, padded with dead ones to the next eighth of the layer."""
     total = len(live)
     parts = max(-(-PARTS * int(live.sum()) // total), 1)
     size = -(-parts * total // PARTS)

@@ -1,8 +1,8 @@
-"""Gradient descent on a population: the step, the evaluation and the best so far, for all that has one of each.
+"""Gradient descent on a population: one compiled program of steps, evaluation and the best parameters so far.
 
-Trains weights (`training`), logits of masks (`learned_masks`) and shared values (`compression.quantisation`): batches
-of the training data move them by an optimiser, validation data is looked at after every interval, and what had the
-lowest validation loss is kept aside, which is the papers' early stopping.
+Trains weights (`training`), mask logits (`learned_masks`) and shared values (`compression.quantisation`). An optimiser
+updates them on batches of training data. Validation data is evaluated after every interval, and the parameters of
+lowest validation loss are kept (the papers' early stopping).
 """
 
 from collections.abc import Callable, Sequence
@@ -23,9 +23,9 @@ from supermask.short import short
 
 @short
 class Descent(NamedTuple):
-    """One network under way; a population has one more axis in front of every leaf.
+    """State of one network's training. In a population, every leaf has one more leading axis.
 
-    `params` are what is trained. `validation` and `best_validation` are scores, of which `loss` decides what is best.
+    `params` are the trained values. The `loss` of the scores `validation` and `best_validation` decides what is best.
     """
 
     params: PyTree
@@ -38,14 +38,14 @@ class Descent(NamedTuple):
 
     @classmethod
     def begin(cls, params: PyTree, optimiser_state: PyTree, unseen: Any, first_step: int = 0) -> "Descent":
-        """The state before the step `first_step`, on the host. `unseen`: scores that every evaluation betters."""
+        """Return the state before step `first_step`, on the host. `unseen`: scores worse than any evaluation's."""
         step = np.asarray(first_step, np.int32)
         return cls(params, optimiser_state, step, unseen, params, unseen, step)
 
 
 @short
 class Rule(NamedTuple):
-    """What descends, as functions of one network; `given` is what belongs to it and does not change.
+    """What a descent does, as functions of one network; `given` holds that network's constants.
 
     gradient: (params, given, step, images, labels) -> gradient of the loss on a batch of scaled images
     moved: (params, updates, given) -> the next params
@@ -58,7 +58,7 @@ class Rule(NamedTuple):
 
 
 def descending(rule: Rule, optimiser: optax.GradientTransformation, maximum: int, placement: Placement) -> Run:
-    """Compiles an interval of steps and the evaluation after it; `maximum` is that of the images' bytes."""
+    """Compile an interval of steps with the evaluation after it. `maximum`: the largest pixel value."""
 
     def interval(state: Descent, own: Any, shared: Any) -> Descent:
         (given, order), (train, validation, length) = own, shared
@@ -81,7 +81,7 @@ def descending(rule: Rule, optimiser: optax.GradientTransformation, maximum: int
 
 
 def stepping(program: Run, course: Course, starts: Sequence[Descent], given: Sequence[PyTree]) -> Stepping:
-    """Takes networks through a course by a program of `descending`. The curves: steps, and the validation scores."""
+    """Return the stepping of networks by a program of `descending`. Its curves are steps and validation scores."""
     place, data = course.data.placement, course.data
     state, fixed, counts = place.stack(starts), place.stack(given), course.counts
 
@@ -100,9 +100,9 @@ def stepping(program: Run, course: Course, starts: Sequence[Descent], given: Seq
 def train_population(
     course: Course, steps: Stepping, checkpoints: Checkpoints | None, on_progress: OnProgress
 ) -> tuple[list[Descent], list[tuple[np.ndarray, ...]]]:
-    """Takes networks through a course and returns, on the host, how each one ended and its curves.
+    """Train networks through a course. Return, on the host, the final state and the curves of each.
 
-    Moments of the optimiser are not fetched.
+    The optimiser's state stays on the devices.
     """
     state, curves = train_in_intervals(course, steps, checkpoints, on_progress)
     return course.data.placement.unstack(state._replace(optimiser_state=()), len(course.orders)), curves

@@ -1,7 +1,7 @@
 """The training loop: alternates a fixed number of steps with an evaluation, and resumes from checkpoints.
 
-Serves every trainer: of networks, of masks on them, of sparse networks and of shared values. What differs between them
-is a `Stepping`, made of functions.
+All trainers use it: of networks, masks, sparse networks and shared values. They differ in the functions of a
+`Stepping`.
 """
 
 import math
@@ -21,16 +21,16 @@ from supermask.resuming import Checkpoints, Resumable, restored, saved, stacked
 from supermask.short import short
 
 OnProgress = Callable[[int], None]
-"""Called with the number of network-steps done since its last call."""
+"""Callback that receives the number of network-steps taken since its last call."""
 
 
 def ignore_progress(steps: int) -> None:
-    """An `OnProgress` that does nothing."""
+    """Ignore progress: an `OnProgress` that does nothing."""
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a network is trained. Lengths are in steps (batches).
+    """Configuration of a training. Lengths are in steps (batches).
 
     Raises ValueError where a value is not allowed.
     """
@@ -48,15 +48,15 @@ class TrainingConfig:
 
 
 def steps_of(epochs: float, examples: int, batch_size: int) -> int:
-    """Return floor(epochs × examples / batch size), exactly: 55 epochs of 55,000 images in batches of 60: 50,416.
+    """Return floor(epochs × examples / batch size), exactly. 55 epochs of 55,000 images in batches of 60 are 50,416.
 
-    `epochs` is read as the decimal number that it is written as: 2.28 epochs of 3,500 images are 133 batches of 60.
+    `epochs` stands for its decimal representation: 2.28 epochs of 3,500 images are 133 batches of 60.
     """
     return math.floor(exact_fraction(epochs) * examples / batch_size)
 
 
 class DataOrder(NamedTuple):
-    """Batches of a network: those of a seed, from a step on, over that number of training examples."""
+    """Order of a network's batches: its seed, its first step, and the number of training examples."""
 
     seed: int
     first_step: int
@@ -66,7 +66,7 @@ class DataOrder(NamedTuple):
 @short
 @dataclass(frozen=True)
 class Course:
-    """The steps that a population takes: `steps` of them, each with the next batch of every network's own order."""
+    """The steps of a population: `steps` in number, each on the next batch of every network's own order."""
 
     data: PlacedData
     config: TrainingConfig
@@ -75,19 +75,19 @@ class Course:
 
     @property
     def lengths(self) -> list[int]:
-        """Steps before each evaluation: none before the first, then `evaluate_every`, and what is left."""
+        """Steps before each evaluation: 0 before the first, then `evaluate_every`, then the remainder."""
         every = self.config.evaluate_every
         return [0, *(min(every, self.steps - at) for at in range(0, self.steps, every))]
 
     @property
     def counts(self) -> Int32[Array, "devices"]:
-        """How many networks each device holds."""
+        """Number of networks on each device."""
         return self.data.placement.counts(len(self.orders))
 
     def batches(self, done: int, length: int) -> Int32[Array, "slots every batch"]:
-        """The batches of `length` steps after the first `done`, placed; at most `evaluate_every` of them.
+        """Return the batches of the `length` steps after the first `done`, placed; at most `evaluate_every`.
 
-        Fewer are filled up, for the sake of one shape, and never read there.
+        Fewer are padded to that length, so that the shape is constant. The padding is never read.
         """
         filled = np.zeros((len(self.orders), self.config.evaluate_every, self.config.batch_size), np.int32)
         for index in range(len(self.orders)):
@@ -95,7 +95,7 @@ class Course:
         return self.data.placement.stack(list(filled))
 
     def batches_of(self, network: int, done: int, length: int) -> Int32[np.ndarray, "length batch"]:
-        """One network's batches of `length` steps after the first `done`, on the host."""
+        """Return one network's batches of the `length` steps after the first `done`, on the host."""
         order = self.orders[network]
         first = order.first_step + done
         return batch_order(order.seed, order.examples, self.config.batch_size, first, first + length)
@@ -103,13 +103,13 @@ class Course:
 
 @short
 class Stepping(NamedTuple):
-    """How a population is taken through a course.
+    """How a population is trained.
 
     start: the population before its first step, placed.
-    given: what else its steps depend on, courses and programs apart.
-    interval: (state, done, length) -> state. Takes `length` steps after the first `done`, then evaluates.
-    observe: state -> what the curves are made of: arrays with an axis of networks in front.
-    text: the text of everything that `interval` runs; see `supermask.resuming`.
+    given: everything else that its steps depend on, apart from course and programs.
+    interval: (state, done, length) -> state. Takes the `length` steps after the first `done`, then evaluates.
+    observe: state -> the points of the curves: arrays with a leading axis for networks.
+    text: returns the text of all programs that `interval` runs; see `supermask.resuming`.
     """
 
     start: PyTree
@@ -122,11 +122,11 @@ class Stepping(NamedTuple):
 def train_in_intervals(
     course: Course, stepping: Stepping, checkpoints: Checkpoints | None, on_progress: OnProgress
 ) -> tuple[PyTree, list[PyTree]]:
-    """Takes a population through its course; evaluates before the first step, and after every interval of steps.
+    """Train a population; evaluate before the first step and after every interval of steps.
 
-    Returns the last state, placed, and each network's history on the host: what `observe` saw, with an axis for
-    evaluations in front. The host hears of progress, and of an interrupt, after every interval. With `checkpoints`, a
-    training that was cut off goes on from its last one, to the same bits.
+    Returns the final state, placed, and each network's history on the host: the output of `observe`, with a leading
+    axis for evaluations. Progress is reported, and interrupts are noticed, after every interval. With `checkpoints`, an
+    interrupted training resumes from its last checkpoint, to the same bits.
     """
     networks, lengths, state = len(course.orders), course.lengths, stepping.start
     resumable = None

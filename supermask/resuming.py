@@ -1,8 +1,8 @@
-"""Checkpoints: where long trainings are kept while they last, and what each of them is found by.
+"""Checkpoints of long trainings: their content and their keys.
 
-A training is found again by a digest of all that determines it: the text of its compiled programs, in which the
-network's and the optimiser's code stands with every constant; the content of its data, whatever that is called; what it
-starts from; its configuration and its order of batches. So it resumes to the same bits, or starts anew.
+A checkpoint's key is a digest of everything that determines its training: the text of the compiled programs, which
+contains the code and every constant of network and optimiser; the content of the data, regardless of its name; the
+start; the configuration and the order of batches. A training therefore resumes to the same bits, or starts again.
 """
 
 import hashlib
@@ -20,24 +20,24 @@ from supermask.short import short
 
 @runtime_checkable
 class Checkpoints(Protocol):
-    """Where long trainings are kept while they last, by a key that names everything that determines them."""
+    """Storage of unfinished trainings, by a key that identifies everything that determines them."""
 
     def due(self) -> bool:
-        """Whether it is time to save again."""
+        """Whether it is time for the next checkpoint."""
         ...
 
     def load(self, key: str) -> Mapping[str, np.ndarray] | None:
-        """What was saved last under that key, if anything."""
+        """Return what was last saved under the key, or None."""
         ...
 
     def save(self, key: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keeps arrays under a key, in place of what was there."""
+        """Save arrays under the key, replacing what was there."""
         ...
 
 
 @short
 class Resumable(NamedTuple):
-    """A population's place among checkpoints."""
+    """A population's key, and where its checkpoints are stored."""
 
     checkpoints: Checkpoints
     key: str
@@ -46,7 +46,7 @@ class Resumable(NamedTuple):
     def of(
         cls, checkpoints: Checkpoints, data: Dataset, start: PyTree, programs: str, *settings: object
     ) -> "Resumable":
-        """The place of a training. `programs`: the text of its compiled programs; of settings, their texts count."""
+        """Identify a training. `programs`: text of its compiled programs. `settings` count by their representation."""
         digest = hashlib.sha256("\n".join([programs, _content(data), *map(repr, settings)]).encode())
         for leaf in jax.tree.leaves(start):
             array = np.asarray(leaf)
@@ -55,11 +55,11 @@ class Resumable(NamedTuple):
         return cls(checkpoints, digest.hexdigest())
 
     def load(self) -> Mapping[str, np.ndarray] | None:
-        """What was saved last, if anything."""
+        """Return what was saved last, or None."""
         return self.checkpoints.load(self.key)
 
     def save(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keeps arrays in place of what was saved before."""
+        """Save arrays, replacing what was saved before."""
         self.checkpoints.save(self.key, arrays)
 
 
@@ -69,12 +69,12 @@ def _content(data: Dataset) -> str:
 
 
 def stacked(history: Sequence[PyTree]) -> PyTree:
-    """Evaluations as one tree, with an axis for them behind that of the networks."""
+    """Return evaluations as one tree, with their axis after that of the networks."""
     return jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *history)
 
 
 def saved(state: PyTree, history: Sequence[PyTree]) -> dict[str, np.ndarray]:
-    """A checkpoint's arrays: the leaves of a population's state, and of its history so far."""
+    """Return a checkpoint's arrays: the leaves of a population's state and of its history so far."""
     return {
         f"{name}.{index}": np.asarray(leaf)
         for name, part in {"state": state, "history": stacked(history)}.items()
@@ -85,7 +85,7 @@ def saved(state: PyTree, history: Sequence[PyTree]) -> dict[str, np.ndarray]:
 def restored(
     arrays: Mapping[str, np.ndarray], state: PyTree, observe: Callable[[Any], PyTree]
 ) -> tuple[PyTree, list[PyTree]]:
-    """State, placed like the one given or left on the host as that is, and history of a checkpoint."""
+    """Return a checkpoint's state, placed like the given one or left on the host as it is, and its history."""
     leaves, seen = jax.tree.leaves(state), observe(state)
     found = [arrays[f"state.{index}"] for index in range(len(leaves))]
     placed = [

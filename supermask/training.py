@@ -1,9 +1,9 @@
 """Training a population of masked networks.
 
-Every network has its own weights, masks and order of batches; data, optimiser and length are shared. A weight whose
-mask is 0 is bit-equal before and after: what masks the *update*, by selection, holds for any optimiser and any frozen
-value. Validation data is looked at every so many steps; the parameters of the lowest validation loss are kept aside
-(the papers' early stopping), and test data is seen once, when all is over.
+Each network has its own weights, masks and order of batches; data, optimiser and length are shared. A weight whose mask
+is 0 is bit-equal before and after training: masks select the entries of the *update*, which is exact for any optimiser
+and any frozen value. Validation data is evaluated at a fixed interval of steps. The parameters of lowest validation
+loss are kept (the papers' early stopping), and test data is evaluated once, at the end.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -51,16 +51,16 @@ from supermask.resuming import Checkpoints
 from supermask.short import short
 from supermask.whole_network import network_scores
 
-need("networks")  # numba as well, which is imported in the middle of trainings
+need("networks")  # checks for numba too, which is imported in the middle of trainings
 
 
 @short
 @dataclass(frozen=True)
 class Job:
-    """One network to train: where it starts, which weights may move, and the seed of its data order.
+    """One network to train: its initial parameters, which weights may move, and the seed of its data order.
 
-    It takes the steps `first_step` to `last_step` - 1 of that order: all of the configured ones by default, fewer after
-    rewinding to a later step (first_step > 0) or on the way to one (last_step).
+    It takes the steps `first_step` to `last_step` - 1 of that order: by default all configured steps, fewer after
+    rewinding to a later step (`first_step` > 0) or to reach such a step (`last_step`).
     """
 
     params: Params
@@ -74,8 +74,8 @@ class Job:
 class Trained(NamedTuple):
     """The outcome of one training; arrays on the host.
 
-    `early_stop` is the step of lowest validation loss among those evaluated, `first_step` and the last included.
-    The curves hold one value an evaluation, at `evaluated_at` steps.
+    `early_stop` is the step of lowest validation loss among the evaluated steps, including the first and the last.
+    The curves hold one value per evaluation, at the steps `evaluated_at`.
     """
 
     params: Params
@@ -92,10 +92,10 @@ class Trained(NamedTuple):
 @short
 @dataclass(frozen=True, eq=False)
 class Trainer:
-    """Trains populations of one network on one data set. Compiled once, on first use, whatever is trained.
+    """Trains populations of one network on one data set. Programs are compiled once, on first use.
 
-    The optimiser is Adam, as in the papers, unless another optax optimiser is given. With `checkpoints` a training that
-    was cut off goes on where it was saved last.
+    The optimiser is Adam, as in the papers, unless another optax optimiser is given. With `checkpoints`, an interrupted
+    training resumes from its last checkpoint.
     """
 
     network: Network
@@ -106,14 +106,15 @@ class Trainer:
     checkpoints: Checkpoints | None = None
 
     def __post_init__(self) -> None:
-        self._placed  # noqa: B018 - the data fits the network, or an error says so before anything is trained
+        self._placed  # noqa: B018 - raises before training if the data does not fit the network
 
     def train(self, jobs: Sequence[Job], on_progress: OnProgress = ignore_progress) -> list[Trained]:
-        """Trains all jobs, as many at once as there are slots, and returns their outcomes in order.
+        """Train all jobs, as many at once as there are slots, and return their outcomes in order.
 
-        Jobs of different lengths are trained in different populations; so are networks that are trained on live weights
-        alone (see `supermask.live_weights`), and those that leave out different numbers of dead units (see
-        `supermask.compaction`). Raises ValueError for masks that do not fit the network.
+        A population contains jobs of one length. Networks trained on live weights alone (`supermask.live_weights`), and
+        networks that leave out different numbers of dead units (`supermask.compaction`), form populations of their own.
+
+        Raises ValueError for masks that do not fit the network.
         """
         networks.check_descends(self.network)
         for job in jobs:
@@ -138,7 +139,7 @@ class Trainer:
         return [outcomes[index] for index in range(len(jobs))]
 
     def gradients(self, params: Params) -> Kernels:
-        """Gradient of the mean training loss with respect to every kernel, over the whole training split."""
+        """Return the gradient of the mean loss over the whole training split with respect to every kernel."""
         return jax.tree.map(np.asarray, self._mean_gradient(params, self._placed.train))
 
     def scores(
@@ -149,7 +150,7 @@ class Trainer:
         return jax.tree.map(np.asarray, self._network_scores(criterion, *given))
 
     def evaluate(self, params: Sequence[Params], split: Split | None = None) -> list[Scores]:
-        """Loss and accuracy of networks as they are, without training, on test data or another split."""
+        """Return loss and accuracy of networks without training, on test data or another split."""
         examples = self._placed.test if split is None else evaluated_on(self.network, self.placement, split)
         return self._placed.evaluate(params, examples)
 
@@ -159,12 +160,11 @@ class Trainer:
         ranks: Mapping[str, Int32[AnyArray, "..."]],
         levels: Sequence[Mapping[str, int]],
     ) -> list[Scores]:
-        """Loss and accuracy on test data of a network under one ranking's masks, without training.
+        """Return test loss and accuracy of a network under each mask of one ranking, without training.
 
-        At each level the `level[layer]` best-ranked weights of a layer stay as they are and the others are 0. On CPU,
-        networks of dense layers are summed from level to level (`nested_levels`), with a thread a device. Elsewhere
-        masks are made where they are used: a network and its ranks are sent to the devices once, a level is a number a
-        layer.
+        Each level keeps the `level[layer]` best-ranked weights of a layer and sets the others to 0. On CPU, sums of
+        dense networks grow from level to level (`nested_levels`), with one thread per device. Elsewhere the network and
+        its ranks are sent to the devices once, which make each mask from one number per layer.
         """
         network = self.network
         check_layers("ranks", ranks, networks.kernels_of(params))
@@ -187,7 +187,7 @@ class Trainer:
         return (self.config.steps if job.last_step is None else job.last_step) - job.first_step
 
     def _live_masks(self, job: Job) -> LiveMasks | None:
-        """The job's live weights where it is trained on them alone: bytes, Adam, on CPU, where it can be and pays."""
+        """Return the live weights of a job to train on them alone: uint8 data, Adam, CPU, and where that pays."""
         if self.optimiser is not None or not self.placement.one_at_a_time or self.data.dtype != np.uint8:
             return None
         kernels = networks.kernels_of(job.params)
@@ -198,7 +198,7 @@ class Trainer:
         return live_masks(self.network, job.params, job.masks)
 
     def _compaction(self, job: Job) -> Compaction | None:
-        """What the job may leave out: with Adam, and where networks are trained one at a time and size is time."""
+        """Return what the job may leave out: with Adam, and only where networks are trained one at a time."""
         if self.optimiser is not None or not self.placement.one_at_a_time:
             return None
         return compaction(self.network, job.params, job.masks, self._length(job))
@@ -223,7 +223,7 @@ class Trainer:
         return outcomes(states, curves, self.evaluate)
 
     def _stepping(self, course: Course, jobs: Sequence[tuple[Job, Compaction | None]]) -> Stepping:
-        """How a population of one length and size is stepped: the one place that chooses."""
+        """Return the stepping of a population of one length and size."""
         plan = jobs[0][1]
         program = self._program(self.network if plan is None else plan.network(self.network))
         return stepping(program, course, [self._start(*job) for job in jobs], [_given(*job) for job in jobs])
@@ -239,7 +239,7 @@ class Trainer:
 
     @cached_property
     def _fresh_optimiser_state(self) -> Callable[[Params], PyTree]:
-        """Compiled: made of small operations, it takes a tenth as long as a short training."""
+        """Compiled, because its many small operations would take a tenth of the time of a short training."""
         return jax.jit(self._optimiser.init)
 
     @cached_property
@@ -255,7 +255,7 @@ class Trainer:
         return {}
 
     def _program(self, network: Network) -> Run:
-        """The compiled interval of the network, or of one without dead units."""
+        """Return the compiled interval of the network, whole or without dead units."""
         if network not in self._programs:
             self._programs[network] = descending(
                 self._rule(network), self._optimiser, self.data.maximum, self.placement
@@ -315,7 +315,7 @@ class Trainer:
 
 
 class _Given(NamedTuple):
-    """What belongs to one network and does not change: its masks, and which inputs it reads where that is not all."""
+    """Constants of one network: its masks, and the indices of the inputs that it reads; None for all."""
 
     masks: Mapping[str, Bool[AnyArray, "..."]]
     inputs: Int32[AnyArray, " inputs"] | None
@@ -328,7 +328,7 @@ def _given(job: Job, smaller: Compaction | None) -> _Given:
 
 
 def _whole(job: Job, smaller: Compaction | None, state: Descent) -> Descent:
-    """The state with its dead units, as they were before the training."""
+    """Return the state with its dead units put back, unchanged by the training."""
     if smaller is None:
         return state
     params, best = (smaller.restored(params, job.params) for params in (state.params, state.best_params))
@@ -338,7 +338,7 @@ def _whole(job: Job, smaller: Compaction | None, state: Descent) -> Descent:
 def outcomes(
     states: Sequence[Descent], curves: Sequence[Sequence[np.ndarray]], evaluate: Callable[[list[Params]], list[Scores]]
 ) -> list[Trained]:
-    """What trainings of weights came to: their ends, curves, and scores on test data, seen here for the first time."""
+    """Return the outcomes of trainings: final states, curves, and test scores, which are evaluated only here."""
     at_early_stop = evaluate([state.best_params for state in states])
     at_end = evaluate([state.params for state in states])
     return [

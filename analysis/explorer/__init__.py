@@ -1,5 +1,5 @@
-"""The explorer: a page on which a mask is bent and its accuracy seen at once, and the bundle of weights that it reads.
+"""The explorer: a web page on which masks are edited and their accuracy is shown at once, and the data it reads.
 
-bundle.py makes the bundle from stored results, site.py puts it beside the page, server.py shows both on this machine;
-page/ is the page itself: HTML, CSS and JavaScript modules as they are served, with no build step.
+bundle.py makes the data bundle from stored results, site.py adds the page, single.py puts both into one HTML file, and
+server.py serves them locally. page/ holds the page's HTML, CSS and JavaScript modules, which need no build step.
 """

@@ -1,15 +1,15 @@
-"""The bundle: what the page computes from, in a few files that any server can hand out.
+"""The bundle: the data from which the page computes, in a few files that any web server can serve.
 
-    bundle.json     what it shows and was made from; layers, levels, labels, and the scalars that depend on the order of
-                    a sum, which the page takes over instead of computing them anew
-    images.bin      the first 1,000 test images: a byte a pixel
-    training.bin    the first 3,500 training images, which the page trains on
-    seed-N.bin      one seed's initial and final kernels, layer after layer, in float32: first the lowest byte of every
-                    weight, then the next (such planes compress better than whole numbers); then, a byte a weight, the
-                    last round of iterative pruning that kept it
+    bundle.json     provenance, layers, levels, labels, and the scalars whose value depends on the order of a sum, which
+                    the page reads instead of computing them
+    images.bin      the first 1,000 test images, one byte per pixel
+    training.bin    the first 3,500 training images, on which the page trains
+    seed-N.bin      one seed's initial and final kernels, layer by layer, in float32: first the lowest byte of every
+                    weight, then the next (such planes compress better than whole numbers); then, one byte per weight,
+                    the last round of iterative pruning that kept it
 
-The .bin files are zlib streams. Masks are not in the bundle, but for those of iterative pruning, whose networks were
-trained in every round: the page computes all others from the weights, by the rules of `supermask.masks`.
+The .bin files are zlib streams. The bundle holds the masks of iterative pruning only, because their networks were
+trained in every round. The page computes all other masks from the weights, by the rules of `supermask.masks`.
 """
 
 import json
@@ -45,14 +45,14 @@ from supermask.untrained_networks import masked_kernels, untrained_network
 FORMAT = 4
 IMAGES = 1000
 TRAINING_IMAGES = 3500
-"""As many as the embedded digits have: about 0.6 MB, and a training of seconds in the page."""
+"""The number of training images in the embedded digits: about 0.6 MB, and seconds of training in the page."""
 
 FEWEST_PIXELS = 5
 """Rows and columns that an image must have, so that one can see and draw something."""
 
 LEVELS = 24
 MOST_BYTES = 6_000_000
-"""The most that a bundle may take: what one can wait for in a lecture hall."""
+"""Largest bundle, in bytes: short enough to download in a lecture hall."""
 
 LARGEST = 1e9
 """Largest weight that is shown: the page draws and trains in float32."""
@@ -69,16 +69,15 @@ CLASS_NAMES = {
 """Names of the classes of other data sets (Xiao et al. 2017, table 2)."""
 
 PRUNING = Treatment()
-"""Iterative pruning as in the lottery ticket algorithm: whose rounds the page scrubs through."""
-
+"""Iterative pruning by the lottery ticket algorithm; the page has a slider over its rounds."""
 
 TRAINING = protocol("quick", "fc")
-"""How the page trains, whatever protocol made the rest of the bundle: it is what fits its few images."""
+"""Settings of training in the page, for any protocol of the bundle: they suit its few images."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """One round of iterative pruning: its mask's fraction of weights, and accuracy on all test images once trained."""
+    """One round of iterative pruning: the fraction of weights remaining, and the trained network's test accuracy."""
 
     weights_remaining: float
     test_accuracy: float
@@ -86,9 +85,9 @@ class Round:
 
 @dataclass(frozen=True)
 class SeedRun:
-    """One seed: its network before and after training, and the rounds of iterative pruning, round 0 included.
+    """One seed: its network before and after training, and the rounds of iterative pruning, including round 0.
 
-    `last_round` says of every weight in which round it was alive last; zeros where no round is known but the first.
+    `last_round` holds the last round in which each weight was alive: all zeros if only round 0 is known.
     """
 
     seed: int
@@ -99,7 +98,7 @@ class SeedRun:
 
 
 def seed_run(results: Results, seed: int) -> SeedRun:
-    """A seed's run out of stored results: of the study's one treatment, or of round 0 alone where it has none."""
+    """Return a seed's run from stored results: the study's one treatment, or round 0 alone if it has none."""
     initial, final = results.unpruned_weights(seed)
     last_round = {layer: np.zeros(kernel.shape, np.uint8) for layer, kernel in kernels_of(initial).items()}
     pruned = results.study.of(Treatment)[:1]
@@ -127,10 +126,10 @@ def check_images(data: Dataset) -> None:
 
 
 def make_bundle(experiment: Experiment, network: Network, runs: Sequence[SeedRun]) -> dict[str, bytes]:
-    """The bundle's files by name, made from two or more seeds' runs of one experiment.
+    """Return the bundle's files by name, made from the runs of two or more seeds of one experiment.
 
-    Raises UsageError for fewer seeds, for images that cannot be shown, for weights of trainings that diverged, and
-    where the bundle would be larger than `MOST_BYTES`.
+    Raises UsageError for fewer seeds, for images that cannot be shown, for weights of diverged trainings, and if the
+    bundle would exceed `MOST_BYTES`.
     """
     data = experiment.data
     check_images(data)
@@ -197,7 +196,7 @@ def _pixels(split: Split) -> bytes:
 
 
 def _about(experiment: Experiment, images: int) -> dict[str, str | int | list[str]]:
-    """What the page says of where its numbers come from."""
+    """Return the provenance that the page shows."""
     protocol, commit = experiment.protocol, provenance()["commit"]
     return {
         "dataset": title_of(experiment.data),
@@ -239,7 +238,7 @@ def _as_drawn(seed: int, initial: Mapping[str, Any]) -> bool:
 
 
 def _weights(run: SeedRun) -> bytes:
-    """Initial and final kernels as byte planes, then the last rounds."""
+    """Return initial and final kernels as byte planes, followed by the last rounds."""
     parts = []
     for params in (run.initial, run.final):
         values = np.concatenate([np.asarray(k, "<f4").ravel() for k in kernels_of(params).values()])
@@ -251,9 +250,9 @@ def _weights(run: SeedRun) -> bytes:
 def _best_level(
     runs: Sequence[SeedRun], network: Network, validation: Split, maximum: int, counts: Sequence[Mapping[str, int]]
 ) -> int:
-    """The level at which signed constants under the same-sign mask do best on *validation* images, over the seeds.
+    """Return the level at which signed constants under the same-sign mask do best, on *validation* images.
 
-    That is what the page opens with; test images have no say in it.
+    The page opens at this level. Test images do not affect the choice.
     """
     total = np.zeros(len(counts))
     for run in runs:

@@ -1,4 +1,4 @@
-"""The command `supermask explore`: from stored results, or a short training where there are none, to the open page."""
+"""The command `supermask explore`: opens the page on stored results, or after a short training if there are none."""
 
 import webbrowser
 from collections.abc import Iterator
@@ -34,10 +34,11 @@ FEWEST_SEEDS = 2
 class ExplorerRequest:
     """What to show and where.
 
-    `data` is a data set of the user's own, loaded; without it, the protocol's is. `protocol` None stands for the best
-    that is stored, and `quick` where nothing is. Without `with_rounds` the bundle has no rounds of iterative pruning.
-    `export` is a folder for a site, or an HTML file for a page with all in it; None shows the page on this machine, at
-    `port` (0: any free one), and opens it in a `browser`.
+    protocol: None selects the best stored results, or `quick` if nothing is stored.
+    with_rounds: whether the bundle has the rounds of iterative pruning.
+    export: a folder for a site, or an HTML file for a self-contained page. None serves the page on this machine, at
+        `port` (0: any free one), and opens it if `browser` is true.
+    data: a data set of the user's own, loaded; None for the protocol's.
     """
 
     protocol: str | None
@@ -52,20 +53,20 @@ class ExplorerRequest:
 
     @property
     def seeds(self) -> int:
-        """How many seeds are shown."""
+        """Number of seeds shown."""
         return FEWEST_SEEDS if self.changes.seeds is None else self.changes.seeds
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is shown: an experiment, and its iterative pruning or (an empty study) round 0 alone."""
+    """An experiment to show, with its study of iterative pruning; an empty study shows round 0 alone."""
 
     experiment: Experiment
     study: Study
 
 
 def explore(request: ExplorerRequest) -> int:
-    """Trains what is missing, makes the site, and writes or shows it. Returns the exit status.
+    """Train missing results, make the site, and write or serve it. Returns the exit status.
 
     Raises UsageError, StoreError or DataError before anything is trained.
     """
@@ -76,7 +77,7 @@ def explore(request: ExplorerRequest) -> int:
     if request.export is not None:
         (check_page if _is_page(request.export) else check_target)(request.export)
     else:
-        SiteServer({"index.html": b""}, request.port).server_close()  # says now if the port cannot be had
+        SiteServer({"index.html": b""}, request.port).server_close()  # fails early if the port is taken
     with Store(request.results, for_reading=True) as store:
         choice = choose(request, store, console)
         lacking = bool(missing_results(choice.experiment, choice.study, store))
@@ -104,12 +105,12 @@ def explore(request: ExplorerRequest) -> int:
 
 
 def _is_page(export: Path) -> bool:
-    """Whether one file is asked for, and not a site's folder."""
+    """Whether the export is a single file rather than a site's folder."""
     return export.suffix.lower() in (".html", ".htm")
 
 
 def choose(request: ExplorerRequest, store: Store, console: Screen) -> Choice:
-    """The experiment that was asked for, or the best that is stored."""
+    """Return the requested experiment, or the best that is stored."""
     if request.protocol is None:
         for choice in _stored_choices(request, store):
             console.print(f"showing what is stored: {_named(choice.experiment)}")
@@ -120,7 +121,7 @@ def choose(request: ExplorerRequest, store: Store, console: Screen) -> Choice:
 
 
 def _stored_choices(request: ExplorerRequest, store: Store) -> Iterator[Choice]:
-    """What needs no training at all, the best first: with rounds before without, more epochs before fewer."""
+    """Yield choices that need no training, best first: with rounds before without, more epochs before fewer."""
     experiments = []
     for name in ("paper", "short"):
         chosen = _protocol(request, name)
@@ -138,7 +139,7 @@ def _stored_choices(request: ExplorerRequest, store: Store) -> Iterator[Choice]:
 
 
 def _protocol(request: ExplorerRequest, name: str) -> Protocol:
-    """The protocol, on as many seeds as are shown: showing fewer of them changes nothing of it."""
+    """Return the protocol with the number of seeds shown. Showing fewer seeds is no change of protocol."""
     return replace(protocol(name, "fc", replace(request.changes, seeds=None)), seeds=request.seeds)
 
 

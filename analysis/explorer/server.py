@@ -1,4 +1,4 @@
-"""A server for one site on this machine alone: it holds the site's files in memory and knows of no others."""
+"""Local web server for one site. It serves the site's files from memory and never reads a folder."""
 
 import socket
 import sys
@@ -15,18 +15,18 @@ from supermask.analysis.system.errors import UsageError
 ADDRESS = "127.0.0.1"
 
 SECONDS_OF_SILENCE = 10.0
-"""How long a client may send nothing, and how long it may take to read an answer."""
+"""How long a client may stay silent, and how long it may take to read a response."""
 
 MOST_CONNECTIONS = 64
-"""How many clients are served at a time, each in a thread. One more, and the oldest connection is closed."""
+"""Most clients served at once, one thread each. One more closes the oldest connection."""
 
 
 class SiteServer(ThreadingHTTPServer):
     """Serves a site's files on the loopback address. Port 0 takes a free one.
 
-    What is not one of the site's paths is not found, whatever the path looks like: no folder is ever read. A request
-    that names another host is refused, so that no other page can reach it by a name that it made point here. A client
-    that leaves, stalls or talks nonsense is dropped without a word in the terminal.
+    Any path that is not one of the site's is answered 'not found'; no folder is ever read. A request that names another
+    host is refused, which prevents DNS rebinding. A client that disconnects, stalls or sends an invalid request is
+    dropped silently.
     """
 
     daemon_threads = True
@@ -45,11 +45,11 @@ class SiteServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """The page's address."""
         return f"http://{ADDRESS}:{self.server_address[1]}/"
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a thread of its own, in the place of the oldest one where there are too many."""
+        """Serve a connection in its own thread; close the oldest connection if there are too many."""
         with self._lock:
             self._connections[request] = None
             oldest = next(iter(self._connections)) if len(self._connections) > MOST_CONNECTIONS else None
@@ -65,7 +65,7 @@ class SiteServer(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Report a fault of the server's own; a client that left or stalled is none."""
+        """Report a fault of the server itself; ignore clients that disconnected or stalled."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -73,26 +73,26 @@ class SiteServer(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: SiteServer
     server_version, sys_version = "supermask", ""
-    default_request_version = "HTTP/1.0"  # HTTP/0.9, the base class's, has answers without headers
+    default_request_version = "HTTP/1.0"  # the base class's HTTP/0.9 has responses without headers
 
     def setup(self) -> None:
-        """Limit how long the client may take."""
+        """Set the client's time limit."""
         self.request.settimeout(self.server.silence)
         super().setup()
 
     def do_GET(self) -> None:
-        """Answers with a file of the site."""
+        """Send a file of the site."""
         self._answer()
 
     def do_HEAD(self) -> None:
-        """Answers with a file's headers."""
+        """Send a file's headers."""
         self._answer()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name is the base class's
-        """Says nothing: the terminal is the user's."""
+        """Log nothing: the terminal belongs to the user."""
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answers with a status and its name alone: nothing of the request is repeated."""
+        """Send a status code and its name only: nothing of the request is echoed."""
         status = HTTPStatus(code)
         self._send(status, "text/plain; charset=utf-8", f"{status.value} {status.phrase}\n".encode())
 
@@ -124,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def end_headers(self) -> None:
-        """Every answer, errors too, carries the policy."""
+        """Add the content security policy to every response, errors included."""
         self.send_header("Content-Security-Policy", f"{POLICY}; frame-ancestors 'none'")
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Referrer-Policy", "no-referrer")

@@ -1,8 +1,8 @@
-"""The site as one HTML file, which works from an e-mail, opened as a file, or in a frame without an origin.
+"""The site as one HTML file, which also works as an e-mail attachment, from disk, or in a sandboxed frame.
 
-The page's modules become functions of one classic script, because a file may not import others; the bundle lies beside
-it in base64. Workers start from the same text. The file's policy allows that script and that style alone, by their
-digests, and no request at all.
+The page's modules become functions in one classic script, because a page opened from disk may not import modules. The
+bundle is embedded in base64. Workers start from the same text. The file's content security policy allows only this
+script and this style, by their digests, and no requests.
 """
 
 import json
@@ -17,14 +17,14 @@ from supermask.analysis.system.errors import FileError, UsageError, in_a_folder,
 from supermask.writing import write_whole
 
 MARK = 'id="supermask-inside"'
-"""What tells an earlier export from a file of the user's own."""
+"""Marks an exported page, so that only an earlier export is ever overwritten."""
 
 _IMPORT = re.compile(r"^import (?:\{([^}]*)\}|\* as (\w+)) from \"([^\"]+)\";\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export ((?:async )?(?:function|class|const) (\w+))", re.MULTILINE)
 
 
 def single_page(site: Mapping[str, bytes]) -> bytes:
-    """The whole site in one HTML file."""
+    """Return the whole site as one HTML file."""
     html = site["index.html"].decode()
     style = site["style.css"].decode()
     program = _program({path: content.decode() for path, content in site.items() if path.endswith(".js")})
@@ -54,7 +54,7 @@ def single_page(site: Mapping[str, bytes]) -> bytes:
 
 
 def check_page(path: Path) -> None:
-    """Raises UsageError unless the page can be written there: as a new file, or over an earlier export."""
+    """Raise UsageError unless the page can be written there, as a new file or over an earlier export."""
     in_a_folder("export", path)
     if path.is_dir():
         raise UsageError(f"export {str(path)!r} is a folder; allowed: a new file, or an earlier export")
@@ -63,9 +63,9 @@ def check_page(path: Path) -> None:
 
 
 def write_page(site: Mapping[str, bytes], path: Path) -> int:
-    """Writes the page and returns its size in bytes.
+    """Write the page and return its size in bytes.
 
-    Raises UsageError where another file is in its place, FileError where it cannot be written.
+    Raises UsageError if another file has that name, FileError if it cannot be written.
     """
     check_page(path)
     content = single_page(site)
@@ -77,7 +77,7 @@ def write_page(site: Mapping[str, bytes], path: Path) -> int:
 
 
 def _program(modules: Mapping[str, str]) -> str:
-    """All modules in one script: each a function that is run when it is used first, and gives what it exports."""
+    """Combine all modules into one script. Each becomes a function that runs at first use and returns its exports."""
     parts = [
         "'use strict';",
         "if (typeof document !== 'undefined') globalThis.supermaskInside = {",
@@ -98,7 +98,7 @@ def _program(modules: Mapping[str, str]) -> str:
 
 
 def _module(path: str, text: str) -> str:
-    """A module's text as a function's: what it imports is taken from others, what it exports is returned."""
+    """Rewrite a module as a function body: imports become calls of other modules, exports the returned object."""
 
     def taken(found: re.Match[str]) -> str:
         names, whole, source = found.groups()

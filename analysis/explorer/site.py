@@ -1,4 +1,4 @@
-"""The site: page and bundle together, as files by name; and how it is written to a folder."""
+"""The site: the files of page and bundle by name, and writing them to a folder."""
 
 import mimetypes
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'"
 )
-"""The page's content security policy: it loads nothing but what lies beside it. index.html carries it too."""
+"""The page's content security policy: it loads only files of its own site. index.html contains it too."""
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -25,19 +25,19 @@ _TYPES = {
 
 
 def site_files(bundle: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Every file of the site by its path, '/' between folders: the page, and the bundle beneath bundle/."""
+    """Return every file of the site by its path (with '/'): the page, and the bundle under bundle/."""
     page = dict(_files_of(files("supermask.analysis.explorer") / "page"))
     return page | {f"{BUNDLE}/{name}": content for name, content in bundle.items()}
 
 
 def content_type(path: str) -> str:
-    """The media type of a site's file."""
+    """Return the media type of a file."""
     ending = Path(path).suffix
     return _TYPES.get(ending) or mimetypes.types_map.get(ending, "application/octet-stream")
 
 
 def check_target(folder: Path) -> None:
-    """Raises UsageError unless a site can be written there: a new or empty folder, or an earlier export."""
+    """Raise UsageError unless a site can be written there: a new or empty folder, or an earlier export."""
     in_a_folder("export", folder)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"export {str(folder)!r} is a file; allowed: a new or empty folder, or an earlier export")
@@ -46,9 +46,9 @@ def check_target(folder: Path) -> None:
 
 
 def write_site(site: Mapping[str, bytes], folder: Path) -> int:
-    """Writes the site's files and returns their size in bytes. Seeds of an earlier export are removed.
+    """Write the site's files and return their total size in bytes. Removes the seeds of an earlier export.
 
-    Raises UsageError where it is not a site's folder, FileError where it cannot be written.
+    Raises UsageError if the folder holds other files, FileError if it cannot be written.
     """
     check_target(folder)
     try:

@@ -1,9 +1,9 @@
-"""From a sparse layer to a few bytes: relative indices, then entropy coding of indices and values.
+"""Codes a sparse layer in few bytes: relative indices, then entropy coding of indices and values.
 
-Live weights are named by the number of dead ones before each (row-major order). A gap beyond what `index_bits` hold is
-bridged by filler zeros: a filler covers 2^index_bits − 1 dead weights and is itself one. Gaps and values are then coded
-by their frequencies. Han et al. 2016, sections 2 and 4. Theirs is a Huffman code; here it is range coding (the library
-`constriction`), which comes closer to the entropy, by up to half a bit a symbol.
+The index of a live weight is its gap: the number of dead weights before it, in row-major order. Filler zeros bridge
+gaps that do not fit into `index_bits`: a filler covers 2^index_bits − 1 dead weights and is itself one. Gaps and values
+are then coded by their frequencies. Han et al. 2016, sections 2 and 4, use a Huffman code. Here it is range coding
+(library `constriction`), which comes closer to the entropy, by up to half a bit per symbol.
 """
 
 from typing import Any, NamedTuple
@@ -23,19 +23,19 @@ MOST_INDEX_BITS = 8
 
 
 class CodingError(ValueError):
-    """Bytes that no encoder of ours writes."""
+    """The bytes were not written by this encoder."""
 
 
 @short
 class Symbols(NamedTuple):
-    """A layer as two streams of equal length: gaps, and values (0 a filler, else a code plus 1)."""
+    """A layer as two streams of equal length: gaps and values (0 for a filler, else a code plus 1)."""
 
     gaps: Int32[np.ndarray, " symbols"]
     values: Int32[np.ndarray, " symbols"]
 
 
 def to_symbols(mask: Bool[np.ndarray, "*shape"], codes: UInt8[np.ndarray, "*shape"], index_bits: int) -> Symbols:
-    """The streams of a layer. Raises ValueError for index bits outside 1 to 8."""
+    """Return the streams of a layer. Raises ValueError for index bits outside 1 to 8."""
     if not 1 <= index_bits <= MOST_INDEX_BITS:
         raise ValueError(f"index_bits is {index_bits}; allowed: 1 to {MOST_INDEX_BITS}")
     places = np.flatnonzero(mask)
@@ -43,7 +43,7 @@ def to_symbols(mask: Bool[np.ndarray, "*shape"], codes: UInt8[np.ndarray, "*shap
     gaps = np.diff(places, prepend=-1) - 1
     fillers = gaps // step
     length = places.size + int(fillers.sum())
-    ends = np.cumsum(fillers + 1) - 1  # where each live weight stands in the streams
+    ends = np.cumsum(fillers + 1) - 1  # position of each live weight in the streams
     all_gaps, values = np.full(length, step - 1, np.int32), np.zeros(length, np.int32)
     all_gaps[ends] = gaps % step
     values[ends] = codes.ravel()[places].astype(np.int32) + 1
@@ -51,7 +51,7 @@ def to_symbols(mask: Bool[np.ndarray, "*shape"], codes: UInt8[np.ndarray, "*shap
 
 
 def from_symbols(symbols: Symbols, shape: tuple[int, ...]) -> tuple[Bool[np.ndarray, "..."], UInt8[np.ndarray, "..."]]:
-    """Mask and codes of a layer. Raises CodingError for streams that do not fit the shape."""
+    """Return mask and codes of a layer. Raises CodingError for streams that do not fit the shape."""
     size = int(np.prod(shape))
     places = np.cumsum(symbols.gaps.astype(np.int64) + 1) - 1
     if places.size and places[-1] >= size:
@@ -64,21 +64,21 @@ def from_symbols(symbols: Symbols, shape: tuple[int, ...]) -> tuple[Bool[np.ndar
 
 
 def frequencies(stream: Int32[np.ndarray, " symbols"], symbols: int) -> list[int]:
-    """How often each of 0 to `symbols` - 1 occurs."""
+    """Return how often each of 0 to `symbols` - 1 occurs."""
     return [int(count) for count in np.bincount(stream, minlength=symbols)]
 
 
 def encode(stream: Int32[np.ndarray, " symbols"], counts: list[int]) -> bytes:
-    """The stream, coded by its symbols' frequencies."""
+    """Code a stream by its symbols' frequencies."""
     if stream.size == 0 or max(counts) == stream.size:
-        return b""  # nothing to tell
+        return b""  # no information
     encoder = constriction.stream.queue.RangeEncoder()
     encoder.encode(stream, _model(counts))
     return encoder.get_compressed().astype("<u4").tobytes()
 
 
 def decode(content: bytes, counts: list[int]) -> Int32[np.ndarray, " symbols"]:
-    """The stream again. Raises CodingError for bytes that do not hold it."""
+    """Decode a stream. Raises CodingError for bytes that `encode` does not write for these counts."""
     length = sum(counts)
     if length == 0 or max(counts) == length:
         return np.full(length, int(np.argmax(counts)) if length else 0, np.int32)
@@ -87,7 +87,7 @@ def decode(content: bytes, counts: list[int]) -> Int32[np.ndarray, " symbols"]:
     decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(content, "<u4").astype(np.uint32))
     try:
         stream: np.ndarray = np.asarray(decoder.decode(_model(counts), length), np.int32)
-    except AssertionError as error:  # what constriction raises for words that no encoder writes
+    except AssertionError as error:  # raised by constriction for words that no encoder writes
         raise CodingError(str(error)) from None
     if frequencies(stream, len(counts)) != counts:
         raise CodingError("a coded stream does not have the symbols that it says")
@@ -95,7 +95,7 @@ def decode(content: bytes, counts: list[int]) -> Int32[np.ndarray, " symbols"]:
 
 
 def entropy_bits(counts: Int[np.ndarray, " symbols"] | list[int]) -> float:
-    """Bits a symbol at these frequencies, at best."""
+    """Return the entropy of these frequencies, in bits per symbol."""
     p = np.asarray(counts, float) / max(sum(counts), 1)
     return float(-(p[p > 0] * np.log2(p[p > 0])).sum())
 

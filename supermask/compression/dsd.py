@@ -1,8 +1,7 @@
-"""Dense-sparse-dense training: train dense, prune the smallest and retrain, then let the pruned ones back in at 0.
+"""Dense-sparse-dense training: train dense, prune the smallest weights and retrain, then restore the pruned ones at 0.
 
-The last phase has a tenth of the learning rate. The control that counts has the same budget: the same three phases,
-with the same rates and batches, and no mask. Han et al. 2017 (arXiv 1607.04381), algorithm 1; they ran such a control
-for ResNet.
+The last phase has a tenth of the learning rate. The control has the same budget: the same three phases, rates and
+batches, without a mask. Han et al. 2017 (arXiv 1607.04381), algorithm 1; they ran such a control for ResNet.
 """
 
 from collections.abc import Sequence
@@ -17,12 +16,12 @@ from supermask.short import short
 from supermask.training import Job, Trained, Trainer
 
 LAST_RATE = 0.1
-"""The last phase's learning rate over the others'."""
+"""Ratio of the last phase's learning rate to that of the others."""
 
 
 @dataclass(frozen=True)
 class DSDRun:
-    """A dense-sparse-dense training: the part of each layer's weights that is pruned in between; 0 is the control.
+    """A dense-sparse-dense training. `sparsity`: fraction of each layer pruned in the middle; 0 is the control.
 
     Raises ValueError for a sparsity outside 0 <= sparsity < 1.
     """
@@ -36,7 +35,7 @@ class DSDRun:
 
 @short
 class Phases(NamedTuple):
-    """The outcomes of the three phases, of equal length."""
+    """Outcomes of the three phases, which are of equal length."""
 
     dense: Trained
     sparse: Trained
@@ -50,9 +49,10 @@ def dense_sparse_dense(
     sparsities: Sequence[float],
     on_progress: OnProgress = ignore_progress,
 ) -> dict[tuple[float, int], Phases]:
-    """Every sparsity from every seed's start, by (sparsity, seed). A phase takes the trainer's steps.
+    """Train every sparsity from every seed's start, and return the outcomes by (sparsity, seed).
 
-    The first phase is trained once a seed: all sparsities share it. Batches go on from phase to phase.
+    Each phase takes the trainer's number of steps. The first phase is trained once per seed and shared by all
+    sparsities. The order of batches continues across phases.
     """
     steps = trainer.config.steps
     slow = replace(trainer, config=replace(trainer.config, learning_rate=LAST_RATE * trainer.config.learning_rate))

@@ -1,15 +1,15 @@
-"""A compressed network as one file: it decodes to the same parameters, bit for bit, and so to the same logits.
+"""File format of a compressed network, which decodes to the same parameters, bit for bit, and so the same logits.
 
-    magic (8 bytes)  version (2)  length of header (4)  header  blocks  SHA-256 of all before (32)
+    magic (8 bytes)  version (2)  length of header (4)  header  blocks  SHA-256 of everything before (32)
 
 Numbers are little-endian; the header is JSON. A layer's entry has the counts of its gaps, the counts of its values (of
-filler zeros, then of each shared value), and the lengths of both streams. Of each layer, in the order of their names,
-there are four blocks: coded gaps, coded values, the codebook and the biases as float32. Reading checks length and
-digest before anything else, then the header's every field, and only then allocates, by the shapes of the network that
-the header names: they are not in the file. It runs no code.
+filler zeros, then of each shared value), and the lengths of both streams. Each layer, in the order of their names, has
+four blocks: coded gaps, coded values, the codebook and the biases as float32. Reading first checks length and digest,
+then every field of the header, and only then allocates memory. Shapes are not in the file: they are those of the
+network that the header names. Reading runs no code.
 
-Format 2 has codebooks of 2^bits values, or of one less, where a code is needed for filler zeros; format 1, which is
-still read, had 2^bits values always.
+In format 2, codebooks have 2^bits values, or one less if filler zeros need a code. Format 1, which is still read,
+always had 2^bits values.
 """
 
 import math
@@ -29,14 +29,14 @@ from supermask.params import kernels_of
 _BLOCKS = 4
 
 MOST_VALUES = 1 << 15
-"""Of an image: ten times CIFAR-10's."""
+"""Most values per image: ten times CIFAR-10's."""
 
 MOST_WEIGHTS = 1 << 23
-"""Of a network: twice Conv2's on CIFAR-10. A small file can decode to that many: this bounds what reading takes."""
+"""Most weights: twice Conv2's on CIFAR-10. It bounds the memory to which a small file can expand."""
 
 
 class CompressedError(ValueError):
-    """A file is not a compressed network, or is damaged. The message says what was expected and what was found."""
+    """The file is not a compressed network, or is damaged. The message says what was expected and what was found."""
 
 
 ENVELOPE = Envelope(b"SMDEEPCO", 2, 64 * 1024, "a compressed network", CompressedError, older=(1,))
@@ -44,10 +44,10 @@ ENVELOPE = Envelope(b"SMDEEPCO", 2, 64 * 1024, "a compressed network", Compresse
 
 @dataclass(frozen=True)
 class StageSizes:
-    """Bytes of a network at every stage of its compression.
+    """Size of a network, in bytes, after each stage of its compression.
 
     dense: all weights and biases as float32. pruned: live weights as float32, with relative indices and biases.
-    quantised: codes in place of the weights, filler zeros' code included, and codebooks. coded: the file.
+    quantised: codes instead of weights, including the filler zeros' code, and codebooks. coded: the file.
     """
 
     dense: int
@@ -57,21 +57,21 @@ class StageSizes:
 
     @property
     def rate(self) -> float:
-        """How many times smaller the file is than the dense network."""
+        """Compression rate: dense size over file size."""
         return self.dense / self.coded
 
 
 def check_size(network: str, image_shape: tuple[int, int, int], classes: int) -> None:
-    """Raise ValueError where a network for such images has more values or weights than a file may."""
+    """Raise ValueError if such images or the network for them exceed the bounds of a file."""
     _shapes(network, image_shape, classes)
 
 
 def compress(
     network: str, image_shape: tuple[int, int, int], quantised: Quantised, index_bits: Mapping[str, int]
 ) -> tuple[bytes, StageSizes]:
-    """The file's content, and what each stage takes.
+    """Return the file's content and the size after each stage.
 
-    Raises ValueError where the network's name is unknown, the kernels are not of its shapes, or there are more weights
+    Raises ValueError if the network's name is unknown, the kernels do not have its shapes, or there are more weights
     than `MOST_WEIGHTS`.
     """
     classes = len(quantised.biases["output"])
@@ -92,7 +92,7 @@ def compress(
         entries.append([gap_counts, value_counts, len(own[0]), len(own[1])])
         dense += 4 * (mask.size + bias.size)
         pruned += 4 * bias.size + -(-symbols.gaps.size * (32 + index_bits[layer]) // 8)
-        codes_used = codebook.size + (value_counts[0] > 0)  # a filler zero needs a code as well
+        codes_used = codebook.size + (value_counts[0] > 0)  # filler zeros need a code too
         bits = (codes_used - 1).bit_length() + index_bits[layer]
         coded_bits += 8 * (bias.nbytes + codebook.nbytes) + symbols.gaps.size * bits
     header: dict[str, Any] = {"network": network, "image_shape": list(image_shape), "layers": entries}
@@ -103,9 +103,9 @@ def compress(
 
 
 def decompress(content: bytes) -> tuple[str, Quantised]:
-    """The network's name, and the network; `quantisation.expand` gives its parameters.
+    """Return the network's name and the network; `quantisation.expand` makes its parameters.
 
-    Nothing is allocated before the header's counts are found to fit the named network.
+    No memory is allocated before the header's counts are known to fit the named network.
 
     Raises CompressedError for a file that is truncated, altered, foreign, of another version or inconsistent.
     """
@@ -145,7 +145,7 @@ def decompress(content: bytes) -> tuple[str, Quantised]:
 
 
 def _shapes(network: str, image_shape: tuple[int, int, int], classes: int) -> dict[str, tuple[tuple[int, ...], int]]:
-    """Each kernel's shape and number of biases; nothing is drawn. Raises ValueError where there is too much of them."""
+    """Return each kernel's shape and number of biases, without drawing any. Raises ValueError beyond the bounds."""
     if network not in NETWORKS:
         raise ValueError(f"network is {network!r}; allowed: {', '.join(NETWORKS)}")
     if math.prod(image_shape) > MOST_VALUES:
@@ -158,7 +158,7 @@ def _shapes(network: str, image_shape: tuple[int, int, int], classes: int) -> di
 
 
 def _check_counts(layer: str, gap_counts: list[int], value_counts: list[int], size: int) -> None:
-    """Raises CompressedError where a layer's symbols, by how often each occurs, do not fit a layer of that size."""
+    """Raise CompressedError if the counts of a layer's symbols do not fit a layer of that size."""
     symbols, reach = sum(gap_counts), sum((gap + 1) * count for gap, count in enumerate(gap_counts))
     if symbols != sum(value_counts) or symbols > size:
         raise CompressedError(f"the file's layer {layer} has {symbols} symbols; allowed: {size}")
@@ -171,7 +171,7 @@ def _check_counts(layer: str, gap_counts: list[int], value_counts: list[int], si
 
 
 def _check(header: Any) -> None:
-    """Raises CompressedError unless every field is there, of its type and within bounds."""
+    """Raise CompressedError unless every field is present, of its type and within bounds."""
     if not isinstance(header, dict) or set(header) - {"classes"} != {"network", "image_shape", "layers"}:
         raise CompressedError("the file's header does not have the fields network, image_shape and layers alone")
     if not isinstance(header["network"], str) or header["network"] not in NETWORKS:

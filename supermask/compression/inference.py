@@ -1,15 +1,15 @@
-"""Inference straight from the compressed form, one image at a time: sparse, weights as codes of shared values.
+"""Inference on the compressed network, one image at a time: sparse, with weights as codes of shared values.
 
-EIE (Han et al. 2016, arXiv 1602.01528) is a chip that does this: it skips weights that are 0 and inputs that are 0, and
-looks each weight up in a small table. Here the same on one core of a CPU, against the dense network there:
+EIE (Han et al. 2016, arXiv 1602.01528) is a chip for this: it skips weights and inputs that are 0, and looks each
+weight up in a small table. Here the same runs on one CPU core, and is compared with the dense network:
 
 - dense: NumPy's matrix products over all weights.
 - sparse: SciPy's compressed rows, live weights as float32.
-- shared: compressed columns, a byte a weight for its code and two for its row; columns of inputs that are 0 are
-  skipped. A loop compiled by numba.
+- shared: compressed columns, with one byte per weight for its code and two for its row; skips columns of inputs that
+  are 0. A loop compiled by numba.
 
-All three give the same logits up to rounding. Their operations and bytes are counted for the image at hand; bytes are
-those of weights, indices and codebooks that are read, each once.
+All three compute the same logits up to rounding. Operations and bytes are counted per image; bytes are those of the
+weights, indices and codebooks that are read, each once.
 """
 
 import inspect
@@ -34,7 +34,7 @@ ENGINES = ("dense", "sparse", "shared")
 
 @short
 class Columns(NamedTuple):
-    """A layer's live weights by the input they read: starts of the columns, each weight's output, and its code."""
+    """A layer's live weights by input: starts of the columns, and each weight's output and code."""
 
     starts: Int32[np.ndarray, "starts"]
     rows: UInt16[np.ndarray, "live"]
@@ -45,7 +45,7 @@ class Columns(NamedTuple):
 
 @dataclass(frozen=True)
 class Cost:
-    """What one image takes: the median of seconds, multiplications, and bytes of weights that are read."""
+    """Cost of one image: median seconds, multiplications, and bytes of weights read."""
 
     seconds: float
     products: int
@@ -53,7 +53,7 @@ class Cost:
 
 
 def columns_of(quantised: Quantised, layer: str) -> Columns:
-    """A dense layer by columns. Raises ValueError for more outputs than two bytes number."""
+    """Return a dense layer by columns. Raises ValueError for more outputs than two bytes can number."""
     mask, codes = np.asarray(quantised.masks[layer]), np.asarray(quantised.codes[layer])
     inputs, outputs = mask.shape
     if outputs > 2**16:
@@ -66,7 +66,7 @@ def columns_of(quantised: Quantised, layer: str) -> Columns:
 
 
 class InferenceEngine:
-    """A compressed network of dense layers, ready for one engine. `logits` takes one image, scaled to [0, 1].
+    """A compressed network of dense layers, prepared for one engine. `logits` takes one image, scaled to [0, 1].
 
     Raises ValueError for an unknown engine or a network with convolutions.
     """
@@ -84,7 +84,7 @@ class InferenceEngine:
         self._columns = {layer: columns_of(quantised, layer) for layer in self._layers}
 
     def logits(self, image: Float32[np.ndarray, "height width channels"]) -> Vector:
-        """The network's logits for one image."""
+        """Return the network's logits for one image."""
         x = image.reshape(-1)
         for layer in self._layers:
             x = self._apply(layer, x) + self._biases[layer]
@@ -93,7 +93,7 @@ class InferenceEngine:
         return x
 
     def cost(self, image: Float32[np.ndarray, "height width channels"], repeats: int = 200) -> Cost:
-        """What that image takes here. The first few runs are not counted."""
+        """Measure the cost of an image. The first few runs are not counted."""
         seconds = []
         for repeat in range(repeats + 5):
             started = time.perf_counter()
@@ -137,14 +137,14 @@ def _kernel(quantised: Quantised, layer: str) -> Float32[np.ndarray, "inputs out
 
 
 def _compiled() -> Callable[..., Vector]:
-    import numba  # here, for it takes half a second that others need not wait for
+    import numba  # imported here because the import takes half a second
 
     compiled: Callable[..., Vector] = numba.njit(inspect.unwrap(_multiply_columns))
     return compiled
 
 
 def _multiply_columns(x: Any, starts: Any, rows: Any, codes: Any, codebook: Any, outputs: int) -> Any:
-    """The matrix by columns times x, zeros of x skipped."""
+    """Multiply the matrix, given by columns, by x; skip zeros of x."""
     y = np.zeros(outputs, np.float32)
     for column in range(x.size):
         value = x[column]

@@ -1,8 +1,8 @@
-"""What Deep Compression keeps of each layer, in how many bits; and the phases of dense-sparse-dense training.
+"""Recipes of Deep Compression, fractions kept and bits per layer; and the masks of dense-sparse-dense training.
 
-Han et al. 2016, tables 2 and 3, give weights kept and bits a layer. The network is pruned as it is retrained:
-gradually, by magnitude, to the paper's percentages (`supermask.sparse_training.magnitude_pruning`, from the trained
-network).
+Han et al. 2016, tables 2 and 3, give the weights kept and the bits of each layer. The network is pruned gradually while
+it is retrained: by magnitude, from the trained network, to the paper's percentages
+(`supermask.sparse_training.magnitude_pruning`).
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ from supermask.params import Kernels, Params, kernels_of
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one network is compressed, layer by layer.
+    """How one network is compressed, by layer.
 
-    kept: the fraction of a layer's weights that is kept. bits: of a shared value. index_bits: of a relative index.
+    kept: fraction of a layer's weights that is kept. bits: per shared value. index_bits: per relative index.
     """
 
     kept: Mapping[str, float]
@@ -50,10 +50,10 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = {
         ),
     },
 }
-"""By network, LeNet-300-100 ('fc') and LeNet-5: the paper's percentages and bits, and our own of smaller files."""
+"""Recipes for LeNet-300-100 ('fc') and LeNet-5: the paper's percentages and bits, and our own for smaller files."""
 
 RECIPE_NAMES = tuple(RECIPES["fc"])
-"""Names of recipes, which every network has."""
+"""Names of recipes, the same for every network."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,12 @@ PUBLISHED: Mapping[str, Published] = {
 
 
 def kept_counts_of(recipe: Recipe, kernels: Kernels) -> dict[str, int]:
-    """How many weights of each layer the recipe keeps."""
+    """Return how many weights of each layer the recipe keeps."""
     return {layer: max(share(recipe.kept[layer], kernel.size), 1) for layer, kernel in sorted(kernels.items())}
 
 
 def largest_of_layers(params: Params, sparsity: float, seed: int) -> Masks:
-    """The largest |w| of each layer, all but floor(sparsity × its size): the masks of DSD's sparse phase.
+    """Return masks of each layer's largest |w|, all but floor(sparsity × its size): those of DSD's sparse phase.
 
     Han et al. 2017 (arXiv 1607.04381), section 3.2.
     """

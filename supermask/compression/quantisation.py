@@ -1,10 +1,10 @@
-"""Trained quantisation: a layer's weights share 2^bits values, of which a pruned layer needs one for zero.
+"""Trained quantisation: a layer's weights share 2^bits values, one of which stands for zero in a pruned layer.
 
-The values (centroids) come from k-means over the layer's live weights, started at equal distances from least to
-greatest; then they are fine-tuned: a centroid's gradient is the sum of its weights' gradients. Biases are not
-quantised, and go on training. Han et al. 2016, section 3.
+K-means over the layer's live weights finds the values (centroids), starting at equal distances from least to greatest.
+Then they are fine-tuned: a centroid's gradient is the sum of its weights' gradients. Biases are not quantised and are
+trained further. Han et al. 2016, section 3.
 
-In a pruned layer one of the 2^bits codes is zero's, for the filler zeros of relative indices (`coding`), as in the
+In a pruned layer, one of the 2^bits codes is reserved for the filler zeros of relative indices (`coding`), as in the
 released decoder: 2^bits − 1 values are left for its live weights.
 """
 
@@ -32,15 +32,15 @@ from supermask.short import short
 
 MOST_BITS = 8
 MOST_ITERATIONS = 100_000
-"""K-means needs some 150 iterations for a pruned LeNet-300-100, up to 2,000 for layers of 400,000 weights."""
+"""K-means needs about 150 iterations for a pruned LeNet-300-100, and up to 2,000 for layers of 400,000 weights."""
 
 
 @short
 class Quantised(NamedTuple):
     """A network whose kernels share values: `codebooks[layer][codes[layer]]` where live, else 0.
 
-    codes are 0 where `masks` is False; a codebook has 2^bits values, or one less where weights are pruned; values of no
-    weight are among them.
+    Codes are 0 where `masks` is False. A codebook has 2^bits values, or one less if the layer is pruned; some values
+    may have no weight.
     """
 
     codes: dict[str, UInt8[AnyArray, "..."]]
@@ -50,9 +50,9 @@ class Quantised(NamedTuple):
 
 
 def quantise(params: Params, masks: Mapping[str, Bool[AnyArray, "..."]], bits: Mapping[str, int]) -> Quantised:
-    """Every layer's live weights as 2^bits shared values, by k-means from a linear start; one less in pruned layers.
+    """Quantise each layer's live weights to 2^bits shared values, one less in pruned layers, by k-means (linear start).
 
-    Raises ValueError for bits outside 1 to 8, RuntimeError where k-means does not come to an end.
+    Raises ValueError for bits outside 1 to 8, RuntimeError if k-means does not converge.
     """
     quantised = Quantised({}, {}, {}, {})
     for layer, kernel in kernels_of(params).items():
@@ -70,10 +70,10 @@ def quantise(params: Params, masks: Mapping[str, Bool[AnyArray, "..."]], bits: M
 def k_means(
     weights: Float[np.ndarray, " n"], clusters: int
 ) -> tuple[Float32[np.ndarray, " clusters"], UInt8[np.ndarray, " n"]]:
-    """Centroids in rising order, and each weight's: Lloyd's algorithm in one dimension, from a linear start.
+    """Return ascending centroids and each weight's cluster: Lloyd's algorithm in one dimension, from a linear start.
 
-    It ends where no centroid moves any more. A cluster that loses all its weights keeps its place. No weights give
-    centroids of 0. Raises RuntimeError where `MOST_ITERATIONS` are not enough.
+    It stops when no centroid moves. A cluster that loses all its weights keeps its centroid. Without weights, centroids
+    are 0. Raises RuntimeError if `MOST_ITERATIONS` are not enough.
     """
     if weights.size == 0:
         return np.zeros(clusters, np.float32), np.zeros(0, np.uint8)
@@ -96,7 +96,7 @@ def k_means(
 
 
 def expand(quantised: Quantised) -> Params:
-    """The network's parameters: each live weight its codebook's value, the others 0."""
+    """Return the network's parameters: each live weight has its codebook's value, the others are 0."""
     return {
         layer: {
             "kernel": jnp.where(
@@ -111,17 +111,17 @@ def expand(quantised: Quantised) -> Params:
 
 
 _Values = tuple[dict[str, Float32[AnyArray, " values"]], dict[str, Float32[AnyArray, " features"]]]
-"""What is tuned: codebooks, filled up to one size, and biases."""
+"""The trained values: codebooks, padded to one size, and biases."""
 
 
 @short
 @dataclass(frozen=True, eq=False)
 class CentroidTrainer:
-    """Fine-tunes shared values of a population of quantised networks, by Adam; codes stay as they are.
+    """Fine-tunes the shared values of a population of quantised networks by Adam; codes stay fixed.
 
-    The values of lowest validation loss are kept, those before the first step included. Codebooks are filled up to one
-    size while they are tuned, so networks of any bits are trained together, by one compiled program. With `checkpoints`
-    a tuning that was cut off goes on where it was saved last.
+    It keeps the values of lowest validation loss, which may be the initial ones. Codebooks are padded to one size
+    during training, so that one compiled program trains networks of any number of bits. With `checkpoints`, an
+    interrupted training resumes from its last checkpoint.
     """
 
     network: Network
@@ -131,12 +131,12 @@ class CentroidTrainer:
     checkpoints: Checkpoints | None = None
 
     def __post_init__(self) -> None:
-        self._placed  # noqa: B018 - the data fits the network, or an error says so before anything is trained
+        self._placed  # noqa: B018 - raises before training if the data does not fit the network
 
     def train(
         self, networks: Sequence[Quantised], seeds: Sequence[int], on_progress: OnProgress = ignore_progress
     ) -> list[Quantised]:
-        """The networks with their values tuned, in order; `seeds` are those of their batches."""
+        """Return the networks with fine-tuned values, in order; `seeds` determine their batches."""
         check_descends(self.network)
         for seed in seeds:
             check_seed(seed)

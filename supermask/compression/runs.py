@@ -9,11 +9,11 @@ from supermask.sparse_training.runs import RECIPE_METHOD, SparseRun
 
 @dataclass(frozen=True)
 class CompressionRun:
-    """A compressed network, but for its seed and protocol. The default is Deep Compression as published.
+    """A compressed network, independent of seed and protocol. The default is Deep Compression as published.
 
-    recipe: 'paper' for its percentages and bits, 'further' for smaller ones: see `RECIPES`.
-    bits: of every layer's shared values; 0 for the recipe's.
-    pruned: whether the network was pruned first, by the recipe; else every weight is kept.
+    recipe: 'paper' for the paper's percentages and bits, 'further' for smaller ones: see `RECIPES`.
+    bits: bits of the shared values in every layer; 0 for the recipe's.
+    pruned: whether the network was pruned first, by the recipe; otherwise every weight is kept.
 
     Raises ValueError where a value is not allowed.
     """
@@ -30,5 +30,5 @@ class CompressionRun:
 
     @property
     def source(self) -> SparseRun:
-        """The training that it compresses: of the dense network, or that which pruned it from there."""
+        """The training whose network it compresses: gradual pruning from the trained network, or dense training."""
         return SparseRun(RECIPE_METHOD, distribution=self.recipe, start="trained") if self.pruned else SparseRun()

@@ -1,4 +1,4 @@
-"""Training in which a step costs what its live weights cost: dense layers, pruned weights at 0, on CPU.
+"""Training whose steps cost only what the live weights cost: dense layers, pruned weights at 0, on CPU.
 
 masks = live_masks(network, params, masks)          # None where a network can't be trained like this
 engine = Engine(network, data, batch_size=60, optimiser=Adam(1.2e-3))

@@ -1,14 +1,14 @@
-"""Whether a training takes its steps on live weights alone: the one place where the crossover stands."""
+"""Decides whether a training takes its steps on live weights alone; the crossover is defined only here."""
 
 DENSEST = 0.6
-"""The fraction of weights that is live, at most, where steps on live weights are faster than XLA's dense products.
+"""Largest fraction of live weights at which steps on them are faster than XLA's dense products.
 
-Measured on FC with batches of 60 and a network on each core: both take as long at 50 to 72%, by the machine. In between
-they differ by a fifth at most.
+Measured on FC with batches of 60 and one network per core: both take equally long at 50 to 72%, depending on the
+machine. In that range they differ by at most a fifth.
 """
 
 WORTHWHILE = 2e7
-"""Weights × steps from which it pays: dense, they take some hundredths of a second, and a study has many trainings."""
+"""Weights × steps from which it pays: they take a few hundredths of a second as dense steps."""
 
 
 def sparse_enough(weights: int, live: int) -> bool:
@@ -17,5 +17,5 @@ def sparse_enough(weights: int, live: int) -> bool:
 
 
 def pays(weights: int, live: int, steps: int) -> bool:
-    """Whether a training of so many steps pays, of a network that has so many weights, of which so many are live."""
+    """Whether live steps pay in a training of `steps` steps of a network with `live` of its `weights` live."""
     return sparse_enough(weights, live) and weights * steps >= WORTHWHILE

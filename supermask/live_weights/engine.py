@@ -1,7 +1,7 @@
-"""The sparse engine: trains and evaluates one network of dense layers by its live weights alone, on one CPU core.
+"""The sparse engine: trains and evaluates a network of dense layers on its live weights alone, on one CPU core.
 
-A network's bits depend on nothing but itself: it is computed on one thread, whatever runs beside it. Call `advance` and
-`evaluate` from as many threads as there are cores; they leave Python's lock to the others.
+A network runs on one thread, so its bits do not depend on what runs beside it. Call `advance`, `validate` and `test`
+from as many threads as there are cores: they release the GIL.
 """
 
 import math
@@ -34,12 +34,12 @@ from supermask.params import Params
 from supermask.short import short
 
 LANES = 64
-"""Images of a block at most: their sums fill half of most processors' registers, and a batch of 60 is one block."""
+"""Most images per block: their sums fill half of most processors' registers, and a batch of 60 is one block."""
 
 
 @short
 class State(NamedTuple):
-    """What moves: live weights by unit, then biases; and the optimiser's memory of each: two moments, or one trace."""
+    """Trained values, live weights by unit and then biases; and the optimiser's two moments or one trace of each."""
 
     params: Float32[np.ndarray, " moving"]
     moments: Float32[np.ndarray, "2 moving"]
@@ -47,7 +47,7 @@ class State(NamedTuple):
 
 @short
 class Packed(NamedTuple):
-    """A split as evaluations read it: blocks of pixels, two images a word (see `vectors`)."""
+    """A split in the form that evaluations read: blocks of pixels, two images per word (see `vectors`)."""
 
     pixels: UInt32[np.ndarray, "blocks width words"]
     labels: Int32[np.ndarray, " n"]
@@ -64,7 +64,7 @@ class _Data(NamedTuple):
 
 
 class _Work(NamedTuple):
-    """Memory that steps write before they read it."""
+    """Scratch memory, which steps write before they read it."""
 
     pixels: UInt32[np.ndarray, "width words"]
     units: Float32[np.ndarray, "units lanes"]
@@ -77,7 +77,7 @@ class _Work(NamedTuple):
 
 @short
 class Live(NamedTuple):
-    """One network under way. `state` changes in place; `start` are the parameters that it began with."""
+    """One network in training. `state` changes in place; `start` holds its initial parameters."""
 
     rows: Rows
     places: Places
@@ -89,10 +89,10 @@ class Live(NamedTuple):
 @short
 @dataclass(frozen=True, eq=False)
 class Engine:
-    """What networks of one architecture are trained and evaluated with: data, batch size and optimiser.
+    """Trains and evaluates networks of one architecture with one data set, batch size and optimiser.
 
-    Raises ValueError for a network with convolutions or of a subclass's own code, for a batch size below 1, for images
-    other than bytes, which alone are exact in half a word, and for labels that the network has no logits for.
+    Raises ValueError for a network with convolutions or with a subclass's own code, for a batch size below 1, for
+    images other than uint8, the only type that is exact in half a word, and for labels beyond the network's logits.
     """
 
     network: Network
@@ -112,12 +112,12 @@ class Engine:
 
     @property
     def block(self) -> tuple[int, ...]:
-        """A zero for every 16 images of a block: as few blocks as hold a batch, and those as short as they can be."""
+        """One zero per 16 images of a block. A batch takes the fewest blocks, and those are as short as possible."""
         blocks = math.ceil(self.batch_size / LANES)
         return (0,) * math.ceil(self.batch_size / blocks / 16)
 
     def begin(self, params: Params, masks: LiveMasks) -> Live:
-        """A network before its first step. Its pruned weights are 0, as `rows.live_masks` makes sure."""
+        """Return a network before its first step. Its pruned weights are 0, as `rows.live_masks` ensures."""
         layers = self.network.dense_layers
         places = places_of([masks[layer] for layer in layers])
         rows = rows_of([masks[layer].shape for layer in layers], places)
@@ -125,7 +125,7 @@ class Engine:
         return Live(rows, places, aligned(State(flat, np.zeros((2, flat.size)))), params, self._work(rows))
 
     def resume(self, live: Live, params: Params, memories: Sequence[Params]) -> Live:
-        """A network of the same live weights with other parameters, and what its optimiser keeps of each of them."""
+        """Return a network with the same live weights, other parameters, and the optimiser's memories of these."""
         layers, places = self.network.dense_layers, live.places
         flat = flat_params(layers, params, places)
         moments = np.zeros((2, flat.size), np.float32)
@@ -134,26 +134,26 @@ class Engine:
         return live._replace(state=aligned(State(flat, moments)), start=params)
 
     def params(self, live: Live, flat: Float32[np.ndarray, " moving"] | None = None) -> Params:
-        """The network's parameters as they are now, or as they are where `flat` is what moves."""
+        """Return the network's current parameters, or those with the trained values `flat`."""
         flat = live.state.params if flat is None else flat
         return whole_params(self.network.dense_layers, flat, live.start, live.places)
 
     def memories(self, live: Live) -> tuple[Params, ...]:
-        """What the optimiser keeps of each parameter (`Optimiser.memory`); 0 of pruned weights."""
+        """Return what the optimiser keeps of each parameter (`Optimiser.memory`); 0 for pruned weights."""
         zeros: Params = jax.tree.map(np.zeros_like, live.start)
         layers, kept = self.network.dense_layers, live.state.moments[: len(self.optimiser.memory)]
         return tuple(whole_params(layers, moment, zeros, live.places) for moment in kept)
 
     def step(self, live: Live, order: Int32[np.ndarray, "steps batch"], taken: int) -> None:
-        """Takes a step for each batch of training images, after `taken` others."""
+        """Take one step per batch of training images, after `taken` earlier steps."""
         self._interval(live, order, taken, _NOTHING)
 
     def advance(self, live: Live, order: Int32[np.ndarray, "steps batch"], taken: int) -> Scores:
-        """Takes steps, then evaluates on validation data."""
+        """Take steps, then evaluate on validation data."""
         return self._interval(live, order, taken, self._validation)
 
     def validate(self, live: Live) -> Scores:
-        """Loss and accuracy on validation data."""
+        """Return loss and accuracy on validation data."""
         return self._interval(live, self._no_steps, 0, self._validation)
 
     def test(self, live: Live, params: Params | None = None) -> Scores:
@@ -223,15 +223,16 @@ class Engine:
         groups = np.minimum(every, images.shape[1] - GROUP).astype(np.int64)
         pixels = np.zeros((math.ceil(len(split) / lanes), images.shape[1], lanes // 2), np.uint32)
         packed: Packed = aligned(Packed(pixels, split.labels))
-        order = np.minimum(np.arange(len(pixels) * lanes), len(split) - 1).astype(np.uint32)  # filled up with the last
+        # padded with the last image
+        order = np.minimum(np.arange(len(pixels) * lanes), len(split) - 1).astype(np.uint32)
         pack_split(images, order, groups, packed.pixels, self.block)
         return packed
 
 
 def aligned(arrays: Any) -> Any:
-    """A named tuple's arrays, their starts where lines of a processor's cache start; floats of single precision.
+    """Return a named tuple's arrays in float32, aligned to cache lines.
 
-    Vectors that lie across two lines cost twice the time.
+    Vectors that cross two cache lines take twice as long.
     """
     return type(arrays)(*map(_aligned, arrays))
 
@@ -247,6 +248,6 @@ def _aligned(array: np.ndarray) -> np.ndarray:
 
 
 def _flat(split: Split) -> UInt8[np.ndarray, "n width"]:
-    """Images as rows, no shorter than a group: zeros are added to smaller ones."""
+    """Return images as rows, padded with zeros to at least the length of a group."""
     images = np.ascontiguousarray(split.images.reshape(len(split), -1))
     return np.pad(images, ((0, 0), (0, max(GROUP - images.shape[1], 0))))

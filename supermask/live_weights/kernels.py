@@ -1,6 +1,6 @@
 """Machine code of the sparse engine: steps and evaluations over live weights alone, on one thread, without the GIL.
 
-Units are numbered through all layers, so that layers need no loop of their own; see `rows.Rows` for what is where.
+Units are numbered through all layers, so that no loop over layers is needed. `rows.Rows` describes the arrays.
 """
 
 import hashlib
@@ -34,22 +34,22 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
 _FILES = ("engine.py", "kernels.py", "optimisers.py", "rows.py", "vectors.py")
 SOURCES = hashlib.sha256(b"".join(Path(__file__).with_name(file).read_bytes() for file in _FILES)).hexdigest()
-"""The content of all files that machine code is made of: its functions, and the types of what they are given."""
+"""Digest of all source files of the machine code: its functions and the types of their arguments."""
 
 ONE, ZERO = np.float32(1), np.float32(0)
 
 
 def compiled(function: Function) -> Function:
-    """A part of what `kept` functions do, as machine code."""
+    """Compile a function that `kept` functions call."""
     return numba.njit(**_OPTIONS)(inspect.unwrap(function))
 
 
 def kept(function: Function) -> Function:
-    """The function as machine code that is kept on the disk, where there is a folder for it to be written in.
+    """Compile a function and cache its machine code on disk, if a folder is writable.
 
-    numba finds what it has kept by the function's name, its code, its file's age, and what it closes over. `SOURCES`
-    becomes one more value closed over, so that nothing is ever out of date; and a part of the name, for numba reads all
-    that is kept under a name, and fails at an older version's types that are there no more.
+    numba's cache key consists of the function's name, code, file age and closure. `SOURCES` is added to the closure, so
+    that cached code is never out of date. It is also added to the name, because numba reads everything cached under a
+    name and fails on types of an older version that no longer exist.
     """
     plain = inspect.unwrap(function)
     code = plain.__code__.replace(co_freevars=("sources",))
@@ -57,13 +57,13 @@ def kept(function: Function) -> Function:
     named.__qualname__ = f"{plain.__qualname__}_{SOURCES[:16]}"
     try:
         return numba.njit(cache=True, **_OPTIONS)(named)
-    except RuntimeError:  # numba may write neither beside this file nor into the user's cache
+    except RuntimeError:  # numba can write neither next to this file nor to the user's cache
         return compiled(function)
 
 
 @compiled
 def _gather(images: Any, order: Any, at: Any, groups: Any, pixels: Any, block: Any) -> None:
-    """A block's pixels: those of the images `order` from `at` on, in the groups of 16 that start at `groups`."""
+    """Gather a block's pixels: of the images `order` from `at` on, in the groups of 16 that start at `groups`."""
     for lane in range(0, 8 * len(block), 8):
         for pixel in groups:
             pack(images, images.shape[1], order, at, lane, pixel, pixels, block)
@@ -91,7 +91,7 @@ def _forward(rows: Any, params: Any, pixels: Any, units: Any, scale: Any, block:
 
 @compiled
 def _output_deltas(rows: Any, work: Any, labels: Any, order: Any, at: Any, share: Any, block: Any) -> None:
-    """Gradients of the logits: (softmax - label) / batch; 0 in lanes without an image."""
+    """Compute gradients of the logits: (softmax - label) / batch; 0 in lanes without an image."""
     hidden, all_units, images = rows.hidden, rows.starts.size - 1, min(order.size - at, 16 * len(block))
     deltas, totals = work.deltas, work.totals
     exponentials(work.units, hidden, all_units, deltas, work.tops, totals, block)
@@ -127,14 +127,14 @@ def _backward(rows: Any, params: Any, work: Any, gradients: Any, scale: Any, mor
 
 @kept
 def pack_split(images: Any, order: Any, groups: Any, packed: Any, block: Any) -> None:
-    """The images of an order as blocks of words."""
+    """Pack the images of an order into blocks of words."""
     for index in range(packed.shape[0]):
         _gather(images, order, index * 16 * len(block), groups, packed[index], block)
 
 
 @compiled
 def _scores(rows: Any, params: Any, split: Any, scale: Any, work: Any, block: Any) -> Any:
-    """Sums over a split's images: of the losses, and of those that are read right."""
+    """Return sums over a split's images: of losses, and of correct predictions."""
     hidden, all_units, lanes = rows.hidden, rows.starts.size - 1, 16 * len(block)
     units, tops, totals = work.units, work.tops, work.totals
     loss, right = 0.0, 0
@@ -146,12 +146,12 @@ def _scores(rows: Any, params: Any, split: Any, scale: Any, work: Any, block: An
             label, top = hidden + split.labels[at + lane], tops[lane]
             loss += np.log(totals[lane]) + (top - units[label, lane])
             best = -1
-            if totals[lane] != totals[lane]:  # as jax.numpy.argmax: the first NaN, or else the first of the largest
+            if totals[lane] != totals[lane]:  # like jax.numpy.argmax: the first NaN, or else the first largest
                 for unit in range(all_units - 1, hidden - 1, -1):
                     best = unit if units[unit, lane] == top else best
                 for unit in range(all_units - 1, hidden - 1, -1):
                     best = unit if units[unit, lane] != units[unit, lane] else best
-            elif units[label, lane] == top:  # where an earlier one is as large, that is read
+            elif units[label, lane] == top:  # an earlier one that is equally large is predicted
                 best = label
                 for unit in range(hidden, label):
                     best = unit if units[unit, lane] == top else best
@@ -161,7 +161,7 @@ def _scores(rows: Any, params: Any, split: Any, scale: Any, work: Any, block: An
 
 @kept
 def interval(rows: Any, data: Any, order: Any, batch: Any, state: Any, rule: Any, work: Any, block: Any) -> Any:
-    """Takes a step for each row of `order`, whose first `batch` images count; then sums losses and right answers."""
+    """Take a step per row of `order`, whose first `batch` images count; then sum losses and correct predictions."""
     params, gradients, moments, pixels, units = state.params, work.gradients, state.moments, work.pixels, work.units
     lanes, share, steps = 16 * len(block), ONE / np.float32(batch), order.shape[0]
     for step in range(steps):

@@ -1,4 +1,4 @@
-"""The sparse engine's optimisers: each as numbers for machine code, and as the optax optimiser that it equals."""
+"""The sparse engine's optimisers, each as numbers for machine code and as the equivalent optax optimiser."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -12,7 +12,7 @@ from supermask.params import Params
 from supermask.short import short
 
 Rate = float | Callable[[Int32[np.ndarray, " steps"]], Any]
-"""A learning rate, or one by the number of steps taken before (0 in the first step), as optax's schedules have it."""
+"""A learning rate, or a schedule as in optax: a function of the number of earlier steps (0 in the first step)."""
 
 
 @short
@@ -36,7 +36,7 @@ class Adam:
 @short
 @dataclass(frozen=True)
 class Momentum:
-    """SGD with momentum and weight decay, of weights and biases: optax.add_decayed_weights, then optax.sgd."""
+    """SGD with momentum, and weight decay of weights and biases: optax.add_decayed_weights, then optax.sgd."""
 
     learning_rate: Rate
     momentum: float = 0.9
@@ -52,12 +52,12 @@ class Momentum:
 
 
 Optimiser = Adam | Momentum
-"""`memory` names what the optimiser keeps of every weight: fields of its state in optax."""
+"""`memory` names the fields of optax's state that the optimiser keeps of every weight."""
 
 
 @short
 class Rule(NamedTuple):
-    """An optimiser's numbers for some steps, as machine code reads them."""
+    """An optimiser's numbers for some steps, in the form that machine code reads."""
 
     adam: bool
     settings: Float32[np.ndarray, " settings"]
@@ -66,7 +66,7 @@ class Rule(NamedTuple):
 
 
 def rule_of(optimiser: Optimiser, taken: int, steps: int) -> Rule:
-    """The numbers of `steps` steps after `taken` others."""
+    """Return the numbers for `steps` steps after `taken` earlier ones."""
     at = np.arange(taken, taken + steps, dtype=np.int32)
     rate = optimiser.learning_rate
     rates = np.ascontiguousarray(np.broadcast_to(rate(at) if callable(rate) else rate, at.shape), np.float32)
@@ -76,24 +76,24 @@ def rule_of(optimiser: Optimiser, taken: int, steps: int) -> Rule:
     decays = np.array([optimiser.decay, optimiser.decay2], np.float32)
     shares = 1 - np.array([optimiser.decay, optimiser.decay2])
     settings = np.array([decays[0], shares[0], decays[1], shares[1], optimiser.epsilon], np.float32)
-    powers = decays ** (at[:, None] + 1).astype(np.float32)  # single precision, as optax has it
+    powers = decays ** (at[:, None] + 1).astype(np.float32)  # float32, as in optax
     return Rule(True, settings, rates, 1 / (np.float32(1) - powers))
 
 
 def text_of(optimiser: Optimiser, steps: int) -> str:
-    """Names all that an optimiser's first `steps` steps are made of, to the last digit."""
+    """Return a text that determines an optimiser's first `steps` steps to the last digit."""
     own = {field.name: getattr(optimiser, field.name) for field in fields(optimiser)}
     rates = rule_of(optimiser, 0, steps).rates if callable(optimiser.learning_rate) else optimiser.learning_rate
     return f"{type(optimiser).__name__}{own | {'learning_rate': np.asarray(rates).tolist()}}"
 
 
 def memories(optimiser: Optimiser, state: PyTree) -> tuple[Params, ...]:
-    """What optax's state of that optimiser keeps of every weight and bias: a tree like the parameters' a name."""
+    """Return what optax's state keeps of every weight and bias: for each name, a tree like the parameters."""
     return tuple(optax.tree_utils.tree_get(state, name) for name in optimiser.memory)
 
 
 def with_memories(optimiser: Optimiser, state: PyTree, found: Sequence[Params], taken: int) -> PyTree:
-    """Optax's state with other memories, after so many steps in all."""
+    """Return optax's state with other memories, after `taken` steps in total."""
     new: dict[str, Any] = dict(zip(optimiser.memory, found, strict=True))
     if optax.tree_utils.tree_get_all_with_path(state, "count"):
         new["count"] = np.asarray(taken, np.int32)

@@ -1,4 +1,4 @@
-"""Takes networks through a course on live weights alone, as many side by side as there are devices."""
+"""Trains networks on live weights alone, as many in parallel as there are devices."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,13 +13,13 @@ from supermask.params import Params
 from supermask.resuming import Checkpoints
 
 Population = tuple[Descent, ...]
-"""Networks under way, on the host: what moves of each is one array (`engine.State`), as long as it has live weights."""
+"""Networks in training, on the host. Each one's trained values are one array (`engine.State`) of its own length."""
 
 
 def train_live(
     engine: Engine, course: Course, lives: Sequence[Live], checkpoints: Checkpoints | None, on_progress: OnProgress
 ) -> tuple[list[Descent], list[tuple[np.ndarray, ...]]]:
-    """Takes networks through a course and returns how each one ended, its whole parameters, and its curves."""
+    """Train networks through a course; return each one's final state, with whole parameters, and its curves."""
     ends, curves = train_in_intervals(course, _stepping(engine, course, lives), checkpoints, on_progress)
     whole = [
         end._replace(
@@ -31,13 +31,13 @@ def train_live(
 
 
 def evaluate_live(engine: Engine, lives: Sequence[Live], params: Sequence[Params], threads: int) -> list[Scores]:
-    """Loss and accuracy on test data of networks with these parameters, whose live weights are those of `lives`."""
+    """Return test loss and accuracy of networks with these parameters and the live weights of `lives`."""
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(engine.test, lives, params))
 
 
 def _stepping(engine: Engine, course: Course, lives: Sequence[Live]) -> Stepping:
-    """The same bits on any number of threads: each network is one thread's."""
+    """Return the stepping. Each network runs on one thread, so the number of threads does not change its bits."""
     place = course.data.placement
 
     def start(index: int) -> Descent:

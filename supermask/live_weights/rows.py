@@ -1,4 +1,4 @@
-"""A network of dense layers as rows of live weights: what the sparse engine computes on."""
+"""Rows of live weights: the sparse engine's representation of a network of dense layers."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -11,25 +11,25 @@ from supermask.params import AnyArray, Params
 from supermask.short import short
 
 LiveMasks = dict[str, Bool[np.ndarray, "_ _"]]
-"""Which weights are live, of every layer."""
+"""Which weights of each layer are live."""
 
 Places = tuple[Int64[np.ndarray, "_"], ...]
-"""Where each layer's live weights are in its flattened kernel, in the order of `Rows`."""
+"""Positions of each layer's live weights in its flattened kernel, in the order of `Rows`."""
 
 GROUP = 16
-"""Pixels that are brought into place at a time: where no weight reads any of them, they are left out."""
+"""Pixels gathered at a time. A group that no weight reads is left out."""
 
 
 @short
 class Rows(NamedTuple):
     """Live weights by the unit that they feed; units are numbered through all layers, the logits last.
 
-    which: what a weight reads: a pixel in the first layer, later a unit. Ascending within a unit.
-    starts: where a unit's weights start; the end of the last ones at the end.
-    readers, places, reader_starts: the same weights by the hidden unit that they read, but for the first layer's:
-        which unit each feeds, and where it is among all.
-    groups: the first of each 16 pixels of which any is read.
-    first, hidden: how many units the first layer has (logits, if it is the only one), and how many are hidden.
+    which: the input of each weight: a pixel in the first layer, a unit in later ones. Ascending within a unit.
+    starts: index of each unit's first weight; then the total number of weights.
+    readers, places, reader_starts: the weights of all layers but the first by the hidden unit that they read: the unit
+        that each feeds, and its index among all weights.
+    groups: the first pixel of each group of 16 that is read.
+    first, hidden: number of units in the first layer (logits, if it is the only one), and of hidden units.
     """
 
     which: UInt32[np.ndarray, " weights"]
@@ -43,10 +43,10 @@ class Rows(NamedTuple):
 
 
 def live_masks(network: Network, params: Params, masks: Mapping[str, Bool[AnyArray, "..."]]) -> LiveMasks | None:
-    """The masks of all layers where a network's step can cost what its live weights cost; None where it can't.
+    """Return the masks of all layers if the network can be trained on live weights alone, else None.
 
-    It can where the network is nothing but `dense_layers`, and every pruned weight is 0: one that is frozen at another
-    value takes part in sums like a live one. A layer without a mask is live as a whole.
+    It can if it consists only of `dense_layers` and every pruned weight is 0: a weight frozen at another value takes
+    part in sums like a live one. A layer without a mask is entirely live.
     """
     if not network.dense_layers:
         return None
@@ -54,14 +54,14 @@ def live_masks(network: Network, params: Params, masks: Mapping[str, Bool[AnyArr
     for layer in network.dense_layers:
         kernel = np.asarray(params[layer]["kernel"])
         mask = np.asarray(masks[layer]) if layer in masks else np.ones(kernel.shape, bool)
-        if kernel[~mask].any():  # NaN is something else than 0 as well
+        if kernel[~mask].any():  # NaN counts as nonzero
             return None
         found[layer] = mask
     return found
 
 
 def places_of(masks: Sequence[Bool[np.ndarray, "_ _"]]) -> Places:
-    """Where each layer's live weights are in its flattened kernel, in the order of rows."""
+    """Return positions of each layer's live weights in its flattened kernel, in the order of rows."""
     places = []
     for mask in masks:
         inputs, outputs = mask.shape
@@ -71,7 +71,7 @@ def places_of(masks: Sequence[Bool[np.ndarray, "_ _"]]) -> Places:
 
 
 def rows_of(shapes: Sequence[tuple[int, int]], places: Places) -> Rows:
-    """The rows of a network whose layers, in their order, have these shapes and live weights."""
+    """Return the rows of a network whose layers, in order, have these shapes and live weights."""
     sizes = [outputs for _, outputs in shapes]
     before = np.concatenate([[0], np.cumsum(sizes)])  # units before each layer's
     units, which = [], []
@@ -99,18 +99,18 @@ def _starts(rows: np.ndarray, count: int) -> Int64[np.ndarray, " count_1"]:
 
 
 def _groups(pixels: np.ndarray, width: int) -> Int64[np.ndarray, " groups"]:
-    """The last group ends with the last pixel, and overlaps the one before where the width is no multiple."""
+    """Return the first pixels of all groups read. The last group ends at the last pixel and may overlap the others."""
     starts = np.unique(pixels // GROUP) * GROUP
     return np.unique(np.minimum(starts, max(width - GROUP, 0))).astype(np.int64)
 
 
 def moving(size: int) -> int:
-    """How long arrays of that many weights and biases are: a multiple of 16, which have no rest to be looked after."""
+    """Return the array length for `size` weights and biases: a multiple of 16, so that loops have no remainder."""
     return -(-size // GROUP) * GROUP
 
 
 def flat_params(layers: Sequence[str], params: Params, places: Places) -> Float32[np.ndarray, " moving"]:
-    """What moves, in the order of rows: live weights, then biases, then zeros up to `moving`."""
+    """Return the trained values in the order of rows: live weights, biases, then zeros up to `moving`."""
     weights = [np.asarray(params[layer]["kernel"]).ravel()[at] for layer, at in zip(layers, places, strict=True)]
     biases = [np.asarray(params[layer]["bias"]) for layer in layers]
     flat = np.concatenate([*weights, *biases]).astype(np.float32)
@@ -118,7 +118,7 @@ def flat_params(layers: Sequence[str], params: Params, places: Places) -> Float3
 
 
 def whole_params(layers: Sequence[str], flat: Float32[np.ndarray, " moving"], params: Params, places: Places) -> Params:
-    """The network's parameters: what moves from `flat`, and the others as they are in `params`, to the bit."""
+    """Return the network's parameters: trained values from `flat`, all others bit-equal to `params`."""
     whole: Params = {layer: {} for layer in params}
     at = 0
     for layer, place in zip(layers, places, strict=True):

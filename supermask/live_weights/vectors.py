@@ -1,15 +1,15 @@
-"""The sparse engine's inner loops, as operations on LLVM's vectors that numba compiles in place.
+"""The sparse engine's inner loops, as operations on LLVM vectors that numba inlines.
 
-The batch is the innermost axis, in *blocks* of `lanes` images: a multiple of 16 that is known when the code is
-compiled, so that all sums of a unit stay in registers. LLVM does not find these vectors in nested loops, so they are
-written down; it cuts them to any processor's registers.
+The batch is the innermost axis, in *blocks* of `lanes` images: a multiple of 16 that is known at compile time, so that
+all sums of a unit stay in registers. LLVM does not vectorise such nested loops by itself, so the vectors are explicit;
+LLVM splits them to fit any processor's registers.
 
-Two images share a 32-bit word of `pixels`, each as the upper half of a float: whole numbers up to 255 are exact there,
-and two shifts cost less than the wait for twice the memory. A block's first half of images is in the lower halves.
+Two images share a 32-bit word of `pixels`, each as the upper half of a float: integers up to 255 are exact there, and
+two shifts cost less than waiting for twice the memory. The first half of a block's images is in the lower halves.
 
-An operation's last argument is its `block`, a tuple of `lanes` / 16 zeros: the length of a tuple is part of its type.
-Rows of values, activations and gradients are `lanes` long; a row of weights is given by its start and end in the arrays
-of weights, and of what they read.
+An operation's last argument is its `block`, a tuple of `lanes` / 16 zeros, because the length of a tuple is part of its
+type. Rows of values, activations and gradients are `lanes` long. A row of weights is given by its start and end in the
+arrays of weights and of their inputs.
 """
 
 import inspect
@@ -28,16 +28,16 @@ Value: TypeAlias = Any
 
 FLOAT, INT, LONG, BYTE = ir.FloatType(), ir.IntType(32), ir.IntType(64), ir.IntType(8)
 UPPER = 0xFFFF0000
-BIAS, MANTISSA = 127, 23  # of a float's exponent, and the bits behind it
+BIAS, MANTISSA = 127, 23  # of a float's exponent, and the number of bits after it
 EXPONENTIAL = (1.98756915e-4, 1.39819995e-3, 8.33345191e-3, 4.16657959e-2, 1.66666655e-1, 0.5, 1.0, 1.0)
 """exp(r) for |r| ≤ log(2) / 2, to a float's rounding; highest power first (Moshier, Cephes, expf)."""
 
 
 def operation(emit: Callable[..., Any]) -> Any:
-    """Makes a function that writes LLVM's instructions one that compiled functions call.
+    """Turn a function that emits LLVM instructions into an operation that compiled functions can call.
 
-    `emit(builder, lanes, ...)` is given a pointer for an array, and LLVM's value for a number; what it returns, a float
-    or nothing, the operation returns.
+    `emit(builder, lanes, ...)` receives a pointer for each array and an LLVM value for each number. The operation
+    returns what `emit` returns: a float or nothing.
     """
     plain = inspect.unwrap(emit)
     returns = types.float32 if plain.__annotations__.get("return") is Value else types.void
@@ -110,14 +110,14 @@ def _index(b: Builder, indices: Pointer, at: Value) -> Value:
 
 
 def _halves(b: Builder, words: Vector) -> tuple[Vector, Vector]:
-    """The values in the lower and in the upper halves of words."""
+    """Return the values in the lower and in the upper halves of words."""
     n, floats = words.type.count, _vector(words.type.count)
     lower, upper = b.shl(words, _every(n, 16, INT)), b.and_(words, _every(n, UPPER, INT))
     return b.bitcast(lower, floats), b.bitcast(upper, floats)
 
 
 def _values(b: Builder, start: Pointer, row: Value, lanes: int, pixels: bool) -> Vector:
-    """A pixel's or a unit's values in all lanes."""
+    """Load a pixel's or a unit's values in all lanes."""
     if not pixels:
         return _load(b, _row(b, start, row, lanes), lanes)
     words = _load(b, _row(b, start, row, lanes // 2), lanes // 2, INT)
@@ -127,7 +127,7 @@ def _values(b: Builder, start: Pointer, row: Value, lanes: int, pixels: bool) ->
 def _sum(
     b: Builder, lanes: int, read: Pointer, which: Pointer, weights: Pointer, at: tuple[Value, Value], pixels: bool
 ) -> Vector:
-    """Σ weight × what it reads, over a row of weights."""
+    """Return Σ weight × input over a row of weights."""
     total = cgutils.alloca_once_value(b, _every(lanes, 0.0))
     with cgutils.for_range_slice(b, *at, _long(1), LONG) as (p, _):
         values = _values(b, read, _index(b, which, p), lanes, pixels)
@@ -142,7 +142,7 @@ def _forward(pixels: bool, rectified: bool) -> Any:
         b: Builder, lanes: int, read: Any, which: Any, weights: Any, start: Any, end: Any, scale: Any, bias: Any,
         units: Any, unit: Any,
     ) -> None:  # fmt: skip
-        """A unit's values: bias + scale × Σ, which is 0 where that is less and it is to be rectified; NaN stays NaN."""
+        """Compute a unit's values: bias + scale × Σ, or its maximum with 0 if rectified; NaN stays NaN."""
         total = _sum(b, lanes, read, which, weights, (start, end), pixels)
         total = _call(b, "fmuladd", total, _splat(b, scale, lanes), _splat(b, bias, lanes))
         if rectified:
@@ -160,14 +160,14 @@ unit_of_units, logit_of_units = _forward(pixels=False, rectified=True), _forward
 def delta_of_unit(
     b: Builder, lanes: int, deltas: Any, targets: Any, weights: Any, start: Any, end: Any, units: Any, unit: Any
 ) -> None:
-    """The loss's gradient with respect to a hidden unit: 0 where the unit is 0, else through what reads it."""
+    """Compute the loss's gradient with respect to a hidden unit: 0 where the unit is 0, else from its readers."""
     total = _sum(b, lanes, deltas, targets, weights, (start, end), False)
     off = b.fcmp_ordered("<=", _values(b, units, unit, lanes, False), _every(lanes, 0.0))
     _store(b, b.select(off, _every(lanes, 0.0), total), _row(b, deltas, unit, lanes))
 
 
 def _dots(b: Builder, lanes: int, delta: Pointer, rows: Sequence[Pointer], pixels: bool) -> list[Vector]:
-    """Products of a row of gradients with rows of values, summed to 8 lanes. Two sums a row: none waits for another."""
+    """Return products of a gradient row with value rows, summed to 8 lanes. Two sums per row avoid stalls."""
     sums: dict[tuple[int, int], Vector] = {}
     for at in range(0, lanes // 2, 8):
         places = (at, at + lanes // 2) if pixels else (2 * at, 2 * at + 8)
@@ -182,7 +182,7 @@ def _dots(b: Builder, lanes: int, delta: Pointer, rows: Sequence[Pointer], pixel
 
 
 def _totals(b: Builder, sums: Sequence[Vector]) -> Vector:
-    """The totals of four vectors of 8, in the order in which processors add neighbours."""
+    """Return the totals of four vectors of 8, added in the order of horizontal-add instructions."""
     evens, odds = (0, 2, 8, 10, 4, 6, 12, 14), (1, 3, 9, 11, 5, 7, 13, 15)
     while len(sums) > 1:
         pairs = zip(sums[::2], sums[1::2], strict=True)
@@ -196,7 +196,7 @@ def _gradient(pixels: bool) -> Any:
         b: Builder, lanes: int, read: Any, which: Any, start: Any, end: Any, scale: Any, deltas: Any, unit: Any,
         gradients: Any, more: Any,
     ) -> None:  # fmt: skip
-        """Gradients of a unit's weights: scale × Σ, on top of those of earlier blocks where this is one `more`."""
+        """Compute gradients of a unit's weights: scale × Σ, added to those of earlier blocks if `more`."""
         delta, width = _row(b, deltas, unit, lanes), lanes // 2 if pixels else lanes
 
         def write(p: Value, weights: int) -> None:
@@ -220,7 +220,7 @@ gradient_of_pixels, gradient_of_units = _gradient(pixels=True), _gradient(pixels
 
 @operation
 def over_lanes(b: Builder, lanes: int, deltas: Any, unit: Any) -> Value:
-    """A bias's gradient: the sum of a row."""
+    """Return a bias's gradient: the sum of a row."""
     row = _row(b, deltas, unit, lanes)
     total = _load(b, row, 16)
     for at in range(16, lanes, 16):
@@ -234,14 +234,14 @@ def over_lanes(b: Builder, lanes: int, deltas: Any, unit: Any) -> Value:
 def pack(
     b: Builder, lanes: int, images: Any, width: Any, order: Any, at: Any, lane: Any, pixel: Any, pixels: Any
 ) -> None:
-    """Brings 16 pixels of 8 images and of their 8 partners, half a block on, into words. Images are `width` long.
+    """Pack 16 pixels of 8 images, and of their 8 partners half a block further on, into words.
 
-    The images are those of `order` from `at` on; the first of the 8 goes to `lane`.
+    The images, `width` pixels long, are those of `order` from `at` on; the first of the 8 goes to `lane`.
     """
     lane_of = [each if each < 8 else each - 8 + lanes // 2 for each in range(16)]
     images_of = [_index(b, order, b.add(b.add(at, lane), _long(each))) for each in lane_of]
     rows = [_load(b, _at(b, images, b.add(b.mul(image, width), pixel)), 16, BYTE) for image in images_of]
-    for _ in range(4):  # of 16 rows of 16, transposed by halves
+    for _ in range(4):  # transposes 16 rows of 16 by halves
         woven = [
             _pick(b, rows[each], rows[each + 8], [place + 16 * other for place in part for other in (0, 1)])
             for each in range(8)
@@ -256,10 +256,10 @@ def pack(
 
 
 def _exp(b: Builder, x: Vector) -> Vector:
-    """exp of numbers up to 0, to a float's rounding; NaN of NaN, and no less than exp(-87)."""
+    """Return exp of numbers up to 0, to a float's rounding, and at least exp(-87); NaN for NaN."""
     n = x.type.count
     x = b.select(b.fcmp_ordered("<", x, _every(n, -87.0)), _every(n, -87.0), x)
-    known = b.select(b.fcmp_ordered("==", x, x), x, _every(n, 0.0))  # NaN has no whole number
+    known = b.select(b.fcmp_ordered("==", x, x), x, _every(n, 0.0))  # NaN has no integer part
     whole = _call(b, "floor", _call(b, "fmuladd", known, _every(n, 1.44269504), _every(n, 0.5)))
     for part in (-0.693359375, 2.12194440e-4):  # log(2) in two parts
         x = _call(b, "fmuladd", whole, _every(n, part), x)
@@ -272,7 +272,7 @@ def _exp(b: Builder, x: Vector) -> Vector:
 
 @operation
 def exponentials(b: Builder, lanes: int, logits: Any, first: Any, end: Any, out: Any, tops: Any, totals: Any) -> None:
-    """exp(logit - the image's largest) of units `first` to `end` - 1, with those largest ones, and sums."""
+    """Compute exp(logit - the image's largest) of units `first` to `end` - 1, these maxima, and sums."""
     for at in range(0, lanes, 16):
         top = cgutils.alloca_once_value(b, _load(b, _at(b, _row(b, logits, first, lanes), at), 16))
         with cgutils.for_range_slice(b, first, end, _long(1), LONG) as (unit, _):
@@ -289,7 +289,7 @@ def exponentials(b: Builder, lanes: int, logits: Any, first: Any, end: Any, out:
 
 @operation
 def scale_lanes(b: Builder, lanes: int, deltas: Any, unit: Any, factors: Any) -> None:
-    """Multiplies a row by a factor a lane."""
+    """Multiply a row by one factor per lane."""
     row = _row(b, deltas, unit, lanes)
     _store(b, b.fmul(_load(b, row, lanes), _load(b, factors, lanes)), row)
 
@@ -298,7 +298,7 @@ def scale_lanes(b: Builder, lanes: int, deltas: Any, unit: Any, factors: Any) ->
 def adam(
     b: Builder, _: int, params: Any, gradients: Any, moments: Any, size: Any, rate: Any, corrections: Any, settings: Any
 ) -> None:
-    """optax.scale_by_adam and scale_by_learning_rate; `size`, of params, is a multiple of 16.
+    """Apply optax.scale_by_adam and scale_by_learning_rate; `size`, the length of params, is a multiple of 16.
 
     settings: decay and 1 - decay of the first moment, those of the second, ε. corrections: 1 / (1 - decay**step) of
         both.
@@ -320,7 +320,7 @@ def adam(
 
 @operation
 def momentum(b: Builder, _: int, params: Any, gradients: Any, traces: Any, size: Any, rate: Any, settings: Any) -> None:
-    """optax.add_decayed_weights, then sgd; `size`, of params, is a multiple of 16. settings: momentum, weight decay."""
+    """Apply optax.add_decayed_weights, then sgd. `size` as in `adam`; settings: momentum, weight decay."""
     kept, decay = (_splat(b, b.load(_at(b, settings, each)), 16) for each in range(2))
     with cgutils.for_range_slice(b, _long(0), size, _long(16), LONG) as (at, _):
         weight, trace = _at(b, params, at), _at(b, traces, at)

@@ -11,12 +11,12 @@ the first nodes; a linear layer reads the last nodes, the 'features'. Three sett
 - continuous: nodes change at the rate of a discrete step, dx/dt = f(x), from t = 0 to 1.
 
 Live edges are chosen among all pairs of nodes, in the static setting too, where an edge that leads backwards carries
-nothing and is live in vain. Initial parameters are those of PyTorch's layers: uniform within ±1/√(a weight's inputs).
+nothing and is wasted. Initial parameters are those of PyTorch's layers: uniform within ±1/√(a weight's inputs).
 Wortsman, Farhadi & Rastegari 2019 (arXiv 1906.00586), sections 2.1, 2.2 and 4.1, and its released code; docs/methods.md
 lists what differs.
 
-The stem's batch norm keeps running statistics: leaves `mean` and `variance` of its layers, which training sets rather
-than descends (see `networks.in_training`).
+The stem's batch norm keeps running statistics: leaves `mean` and `variance` of its layers, which training updates
+without gradients (see `networks.in_training`).
 """
 
 from collections.abc import Mapping
@@ -66,7 +66,7 @@ class Layer(nn.Module):
 
 
 def within(inputs: int) -> Any:
-    """Return PyTorch's initialiser of a weight, or bias, of a unit with so many inputs: uniform within ±1/√inputs."""
+    """Return PyTorch's initialiser of weights and biases of a unit with `inputs` inputs: uniform within ±1/√inputs."""
     bound = inputs**-0.5
     return lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -bound, bound)
 

@@ -1,4 +1,4 @@
-"""Description of one neural-graph training: its setting and the source of its wiring; what it makes of its images."""
+"""Description of one neural-graph training: its setting, its wiring, and the preparation of its images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Sparse training: networks that are sparse from the first step to the last. One module a method, one registry.
+"""Sparse training: networks that are sparse from the first step to the last. Each method has a module.
 
 from supermask.sparse_training import METHODS, Horizon
 
@@ -49,14 +49,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class MethodSpec:
-    """A method by name.
+    """Registry entry of a method.
 
     make: (optimiser, horizon, configuration or None) -> the method.
     config: the class of its configuration, whose defaults are the published choices.
-    exact: what is constant: each 'layer''s number of live weights, their 'total', or only the 'final' number.
-    sparse_steps: whether there are steps to which live weights' gradients are enough (`Method.dense_steps`).
-    distribution: how layers share the live weights at the start, a name in `DISTRIBUTIONS`: 'uniform' as published for
-        the methods that then move weights between layers; for the others, whose layers keep their numbers, 'erk'.
+    exact: which number of live weights is constant: each 'layer''s, the 'total', or only the 'final' one.
+    sparse_steps: whether some steps need only the gradients of live weights (`Method.dense_steps`).
+    distribution: how layers share the live weights at the start, a name in `DISTRIBUTIONS`: 'uniform', as published,
+        for methods that move weights between layers; 'erk' for the others, whose layers keep their numbers.
     """
 
     make: Callable[..., Method]

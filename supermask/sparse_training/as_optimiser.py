@@ -1,4 +1,4 @@
-"""Any method of sparse training as an optax optimiser of any pytree: it sees the pytree as the toolkit's layers."""
+"""Wraps a method of sparse training as an optax optimiser of any pytree, which the method sees as layers."""
 
 from collections.abc import Container, Mapping
 from typing import Any, Literal, NamedTuple
@@ -23,8 +23,8 @@ Distribution = Literal["erk", "uniform"]
 class SparseState(NamedTuple):
     """The state of these optimisers.
 
-    masks: a pytree of the parameters' structure: which weights are live; None where a leaf stays dense.
-    method: all else that the method carries, by path, the inner optimiser's state included.
+    masks: which weights are live, as a pytree with the parameters' structure; None where a leaf stays dense.
+    method: the method's other state by path, including the inner optimiser's.
     """
 
     masks: MaskTree
@@ -32,12 +32,12 @@ class SparseState(NamedTuple):
 
 
 def masks_of(optimiser_state: PyTree, params: PyTree) -> MaskTree:
-    """The masks within an optimiser's state, wherever they lie: in a chain, `multi_transform`, or `nnx.Optimizer`.
+    """Return the masks in an optimiser's state, also inside a chain, `multi_transform`, or `nnx.Optimizer`.
 
     The masks have the structure of `params`, the parameters that the optimiser trains, with None where a leaf is dense.
-    Where parts of a network are trained by methods of their own, they are the masks of all parts.
+    If different methods train parts of a network, the masks of all parts are combined.
 
-    Raises ValueError where there are none, or none that fits the parameters.
+    Raises ValueError if there are no masks, or none that fit the parameters.
     """
     leaves = jax.tree.leaves(optimiser_state, is_leaf=lambda node: isinstance(node, SparseState))
     found = [leaf.masks for leaf in leaves if isinstance(leaf, SparseState)]
@@ -59,11 +59,11 @@ def as_optimiser(
     distribution: Distribution,
     where: Where | None,
 ) -> optax.GradientTransformationExtraArgs:
-    """A method of the toolkit as an optimiser of any pytree, which the method sees as layers."""
+    """Return a method as an optimiser of any pytree, which the method sees as layers."""
     check_whole("steps", horizon.steps, 1)
     _check_key(key)
     inner = optax.with_extra_args_support(optimiser)
-    entry.make(inner, horizon, config)  # refuses a training that is too short, before anything is trained
+    entry.make(inner, horizon, config)  # raises before training if it is too short
 
     def method_for(like: PyTree, extra: Mapping[str, Any]) -> Method:
         return entry.make(_seen_as_layers(inner, like, extra), horizon, config)
@@ -97,12 +97,12 @@ def as_optimiser(
 
 
 def _to_add(update: AnyArray, weights: AnyArray, was: AnyArray, is_live: AnyArray) -> Array:
-    """What makes weights that are not live 0 when it is added, and those that come alive what the method says."""
+    """Return the update that sets dead weights to 0 and regrown weights to the method's value when it is added."""
     return jnp.where(is_live, jnp.where(was, update, update - weights), -weights)
 
 
 def _check_key(key: Any) -> None:
-    """Refuse what is no threefry key: the toolkit draws by that generator alone, whatever JAX's default is."""
+    """Raise ValueError for other keys than threefry keys, the only ones that the toolkit uses."""
     dtype = getattr(key, "dtype", None)
     typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
     if typed and str(jax.random.key_impl(key)) != "threefry2x32":
@@ -112,12 +112,12 @@ def _check_key(key: Any) -> None:
 
 
 def _as_layers(tree: PyTree, prunable: Container[str]) -> Params:
-    """A pytree as the toolkit's layers: each leaf is one, named by its path, and a kernel if it is pruned."""
+    """Return a pytree as layers: each leaf is one, named by its path, and has a kernel if it is pruned."""
     return {path: {"kernel" if path in prunable else "dense": leaf} for path, leaf in present(tree).items()}
 
 
 def _from_layers(layers: Params, like: PyTree) -> PyTree:
-    """The leaves of layers in the structure of a pytree."""
+    """Return the leaves of layers in the structure of a pytree."""
     structure = structure_of(like)
     by_path = {path: leaf for path, leaves in layers.items() for leaf in leaves.values()}
     return structure.unflatten([by_path.get(path) for path in flattened(like)])
@@ -126,7 +126,7 @@ def _from_layers(layers: Params, like: PyTree) -> PyTree:
 def _seen_as_layers(
     optimiser: optax.GradientTransformationExtraArgs, like: PyTree, extra: Mapping[str, Any]
 ) -> optax.GradientTransformation:
-    """The optimiser of a pytree as one of its layers; its state is of the pytree."""
+    """Adapt an optimiser of a pytree to the pytree's layers; its state keeps the pytree's structure."""
 
     def init(params: Params) -> PyTree:
         return optimiser.init(_from_layers(params, like))
@@ -141,5 +141,5 @@ def _seen_as_layers(
 
 
 def _that_starts(optimiser: optax.GradientTransformationExtraArgs, like: PyTree) -> optax.GradientTransformation:
-    """Its state alone: what more its steps take is given with each update."""
+    """Return an optimiser with the given one's `init` only; its steps get their extra arguments with each update."""
     return optax.GradientTransformation(_seen_as_layers(optimiser, like, {}).init, optax.identity().update)

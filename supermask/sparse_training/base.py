@@ -1,15 +1,15 @@
-"""What all methods of sparse training share: their types, their step, and the move from one mask to the next.
+"""Parts shared by all methods of sparse training: types, steps, and the change from one mask to the next.
 
-A method trains a network of which only some weights are live; the others are exactly 0 in every forward pass. Like an
-optax optimiser it is a pair of pure functions, `init` and `update`, closed over its hyperparameters:
+A method trains a network in which only some weights are live; the others are exactly 0 in every forward pass. Like an
+optax optimiser, it is a pair of pure functions, `init` and `update`, closed over its hyperparameters:
 
     method = rigl(optax.adam(1e-3), Horizon(steps=20_000, epoch=1_000))
     state = method.init(key, params, counts)
     params, state, info = method.update(state, grads, params)
 
-`params` are always the network's own, with zeros where weights are dead. `grads` is the loss's gradient with respect
-to them, dead weights included: some methods grow weights by it. How many weights a layer has (`counts`) is data, not
-shape: one compiled program trains every density.
+`params` are the network's parameters, with zeros where weights are dead. `grads` is the gradient of the loss with
+respect to all of them, dead weights included, because some methods grow weights by it. The number of live weights per
+layer (`counts`) is data, not shape: one compiled program trains every density.
 """
 
 from collections.abc import Callable, Mapping
@@ -40,7 +40,7 @@ PERIOD = 100
 
 
 class Horizon(NamedTuple):
-    """How long the training is, which schedules depend on: its steps, and the steps of one epoch."""
+    """Length of a training, on which schedules depend: its steps, and the steps of one epoch."""
 
     steps: int
     epoch: int
@@ -53,14 +53,14 @@ class Horizon(NamedTuple):
 
 @short
 class State(NamedTuple):
-    """What a method carries from step to step, of one network; arrays only, so that it can be stacked and stored.
+    """A method's state for one network: arrays only, so that it can be stacked and stored.
 
-    step: steps taken so far.
-    key: the raw threefry key of the seed. What is random in a step is drawn from `fold_in(key, step)`.
+    step: number of steps taken.
+    key: the seed's raw threefry key. A step draws from `fold_in(key, step)`.
     masks: which weights are live.
-    kept: how many live weights each layer was asked to have; methods that move weights between layers keep the sum.
-    optimiser: the optimiser's state. That of dead weights is 0 (but for DNW, which trains them).
-    own: what the method itself remembers.
+    kept: requested number of live weights per layer; methods that move weights between layers keep the sum.
+    optimiser: the optimiser's state. It is 0 for dead weights, except under DNW, which trains them.
+    own: the method's own memory.
     """
 
     step: Int32[Array, ""]
@@ -73,7 +73,7 @@ class State(NamedTuple):
 
 @short
 class Info(NamedTuple):
-    """What one step did, for plots: live weights of each layer after it, and how many came alive in it."""
+    """Effect of one step, for plots: live weights per layer after it, and weights that came alive in it."""
 
     live: LayerCounts
     grown: LayerCounts
@@ -81,10 +81,10 @@ class Info(NamedTuple):
 
 @runtime_checkable
 class Init(Protocol):
-    """Where a training starts. `counts` are live weights a layer, `masks` which they are if that is given."""
+    """Makes the initial state. `counts`: live weights per layer; `masks`: which ones, if given."""
 
     def __call__(self, key: AnyKey, params: Params, counts: Counts, masks: Masks | None = None) -> State:
-        """The state before the first step."""
+        """Return the state before the first step."""
         ...
 
 
@@ -98,14 +98,14 @@ Due = Callable[[AnyStep], Any]
 class Method(NamedTuple):
     """A method of sparse training as functions of one network.
 
-    init: (key, params, counts) -> state. `start` gives the parameters that go with it.
-    update: (state, grads, params) -> (params, state, info). One step: `advance`, then `rewire` where `due`.
+    init: (key, params, counts) -> state. `start` returns the matching parameters.
+    update: (state, grads, params) -> (params, state, info). One step: `advance`, then `rewire` if `due`.
     advance: the step of the weights alone.
-    step: the same, and the updates that it adds to live weights and to leaves that stay dense, as optax means them.
+    step: the same, and returns also the updates of live weights and of dense leaves, in optax's sense.
     rewire: the change of the mask alone.
-    due: of a number of steps taken (or an array of them), whether the mask changes after the last of them.
-    dense_steps: how many steps before a change are to know the gradient of dead weights; None for every step of the
-        training. In all others a step is the optimiser's, of live weights and biases, and nothing else.
+    due: number of steps taken (or an array of them) -> whether the mask changes after the last of these steps.
+    dense_steps: number of steps before a change that need the gradient of dead weights; None for all steps of the
+        training. Every other step is only the optimiser's step on live weights and biases.
     """
 
     init: Init
@@ -118,7 +118,7 @@ class Method(NamedTuple):
 
 
 def never(step: AnyStep) -> Any:
-    """No change of the mask, ever."""
+    """Return False: the mask never changes."""
     return step != step
 
 
@@ -130,9 +130,9 @@ def make_method(
     horizon: Horizon | None = None,
     dense_steps: int | None = 0,
 ) -> Method:
-    """A method from its parts; `horizon` is that of one whose masks change.
+    """Build a method from its parts. `horizon` is given for methods whose masks change.
 
-    Raises ValueError where the training ends before the first change: the method would be another one in silence.
+    Raises ValueError if the training ends before the first change, because that would silently be static training.
     """
     if horizon is not None and not np.any(due(np.arange(1, horizon.steps + 1))):
         raise ValueError(
@@ -155,16 +155,16 @@ def make_method(
 
 
 def start(state: State, params: Params) -> Params:
-    """The parameters that a training starts from: `params`, with dead weights at 0."""
+    """Return the initial parameters of a training: `params`, with dead weights at 0."""
     return pruned(params, state.masks)
 
 
 def initial_state(
     optimiser: optax.GradientTransformation, key: AnyKey, params: Params, counts: Counts, masks: Masks, own: PyTree
 ) -> State:
-    """A state before the first step.
+    """Return a state before the first step.
 
-    Raises ValueError for an optimiser whose step takes more than gradients, state and parameters.
+    Raises ValueError for an optimiser whose step needs more than gradients, state and parameters.
     """
     live = pruned(params, masks)
     kept = {layer: jnp.asarray(counts[layer], jnp.int32) for layer in sorted(masks)}
@@ -177,9 +177,9 @@ def initial_state(
 
 
 def random_masks(key: AnyKey, kernels: Kernels, counts: Counts) -> Masks:
-    """Exactly `counts[layer]` weights of each layer, at random: the first of a random order.
+    """Choose exactly `counts[layer]` weights of each layer at random: the first ones of a random order.
 
-    Sorting costs more than `keep_best` on CPU but compiles in a fraction of the time, and is done once a training.
+    Sorting is slower than `keep_best` on CPU, but it compiles in a fraction of the time and runs once per training.
     """
     masks: Masks = {}
     for index, layer in enumerate(layer_order(kernels)):
@@ -191,7 +191,7 @@ def random_masks(key: AnyKey, kernels: Kernels, counts: Counts) -> Masks:
 
 
 def sparse_init(optimiser: optax.GradientTransformation, own: Callable[[Params], PyTree] = lambda params: ()) -> Init:
-    """An `init` whose live weights are random, unless masks are given. `own` makes the method's own memory."""
+    """Return an `init` that chooses random live weights unless masks are given. `own` makes the method's memory."""
 
     def init(key: AnyKey, params: Params, counts: Counts, masks: Masks | None = None) -> State:
         masks = random_masks(key, kernels_of(params), counts) if masks is None else masks
@@ -201,7 +201,7 @@ def sparse_init(optimiser: optax.GradientTransformation, own: Callable[[Params],
 
 
 def live_step(optimiser: optax.GradientTransformation) -> Step:
-    """A step of the optimiser for live weights and biases. Dead weights get no gradient, and so no momentum."""
+    """Return a step of the optimiser on live weights and biases. Dead weights get no gradient, so no momentum."""
 
     def step(state: State, grads: Params, params: Params) -> tuple[Params, State, Params]:
         updates, optimiser_state = optimiser.update(pruned(grads, state.masks), state.optimiser, params)
@@ -215,11 +215,11 @@ def live_step(optimiser: optax.GradientTransformation) -> Step:
 def move_to(
     optimiser: optax.GradientTransformation, state: State, params: Params, masks: Masks
 ) -> tuple[Params, State]:
-    """The change to other masks: a weight that comes alive starts at 0, and with the optimiser's state at 0.
+    """Change to other masks: a weight that comes alive starts at 0, and so does its state in the optimiser.
 
-    A weight that was live before and after goes on as if nothing had happened.
+    A weight that is live before and after is unaffected.
 
-    Raises ValueError for an optimiser whose state of single weights cannot be told (see `restarted`).
+    Raises ValueError for an optimiser whose state of single weights cannot be identified (see `restarted`).
     """
     stays = {layer: mask & state.masks[layer] for layer, mask in masks.items()}
     optimiser_state = restarted(optimiser, state.optimiser, params, stays)
@@ -227,37 +227,37 @@ def move_to(
 
 
 def magnitudes(params: Params) -> dict[str, Float[Array, "..."]]:
-    """|w| of every kernel."""
+    """Return |w| of every kernel."""
     return {layer: jnp.abs(jnp.asarray(kernel)) for layer, kernel in kernels_of(params).items()}
 
 
 def count_of(masks: Masks) -> LayerCounts:
-    """Ones of each layer's mask."""
+    """Return the number of ones in each layer's mask."""
     return {layer: jnp.sum(jnp.asarray(mask), dtype=jnp.int32) for layer, mask in masks.items()}
 
 
 def inform(before: Masks, after: Masks) -> Info:
-    """What a step did to the masks."""
+    """Return what a step did to the masks."""
     return Info(count_of(after), count_of({layer: after[layer] & ~jnp.asarray(before[layer]) for layer in after}))
 
 
 def raw_key(key: AnyKey) -> UInt32[Array, "2"]:
-    """The key's two words."""
+    """Return the key's two words."""
     return jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jnp.asarray(key)
 
 
 def step_key(key: AnyKey, step: Int32[Array | np.ndarray, ""] | int) -> Key[Array, ""]:
-    """The key of what is random in a step; 0 is the start."""
+    """Return the key of a step's random draws; step 0 is the start."""
     return jax.random.fold_in(jax.random.wrap_key_data(raw_key(key), impl="threefry2x32"), step)
 
 
 def apportion(
     total: Int32[Array, ""], shares: Float[Array, "layers"], room: Int32[Array, "layers"]
 ) -> Int32[Array, "layers"]:
-    """Deals out `total` in proportion to the shares, nobody more than there is room for; the sum is exact.
+    """Distribute `total` over layers in proportion to their shares, up to each layer's room; the sum is exact.
 
-    What a full layer cannot take goes to the others by their shares, or evenly where those are all 0; the last few
-    units go where the largest fractions are left. There must be room for all.
+    What a full layer cannot take goes to the others by their shares, or evenly if those are all 0. The last few units
+    go to the largest remainders. There must be room for `total`.
     """
     layers = shares.shape[0]
     shares = jnp.where(jnp.isfinite(shares), shares, 0.0)
@@ -286,7 +286,7 @@ def apportion(
 
 @dataclass(frozen=True)
 class Cosine:
-    """A fraction that falls from `first` to `last` over `steps` along half a cosine.
+    """A fraction that decays from `first` to `last` over `steps` along half a cosine.
 
     Raises ValueError for fractions outside 0..1.
     """
@@ -301,6 +301,6 @@ class Cosine:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
 
     def __call__(self, step: Int32[Array, ""]) -> Float[Array, ""]:
-        """The fraction after `step` steps."""
+        """Return the fraction after `step` steps."""
         progress = jnp.minimum(step.astype(jnp.float32) / max(self.steps, 1), 1.0)
         return self.last + (self.first - self.last) * 0.5 * (1 + jnp.cos(jnp.pi * progress))

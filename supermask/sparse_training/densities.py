@@ -1,4 +1,4 @@
-"""How many weights each layer of a sparse network has: uniform or Erdős–Rényi densities, with exact totals."""
+"""Numbers of live weights per layer: uniform or Erdős–Rényi densities, with exact totals."""
 
 import math
 from collections.abc import Mapping
@@ -8,16 +8,16 @@ from supermask.counts import check_fraction, share
 
 
 def uniform(shapes: Mapping[str, tuple[int, ...]], density: float) -> dict[str, int]:
-    """The same density in every layer."""
+    """Return the counts of the same density in every layer."""
     return _rounded({layer: density * math.prod(shape) for layer, shape in shapes.items()}, shapes, density)
 
 
 def erk(shapes: Mapping[str, tuple[int, ...]], density: float) -> dict[str, int]:
-    """Erdős–Rényi(-kernel) densities: a layer's is proportional to the sum of its dimensions over their product.
+    """Return the counts of Erdős–Rényi(-kernel) densities: proportional to a layer's sum of dimensions over its size.
 
-    So a dense layer of n inputs and m outputs gets weights in proportion to n + m: small layers are denser. A layer
-    that would be more than dense is dense, and the others share what is left. Mocanu et al. 2018 (arXiv 1707.04780),
-    section 2; Evci et al. 2020 (arXiv 1911.11134), section 3, for kernels of convolutions.
+    A dense layer of n inputs and m outputs therefore gets weights in proportion to n + m: small layers are denser. A
+    layer whose density would exceed 1 is dense, and the others share the remainder. Mocanu et al. 2018 (arXiv
+    1707.04780), section 2; Evci et al. 2020 (arXiv 1911.11134), section 3, for kernels of convolutions.
     """
     total = density * sum(math.prod(shape) for shape in shapes.values())
     dense: set[str] = set()
@@ -33,11 +33,11 @@ def erk(shapes: Mapping[str, tuple[int, ...]], density: float) -> dict[str, int]
 
 
 def first_dense(shapes: Mapping[str, tuple[int, ...]], density: float) -> dict[str, int]:
-    """The first of the layers dense, and one density in the others, which share what is left.
+    """Return the counts of a dense first layer and one density in the others.
 
     A variant of Wortsman et al. 2019 (arXiv 1906.00586), section 4.4, for convolutions, whose first layer is small.
 
-    Raises ValueError where the first layer alone has more weights than the density leaves.
+    Raises ValueError if the first layer alone has more weights than the density allows.
     """
     sizes = {layer: math.prod(shape) for layer, shape in shapes.items()}
     first, total = next(iter(sizes)), sum(sizes.values())
@@ -56,7 +56,7 @@ DISTRIBUTIONS = {"uniform": uniform, "erk": erk, FIRST_DENSE: first_dense}
 
 
 def layer_counts(shapes: Mapping[str, tuple[int, ...]], density: float, distribution: str) -> dict[str, int]:
-    """Live weights of each layer, at least one in each; their sum is exactly floor(density × all weights).
+    """Return the live weights of each layer, at least one in each. Their sum is exactly floor(density × all weights).
 
     Raises ValueError for a density outside 0 < density <= 1, one that gives fewer weights than there are layers, or an
     unknown distribution.
@@ -76,7 +76,7 @@ def layer_counts(shapes: Mapping[str, tuple[int, ...]], density: float, distribu
 
 
 def _rounded(wanted: Mapping[str, float], shapes: Mapping[str, tuple[int, ...]], density: float) -> dict[str, int]:
-    """Whole numbers near the wanted ones, whose sum is exactly `share` of all weights: by largest remainders."""
+    """Round to whole numbers whose sum is exactly `share` of all weights, by largest remainders."""
     sizes = {layer: math.prod(shape) for layer, shape in shapes.items()}
     total = share(density, sum(sizes.values()))
     counts = {layer: min(math.floor(count), sizes[layer]) for layer, count in wanted.items()}

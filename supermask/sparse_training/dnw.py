@@ -1,12 +1,12 @@
 """Discovering neural wirings, as sparse training: an edge is live if its |w| is among the largest of its layer.
 
 Every weight has a value, live or dead. The network computes with the k largest of each layer and zeros; the gradient at
-that network goes to every weight, live or dead, as though it were live (straight-through): w ← w − η g for all. So a
-dead edge whose gradient keeps its direction grows until it replaces a live one, at the value it has by then. No
-retraining follows. Wortsman, Farhadi & Rastegari 2019 (arXiv 1906.00586), section 2.3 and algorithm 1.
+that network updates every weight, live or dead, as though it were live (straight-through): w ← w − η g for all. A dead
+edge whose gradient keeps its direction therefore grows until it replaces a live one, with the value that it has by
+then. No retraining follows. Wortsman, Farhadi & Rastegari 2019 (arXiv 1906.00586), section 2.3 and algorithm 1.
 
-The k-th largest of a layer is wanted at every step. It hardly moves between two steps, so it is searched from where it
-was: a handful of counts instead of the bisection's 32.
+Every step needs the k-th largest magnitude of each layer. It hardly changes between two steps, so the search starts at
+the last one and takes a few counts instead of the bisection's 32.
 """
 
 from dataclasses import dataclass
@@ -34,13 +34,13 @@ from supermask.sparse_training.base import (
     step_key,
 )
 
-TOP = 0x7F800002  # above the bits of every magnitude, infinity included, as `_bits` gives them
+TOP = 0x7F800002  # above `_bits` of every magnitude, infinity included
 BISECT_AFTER = 8
 
 
 @dataclass(frozen=True)
 class DNWConfig:
-    """Nothing to choose."""
+    """Empty: the method has no parameters."""
 
 
 @short
@@ -48,8 +48,8 @@ class Edges(NamedTuple):
     """DNW's own memory.
 
     weights: the value of every weight, live or dead.
-    thresholds: where the search for each layer's k-th largest starts: what the last one found, as bits.
-    slopes: bits of the threshold a weight more or less, near it.
+    thresholds: start of the search for each layer's k-th largest magnitude: the last one's result, as bits.
+    slopes: change of the threshold's bits per weight, near it.
     """
 
     weights: Kernels
@@ -58,7 +58,7 @@ class Edges(NamedTuple):
 
 
 def dnw(optimiser: optax.GradientTransformation, horizon: Horizon, config: DNWConfig | None = None) -> Method:
-    """Discovering neural wirings; each layer keeps its number of live weights, chosen anew at every step."""
+    """Return discovering neural wirings: each layer keeps its number of live weights, chosen anew at every step."""
 
     def init(key: AnyKey, params: Params, counts: Counts, masks: Masks | None = None) -> State:
         kernels: Kernels = jax.tree.map(jnp.asarray, kernels_of(params))
@@ -74,7 +74,7 @@ def dnw(optimiser: optax.GradientTransformation, horizon: Horizon, config: DNWCo
         count, weights = state.step + 1, kernels_of(moved)
         masks, edges = _choose(step_key(state.key, count), state.own._replace(weights=weights), state.kept)
         after = state._replace(step=count, masks=masks, optimiser=optimiser_state, own=edges)
-        # A weight that was dead is 0 in the network: what is added to it is its whole value.
+        # A weight that was dead is 0 in the network, so the update that revives it is its whole value.
         added = {n: jnp.where(state.masks[n], kernel, weights[n]) for n, kernel in kernels_of(updates).items()}
         return pruned(moved, masks), after, with_kernels(updates, added)
 
@@ -97,7 +97,7 @@ def _choose(key: Key[Array, ""], edges: Edges, counts: dict[str, Int32[Array, ""
 
 
 class _Search(NamedTuple):
-    """A bracket of thresholds: at least `count` weights reach `low`, fewer reach `high`; `at` is looked at next."""
+    """Bracket of thresholds: at least `count` weights reach `low`, fewer reach `high`; `at` is tried next."""
 
     low: Int32[Array, ""]
     high: Int32[Array, ""]
@@ -115,10 +115,10 @@ def largest(
     guess: UInt32[Array, ""],
     slope: Float32[Array, ""],
 ) -> tuple[Bool[Array, "*shape"], UInt32[Array, ""], Float32[Array, ""]]:
-    """The mask of the `count` weights of largest magnitude; the threshold found, as bits, and the slope there.
+    """Return the mask of the `count` weights of largest magnitude, the threshold found, as bits, and its slope.
 
-    The same mask as `masks.keep_best` of |w|, ties by the key included, found from a guess: it steps from there by the
-    slope, and then by interpolation within the bracket; by halves, should that take long.
+    The mask equals that of `masks.keep_best` on |w|, including ties by the key. The search starts at a guess, follows
+    the slope until it has a bracket, interpolates within it, and bisects if that takes long.
     """
     bits = _bits(weights)
 
@@ -130,7 +130,7 @@ def largest(
         bracketed = (low > 0) & (high < TOP)
         part = (reach_low - count).astype(jnp.float32) / jnp.maximum(reach_low - reach_high, 1).astype(jnp.float32)
         inside = low + (part * (high - low).astype(jnp.float32)).astype(jnp.int32)
-        # Outside a bracket: half again as far as the slope says, and twice as far at every further look.
+        # Without a bracket: half again as far as the slope says, and twice as far at every further try.
         far = 1.5 * slope * (reach - count).astype(jnp.float32) * (2.0 ** search.looks.astype(jnp.float32))
         down, up = (low - search.at).astype(jnp.float32), (high - search.at).astype(jnp.float32)
         beyond = search.at + jnp.clip(far, down, up).astype(jnp.int32)
@@ -146,7 +146,7 @@ def largest(
     size = jnp.int32(weights.size)
     begin = jnp.clip(guess.astype(jnp.int32), 1, TOP - 1)
     zero = jnp.int32(0)
-    # Every weight reaches 0 and none TOP. A count of all or none is met at once.
+    # Every weight reaches 0 and none reaches TOP. A count of all or none is found at once.
     found = lax.while_loop(unfinished, look, _Search(zero, jnp.int32(TOP), size, zero, begin, jnp.int32(-1), zero))
     exact = found.reach_at == count
     threshold = jnp.where(exact, found.at, found.low)
@@ -162,6 +162,6 @@ def largest(
 
 
 def _bits(weights: Float[Array, "*shape"]) -> Int32[Array, "*shape"]:
-    """Integers in the order of the magnitudes: 1 and up; 0 for NaN."""
+    """Return integers in the order of the magnitudes, from 1 up; 0 for NaN."""
     bits = lax.bitcast_convert_type(jnp.abs(weights).astype(jnp.float32), jnp.int32)
     return jnp.where(jnp.isnan(weights), 0, bits + 1)

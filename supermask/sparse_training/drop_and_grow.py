@@ -1,13 +1,13 @@
 """SET and RigL: every ΔT steps, each layer drops its smallest live weights and grows as many elsewhere.
 
-With the fraction f falling along half a cosine, a layer of k live weights drops the floor(f·k) of smallest |w| and
-grows the same number among all that are then dead: at random (SET), or those of the largest |gradient| of the batch at
-hand (RigL). New weights are 0, and so is their optimiser state. A weight that is dropped and grown at once goes on as
-if nothing had happened. Each layer keeps its number of weights.
+The fraction f decays along half a cosine. A layer of k live weights drops the floor(f·k) of smallest |w| and grows the
+same number among all weights that are then dead: at random (SET), or those of the largest |gradient| on the current
+batch (RigL). New weights and their optimiser state start at 0. A weight that is dropped and regrown in one change is
+unaffected. Each layer keeps its number of weights.
 
 SET: Mocanu et al. 2018 (arXiv 1707.04780), algorithm 2, which drops the smallest positive and largest negative weights;
-by magnitude, as here, in RigL's comparison with it. RigL: Evci et al. 2020 (arXiv 1911.11134), algorithm 1. There the
-step of a change is no step of the weights; here it is both.
+RigL's comparison drops by magnitude, as here. RigL: Evci et al. 2020 (arXiv 1911.11134), algorithm 1, in which the step
+of a change does not update the weights; here it does both.
 """
 
 from collections.abc import Callable
@@ -42,11 +42,11 @@ GrowthScores = Callable[[Array, Params], dict[str, Array]]
 
 @dataclass(frozen=True)
 class DropAndGrowConfig:
-    """How much is exchanged, and when.
+    """How many weights are exchanged, and when.
 
-    fraction: of a layer's live weights, dropped at the first change; it falls to 0 along half a cosine.
-    every: steps between changes; 0 for the horizon's own.
-    until: the part of the training after which masks stay.
+    fraction: fraction of a layer's live weights dropped at the first change; decays to 0 along half a cosine.
+    every: steps between changes; 0 for the horizon's default.
+    until: fraction of the training after which masks stay fixed.
 
     Raises ValueError where a value is not allowed.
     """
@@ -66,12 +66,12 @@ class DropAndGrowConfig:
 def set_training(
     optimiser: optax.GradientTransformation, horizon: Horizon, config: DropAndGrowConfig | None = None
 ) -> Method:
-    """Sparse evolutionary training: grows at random."""
+    """Return sparse evolutionary training, which grows weights at random."""
     return _drop_and_grow(optimiser, horizon, config or DropAndGrowConfig(), at_random, dense_steps=0)
 
 
 def rigl(optimiser: optax.GradientTransformation, horizon: Horizon, config: DropAndGrowConfig | None = None) -> Method:
-    """Rigging the lottery: grows where the dense gradient is largest."""
+    """Return RigL (rigging the lottery), which grows weights where the dense gradient is largest."""
     growth: GrowthScores = lambda key, grads: magnitudes(grads)  # noqa: E731
     return _drop_and_grow(optimiser, horizon, config or DropAndGrowConfig(), growth, dense_steps=1)
 
@@ -101,14 +101,14 @@ def _drop_and_grow(
 
 
 def at_random(key: Array, params: Params) -> dict[str, Array]:
-    """Scores in [0, 1), so that the best are a random choice."""
+    """Return random scores in [0, 1)."""
     kernels = kernels_of(params)
     keys = {layer: jax.random.fold_in(key, index) for index, layer in enumerate(layer_order(kernels))}
     return {layer: jax.random.uniform(keys[layer], kernel.shape, jnp.float32) for layer, kernel in kernels.items()}
 
 
 def grow(key: Array, scores: dict[str, Array], survivors: Masks, counts: dict[str, Array]) -> Masks:
-    """The survivors, and in each layer the `counts` others of highest score; equal scores by the key."""
+    """Return the survivors plus, in each layer, the `counts` other weights of highest score; the key breaks ties."""
     dead = {layer: ~mask for layer, mask in survivors.items()}
     new = keep_best_of_layers(key, scores, dead, counts)
     return {layer: survivors[layer] | new[layer] for layer in survivors}

@@ -1,13 +1,13 @@
-"""Dynamic sparse reparameterization: a threshold for the whole network decides what goes; weights follow the survivors.
+"""Dynamic sparse reparameterization: prunes by one threshold for the whole network; regrowth follows the survivors.
 
-Every T steps, live weights below the threshold, |w| < H, are pruned (each layer keeps its largest, at least). The K
-that went in all are grown again at 0, in random places: of layer l, K·R_l/ΣR, R_l the survivors of layer l. Places that
-were not just pruned come first. Then H halves if K > 1.1·N, doubles if K < 0.9·N, N being the number aimed at. So the
-total is constant, and weights move to the layers whose weights grow large.
+Every T steps, live weights below the threshold, |w| < H, are pruned; each layer keeps at least its largest. The K
+pruned weights are regrown at 0 in random places: K·R_l/ΣR of them in layer l, which has R_l survivors. Places that were
+not just pruned come first. Then H halves if K > 1.1·N and doubles if K < 0.9·N, where N is the target. The total is
+therefore constant, and weights move to the layers whose weights grow large.
 
-Mostafa & Wang 2019 (arXiv 1902.05967), algorithm 1. There T rises with the epochs (100 to 800 steps in 200 epochs) and
-N is 600 of 5,324 weights for the MNIST network at 98% sparsity; here T doubles at the given parts of the training, and
-N is a fraction of the live weights.
+Mostafa & Wang 2019 (arXiv 1902.05967), algorithm 1. There, T rises with the epochs (100 to 800 steps in 200 epochs) and
+N is 600 of 5,324 weights for the MNIST network at 98% sparsity. Here, T doubles at the given points of the training,
+and N is a fraction of the live weights.
 """
 
 from dataclasses import dataclass
@@ -43,12 +43,12 @@ from supermask.sparse_training.drop_and_grow import at_random, grow
 
 @dataclass(frozen=True)
 class DSRConfig:
-    """How much is moved, and when.
+    """How many weights are moved, and when.
 
     threshold: H at the start.
-    fraction: N over the live weights: the part of them that a change aims to move.
-    every: steps between changes at first; 0 for the horizon's own.
-    doublings: the parts of the training after which that number doubles.
+    fraction: N over the live weights: the fraction of them that a change aims to move.
+    every: initial number of steps between changes; 0 for the horizon's default.
+    doublings: fractions of the training after which that number doubles.
 
     Raises ValueError where a value is not allowed.
     """
@@ -71,13 +71,13 @@ class DSRConfig:
 
 @short
 class Threshold(NamedTuple):
-    """DSR's own memory: the magnitude below which weights are pruned next."""
+    """DSR's own memory: the magnitude below which the next change prunes."""
 
     value: Float32[Array | np.ndarray, ""]
 
 
 def dsr(optimiser: optax.GradientTransformation, horizon: Horizon, config: DSRConfig | None = None) -> Method:
-    """Dynamic sparse reparameterization; the total number of weights is constant."""
+    """Return dynamic sparse reparameterization; the total number of weights is constant."""
     config = DSRConfig() if config is None else config
     every = config.every or horizon.period
     turns = [share(part, horizon.steps) for part in config.doublings]

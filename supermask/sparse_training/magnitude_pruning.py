@@ -1,7 +1,7 @@
-"""Gradual magnitude pruning, for comparison: dense at first, and the smallest weights go as training goes on.
+"""Gradual magnitude pruning, for comparison: starts dense, and prunes the smallest weights during training.
 
-A layer of n weights that is to end with k has k + floor((n − k)(1 − t/T)³) at step t, T being the end of the pruning.
-What is pruned stays pruned. Its peak of memory is the dense network's: it is no sparse training from the start.
+A layer of n weights that ends with k has k + floor((n − k)(1 − t/T)³) at step t, where T is the end of the pruning.
+Pruned weights stay pruned. Peak memory is the dense network's, so this is not sparse training from the start.
 Zhu & Gupta 2017 (arXiv 1710.01878), equation 1.
 """
 
@@ -33,10 +33,10 @@ from supermask.sparse_training.base import (
 
 @dataclass(frozen=True)
 class MagnitudePruningConfig:
-    """When it is pruned.
+    """When weights are pruned.
 
-    every: steps between prunings; 0 for the horizon's own.
-    until: the part of the training at which the asked number of weights is reached.
+    every: steps between prunings; 0 for the horizon's default.
+    until: fraction of the training at which the requested number of weights is reached.
 
     Raises ValueError where a value is not allowed.
     """
@@ -54,7 +54,7 @@ class MagnitudePruningConfig:
 def magnitude_pruning(
     optimiser: optax.GradientTransformation, horizon: Horizon, config: MagnitudePruningConfig | None = None
 ) -> Method:
-    """Gradual magnitude pruning, each layer to its own number of weights."""
+    """Return gradual magnitude pruning, each layer to its own number of weights."""
     config = MagnitudePruningConfig() if config is None else config
     every = config.every or horizon.period
     last = max(share(config.until, horizon.steps) // every, 1) * every
@@ -75,7 +75,7 @@ def magnitude_pruning(
 
 
 def scheduled_counts(state: State, last: int) -> LayerCounts:
-    """How many weights each layer has after a pruning at the state's step."""
+    """Return the number of weights of each layer after a pruning at the state's step."""
     left = (1 - jnp.minimum(state.step.astype(jnp.float32) / last, 1.0)) ** 3
     return {
         layer: kept + jnp.floor(left * (state.masks[layer].size - kept)).astype(jnp.int32)

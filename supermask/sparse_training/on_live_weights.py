@@ -1,9 +1,9 @@
-"""Sparse training on live weights alone: between the changes of its mask, a method needs no others.
+"""Sparse training on live weights alone: between changes of its mask, a method needs no dead weights.
 
-A training is taken apart at the changes. Its steps up to there are the sparse engine's (`supermask.live_weights`), but
-for the last ones where the method is to know the gradient of dead weights (`Method.dense_steps`): those are taken by
-XLA, as everywhere else, and so is the change itself. A network that is still too dense for the engine, as gradual
-pruning begins with, takes all its steps by XLA. Each network is one thread's, so its bits depend on itself alone.
+A training is split at the changes of its mask. The sparse engine (`supermask.live_weights`) takes the steps between
+them. XLA takes the steps before a change that need the gradient of dead weights (`Method.dense_steps`), and makes the
+change itself. A network that is still too dense for the engine, as at the start of gradual pruning, takes all its steps
+by XLA. Each network runs on one thread, so its bits depend on itself alone.
 """
 
 from bisect import bisect_left
@@ -27,9 +27,9 @@ from supermask.sparse_training.progress import Best, Moving, Progress, middle_of
 
 
 class Stretch(NamedTuple):
-    """Steps of one kind, `first` to `last` - 1.
+    """Steps `first` to `last` - 1, all of one kind.
 
-    dense: whether they are to know the gradient of dead weights. change: whether the mask changes after them.
+    dense: whether they need the gradient of dead weights. change: whether the mask changes after them.
     """
 
     first: int
@@ -40,10 +40,10 @@ class Stretch(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class OnLiveWeights:
-    """What a method's steps are taken with.
+    """Engine and compiled functions that take a method's steps.
 
-    changes: the numbers of steps after which masks change. stretch, change: `progress.stretch_of` and `change_of`,
-        compiled for one network.
+    changes: numbers of steps after which masks change. stretch, change: `progress.stretch_of` and `change_of`, compiled
+        for one network.
     """
 
     engine: Engine
@@ -53,7 +53,7 @@ class OnLiveWeights:
     change: Any
 
     def stretches(self, first: int, last: int) -> list[Stretch]:
-        """The steps `first` to `last` - 1, in order."""
+        """Split the steps `first` to `last` - 1 into stretches, in order."""
         changes, dense_steps = sorted(self.changes), self.method.dense_steps or 0
         inner = {at for change in changes for at in (change, change - dense_steps) if first < at < last}
         cuts = sorted(inner | {first, last})
@@ -66,7 +66,7 @@ class OnLiveWeights:
 
 
 def live_stepping(own: OnLiveWeights, course: Course, begun: Sequence[Progress]) -> Stepping:
-    """Takes networks through a course; the population is a tuple of them, on the host."""
+    """Return the stepping of networks through a course. The population is a tuple of networks on the host."""
     place, data, engine = course.data.placement, course.data, own.engine
     middle, seen = middle_of(course.config), [_Rows(engine) for _ in begun]
 
@@ -82,7 +82,7 @@ def live_stepping(own: OnLiveWeights, course: Course, begun: Sequence[Progress])
                 moving = _moved(engine, live, moving, len(batches))
                 if stretch.change:
                     moving = _on_host(own.change(moving, jax.tree.map(np.zeros_like, moving.params)))
-            if stretch.last <= middle:  # masks change at the ends of stretches alone
+            if stretch.last <= middle:  # masks change only at the ends of stretches
                 half = moving.method.masks
         return moving, engine.validate(seen[index].of(moving)) if _sparse(moving.method.masks) else None, half
 
@@ -114,14 +114,14 @@ def live_stepping(own: OnLiveWeights, course: Course, begun: Sequence[Progress])
 
 
 class _Rows:
-    """A network's rows of live weights: made anew where its masks are others than the last time."""
+    """A network's rows of live weights, rebuilt only when its masks have changed."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._last: tuple[Masks, Live] | None = None
 
     def of(self, moving: Moving) -> Live:
-        """The network as the engine has it."""
+        """Return the network in the engine's form."""
         engine, state = self._engine, moving.method
         if self._last is None or self._last[0] is not state.masks:
             masks = {layer: np.asarray(mask) for layer, mask in state.masks.items()}
@@ -138,7 +138,7 @@ def _live(masks: Masks) -> int:
 
 
 def _moved(engine: Engine, live: Live, moving: Moving, steps: int) -> Moving:
-    """Where so many steps on live weights took a network."""
+    """Return a network after `steps` steps on live weights."""
     state = moving.method
     step: Any = np.asarray(state.step + steps, np.int32)
     optimiser = with_memories(engine.optimiser, state.optimiser, engine.memories(live), int(step))
@@ -146,7 +146,7 @@ def _moved(engine: Engine, live: Live, moving: Moving, steps: int) -> Moving:
 
 
 def _dense(own: OnLiveWeights, moving: Moving, batches: np.ndarray, every: int, *, change: bool) -> Moving:
-    """Steps by XLA. There are programs for one step, and for as many as an interval may have."""
+    """Take steps by XLA. There are two programs: for one step, and for up to an interval's number of steps."""
     steps = len(batches)
     filled = batches if steps == 1 else np.pad(batches, ((0, every - steps), (0, 0)))
     order = np.arange(filled.size, dtype=np.int32).reshape(filled.shape)
@@ -154,7 +154,7 @@ def _dense(own: OnLiveWeights, moving: Moving, batches: np.ndarray, every: int, 
 
 
 def _examples(own: OnLiveWeights, batches: np.ndarray) -> Examples:
-    """The images of some batches: sent along, for all of them lie on every device, and this is one network's."""
+    """Return the images of some batches. They are sent with each call, which runs on one device only."""
     split, which = own.engine.data.train, batches.ravel()
     return Examples(split.images[which], split.labels[which])
 
@@ -164,7 +164,7 @@ def _on_host(moving: Moving) -> Moving:
 
 
 def _seen(before: Progress, moving: Moving, scores: Scores, halfway: Masks) -> Progress:
-    """After an evaluation. What is as sparse as asked, and better than before, is kept."""
+    """Return the progress after an evaluation. Keeps parameters that are as sparse as requested and the best so far."""
     best, state = before.best, moving.method
     better = scores.loss < best.validation.loss or best.step < 0
     sparse = _live(state.masks) <= sum(map(int, state.kept.values()))
@@ -173,6 +173,6 @@ def _seen(before: Progress, moving: Moving, scores: Scores, halfway: Masks) -> P
 
 
 def _told(progress: Progress) -> tuple[Any, ...]:
-    """What curves are made of, of one network: `observed`."""
+    """Return one network's point of the curves: `observed`."""
     moving, validation, *_ = jax.tree.map(lambda leaf: np.asarray(leaf)[None], progress)
     return tuple(np.asarray(each)[0] for each in observed(moving, validation))

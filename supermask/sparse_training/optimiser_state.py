@@ -1,4 +1,4 @@
-"""The optimiser's state where weights come alive: that of single weights starts anew, that of many goes on."""
+"""Optimiser state of weights that come alive: resets what belongs to single weights, keeps what many share."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ from supermask.trees import path_of
 
 
 def restarted(optimiser: optax.GradientTransformation, state: PyTree, params: Params, keep: Masks) -> PyTree:
-    """The optimiser's state with that of the weights outside `keep` at 0, as before their first step.
+    """Return the optimiser's state with that of the weights outside `keep` at 0, as before their first step.
 
-    A leaf of the state is of a kernel's weights if its path ends with the kernel's and its last axes are the kernel's.
-    So are the moments of Adam, of Muon, and of any optimiser within `optax.multi_transform` or `optax.masked`. A leaf
-    that many weights share, such as the means over rows and columns of Adafactor, goes on as it is.
+    A leaf of the state belongs to a kernel's weights if its path ends with the kernel's and its last axes are the
+    kernel's. Examples are the moments of Adam, of Muon, and of any optimiser in `optax.multi_transform` or
+    `optax.masked`. A leaf that many weights share, such as Adafactor's means over rows and columns, is unchanged.
 
-    Raises ValueError where state of single weights cannot be told from others', as under `optax.flatten`.
+    Raises ValueError if state of single weights cannot be identified, as under `optax.flatten`.
     """
     _check_own_state(optimiser, params)
 
@@ -31,7 +31,7 @@ def restarted(optimiser: optax.GradientTransformation, state: PyTree, params: Pa
 
 
 def _check_own_state(optimiser: optax.GradientTransformation, params: Params) -> None:
-    """Raises ValueError for state that grows with the kernels, and is neither a kernel's own nor smaller than it."""
+    """Raise ValueError for state that grows with the kernels but is neither a kernel's own nor smaller than it."""
     kernels = kernels_of(params)
 
     def init_longer(params: Params) -> PyTree:
@@ -50,15 +50,15 @@ def _check_own_state(optimiser: optax.GradientTransformation, params: Params) ->
 
 
 def _of_every_weight(leaf: Any, kernel: Any) -> bool:
-    """Whether a leaf of the state has a number for every weight of the kernel, or several in front of one another."""
+    """Whether a leaf of the state has one number for every weight of the kernel, or several along leading axes."""
     return leaf.shape[max(leaf.ndim - kernel.ndim, 0) :] == kernel.shape
 
 
 def _layer_of(path: tuple[Any, ...], params: Params) -> str:
-    """The layer whose kernel a path of the optimiser's state ends at, or whose only leaf; '' for none.
+    """Return the layer whose kernel, or only leaf, a path of the optimiser's state ends at; '' for none.
 
     'mu/hidden1/kernel' ends at the kernel of the layer 'hidden1', 'mu/block/w' at the layer 'block/w' of a pytree seen
-    as layers. Of two layers the one with the longer name is meant.
+    as layers. If two layers match, the longer name counts.
     """
     text = f"/{path_of(path)}"
     ends = (text, text.removesuffix("/kernel"))

@@ -1,18 +1,17 @@
-"""Sparse training in one's own loop: each method as an optax optimiser whose state holds the masks.
+"""Sparse training in your own loop: each method is an optax optimiser whose state holds the masks.
 
     optimiser = rigl(optax.sgd(0.1, momentum=0.9), density=0.1, steps=10_000, key=jax.random.key(0))
     state = optimiser.init(params)
     params = apply_masks(params, masks_of(state, params))
-    # and in every step, as ever:
+    # then in every step, as usual:
     updates, state = optimiser.update(jax.grad(loss)(params), state, params)
     params = optax.apply_updates(params, updates)
 
-Parameters are any pytree. Dead weights are exactly 0 in them after every step, under DNW too, whose state keeps the
-values of dead weights. The loss is taken at those parameters, and its whole gradient, dead weights included, goes to
-`update`: RigL, sparse momentum and DNW grow weights by it. The updates have to be added unchanged: in `optax.chain`
-these optimisers come last.
+Parameters may be any pytree. Dead weights are exactly 0 after every step; DNW keeps their values in its state. Take the
+loss at these parameters, and pass its whole gradient, dead weights included, to `update`: RigL, sparse momentum and DNW
+grow weights by it. Add the updates unchanged: in `optax.chain` these optimisers come last.
 
-A step does what the toolkit's own trainer does, by the same functions: see `supermask.sparse_training`.
+A step does the same as the toolkit's own trainer, by the same functions: see `supermask.sparse_training`.
 """
 
 import optax
@@ -37,20 +36,20 @@ def static(
     distribution: Distribution = "erk",
     where: Where | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Train a random mask that never changes: the control that all other methods have to beat.
+    """Train a random mask that never changes: the baseline of all other methods.
 
     optimiser: any optax optimiser.
-    density: live weights over prunable ones; floor(density × weights) are live, to the exact count.
+    density: live weights over prunable ones; exactly floor(density × weights) are live.
     steps: length of the training in steps.
-    key: a threefry key, of everything random: the first masks, what is grown at random, ties.
+    key: a threefry key for all random draws: initial masks, random growth, ties.
     distribution: how layers share the live weights: 'erk', by Erdős–Rényi, or 'uniform'.
-    where: which leaves are pruned, by path and leaf; by default floating-point leaves of two axes and more that are no
-        bias, normalisation or embedding.
+    where: function of path and leaf that says which leaves are pruned; by default floating-point leaves of two or more
+        axes that are no bias, normalisation or embedding.
 
-    For masks of your own there is `freeze`. Mostafa & Wang 2019 (arXiv 1902.05967), section 4.
+    To train masks of your own, use `freeze`. Mostafa & Wang 2019 (arXiv 1902.05967), section 4.
 
-    Raises ValueError for densities, steps and keys that are not allowed, and, when it is initialised, where nothing is
-    prunable or the density leaves layers without a weight.
+    Raises ValueError for densities, steps and keys that are not allowed; at initialisation, if nothing is prunable or
+    the density leaves a layer without weights.
     """
     return as_optimiser(METHODS["static"], optimiser, density, Horizon(steps, 1), key, None, distribution, where)
 
@@ -69,12 +68,12 @@ def set_training(
 ) -> optax.GradientTransformationExtraArgs:
     """SET, sparse evolutionary training: each layer drops its smallest weights, and grows as many at random.
 
-    fraction: of a layer's live weights, dropped at the first change; it falls to 0 along half a cosine.
+    fraction: fraction of a layer's live weights dropped at the first change; decays to 0 along half a cosine.
     every: steps between changes; 0 for 100, or for a fiftieth of a training shorter than 5,000 steps.
-    until: the part of the training after which masks stay.
+    until: fraction of the training after which masks stay fixed.
 
     The other arguments are those of `static`. A weight that comes alive starts at 0, and so does its state in the
-    optimiser, but for what many weights share there, as Adafactor's moments. Mocanu et al. 2018 (arXiv 1707.04780).
+    optimiser, except state that many weights share, such as Adafactor's moments. Mocanu et al. 2018 (arXiv 1707.04780).
 
     Raises ValueError as `static` does, for values outside 0..1, and for a training that ends before the first change.
     """
@@ -96,7 +95,7 @@ def rigl(
 ) -> optax.GradientTransformationExtraArgs:
     """RigL: each layer drops its smallest weights, and grows as many where the batch's gradient is largest.
 
-    The arguments are those of `set_training`, and so is what it raises. The step of a change moves the weights, too.
+    Arguments and errors are those of `set_training`. The step of a change also updates the weights.
     Evci et al. 2020 (arXiv 1911.11134), algorithm 1.
     """
     config = DropAndGrowConfig(fraction, every, until)
@@ -116,12 +115,12 @@ def dsr(
     distribution: Distribution = "uniform",
     where: Where | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Dynamic sparse reparameterization: weights below a threshold go, and grow where layers keep many.
+    """Dynamic sparse reparameterization: prunes weights below a threshold, and regrows them where layers keep many.
 
-    threshold: the magnitude below which weights go at the first change; it adapts by factors of 2.
-    fraction: the part of the live weights that a change aims to move.
-    every: steps between changes at first; 0 for 100, or for a fiftieth of a training shorter than 5,000 steps.
-    doublings: the parts of the training after which that number doubles.
+    threshold: magnitude below which the first change prunes; it adapts by factors of 2.
+    fraction: fraction of the live weights that a change aims to move.
+    every: initial steps between changes; 0 for 100, or for a fiftieth of a training shorter than 5,000 steps.
+    doublings: fractions of the training after which that number doubles.
 
     The other arguments are those of `static`. The network's number of live weights is constant, a layer's is not.
     Mostafa & Wang 2019 (arXiv 1902.05967), algorithm 1.
@@ -147,13 +146,13 @@ def sparse_momentum(
     distribution: Distribution = "uniform",
     where: Where | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Sparse momentum: weights move to the layers, and places, whose gradients have pointed one way for long.
+    """Sparse momentum: moves weights to the layers and places whose gradients keep their direction.
 
-    every: steps between changes; as published, those of one epoch.
-    fraction, last_fraction: of a layer's live weights, dropped at the first change and at the end of the training.
-    decay: of the running mean of gradients.
-    dense_below: the sparsity below which a layer counts as dense, and drops at most its sparsity; 0 for no layer.
-    most_grown: the part of a layer's dead places that may be grown in one change.
+    every: steps between changes; those of one epoch, as published.
+    fraction, last_fraction: fractions of a layer's live weights dropped at the first change and at the training's end.
+    decay: decay of the running mean of gradients.
+    dense_below: sparsity below which a layer counts as dense, and drops at most its sparsity; 0 for no layer.
+    most_grown: fraction of a layer's dead places that one change may grow.
 
     The other arguments are those of `static`. The network's number of live weights is constant, a layer's is not.
     Dettmers & Zettlemoyer 2019 (arXiv 1907.04840), section 3.
@@ -175,10 +174,10 @@ def dnw(
     distribution: Distribution = "erk",
     where: Where | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Discovering neural wirings: each layer's largest weights are live, and all weights get the gradient.
+    """Discovering neural wirings: each layer's largest weights are live, and the gradient updates all weights.
 
-    The arguments are those of `static`, and so is what it raises. The state has the value of every weight, live or
-    dead; the parameters are those of the sparse network. Wortsman, Farhadi & Rastegari 2019 (arXiv 1906.00586), section
+    Arguments and errors are those of `static`. The state holds the value of every weight, live or dead; the parameters
+    are those of the sparse network. Wortsman, Farhadi & Rastegari 2019 (arXiv 1906.00586), section
     2.3.
     """
     return as_optimiser(METHODS["dnw"], optimiser, density, Horizon(steps, 1), key, None, distribution, where)
@@ -195,10 +194,10 @@ def magnitude_pruning(
     distribution: Distribution = "erk",
     where: Where | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Gradual magnitude pruning: dense at first; the smallest weights go along a cubic schedule, for good.
+    """Gradual magnitude pruning: starts dense, and prunes the smallest weights for good by a cubic schedule.
 
     every: steps between prunings; 0 for 100, or for a fiftieth of a training shorter than 5,000 steps.
-    until: the part of the training at which the density is reached.
+    until: fraction of the training at which the density is reached.
 
     The other arguments are those of `static`. Zhu & Gupta 2017 (arXiv 1710.01878), equation 1.
 

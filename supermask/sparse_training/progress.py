@@ -1,4 +1,4 @@
-"""A sparse network under way: what steps move, what is kept of it, and the steps of a method as a program."""
+"""State of a sparse training, its outcome, and a method's steps as a program."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -23,13 +23,12 @@ from supermask.training import Trained
 
 @short
 class Structure(NamedTuple):
-    """Masks at the first and the last step, and what became of them in between.
+    """Masks at the first and the last step, and their changes in between.
 
     live: live weights of each layer at every evaluation, layers in the order of their names.
-    grown: how many weights had come alive in each layer by then, since the start; one that comes and goes and comes
-        again counts twice.
-    halfway: masks after half of the steps, rounded down; None where they were not kept.
-    watched: what the trainer's `watched` made of the masks at every evaluation; None without one.
+    grown: weights that came alive in each layer from the start until then; a weight that comes alive twice counts
+    twice. halfway: masks after half of the steps, rounded down; None if they were not kept. watched: result of the
+    trainer's `watched` for the masks at every evaluation; None without one.
     """
 
     first: Masks
@@ -50,7 +49,7 @@ class SparseTrained(NamedTuple):
 
 @short
 class Moving(NamedTuple):
-    """What steps move: parameters, the method's state, and how many weights have come alive in each layer."""
+    """Values that steps change: parameters, the method's state, and each layer's number of weights come alive."""
 
     params: Params
     method: State
@@ -59,7 +58,7 @@ class Moving(NamedTuple):
 
 @short
 class Best(NamedTuple):
-    """The parameters of lowest validation loss so far, their scores, and the step; -1 while nothing has been kept."""
+    """Parameters of lowest validation loss so far, their scores, and their step; -1 while there are none."""
 
     params: Params
     validation: Scores
@@ -68,9 +67,9 @@ class Best(NamedTuple):
 
 @short
 class Progress(NamedTuple):
-    """One network under way; a population has one more axis in front of every leaf.
+    """State of one network's training. In a population, every leaf has one more leading axis.
 
-    `halfway` are the masks after half of the steps, those of the start until then.
+    `halfway` holds the masks after half of the steps, and the initial ones until then.
     """
 
     moving: Moving
@@ -82,10 +81,10 @@ class Progress(NamedTuple):
 def stretch_of(
     network: Network, method: Method, maximum: int, *, changes: bool, augmentation: Augmentation | None = None
 ) -> Callable[[Moving, Any, Any], Moving]:
-    """Steps of a method, and a change of the mask after the last of them where it is asked for.
+    """Return a function that takes steps of a method and, on request, changes the mask after the last one.
 
-    (moving, order, (examples, length, change)) -> moving: `length` of the batches in `order`, which is as long or
-    longer. Without `changes` none is ever asked for, nor compiled. A network's running statistics are set.
+    (moving, order, (examples, length, change)) -> moving: takes the first `length` batches of `order`. Without
+    `changes` the change is not compiled, and must not be requested. Running statistics of the network are updated.
     """
     gradient = jax.grad(lambda params, *batch: training_loss(network, params, *batch), has_aux=True)
     change_mask = change_of(method)
@@ -107,8 +106,8 @@ def stretch_of(
             params = with_statistics(params, statistics)
             return Moving(params, state, _add_grown(grown, before, state.masks)), grads
 
-        # A change stands outside the loop, to which the last gradient is handed: inside, choosing would copy the
-        # network at every step.
+        # The change is outside the loop, which passes it the last gradient: inside, a condition would copy the network
+        # at every step.
         last = lax.fori_loop(0, length, one_step, (moving, jax.tree.map(jnp.zeros_like, moving.params)))
         if not changes:
             return last[0]
@@ -118,7 +117,7 @@ def stretch_of(
 
 
 def change_of(method: Method) -> Callable[[Moving, Params], Moving]:
-    """The change of the mask after a step, by that step's gradient."""
+    """Return a function that changes the mask after a step, by that step's gradient."""
 
     def change(moving: Moving, grads: Params) -> Moving:
         params, state, grown = moving
@@ -130,24 +129,24 @@ def change_of(method: Method) -> Callable[[Moving, Params], Moving]:
 
 
 def _add_grown(grown: LayerCounts, before: Masks, after: Masks) -> LayerCounts:
-    if before is after:  # methods that leave the mask alone cost nothing
+    if before is after:  # costs nothing for methods that keep the mask
         return grown
     return jax.tree.map(jnp.add, grown, inform(before, after).grown)
 
 
 def middle_of(config: TrainingConfig) -> int:
-    """Half of the steps, rounded down."""
+    """Return half of the steps, rounded down."""
     return config.steps // 2
 
 
 def ended(progress: Progress) -> Descent:
-    """The training's end, as all others have it."""
+    """Return the final state in the form of all other trainings."""
     moving, validation, best, _ = progress
     return Descent(moving.params, (), moving.method.step, validation, *best)
 
 
 def observed(moving: Moving, validation: Scores) -> tuple[Array | np.ndarray, ...]:
-    """What a population's curves are made of: step, scores, and each layer's weights live and come alive so far."""
+    """Return a point of a population's curves: step, scores, and each layer's weights live and come alive so far."""
     method, grown = moving.method, moving.grown
     live = [np.asarray(jnp.sum(method.masks[n], axis=tuple(range(1, method.masks[n].ndim)))) for n in sorted(grown)]
     born = [np.asarray(grown[layer]) for layer in sorted(grown)]

@@ -1,7 +1,7 @@
-"""Description of one sparse training: its method, how sparse, where it starts, and its optimiser.
+"""Description of one sparse training: its method, density, start and optimiser.
 
-Besides the methods of the registry there are two controls of equal size: a small dense network, and the structure that
-a dynamic method ended with, trained from scratch as a static one.
+Besides the methods there are two controls of equal size: a small dense network, and the final structure of a dynamic
+method, trained from scratch as a static mask.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,24 +17,24 @@ from supermask.sparse_training.densities import DISTRIBUTIONS
 
 SMALL_DENSE = "small_dense"
 SMALL_SHAPES = ("proportional", "equal", "widening")
-"""How the hidden layers of a small dense network are narrowed: see `small_dense`."""
+"""Ways to narrow the hidden layers of a small dense network: see `small_dense`."""
 STARTS = ("initial", "fresh", "trained")
 RECIPE_METHOD = "magnitude_pruning"
-"""The method whose counts a recipe may give."""
+"""The method whose counts may come from a recipe."""
 MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4
 
 
 @dataclass(frozen=True)
 class SparseRun:
-    """One sparse training, but for its seed and protocol. The default is static training of a dense network.
+    """One sparse training, independent of seed and protocol. The default is static training of a dense network.
 
-    method: a name in `METHODS`, or 'small_dense': a dense network with as many weights, its hidden layers narrower.
-    density: live weights over all weights, of the network as it is.
+    method: a name in `METHODS`, or 'small_dense': a dense network with as many weights and narrower hidden layers.
+    density: live weights over all weights of the full network.
     distribution: how layers share them, a name in `DISTRIBUTIONS`; for magnitude pruning also the name of a recipe that
-        gives each layer's count; '' for the method's own, which takes its place.
-    structure: the method whose final mask is taken for a static training from scratch; '' for none.
+        gives each layer's count. '' is replaced by the method's default.
+    structure: the method whose final mask a static training from scratch uses; '' for none.
     start: 'initial' for the seed's own initial weights, 'fresh' for another draw, 'trained' for the dense network's.
-    shape: of a small dense network, a name in `SMALL_SHAPES`.
+    shape: shape of a small dense network, a name in `SMALL_SHAPES`.
 
     Raises ValueError where a value is not allowed.
     """
@@ -69,22 +69,22 @@ class SparseRun:
 
     @property
     def source(self) -> "SparseRun | None":
-        """The run whose final structure, or weights, this one starts with."""
+        """The run whose final structure or weights this one starts from."""
         if self.structure:
             return SparseRun(self.structure, self.density, self.distribution)
         return SparseRun() if self.start == "trained" else None
 
 
 def sgd_cosine(learning_rate: float, steps: int) -> Momentum:
-    """SGD with momentum and weight decay, its rate falling to 0 along half a cosine: the same for all methods.
+    """Return SGD with momentum and weight decay, whose rate decays to 0 along half a cosine: the same for all methods.
 
-    The optimiser of the papers of DSR, sparse momentum and DNW, whose rates fall in steps, or along a cosine.
+    The papers of DSR, sparse momentum and DNW use this optimiser, with rates that fall in steps or along a cosine.
     """
     return Momentum(optax.cosine_decay_schedule(learning_rate, max(steps, 1)), MOMENTUM, WEIGHT_DECAY)
 
 
 def sgd_in_steps(learning_rate: float, steps: int) -> optax.GradientTransformation:
-    """The same, its rate cut to a tenth after half and after three quarters of the steps, as DNW's code does."""
+    """Return the same with a rate cut to a tenth after half and after three quarters of the steps, as in DNW's code."""
     cuts = {steps // 2: 0.1, 3 * steps // 4: 0.1} if steps > 3 else {}
     schedule = optax.piecewise_constant_schedule(learning_rate, cuts)
     return optax.chain(optax.add_decayed_weights(WEIGHT_DECAY), optax.sgd(schedule, momentum=MOMENTUM))
@@ -93,22 +93,22 @@ def sgd_in_steps(learning_rate: float, steps: int) -> optax.GradientTransformati
 SCHEDULES = ("cosine", "steps")
 _SGD = f"sgd, momentum {MOMENTUM:g}, weight decay {WEIGHT_DECAY:g}"
 SGD_COSINE = f"{_SGD}, cosine"
-"""What descriptions of results call `sgd_cosine`."""
+"""Name of `sgd_cosine` in descriptions of results."""
 SGD_STEPS = f"{_SGD}, a tenth after 1/2 and 3/4"
-"""What they call `sgd_in_steps`."""
+"""Name of `sgd_in_steps` in descriptions of results."""
 
 
 @cache
 def small_dense(
     network: FeedForward, image_shape: tuple[int, int, int], weights: int, shape: str = SMALL_SHAPES[0]
 ) -> FeedForward:
-    """The network with narrower hidden layers, as wide as `weights` kernel weights allow; at least one unit a layer.
+    """Return the network with hidden layers narrowed to fit `weights` kernel weights; at least one unit per layer.
 
-    shape: 'proportional' narrows all hidden layers in one proportion, which at few weights leaves a handful of units in
-    the last ones; 'equal' makes them equally wide; 'widening' takes the first layer's width from there and makes the
-    others as wide as the rest of the weights allow.
+    shape: 'proportional' narrows all hidden layers in one proportion, which leaves few units in the last ones if there
+    are few weights; 'equal' makes them equally wide; 'widening' gives the first layer its width under 'equal' and makes
+    the others as wide as the remaining weights allow.
 
-    Raises ValueError for a network with convolutions, whose size channels decide, and for another shape.
+    Raises ValueError for a network with convolutions, whose size depends on channels, and for an unknown shape.
     """
     if network.convolutional:
         raise ValueError("network has convolutions; a small dense network of equal size is made of dense ones alone")
@@ -136,5 +136,5 @@ def small_dense(
 
 
 def _weights_of(network: FeedForward, image_shape: tuple[int, int, int]) -> int:
-    """Its kernels' weights: parameters without biases."""
+    """Return the number of its kernels' weights: parameters without biases."""
     return parameter_count(network, image_shape) - sum(network.hidden) - network.classes

@@ -1,15 +1,15 @@
-"""Sparse momentum: weights move to the layers, and places, whose gradients have pointed one way for long.
+"""Sparse momentum: moves weights to the layers and places whose gradients keep their direction.
 
 Momentum here is the running mean of the dense gradient, M ← βM + (1−β)g. Once an epoch each layer of k live weights
-prunes the ceil(p·k) of smallest |w|; what was pruned in all is dealt out to the layers in proportion to the mean |M| of
-their live weights, and grown at 0 where |M| is largest among the dead. p falls along half a cosine. The total is
-constant. Two rules of the released code keep layers from filling up: a layer denser than 80% whose share is above the
-average prunes at most the part of it that is dead, and no layer grows more than 99% of its places that are then dead.
-What a layer cannot take goes to all others in equal parts.
+prunes the ceil(p·k) of smallest |w|. The total number pruned is distributed over the layers in proportion to the mean
+|M| of their live weights, and grown at 0 where |M| is largest among the dead. p decays along half a cosine. The total
+is constant. Two rules of the released code keep layers from filling up: a layer denser than 80% whose share is above
+the average prunes at most its dead fraction, and no layer grows more than 99% of its places that are then dead. What a
+layer cannot take goes to all others in equal parts.
 
-Dettmers & Zettlemoyer 2019 (arXiv 1907.04840), section 3, and its released code. Theirs is the momentum of the
-optimiser itself; here it is kept beside it, so that any optimiser will do. There counts are met on average; here the
-total is exact, and where all layers together lack the room for that, the last 1% of places is used as well.
+Dettmers & Zettlemoyer 2019 (arXiv 1907.04840), section 3, and its released code. They use the optimiser's own momentum;
+here it is separate, so that any optimiser works. Their counts are met on average; here the total is exact, and if the
+layers together lack room for it, the last 1% of places is used too.
 """
 
 import math
@@ -47,13 +47,13 @@ from supermask.sparse_training.drop_and_grow import grow
 
 @dataclass(frozen=True)
 class SparseMomentumConfig:
-    """How much is moved, and when.
+    """How many weights are moved, and when.
 
     fraction, last_fraction: p at the first change and at the end of the training.
-    every: steps between changes; 0 for once an epoch.
+    every: steps between changes; 0 for once per epoch.
     decay: β.
-    dense_below: the sparsity below which a layer counts as dense, and may prune at most its sparsity; 0 for no layer.
-    most_grown: the part of a layer's dead places, after pruning, that may be grown.
+    dense_below: sparsity below which a layer counts as dense, and may prune at most its sparsity; 0 for no layer.
+    most_grown: fraction of a layer's dead places, after pruning, that may be grown.
 
     Raises ValueError where a value is not allowed.
     """
@@ -87,7 +87,7 @@ class Momentum(NamedTuple):
 def sparse_momentum(
     optimiser: optax.GradientTransformation, horizon: Horizon, config: SparseMomentumConfig | None = None
 ) -> Method:
-    """Sparse momentum; the total number of weights is constant."""
+    """Return sparse momentum; the total number of weights is constant."""
     config = SparseMomentumConfig() if config is None else config
     every = config.every or max(horizon.epoch, 1)
     fraction = Cosine(config.fraction, config.last_fraction, horizon.steps)
@@ -120,12 +120,12 @@ def sparse_momentum(
 
 
 def remembered_steps(decay: float) -> int:
-    """How many gradients M is made of, to the rounding of its floats: that of an older one has a weight below 2⁻²⁴."""
+    """Return how many gradients determine M up to rounding: older ones have a weight below 2⁻²⁴."""
     return math.ceil(-24 * math.log(2) / math.log(decay)) if decay else 1
 
 
 def live_means(momentum: dict[str, Float[Array, "..."]], masks: Masks) -> Float[Array, "layers"]:
-    """Each layer's share of what is dealt out: the mean |M| of its live weights, over the sum of all layers' means."""
+    """Return each layer's share of the growth: the mean |M| of its live weights over the sum of all layers' means."""
     layers = layer_order(masks)
     sums = [jnp.sum(jnp.where(masks[n], momentum[n], 0.0)) / jnp.maximum(jnp.sum(masks[n]), 1) for n in layers]
     means = jnp.stack(sums)
@@ -139,7 +139,7 @@ def prune_counts(
     shares: Float[Array, "layers"],
     dense_below: float,
 ) -> Int32[Array, "layers"]:
-    """How many weights each layer prunes: ceil(part · live), less in dense layers that still grow; one always stays."""
+    """Return how many weights each layer prunes: ceil(part · live), less in growing dense layers; one always stays."""
     sparsity = (sizes - live).astype(jnp.float32) / sizes
     growing = (sparsity < dense_below) & (shares > 1 / len(shares))
     rate = jnp.where(growing, jnp.minimum(part, sparsity), part)
@@ -149,10 +149,10 @@ def prune_counts(
 def growth_counts(
     pruned: Int32[Array, ""], shares: Float[Array, "layers"], dead: Int32[Array, "layers"], most_grown: float
 ) -> Int32[Array, "layers"]:
-    """How many weights each layer grows; the sum is `pruned`.
+    """Return how many weights each layer grows; their sum is `pruned`.
 
-    By the shares, but no layer more than `most_grown` of its `dead` places. What does not fit is dealt out evenly:
-    every layer gets the same number on top, as long as it has room.
+    Counts follow the shares, up to `most_grown` of a layer's `dead` places. The rest is distributed evenly: every layer
+    gets the same number on top, as long as it has room.
     """
     most = jnp.floor(most_grown * dead).astype(jnp.int32)
     most = jnp.where(jnp.sum(most) >= pruned, most, dead)

@@ -1,7 +1,7 @@
-"""Static sparse training: a mask chosen before training, random unless it is given, that never changes.
+"""Static sparse training: the mask is chosen before training, at random unless given, and never changes.
 
-The control that dynamic methods have to beat; with the mask that one of them ended with, the test of whether the
-structure alone is what was found (Mostafa & Wang 2019, section 4). At density 1 it is plain dense training.
+It is the baseline of dynamic methods. With a dynamic method's final mask, it tests whether the structure alone explains
+the result (Mostafa & Wang 2019, section 4). At density 1 it is plain dense training.
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from supermask.sparse_training.base import Horizon, Method, live_step, make_meth
 
 @dataclass(frozen=True)
 class StaticConfig:
-    """Nothing to choose."""
+    """Empty: the method has no parameters."""
 
 
 def static(optimiser: optax.GradientTransformation, horizon: Horizon, config: StaticConfig | None = None) -> Method:
-    """Trains the live weights; the mask stays."""
+    """Return static training, which trains the live weights and keeps the mask."""
     stay = lambda state, grads, params: (params, state)  # noqa: E731
     return make_method(sparse_init(optimiser), live_step(optimiser), stay, never)

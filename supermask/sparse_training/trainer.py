@@ -1,8 +1,8 @@
-"""Training a population of sparse networks by one method: seeds and densities at once.
+"""Trains a population of sparse networks by one method: several seeds and densities at once.
 
-As `supermask.training` does it: the same order of batches, validation every so many steps, the parameters of the lowest
-validation loss kept aside, test data seen once at the end. A network that is still denser than asked, as under gradual
-pruning, is validated but not kept: what is reported always has the number of weights that it was asked to have.
+Order of batches, evaluation intervals and early stopping are those of `supermask.training`. A network that is denser
+than requested, as during gradual pruning, is validated but not kept: reported parameters always have the requested
+number of weights.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -58,9 +58,9 @@ from supermask.training import outcomes
 @short
 @dataclass(frozen=True)
 class SparseJob:
-    """One network to train: its dense initial parameters, how many live weights each layer has, and its seed.
+    """One network to train: its dense initial parameters, its live weights per layer, and its seed.
 
-    `masks` are the live weights at the start, if not the method's own choice.
+    `masks` are the initial live weights; None for the method's own choice.
     """
 
     params: Params
@@ -70,18 +70,18 @@ class SparseJob:
 
 
 Call = tuple[Run, tuple[Any, ...]]
-"""A compiled program, and what it is called with."""
+"""A compiled program and its arguments."""
 
 
 @short
 @dataclass(frozen=True, eq=False)
 class SparseTrainer:
-    """Trains populations of one network on one data set by one method. Compiled once, on first use.
+    """Trains populations of one network on one data set by one method. Programs are compiled once, on first use.
 
-    An optimiser of `supermask.live_weights` lets steps be taken on live weights alone, where that pays: see
-    `on_live_weights`. With `checkpoints` a training that was cut off goes on where it was saved last. `augmentation`
-    changes the images of every batch. `watched` makes an array of the masks, which the structure has of every
-    evaluation. A network may keep running statistics of batches: they are set at every step.
+    With an optimiser of `supermask.live_weights`, steps are taken on live weights alone where that pays: see
+    `on_live_weights`. With `checkpoints`, an interrupted training resumes from its last checkpoint. `augmentation`
+    changes the images of every batch. `watched` makes an array from the masks; the outcome's structure has its results
+    at all evaluations. Running statistics of the network are updated at every step.
     """
 
     network: Network
@@ -96,10 +96,10 @@ class SparseTrainer:
     watched: Callable[[Masks], Array] | None = None
 
     def __post_init__(self) -> None:
-        self._placed  # noqa: B018 - the data fits the network, or an error says so before anything is trained
+        self._placed  # noqa: B018 - raises before training if the data does not fit the network
 
     def train(self, jobs: Sequence[SparseJob], on_progress: OnProgress = ignore_progress) -> list[SparseTrained]:
-        """Trains all jobs, as many at once as there are slots, and returns their outcomes in order.
+        """Train all jobs, as many at once as there are slots, and return their outcomes in order.
 
         Raises ValueError for counts or masks that do not fit the network.
         """
@@ -114,18 +114,18 @@ class SparseTrainer:
 
     @cached_property
     def method(self) -> Method:
-        """The method over the optimiser, for trainings of this length."""
+        """The method with the optimiser, for trainings of this length."""
         horizon = Horizon(self.config.steps, max(len(self.data.train) // self.config.batch_size, 1))
         own = self.optimiser
         optimiser = own.transformation if isinstance(own, Adam | Momentum) else own
         return self.entry.make(optimiser, horizon, self.method_config)
 
     def begin(self, job: SparseJob) -> Progress:
-        """A network before its first step, on the host."""
+        """Return a network before its first step, on the host."""
         return self._begun(self._start(job))
 
     def _start(self, job: SparseJob) -> tuple[State, Params]:
-        """The method's state and the parameters, as the device is still working on them."""
+        """Return the method's state and the parameters, without waiting for the device."""
         params: Params = jax.tree.map(np.asarray, job.params)
         key = np.asarray(raw_key(derive_key(job.seed, Purpose.SPARSE_STRUCTURE)))
         counts = {layer: np.int32(count) for layer, count in job.counts.items()}
@@ -140,7 +140,7 @@ class SparseTrainer:
         return Progress(moving, UNSEEN, best, state.masks)
 
     def _is_live(self, job: SparseJob) -> bool:
-        """Whether its steps are taken on live weights alone, which read bytes, once they are few enough."""
+        """Whether steps are taken on live weights alone once these are few enough, which requires uint8 data."""
         can = self.network.dense_layers and self.placement.one_at_a_time and self.data.dtype == np.uint8
         if self.augmentation is not None or self.watched is not None:
             return False
@@ -175,7 +175,7 @@ class SparseTrainer:
         return list(ends), curves
 
     def _stepping(self, course: Course, begun: Sequence[Progress]) -> Stepping:
-        """How a population is stepped: in parts that end where masks change, and evaluated by a program of its own."""
+        """Return the stepping of a population: in parts that end where masks change; evaluation is its own program."""
         start, counts, data = self.placement.stack(begun), course.counts, self._placed
         middle, changes = middle_of(self.config), self._changes
 
@@ -221,7 +221,7 @@ class SparseTrainer:
 
     @cached_property
     def _changes(self) -> frozenset[int]:
-        """The numbers of steps after which masks change."""
+        """Numbers of steps after which masks change."""
         taken = np.arange(1, self.config.steps + 1)
         due = np.asarray(self.method.due(taken), bool) if taken.size else np.zeros(0, bool)
         return frozenset(taken[due].tolist())
@@ -237,7 +237,7 @@ class SparseTrainer:
         )
 
     def evaluate(self, params: Sequence[Params]) -> list[Scores]:
-        """Loss and accuracy on test data of networks as they are, in the order given."""
+        """Return test loss and accuracy of networks without training, in the given order."""
         return self._placed.evaluate(params, self._placed.test)
 
     @cached_property
@@ -266,7 +266,7 @@ class SparseTrainer:
 
     @cached_property
     def _keep_best(self) -> Run:
-        """Compiled without the method's own memory, so that all methods have the same program."""
+        """Compiled without the method's own memory, so that all methods share one program."""
 
         def keep(best: Best, found: Any, _: Any) -> Best:
             params, scores, step, masks, kept = found
