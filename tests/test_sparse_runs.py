@@ -14,7 +14,7 @@ from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.drawing.tables import tidy_table
 from supermask.analysis.kinds import kind_of, sparse_training
 from supermask.analysis.kinds.plan import results_of, workload
-from supermask.analysis.kinds.sparse_training import decode_params, decode_structure, network_of
+from supermask.analysis.kinds.sparse_training import decode_masks, decode_params, network_of
 from supermask.analysis.running import runner
 from supermask.analysis.store.provenance import provenance
 from supermask.analysis.store.store import Result, Store
@@ -73,10 +73,11 @@ def test_a_structure_is_trained_from_scratch_with_its_mask(experiment, stored):
     store, _ = stored
     start = initial_of(NETWORKS["fc"], 1, (8, 8, 1))
     arrays = [store.arrays(results_of(experiment, run, 1)[0].id) for run in RUNS[:2]]
-    found, scratch = (decode_structure(each, start) for each in arrays)
-    for layer in found.last:
-        np.testing.assert_array_equal(scratch.first[layer], found.last[layer])
-        np.testing.assert_array_equal(scratch.last[layer], found.last[layer])
+    found = decode_masks(arrays[0], "last", start)
+    first, last = (decode_masks(arrays[1], part, start) for part in ("first", "last"))
+    for layer in found:
+        np.testing.assert_array_equal(first[layer], found[layer])
+        np.testing.assert_array_equal(last[layer], found[layer])
     masks, params = decode_params(arrays[1], start)
     for layer, kernel in kernels_of(params).items():
         assert not np.asarray(kernel)[~np.asarray(masks[layer])].any()

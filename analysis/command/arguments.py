@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from supermask.analysis.command import commands
 from supermask.analysis.command.network_arguments import add_network_files
 from supermask.analysis.command.parsing import Parser, add_data_dir, add_devices, add_look, add_results_folder, path
-from supermask.analysis.drawing.catalogue import Catalogue
+from supermask.analysis.drawing.entries import Catalogue
 
 EXAMPLES = """\
 examples:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from supermask.analysis.command.arguments import parser_of
 from supermask.analysis.command.commands import FAILED, MISUSED
 from supermask.analysis.command.parsing import Parser, path
-from supermask.analysis.drawing.catalogue import Catalogue
+from supermask.analysis.drawing.entries import Catalogue
 from supermask.analysis.running.interrupts import say_interrupted
 from supermask.analysis.system.errors import FileError, StoreError, UsageError, reason
 from supermask.analysis.system.platform import backend_fault

@@ -7,7 +7,7 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from supermask.analysis.drawing.catalogue import Catalogue
+from supermask.analysis.drawing.entries import Catalogue
 from supermask.analysis.system.errors import UsageError, choose
 from supermask.analysis.system.terminal import say
 from supermask.analysis.system.words import count

@@ -15,7 +15,7 @@ from supermask.analysis.system.files import read_text, write_whole
 from supermask.reading import read_regular
 
 if TYPE_CHECKING:
-    from supermask.analysis.drawing.catalogue import Catalogue
+    from supermask.analysis.drawing.entries import Catalogue
 
 MARK = " · supermask "
 """Text that every caption contains."""

@@ -29,7 +29,7 @@ from supermask.networks import Network, initialise, shapes_of
 from supermask.params import Kernels, Params, kernels_of
 from supermask.sparse_training import METHODS, Horizon, layer_counts
 from supermask.sparse_training.densities import DISTRIBUTIONS, FIRST_DENSE
-from supermask.sparse_training.progress import SparseTrained, Structure
+from supermask.sparse_training.progress import SparseTrained
 from supermask.sparse_training.runs import SGD_COSINE, SMALL_DENSE, SparseRun, sgd_cosine, small_dense
 from supermask.sparse_training.trainer import SparseJob, SparseTrainer
 
@@ -308,9 +308,3 @@ def decode_params(arrays: Mapping[str, np.ndarray], start: Params) -> tuple[Mask
         kernel[np.asarray(mask)] = arrays[f"kept.{layer}"]
         params[layer] = {"kernel": kernel, "bias": arrays[f"bias.{layer}"]}
     return masks, params
-
-
-def decode_structure(arrays: Mapping[str, np.ndarray], params: Params) -> Structure:
-    """The masks at both ends and their curves."""
-    first, last = decode_masks(arrays, "first", params), decode_masks(arrays, "last", params)
-    return Structure(first, last, arrays["curve.live"], arrays["curve.grown"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .operators import Mutant
 from .records import Records
-from .running import Job, import_libraries, run_all
+from .running import Trial, import_libraries, run_all
 from .sampling import ROOT, by_hand, equivalent_mutants, sample
 from .targets import TARGETS
 
@@ -71,7 +71,7 @@ def _try(
     """Tries mutants that have the same tests; the unchanged code must pass them, and says how long they may take."""
     unchanged = records.unchanged(tests)
     if unchanged is None:
-        for _, unchanged in run_all([Job(None, tests, 3600.0)], 1, until):
+        for _, unchanged in run_all([Trial(None, tests, 3600.0)], 1, until):
             if unchanged.outcome != "survived":
                 raise SystemExit(f"the unchanged code fails: {unchanged.outcome} by {unchanged.by} of {tests}")
             print(f"unchanged code passes {' '.join(tests)} in {unchanged.seconds:.0f} s", flush=True)
@@ -79,12 +79,12 @@ def _try(
     if unchanged is None:
         return  # no time is left
     limit = 60 + options.timeout * unchanged.seconds
-    jobs = [Job(mutant, tests, limit, unchanged.by_test) for mutant in mutants]
-    for done, (job, verdict) in enumerate(run_all(jobs, options.jobs, until), 1):
-        assert job.mutant is not None
-        records.add(job.mutant, verdict)
+    trials = [Trial(mutant, tests, limit, unchanged.by_test) for mutant in mutants]
+    for done, (trial, verdict) in enumerate(run_all(trials, options.jobs, until), 1):
+        assert trial.mutant is not None
+        records.add(trial.mutant, verdict)
         by = f" by {verdict.by}" if verdict.by else ""
-        print(f"{done}/{len(jobs)} {described(job.mutant)}", flush=True)
+        print(f"{done}/{len(trials)} {described(trial.mutant)}", flush=True)
         print(f"    {verdict.outcome}{by} in {verdict.seconds:.0f} s", flush=True)
 
 

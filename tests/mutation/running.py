@@ -39,7 +39,7 @@ class Verdict(NamedTuple):
     by_test: Mapping[str, float] = MappingProxyType({})
 
 
-class Job(NamedTuple):
+class Trial(NamedTuple):
     """Tests to run on a mutant, or on the unchanged code (None).
 
     limit: seconds until the process is stopped. by_test: seconds of each test, by which they are ordered.
@@ -55,10 +55,14 @@ class Job(NamedTuple):
 class Running:
     """A forked process and what it works on: a sandbox whose faulty module was `original` before."""
 
-    job: Job
+    trial: Trial
     sandbox: Path
     original: str
     started: float = field(default_factory=time.monotonic)
+
+    def is_late(self) -> bool:
+        """Whether its time is up."""
+        return time.monotonic() > self.started + self.trial.limit
 
 
 def import_libraries(cache: Path) -> None:
@@ -68,11 +72,11 @@ def import_libraries(cache: Path) -> None:
         importlib.import_module(name)
 
 
-def run_all(jobs: Sequence[Job], processes: int, until: float) -> Iterator[tuple[Job, Verdict]]:
-    """Runs jobs, some at once, in their order, and gives each verdict as it comes; starts none after `until`."""
+def run_all(trials: Sequence[Trial], processes: int, until: float) -> Iterator[tuple[Trial, Verdict]]:
+    """Runs trials, some at once, in their order, and gives each verdict as it comes; starts none after `until`."""
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
         free = [_sandbox(Path(folder) / str(number)) for number in range(processes)]
-        waiting, running = list(jobs), dict[int, Running]()
+        waiting, running = list(trials), dict[int, Running]()
         try:
             while running or (waiting and time.monotonic() < until):
                 while free and waiting and time.monotonic() < until:
@@ -82,7 +86,9 @@ def run_all(jobs: Sequence[Job], processes: int, until: float) -> Iterator[tuple
                 if ended:
                     task = running.pop(ended)
                     verdict = _verdict(task, os.waitstatus_to_exitcode(status))
-                elif late := [pid for pid, task in running.items() if time.monotonic() > task.started + task.job.limit]:
+                elif late := [
+                    pid for pid, task in running.items() if time.monotonic() > task.started + task.trial.limit
+                ]:
                     task = running.pop(late[0])
                     os.killpg(late[0], signal.SIGKILL)
                     os.waitpid(late[0], 0)
@@ -90,10 +96,10 @@ def run_all(jobs: Sequence[Job], processes: int, until: float) -> Iterator[tuple
                 else:
                     time.sleep(0.05)
                     continue
-                if task.job.mutant is not None:
-                    _write_module(task.sandbox, task.job.mutant.module, task.original)
+                if task.trial.mutant is not None:
+                    _write_module(task.sandbox, task.trial.mutant.module, task.original)
                 free.append(task.sandbox)
-                yield task.job, verdict
+                yield task.trial, verdict
         finally:
             for pid in running:
                 os.killpg(pid, signal.SIGKILL)
@@ -109,13 +115,13 @@ def _sandbox(folder: Path) -> Path:
     return folder
 
 
-def _begun(job: Job, sandbox: Path) -> Running:
-    """Puts the job's mutant in its place in the sandbox."""
-    if job.mutant is None:
-        return Running(job, sandbox, "")
-    original = (sandbox / path_of(job.mutant.module)).read_text(encoding="utf-8")
-    _write_module(sandbox, job.mutant.module, job.mutant.source)
-    return Running(job, sandbox, original)
+def _begun(trial: Trial, sandbox: Path) -> Running:
+    """Puts the trial's mutant in its place in the sandbox."""
+    if trial.mutant is None:
+        return Running(trial, sandbox, "")
+    original = (sandbox / path_of(trial.mutant.module)).read_text(encoding="utf-8")
+    _write_module(sandbox, trial.mutant.module, trial.mutant.source)
+    return Running(trial, sandbox, original)
 
 
 def _write_module(sandbox: Path, module: str, source: str) -> None:
@@ -127,7 +133,7 @@ def _write_module(sandbox: Path, module: str, source: str) -> None:
 
 
 def _fork(task: Running) -> int:
-    """Starts the tests of a job, and gives the process's number."""
+    """Starts the tests of a trial, and gives the process's number."""
     (task.sandbox / "verdict.json").unlink(missing_ok=True)
     sys.stdout.flush()
     pid = os.fork()
@@ -152,10 +158,10 @@ def _run_tests(task: Running) -> int:
     os.environ.update(PYTHONPATH=str(task.sandbox), PYTHONDONTWRITEBYTECODE="1")
     for name in [name for name in sys.modules if name == "tests" or name.startswith("tests.")]:
         del sys.modules[name]
-    watch = Watch(task.job.by_test)
+    watch = Watch(task.trial.by_test)
     options = ["-x", "-q", "-n", "0", "--tb=short", "-p", "no:cacheprovider", "-m", "not long", "--no-header"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning", f"--basetemp={task.sandbox / 'tmp'}"]
-    arguments = [f"tests/{name}" if name.endswith(".py") else name for name in task.job.tests]
+    arguments = [f"tests/{name}" if name.endswith(".py") else name for name in task.trial.tests]
     code = int(pytest.main([*options, *arguments], plugins=[watch]))
     (task.sandbox / "verdict.json").write_text(json.dumps([watch.first_failure, watch.seconds]), encoding="utf-8")
     return code
@@ -173,4 +179,4 @@ def _verdict(task: Running, code: int) -> Verdict:
     if code in {1, 2}:
         return Verdict("killed", by, seconds)
     output = (task.sandbox / "output.txt").read_text(encoding="utf-8", errors="replace")
-    raise RuntimeError(f"pytest ended with {code} on {task.job.tests}:\n{output[-3000:]}")
+    raise RuntimeError(f"pytest ended with {code} on {task.trial.tests}:\n{output[-3000:]}")
