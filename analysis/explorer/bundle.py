@@ -1,7 +1,7 @@
 """The bundle: the data from which the page computes, in a few files that any web server can serve.
 
-    bundle.json     provenance, layers, levels, labels, and the scalars whose value depends on the order of a sum, which
-                    the page reads instead of computing them
+    bundle.json     provenance, layers, levels, labels, the criteria's formulas, and the scalars whose value depends on
+                    the order of a sum, which the page reads instead of computing them
     images.bin      the first 1,000 test images, one byte per pixel
     training.bin    the first 3,500 training images, on which the page trains
     seed-N.bin      one seed's initial and final kernels, layer by layer, in float32: first the lowest byte of every
@@ -161,6 +161,7 @@ def make_bundle(experiment: Experiment, network: Network, runs: Sequence[SeedRun
             {"name": layer, "inputs": kernel.shape[0], "outputs": kernel.shape[1]} for layer, kernel in kernels.items()
         ],
         "levels": [[count[layer] for layer in kernels] for count in counts],
+        "formulas": {name: each.formula for name, each in CRITERIA.items()},
         "best_level": _best_level(runs, network, data.validation, data.maximum, counts),
         "seeds": [_seed_entry(run, network, shown, data.maximum) for run in runs],
         "training": {

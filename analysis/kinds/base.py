@@ -8,7 +8,7 @@ seed makes one or more *results*, each stored under the hash of its description.
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
@@ -18,7 +18,7 @@ from supermask.analysis.kinds.fields import ColumnTypes, Parts
 from supermask.analysis.store.identity import Description, identity
 from supermask.analysis.store.provenance import provenance
 from supermask.analysis.store.store import Result, Storage
-from supermask.analysis.studies.experiment import Experiment
+from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.studies.work import Done, Watcher, steps_teller
 from supermask.analysis.studies.workbench import Workbench
@@ -49,9 +49,9 @@ class Named(NamedTuple):
 
 @dataclass(frozen=True)
 class Context:
-    """Context for making runs: experiment, store, watcher, checkpoints, and cached trainers.
+    """Context for making runs: experiment, store, watcher, checkpoints, cached trainers, and the whole study.
 
-    networks: how many runs and seeds the study has of rounds of pruning, for which slots are made beforehand.
+    A kind may look at the study to choose a number of slots that stays the same while parts of it are made.
     """
 
     experiment: Experiment
@@ -59,7 +59,7 @@ class Context:
     watch: Watcher
     checkpoints: Checkpoints | None
     bench: Workbench
-    networks: int = 1
+    study: Study = field(default_factory=Study)
 
     def slots(self, missing: int, every: int) -> Placement:
         """Return slots for networks of the experiment's shape: see `placement`."""

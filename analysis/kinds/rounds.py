@@ -173,15 +173,18 @@ def _revisions(experiment: Experiment, run: Treatment) -> list[int]:
 
 
 def trainer_of(context: Context) -> Trainer:
-    """The trainer of the experiment's rounds, which masks on untrained networks are evaluated by as well."""
-    experiment, networks = context.experiment, context.bench.slots(context.networks)
+    """Return the trainer of the experiment's rounds, which also evaluates masks on untrained networks.
+
+    It has slots for all of the study's treatments and seeds.
+    """
+    experiment = context.experiment
+    networks = max(len(context.study.of(Treatment)), 1) * len(experiment.seeds)
 
     def make() -> Trainer:
-        network = experiment.network
-        placement = context.slots(context.networks, context.networks)
-        return Trainer(network, experiment.data, experiment.training, placement, checkpoints=context.checkpoints)
+        placement, given = context.slots(networks, networks), (experiment.data, experiment.training)
+        return Trainer(experiment.network, *given, placement, checkpoints=context.checkpoints)
 
-    return context.bench.trainer((ROUNDS.name, networks), make)
+    return context.bench.trainer((ROUNDS.name, context.bench.slots(networks)), make)
 
 
 def round_zero(experiment: Experiment, store: Storage, seed: int) -> tuple[Params, Params]:

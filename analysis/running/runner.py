@@ -11,7 +11,6 @@ from supermask.analysis.store.store import Storage
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.work import Watcher
 from supermask.analysis.studies.workbench import Workbench
-from supermask.restarts import Treatment
 from supermask.resuming import Checkpoints
 from supermask.settings import check_numbers
 
@@ -24,18 +23,18 @@ def run(
     stop: Stop | None = None,
     bench: Workbench | None = None,
 ) -> None:
-    """Trains and evaluates everything of the study that the store lacks, kind by kind, storing as it goes.
+    """Train and evaluate everything of the study that the store lacks, kind by kind, and store each population.
 
-    Trainings that take long leave checkpoints in the store's folder; each goes when its results are stored. Raises
-    KeyboardInterrupt where `stop` asks for it, and ValueError under settings of JAX or Flax that change numbers, which
-    are no part of a result's name.
+    Long trainings leave checkpoints in the store's folder; each is deleted when its results are stored.
+
+    Raises KeyboardInterrupt when `stop` requests it, and ValueError under settings of JAX or Flax that change numbers,
+    because a result's name does not include them.
     """
     check_numbers()
     bench = bench or Workbench()
     folder = bench.checkpoints = bench.checkpoints or FolderCheckpoints(store.folder / FOLDER)
     checkpoints: Checkpoints = folder if stop is None else stop.checkpoints(folder)
     watch = watch if stop is None else stop.watcher(watch)
-    networks = max(len(study.of(Treatment)), 1) * len(experiment.seeds)
-    context = Context(experiment, Settling(store, folder), watch, checkpoints, bench, networks)
+    context = Context(experiment, Settling(store, folder), watch, checkpoints, bench, study)
     for kind, runs in by_kind(complete(study)):
         kind.make(context, runs)

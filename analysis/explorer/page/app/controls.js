@@ -1,6 +1,5 @@
 /** The controls under 1 and 2: they show the state, and change it. */
 
-import { criterionOf } from "../core/criteria.js";
 import { BINS_A_CELL, CELLS } from "../core/masks.js";
 import { byId, choose, html, onChoice, onClick, onSlide, radio } from "../view/dom.js";
 import { criterionChoices } from "../view/icons.js";
@@ -9,6 +8,7 @@ import { percent } from "../words/numbers.js";
 
 /** @typedef {import("../core/engine.js").Setting} Setting */
 /** @typedef {import("../core/engine.js").Plane} Plane */
+/** @typedef {import("../core/bundle.js").Manifest} Manifest */
 /** @typedef {import("../state/fields.js").State} State */
 /** @typedef {import("../state/owner.js").Owner} Owner */
 /** @typedef {import("./scene.js").Scene} Scene */
@@ -91,7 +91,7 @@ export class Controls {
     byId("level-name", HTMLElement).textContent = lab === "weights" ? words.which.prune : words.which.level;
     byId("level-note", HTMLElement).textContent = setting.source === "criterion" ? "" : words.which.levelElsewhere[setting.source];
     byId("paint-tools", HTMLElement).hidden = setting.source !== "painted";
-    byId("formula", HTMLElement).textContent = formulaWords(setting);
+    byId("formula", HTMLElement).textContent = formulaWords(setting, this.owner.manifest);
   }
 
   /**
@@ -142,9 +142,9 @@ function cellsKept(plane) {
   return region;
 }
 
-/** @param {Setting} setting */
-function formulaWords({ source, criterion }) {
+/** @type {(setting: Setting, manifest: Manifest) => string} */
+function formulaWords({ source, criterion }, { formulas }) {
   if (source === "round") return words.which.byRound;
   if (source === "painted") return words.which.byRegion;
-  return words.which.formula(criterion, criterionOf(criterion).formula);
+  return words.which.formula(criterion, formulas[criterion]);
 }

@@ -37,6 +37,7 @@
  * @property {number} classes
  * @property {Shape[]} layers
  * @property {number[][]} levels weights kept by every layer, a row a level
+ * @property {Record<string, string>} formulas of the criteria, by the toolkit's names
  * @property {number} best_level
  * @property {SeedEntry[]} seeds
  * @property {Training} training

@@ -13,7 +13,6 @@
 /**
  * @typedef {object} Criterion
  * @property {string} name the toolkit's name
- * @property {string} formula the score; the highest are kept
  * @property {(initial: number, final: number, sorted: Sorted) => number} score of one weight; arguments are float32
  * values, and so is the result
  * @property {boolean} [byRank] whether the score looks at `sorted`
@@ -33,49 +32,27 @@ const growth = (initial, final) => round(abs(final) - abs(initial));
 
 /** @type {readonly Criterion[]} */
 export const CRITERIA = [
-  { name: "large_final", formula: "|wf|", score: (_, f) => abs(f) },
-  { name: "small_final", formula: "−|wf|", score: (_, f) => -abs(f) },
-  { name: "large_init", formula: "|wi|", score: (i) => abs(i) },
-  { name: "small_init", formula: "−|wi|", score: (i) => -abs(i) },
+  { name: "large_final", score: (_, f) => abs(f) },
+  { name: "small_final", score: (_, f) => -abs(f) },
+  { name: "large_init", score: (i) => abs(i) },
+  { name: "small_init", score: (i) => -abs(i) },
   {
     name: "large_init_large_final",
-    formula: "min(rank|wf|, rank|wi|)",
     byRank: true,
     score: (i, f, sorted) => Math.min(rank(f, sorted.final), rank(i, sorted.initial)),
   },
   {
     name: "small_init_small_final",
-    formula: "−max(rank|wf|, rank|wi|)",
     byRank: true,
     score: (i, f, sorted) => -Math.max(rank(f, sorted.final), rank(i, sorted.initial)),
   },
-  { name: "magnitude_increase", formula: "|wf| − |wi|", score: growth },
-  { name: "movement", formula: "|wf − wi|", score: (i, f) => abs(round(f - i)) },
-  { name: "random", formula: "constant", score: () => 0 },
-  {
-    name: "large_final_same_sign",
-    formula: "|wf| if signs agree, else 0",
-    meant: sameSign,
-    score: (i, f) => (sameSign(i, f) ? abs(f) : 0),
-  },
-  {
-    name: "large_final_diff_sign",
-    formula: "|wf| if signs differ, else 0",
-    meant: otherSign,
-    score: (i, f) => (sameSign(i, f) ? 0 : abs(f)),
-  },
-  {
-    name: "magnitude_increase_same_sign",
-    formula: "|wf| − |wi| if signs agree, else 0",
-    meant: sameSign,
-    score: (i, f) => (sameSign(i, f) ? growth(i, f) : 0),
-  },
-  {
-    name: "magnitude_increase_diff_sign",
-    formula: "|wf| − |wi| if signs differ, else 0",
-    meant: otherSign,
-    score: (i, f) => (sameSign(i, f) ? 0 : growth(i, f)),
-  },
+  { name: "magnitude_increase", score: growth },
+  { name: "movement", score: (i, f) => abs(round(f - i)) },
+  { name: "random", score: () => 0 },
+  { name: "large_final_same_sign", meant: sameSign, score: (i, f) => (sameSign(i, f) ? abs(f) : 0) },
+  { name: "large_final_diff_sign", meant: otherSign, score: (i, f) => (sameSign(i, f) ? 0 : abs(f)) },
+  { name: "magnitude_increase_same_sign", meant: sameSign, score: (i, f) => (sameSign(i, f) ? growth(i, f) : 0) },
+  { name: "magnitude_increase_diff_sign", meant: otherSign, score: (i, f) => (sameSign(i, f) ? 0 : growth(i, f)) },
 ];
 
 /** @type {ReadonlyMap<string, Criterion>} */
