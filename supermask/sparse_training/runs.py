@@ -4,14 +4,16 @@ Besides the methods there are two controls of equal size: a small dense network,
 method, trained from scratch as a static mask.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 
 import optax
 
 from supermask.live_weights import Momentum
-from supermask.networks import FeedForward, parameter_count
+from supermask.networks import FeedForward
 from supermask.sparse_training import METHODS
 from supermask.sparse_training.densities import DISTRIBUTIONS
 
@@ -122,7 +124,8 @@ def small_dense(
     def widest(hidden_of: Callable[[int], tuple[int, ...]], limit: int) -> tuple[int, ...]:
         best = hidden_of(1)
         for units in range(2, limit + 1):
-            if _weights_of(replace(network, hidden=hidden_of(units)), image_shape) > weights:
+            sizes = (math.prod(image_shape), *hidden_of(units), network.classes)
+            if sum(inputs * outputs for inputs, outputs in pairwise(sizes)) > weights:
                 break
             best = hidden_of(units)
         return best
@@ -133,8 +136,3 @@ def small_dense(
     if shape == "equal" or not others:
         return replace(network, hidden=equal)
     return replace(network, hidden=widest(lambda units: (equal[0], *(units,) * others), max(network.hidden)))
-
-
-def _weights_of(network: FeedForward, image_shape: tuple[int, int, int]) -> int:
-    """Return the number of its kernels' weights: parameters without biases."""
-    return parameter_count(network, image_shape) - sum(network.hidden) - network.classes
