@@ -86,8 +86,8 @@ FAULTS = (
     Fault(
         "one-shot masks from the round's own weights",
         "supermask.restarts",
-        "masks, final, zeroed = full_masks(origin.trained), origin.trained, {}",
-        "masks, zeroed = full_masks(origin.trained), {}",
+        "end = End(full_masks(origin.trained), origin.trained, {}, origin.ended)",
+        "end = end._replace(masks=full_masks(origin.trained), zeroed={})",
     ),
     Fault(
         "momentum dealt out by its sum",
