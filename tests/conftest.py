@@ -27,9 +27,13 @@ settings.register_profile("tests", deadline=None, derandomize=True, max_examples
 settings.load_profile("tests")
 
 
-LONGEST = (
-    *("test_explorer_page.py", "test_figures.py", "test_sparse_training.py", "test_report.py", "test_units.py"),
-    *("test_lottery.py", "test_training.py", "test_neural_graphs.py", "test_learned_masks.py", "test_cluster.py"),
+LONGEST = tuple(
+    f"test_{name}.py"
+    for name in (
+        *("explorer_page", "live_sparse", "sparse_optimisers", "cli", "sparse_training", "mask_learning"),
+        *("live_weights", "figures", "learned_masks", "explorer_faults", "pruning", "sparse_runs"),
+        *("released_graphs", "training", "faults", "checkpoints", "ticket_rounds", "report", "units", "cluster"),
+    )
 )
 """Files that take longest, the longest first: begun last, such a file leaves the other core idle."""
 

@@ -22,6 +22,7 @@ from supermask.networks import NETWORKS, initialise, logits, parameter_count
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="needs PyTorch: pip install 'supermask[bench]'")
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_writes_what_it_measured(tmp_path):
     command = [sys.executable, "-c", "from supermask.figures.command import main; main()", "bench", "fc", "masks"]
     options = ["--pairs", "2", "--steps", "10", "--json", str(tmp_path / "bench.json")]

@@ -203,7 +203,7 @@ def test_what_is_stored_is_not_trained_again(straight):
     assert {path.name: path.read_bytes() for path in (straight / "figures").iterdir()} == pictures
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGINT])
 def test_an_interrupted_job_goes_on_to_the_same_bits(straight, tmp_path, how):
     arguments = [*COMMAND, "reproduce", *NAMES, *SMALL, "--results", str(tmp_path)]
     times = 0

@@ -176,7 +176,7 @@ RADIOS = {
 }
 
 
-@pytest.mark.parametrize("how", ["mouse", "keyboard"])
+@pytest.mark.parametrize("how", ["mouse", pytest.param("keyboard", marks=pytest.mark.slow)])
 def test_every_choice_works(how, open_page):
     page = open_page(BEST)
     for name, (value, expected) in RADIOS.items():
@@ -210,7 +210,7 @@ def test_every_choice_works(how, open_page):
     assert right(page) != before
 
 
-@pytest.mark.parametrize("how", ["mouse", "keyboard"])
+@pytest.mark.parametrize("how", ["mouse", pytest.param("keyboard", marks=pytest.mark.slow)])
 def test_every_slider_and_button_works(how, open_page):
     page = open_page(BEST)
 
@@ -382,6 +382,7 @@ def test_everything_that_can_be_used_is_reached_by_tab(open_page):
 # The tour, the address, accessibility ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_tour_runs_to_its_end_by_keyboard_alone(open_page):
     page = open_page("seed=1&criterion=movement&level=5")
     own = settled(page)

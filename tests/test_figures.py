@@ -111,6 +111,7 @@ def test_the_csv_redraws_the_picture_exactly(name, tables, experiment, tmp_path)
     assert f"{name}-fc-digits-quick" in first[0].name
 
 
+@pytest.mark.slow
 def test_a_wiring_has_a_page_with_a_frame_for_every_evaluation(tables, experiment):
     assert set(tables["wiring"]["setting"]) == {"discrete"}
     (path,) = tables.pages["wiring"]

@@ -145,6 +145,7 @@ def test_check_plugin_tells_what_holds_and_what_does_not(tmp_path, capsys):
     assert run_command(["check-plugin", str(tmp_path / "none.py")], CATALOGUE) == MISUSED
 
 
+@pytest.mark.slow
 def test_a_plugin_is_in_help_and_in_every_figure_of_its_kind(tmp_path):
     path = written(tmp_path, GOOD)
     shown = subprocess.run(

@@ -187,6 +187,7 @@ def trained(digits, **changes):
     return graph, trainer.train([graph_job(graph, "discovered", 0, initial_of(graph, 0, (8, 8, 1)))])[0]
 
 
+@pytest.mark.slow
 def test_training_sets_statistics_and_records_the_wiring_halfway_and_at_every_evaluation(digits):
     """Halfway is step 2 of 5, where nothing is evaluated; the records at evaluations count the live edges."""
     graph, outcome = trained(digits)

@@ -15,7 +15,9 @@ PAGE = Path(__file__).parent.parent / "docs" / "twenty-five-lines.md"
 SYSTEMS = ("nnx", "linen", "equinox", "haiku")
 
 
-@pytest.mark.parametrize("number", range(len(SYSTEMS)), ids=SYSTEMS)
+@pytest.mark.parametrize(
+    "number", [0, *(pytest.param(other, marks=pytest.mark.slow) for other in range(1, len(SYSTEMS)))], ids=SYSTEMS
+)
 def test_a_script_prunes_rewinds_retrains_and_saves_what_numpy_alone_reads(number, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     script = SCRIPTS[number]
