@@ -86,7 +86,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
         for axes, moment in zip(row, MOMENTS, strict=True):
             own = table[(table["setting"] == setting) & (table["moment"] == moment)]
             size, nodes = int(own["group_size"].iloc[0]), int(own["nodes"].iloc[0])
-            if not 1 <= (groups := -(-nodes // max(size, 1))) <= MOST_GROUPS:
+            if not 1 <= (groups := -(-nodes // size) if size > 0 else 0) <= MOST_GROUPS:
                 raise UsageError(f"nodes is {nodes} in groups of {size}; allowed: 1 to {MOST_GROUPS:,} groups")
             matrix = np.zeros((groups, groups))
             matrix[own["from"], own["to"]] = own["edges"]

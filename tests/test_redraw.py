@@ -16,6 +16,7 @@ import pytest
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.command.commands import FAILED, MISUSED, OK
 from supermask.analysis.drawing.cells import check_cells
+from supermask.analysis.drawing.frame import SCREEN
 from supermask.analysis.system.errors import UsageError
 from supermask.figures.catalogue import CATALOGUE
 
@@ -129,6 +130,52 @@ def test_what_cannot_be_redrawn_is_named_and_left_as_it_was(damage, said, tmp_pa
     assert said in error
     assert csv.stem in error
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "values", "said"),
+    [
+        (
+            "mask-criteria-fc-mnist-short",
+            "criterion",
+            [f"c{n}" for n in range(300)],
+            "the picture would have 300 lines",
+        ),
+        ("mask-criteria-fc-mnist-short", "criterion", list(range(300)), "the picture would have 300 lines"),
+        ("learned-masks-seen-fc-mnist-short", "label", [f"l{n}" for n in range(300)], "would have 301 panels"),
+        ("learned-masks-seen-fc-mnist-short", "row", [9**6], "row and column are allowed from 0 to 4095"),
+        (
+            "mask-criteria-fc-mnist-short",
+            "criterion",
+            None,
+            "has no rows; allowed: a first line that names all columns",
+        ),
+    ],
+)
+def test_more_than_can_be_drawn_is_refused(name, column, values, said, tmp_path, capsys):
+    """A table of a megabyte would otherwise take hours, or the memory of a hundred machines."""
+    csv = copied(name, tmp_path)
+    table = pd.read_csv(csv)
+    chosen = table.index[table[column] != "unpruned"] if values else []
+    table = table.astype({column: object})
+    table.loc[chosen, column] = [values[n % len(values)] for n in range(len(chosen))] if values else []
+    (table if values else table[:0]).to_csv(csv, index=False)
+    before = csv.with_suffix(".svg").read_bytes()
+    assert run_command(["redraw", str(csv)], CATALOGUE) == MISUSED
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert csv.with_suffix(".svg").read_bytes() == before
+
+
+@pytest.mark.parametrize(("nodes", "size"), [(10**9, 1), (0, 1), (10, 0), (-3, 2)])
+def test_a_wiring_of_impossible_size_is_refused(nodes, size):
+    row = {"setting": "static", "moment": "first", "group_size": size, "nodes": nodes, "from": 0, "to": 0, "edges": 1}
+    table = pd.DataFrame(
+        [row | {"inputs": 1, "features": 1, "kept_from_start": 1.0, "kept_to_end": 1.0, "reached": 1.0}]
+    )
+    with pytest.raises(UsageError, match=f"nodes is {nodes} in groups of {size}; allowed: 1 to 4,096 groups"):
+        CATALOGUE["wiring"].load().draw(table, SCREEN.frame("a caption"))
 
 
 @pytest.mark.parametrize("size", [10_000, 100_000, 2**31 - 1])

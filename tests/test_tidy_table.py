@@ -9,6 +9,7 @@ import sys
 import tracemalloc
 from collections import Counter
 from contextlib import closing
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
@@ -364,6 +365,29 @@ def test_a_description_that_says_two_things_is_no_result(descriptions, tmp_path)
         merge(store, tmp_path / "forged")
     (damage,) = verify(tmp_path / "forged").damages
     assert damage.how == "it is no result: it names 'kind' twice"
+
+
+@pytest.mark.parametrize("value", ['"high"', "{}", "[0.5]", "true", str(10**30), '0.5, "\\ud800": 0.5'])
+def test_a_forged_value_is_no_cell(descriptions, tmp_path, capsys, value):
+    """Before anybody has called --verify."""
+    forge(tmp_path / "results", next(iter(descriptions)), metrics=f'{{"test_accuracy": {value}}}')
+    for file in ("csv", *(["parquet"] if find_spec("pyarrow") else [])):
+        arguments = ["results", "--results", str(tmp_path / "results"), f"--{file}", str(tmp_path / "all")]
+        assert run_command(arguments, CATALOGUE) == FAILED
+        said = capsys.readouterr().err
+        assert "is no result: " in said
+        assert said.count("\n") == 1
+        assert not (tmp_path / "all").exists()
+
+
+def test_a_whole_number_is_a_value(descriptions, tmp_path):
+    forge(tmp_path / "results", next(iter(descriptions)), metrics=f'{{"early_stop_step": {2**62}, "test_loss": 3}}')
+    with Store(tmp_path / "results", for_reading=True) as store:
+        write_tables(store, (), tmp_path / "all.csv")
+        assert pd.read_csv(tmp_path / "all.csv")["value"].tolist() == [2.0**62, 3.0]
+        if find_spec("pyarrow"):
+            write_tables(store, (), None, tmp_path / "all.parquet")
+            assert pd.read_parquet(tmp_path / "all.parquet")["value"].tolist() == [2.0**62, 3.0]
 
 
 def test_a_metrics_name_is_one_cell_whatever_it_is(descriptions, tmp_path):

@@ -23,7 +23,7 @@ import pandas as pd
 from supermask.analysis.drawing.conditions import Condition, parse
 from supermask.analysis.drawing.selecting import Counts, count_all, select
 from supermask.analysis.kinds import BY_NAME, KINDS
-from supermask.analysis.kinds.fields import ColumnType
+from supermask.analysis.kinds.fields import ColumnType, is_whole
 from supermask.analysis.kinds.schema import fault_of, unknown_part
 from supermask.analysis.store.database import REMEDY
 from supermask.analysis.store.store import Store, StoredResult
@@ -184,7 +184,7 @@ def _parquet_writer(path: Path, stack: ExitStack) -> Callable[[Sequence[Tabulate
         rows = pa.array(np.repeat(np.arange(len(results)), [len(each.metrics) for each in results]))
         metrics = [metric for each in results for metric in each.metrics]
         columns = {"metric": pa.array([name for name, _ in metrics], pa.string())}
-        columns["value"] = pa.array([value for _, value in metrics], pa.float64())
+        columns["value"] = pa.array([float(value) for _, value in metrics], pa.float64())
         for name, cells in zip(_CELLS, zip(*(each.cells for each in results), strict=True), strict=True):
             kind = types.get(TYPES[name])
             own = cells if kind else [None if cell is None else str(cell) for cell in cells]
@@ -203,7 +203,8 @@ def _tabulated(store: Store, conditions: Sequence[Condition]) -> Iterator[Tabula
     for result in select(store, conditions):
         try:
             cells = _cells(result)
-            fits = _fits(cells)
+            metrics = sorted(result.metrics.items())
+            fits = _fits(cells) and _are_measured(metrics)
         except (AttributeError, KeyError, TypeError, ValueError):
             fits = False
         if not fits:
@@ -211,7 +212,6 @@ def _tabulated(store: Store, conditions: Sequence[Condition]) -> Iterator[Tabula
             raise StoreError(f"record {result.id} in {store.folder} is no result: {fault}; {REMEDY}")
         if not all(each.matches(cells[places[each]]) for each in of_result):
             continue
-        metrics = sorted(result.metrics.items())
         if of_metric or of_value:
             metrics = [
                 (metric, value)
@@ -226,6 +226,14 @@ def _fits(cells: tuple[Any, ...]) -> bool:
     """Return whether cells have their columns' types and printable text, which forged records may not have."""
     texts = "".join([cell for cell in cells if type(cell) is str])
     return texts.isprintable() and _types_fit(tuple(map(type, cells)))
+
+
+def _are_measured(metrics: Sequence[tuple[str, Any]]) -> bool:
+    """Return whether metrics have printable names, and values that a column of numbers can hold."""
+    names, values = zip(*metrics, strict=True) if metrics else ((), ())
+    return "".join(names).isprintable() and all(
+        type(value) is float or (type(value) is int and is_whole(value)) for value in values
+    )
 
 
 @lru_cache(maxsize=256)
