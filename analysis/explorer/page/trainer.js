@@ -44,6 +44,8 @@ let lab = null;
 let last = null;
 let left = 0;
 let running = false;
+/** What the last frame said. */
+let told = { serial: -1, left: 0 };
 let milliseconds = 0;
 let seconds = 0;
 /** @type {number | null} */
@@ -112,6 +114,8 @@ async function run(trained) {
       show(trained);
       await pause();
     }
+    // An order that came in the last pause, such as to stop, has not been answered yet.
+    if (told.left !== left || told.serial !== last?.serial) show(trained);
   } catch (error) {
     left = 0;
     self.postMessage({ error: String(error) });
@@ -129,6 +133,7 @@ function show(shown) {
   /** @type {Frame} */
   const frame = { serial: last.serial, look, course, rounds, round, steps, length: lengths[recipe.mode], left, milliseconds, seconds, pruned };
   self.postMessage({ frame });
+  told = { serial: last.serial, left };
 }
 
 const channel = new MessageChannel();

@@ -200,6 +200,7 @@ export class Laboratory {
     const where = lab === "weights" ? words.lab.progress(round, steps, length) : words.lab.learning(steps, length);
     const cost = milliseconds ? words.lab.cost(fixed(milliseconds, 1), fixed(seconds, 1)) : "";
     say("lab-reading")([where, Number.isFinite(loss) ? words.lab.loss(fixed(loss, 3)) : "", cost].filter(Boolean).join(" "));
-    say("lab-said")(pruned === null ? "" : pruned > 0 ? words.lab.pruned(pruned) : words.lab.nothing);
+    if (pruned === 0) say("lab-said")(words.lab.nothing);
+    else say("lab-said")(pruned !== null && steps === 0 ? words.lab.pruned(pruned) : "");
   }
 }
