@@ -18,7 +18,7 @@ import supermask
 
 ROOT = Path(__file__).parent.parent
 EXPLORER = ROOT / "build" / "explorer"
-"""Made by `supermask explore --export build/explorer`, which trains for a minute; without it, a picture is shown."""
+"""Made by `supermask explore --export build/explorer`, as CI does; it trains for a minute. Else a picture is shown."""
 
 EXECUTED = ROOT / "build" / "notebooks"
 """Notebooks with their outputs, as notebooks/run.py leaves them."""

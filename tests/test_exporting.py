@@ -30,6 +30,7 @@ from supermask.packed import MaskedNetwork, pack, rebuild
 PAGE = Path(__file__).parent.parent / "docs" / "export.md"
 NETWORK = FeedForward(conv_pairs=(3, 4), hidden=(6,), classes=5)
 SHAPE = (8, 8, 2)
+DENSE = ("hidden1", "hidden2", "output")
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +212,35 @@ def test_the_pages_example_runs(tmp_path, monkeypatch):
     arrays = np.load("mine.npz")
     assert arrays["head.weight"].shape == (10, 256)
     assert arrays["mask.conv1.weight"].shape == (4, 1, 3, 3)
+
+
+def test_pytorch_reads_a_ticket_as_the_page_shows_and_trains_on(tickets, digits, tmp_path, monkeypatch):
+    """Its first example: the same logits as Flax's, and pruned weights stay where they were."""
+    torch = pytest.importorskip("torch")
+    folder, (rewound, _) = tickets
+    monkeypatch.chdir(tmp_path)
+    for layout, name in (("torch", "ticket.npz"), ("flax", "flax.npz")):
+        assert command("export", rewound, name, "--layout", layout, "--results", folder) == 0
+    example, _ = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.S)
+    space: dict[str, object] = {}
+    exec(compile(example, "example", "exec"), space)  # noqa: S102
+    model, masks = space["model"], space["masks"]
+    arrays = {name: array for name, array in np.load("flax.npz").items() if not name.startswith("mask.")}
+    params = {layer: {leaf: arrays[f"{layer}.{leaf}"] for leaf in ("kernel", "bias")} for layer in DENSE}
+    images = digits.test.images.astype(np.float32) / digits.maximum
+    expected = logits(FeedForward(), params, jnp.asarray(images))
+    labels = torch.from_numpy(digits.test.labels.astype(np.int64))
+    np.testing.assert_allclose(model(torch.from_numpy(images)).detach().numpy(), expected, rtol=1e-4, atol=1e-4)
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    losses = []
+    for _ in range(5):
+        optimiser.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(torch.from_numpy(images)), labels)
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    for layer in DENSE:
+        weight, mask = getattr(model, layer).weight.detach(), masks[f"{layer}.weight"]
+        assert not weight[~mask].any()
+        assert (weight[mask] != 0).all()

@@ -279,6 +279,17 @@ def test_importing_the_package_loads_nothing():
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
+def test_the_whole_surface_is_imported_in_a_third_of_a_second_beyond_jax_and_optax():
+    """Processor time, which other processes do not change; the least of three."""
+    code = (
+        "import jax, optax, time; began = time.process_time(); import supermask as sm; "
+        "[getattr(sm, name) for name in sm.__all__]; print(time.process_time() - began)"
+    )
+    command = [sys.executable, "-c", code]
+    seconds = [float(subprocess.run(command, capture_output=True, timeout=120).stdout) for _ in range(3)]
+    assert min(seconds) < 0.3
+
+
 @pytest.mark.parametrize("number", [pytest.param(0, marks=pytest.mark.slow), *range(1, len(EXAMPLES) - 1)])
 def test_the_pages_examples_run(number, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import supermask as sm
 from supermask.analysis.command.arguments import parser_of
@@ -95,6 +97,31 @@ def test_a_command_of_the_readme_is_one(words):
     assert [name for name in getattr(options, "figures", []) if name not in CATALOGUE] == []
     if (given := getattr(options, "protocol", None)) is not None:
         protocol(given, getattr(options, "network", "fc"))
+
+
+def test_ci_embeds_the_explorer_and_the_notebooks_in_the_site_that_it_builds():
+    """In this order: the site has what was made before it. Without the explorer, its page has a picture of it."""
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    made = "python notebooks/run.py", "supermask explore --export build/explorer ", "mkdocs build"
+    places = [script.index(words) for words in made]
+    assert places == sorted(places)
+    assert 'EXPLORER = ROOT / "build" / "explorer"' in HOOKS
+    assert "![" in re.findall(r"!\[[^]]*\]\(explorer\.png\)", (ROOT / "docs" / "explorer.md").read_text())[0]
+
+
+def test_the_packages_of_results_and_of_the_site_are_pinned_with_digests():
+    """All that the extras name, at one version a Python, each with the digests of its files."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    pinned = re.findall(r"^([a-z0-9-]+)==([\w.]+)(?: ; ([^\\]+))? \\\n    --hash=sha256:[0-9a-f]{64}", text, re.M)
+    assert len(pinned) == len(re.findall(r"^[a-z]", text, re.M))
+    named = [
+        each for extra in ("command", "networks", "data", "compression", "graphs", "docs") for each in extras[extra]
+    ]
+    wanted = {canonicalize_name(Requirement(each).name) for each in named} - {"supermask"}
+    assert wanted <= {name for name, _, _ in pinned}
+    twice = [name for name, _, marker in pinned if not marker and sum(name == other for other, _, _ in pinned) > 1]
+    assert twice == []
 
 
 def test_the_readme_installs_what_its_commands_need():
