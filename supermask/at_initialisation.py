@@ -15,8 +15,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Key, PyTree
 
-from supermask.checks import check_whole
-from supermask.counts import check_fraction, exact_fraction, share
+from supermask.checks import check_key, check_whole
+from supermask.counts import Number, exact_fraction, own_number, share
 from supermask.criteria import snip
 from supermask.masks import Masks, keep_best_of_network
 from supermask.network_facts import Loss, Outputs, scores_by_path
@@ -28,7 +28,7 @@ Score = Callable[[PyTree], PyTree]
 
 
 def prune_at_initialisation(
-    key: Key[Array, ""], params: PyTree, score: Score, *, density: float, steps: int = 1, where: Where | None = None
+    key: Key[Array, ""], params: PyTree, score: Score, *, density: Number, steps: int = 1, where: Where | None = None
 ) -> MaskTree:
     """Return masks of that density: in each of some steps, the weights of lowest score in the whole network go.
 
@@ -45,22 +45,31 @@ def prune_at_initialisation(
     Works under `jit`. A layer may lose all its weights.
 
     Raises ValueError for a density outside 0..1, fewer than one step, and scores of other leaves or shapes than the
-    parameters'; where nothing is prunable.
+    parameters'; where nothing is prunable; and, outside `jit`, for scores that are NaN.
     """
-    check_fraction("density", density)
+    check_key(key)
+    kept = own_number("density", density)
+    if not 0 < kept < 1:
+        raise ValueError(f"density is {kept}; allowed: 0 < density < 1")
     check_whole("steps", steps, 1)
     leaves = leaves_of(params, where)
     total = sum(int(leaves.all[path].size) for path in leaves.prunable)
-    last = total - int(share(1 - exact_fraction(density), total))
-    left = [max(int(np.ceil(total * density ** (k / steps))), last) for k in range(1, steps)] + [last]
+    last = total - int(share(1 - exact_fraction(kept), total))
+    left = [max(int(np.ceil(total * kept ** (k / steps))), last) for k in range(1, steps)] + [last]
     counts = jnp.asarray(left, jnp.int32)
 
-    def prune_more(step: Array | int, masks: Masks) -> Masks:
+    def prune_more(step: Array | int, found: tuple[Masks, Array]) -> tuple[Masks, Array]:
+        masks, lost = found
         scores = scores_by_path(leaves, score(apply_masks(params, leaves.as_masks(masks))))
-        return keep_best_of_network(jax.random.fold_in(key, step), scores, masks, counts[step])
+        for path, mask in masks.items():
+            lost += jnp.sum(mask & jnp.isnan(scores[path]), dtype=jnp.int32)
+        return keep_best_of_network(jax.random.fold_in(key, step), scores, masks, counts[step]), lost
 
     begun: Masks = {path: jnp.ones(leaves.all[path].shape, bool) for path in leaves.prunable}
-    return leaves.as_masks(lax.fori_loop(0, steps, prune_more, begun))
+    masks, lost = lax.fori_loop(0, steps, prune_more, (begun, jnp.int32(0)))
+    if not isinstance(lost, jax.core.Tracer) and int(lost):
+        raise ValueError(f"score is NaN for {int(lost)} live weights in all; allowed: numbers, ∞ included")
+    return leaves.as_masks(masks)
 
 
 def snip_scores(loss: Loss) -> Score:

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
@@ -18,16 +19,32 @@ SEEDS = 2**31
 
 def check_seed(seed: Any) -> None:
     """Refuse a seed outside 0 to 2³¹ - 1, or one that is not an integer; traced seeds were checked earlier."""
-    if isinstance(seed, bool | float | str):
+    whole = isinstance(seed, int) or np.issubdtype(getattr(seed, "dtype", bool), np.integer)
+    if isinstance(seed, bool) or not whole:
         raise ValueError(f"seed is {seed!r}; allowed: whole numbers from 0 to {SEEDS - 1:,}")
     if isinstance(seed, int | np.integer) and not 0 <= seed < SEEDS:
         raise ValueError(f"seed is {seed}; allowed: 0 to {SEEDS - 1:,}")
 
 
-def check_whole(argument: str, value: Any, least: int) -> None:
-    """Refuse a number of things that is no whole number, or below the least allowed."""
+def check_whole(argument: str, value: Any, least: int) -> int:
+    """Refuse a number of things that is no whole number, or below the least allowed; return it as Python's own."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ValueError(f"{argument} is {value!r}; allowed: {least} or more, a whole number")
+    return int(value)
+
+
+def check_flag(argument: str, value: Any) -> None:
+    """Refuse what is neither True nor False where that is asked."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{argument} is {value!r}; allowed: True, False")
+
+
+def check_key(key: Any) -> None:
+    """Refuse what is no key of JAX's, such as a seed."""
+    dtype = getattr(key, "dtype", None)
+    typed = dtype is not None and jax.numpy.issubdtype(dtype, jax.dtypes.prng_key)
+    if not typed and (dtype != np.uint32 or key.shape[-1:] != (2,)):
+        raise ValueError(f"key is {key!r}; allowed: jax.random.key(seed)")
 
 
 def check_call(network: str, call: Callable[..., Any]) -> None:

@@ -19,10 +19,59 @@ Count = TypeVar("Count", int, Int32[Array, ""])
 Number = float | Fraction | np.floating | np.integer | Float[Array, ""]
 
 
-def check_fraction(argument: str, fraction: float) -> None:
-    """Raise ValueError unless 0 <= fraction < 1, since pruning every weight of a layer leaves no network."""
-    if not 0 <= fraction < 1:
-        raise ValueError(f"{argument} is {fraction}; allowed: 0 <= fraction < 1")
+def own_number(argument: str, value: Any) -> int | float:
+    """Return a real number as Python's own: one of another type becomes the number that it stands for.
+
+    np.float32(0.7) stands for 0.7, though as a double it is 0.699999988. Numbers in double precision stay as they are.
+
+    Raises:
+        ValueError: for text, None, truth values and arrays of several numbers.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) if isinstance(value, float) else value
+    if isinstance(value, jax.core.Tracer):
+        raise ValueError(f"{argument} is traced; allowed: a number that is known as a function is compiled")
+    kind: Any = getattr(value, "dtype", None)
+    one = kind is not None and np.ndim(value) == 0
+    real = one and any(jnp.issubdtype(kind, each) for each in (np.floating, np.integer))
+    if not (real or isinstance(value, Fraction)):
+        raise ValueError(f"{argument} is {value!r}; allowed: a number")
+    if kind is None:
+        return float(value)
+    if jnp.issubdtype(kind, np.integer):
+        return int(value)
+    return float(exact_fraction(value)) if np.isfinite(value) else float(value)
+
+
+def settle_numbers(holder: Any, *fields: str) -> None:
+    """Give a frozen dataclass, as it is made, Python's own numbers in these fields: see `own_number`."""
+    for field in fields:
+        object.__setattr__(holder, field, own_number(field, getattr(holder, field)))
+
+
+def check_fraction(argument: str, fraction: Number) -> int | float:
+    """Return the fraction as Python's own number.
+
+    Raises:
+        ValueError: unless 0 <= fraction < 1, since pruning every weight of a layer leaves no network.
+    """
+    own = own_number(argument, fraction)
+    if not 0 <= own < 1:
+        raise ValueError(f"{argument} is {own}; allowed: 0 <= fraction < 1")
+    return own
+
+
+def check_fractions(fraction: Number | Mapping[str, Number], ranking: str) -> int | float | dict[str, int | float]:
+    """Return the fraction of live weights to prune as Python's own number: one for all, or one by path.
+
+    Raises:
+        ValueError: unless each is 0 <= fraction < 1; for fractions by path where the ranking is global.
+    """
+    if not isinstance(fraction, Mapping):
+        return check_fraction("fraction", fraction)
+    if ranking == "global":
+        raise ValueError("fraction is by path; allowed with ranking 'global': one number for all weights")
+    return {path: check_fraction(f"fraction[{path!r}]", own) for path, own in fraction.items()}
 
 
 def share(fraction: Number, alive: Count) -> Count:

@@ -24,6 +24,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
+from supermask.counts import Number, own_number
 from supermask.members import Function, Member, MemberError
 from supermask.network_facts import NetworkFacts, scores_by_path
 from supermask.short import short
@@ -240,7 +241,7 @@ def _criterion(function: Function, formula: str, revision: int = 1) -> Criterion
     return Criterion(function.__name__, function, formula, revision=revision)
 
 
-def power(a: float, b: float) -> Criterion:
+def power(a: Number, b: Number) -> Criterion:
     """Return the criterion |wf|^a · |wi|^b, named by its exponents: power(1, -1) is 'power_1_-1', relative growth.
 
     A weight for which this is undefined, as 0 · ∞, scores 0.
@@ -248,10 +249,11 @@ def power(a: float, b: float) -> Criterion:
     Raises ValueError for exponents that are not finite.
     """
     for name, exponent in (("a", a), ("b", b)):
-        if not math.isfinite(exponent):
+        if not math.isfinite(own_number(name, exponent)):
             raise ValueError(f"{name} is {exponent}; allowed: finite numbers")
-    formula = f"|wf|^{a:g} · |wi|^{b:g}"
-    return Criterion(f"power_{a:g}_{b:g}", _Powers(float(a), float(b)), formula)
+    one, other = (float(own_number("", exponent)) + 0.0 for exponent in (a, b))  # 0 for -0, which is the same exponent
+    first, second = (repr(each).removesuffix(".0").replace("e+", "e") for each in (one, other))
+    return Criterion(f"power_{first}_{second}", _Powers(one, other), f"|wf|^{first} · |wi|^{second}")
 
 
 @dataclass(frozen=True)

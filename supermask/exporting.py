@@ -66,8 +66,15 @@ def export(
         np.savez(buffer, **arrays)  # type: ignore[arg-type]
         content = buffer.getvalue()
     else:
-        content = save(arrays, {"layout": layout, **(about or {})})
+        content = save(arrays, {"layout": layout, **_texts(about or {})})
     write_whole(Path(path), content)
+
+
+def _texts(about: Mapping[str, str]) -> Mapping[str, str]:
+    for name, text in about.items():
+        if not isinstance(name, str) or not isinstance(text, str) or name == "layout":
+            raise ValueError(f"about has {name!r}: {text!r}; allowed: texts by names other than 'layout'")
+    return about
 
 
 def check_path(path: str | Path) -> None:
@@ -121,6 +128,8 @@ def _rows(leaves: Mapping[str, Any], layout: str, maps: Maps) -> dict[str, np.nd
     for layer, shape in maps.items():
         paths = [path for path in leaves if _is_kernel(path) and path.rpartition("/")[0] == layer]
         kernel = leaves[paths[0]] if paths else None
+        if len(shape) != 3:
+            raise ValueError(f"maps gives {layer!r} maps of shape {shape}; allowed: (height, width, channels)")
         if kernel is None or kernel.ndim != 2 or kernel.shape[0] != math.prod(shape):
             size = "no dense kernel" if kernel is None else f"a kernel of shape {kernel.shape}"
             raise ValueError(f"maps gives {layer!r} maps of shape {shape}, but it has {size}; allowed: their product")

@@ -19,7 +19,7 @@ from safetensors.numpy import save
 
 from supermask.bits import pack, unpack
 from supermask.reading import open_regular
-from supermask.trees import MaskTree, leaves_of, pruned_leaves
+from supermask.trees import MaskTree, leaves_of, present, pruned_leaves
 from supermask.writing import write_whole
 
 FORMAT = "supermask masks 1"
@@ -47,9 +47,10 @@ def load_masks(path: str | Path, params: PyTree) -> MaskTree:
         OSError: the file cannot be read.
     """
     by_path = read_masks(path)
+    known = present(params)
+    if foreign := sorted(set(by_path) - set(known)):
+        raise ValueError(f"file {str(path)!r} has a mask of {foreign[0]}; the parameters have {', '.join(known)}")
     leaves = leaves_of(params, lambda name, leaf: name in by_path)
-    if foreign := sorted(set(by_path) - set(leaves.prunable)):
-        raise ValueError(f"file {str(path)!r} has a mask of {foreign[0]}; the parameters have {', '.join(leaves.all)}")
     for name, mask in by_path.items():
         if (own := leaves.all[name].shape) != mask.shape:
             raise ValueError(f"file {str(path)!r} has a mask of shape {mask.shape} for {name}; the layer's is {own}")

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
+from supermask.checks import check_key
 from supermask.draws import WEIGHTS
 from supermask.mask_logits import (
     Given,
@@ -81,10 +82,13 @@ def learn_mask(
     learned = LearnedMask(onto, rescaled, method, start, kept, through_factor)
 
     def init(key: Key[Array, ""], weights: PyTree) -> PyTree:
+        check_key(key)
         leaves, kernels = _kernels(weights, where)
         return leaves.as_masks(jax.tree.map(jnp.asarray, start_scores(key, kernels, learned)))
 
     def apply(scores: PyTree, weights: PyTree, key: Key[Array, ""]) -> PyTree:
+        if method == "bernoulli":
+            check_key(key)
         leaves, kernels = _kernels(weights, where)
         given = _given(jax.lax.stop_gradient(kernels), learned)
         effective = effective_kernels(method, leaves.fitting("scores of {} have", scores), key, given)

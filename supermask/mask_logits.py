@@ -15,10 +15,11 @@ from jax import lax
 from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Bool, Float, Int32, Key, UInt16, UInt32
 
-from supermask.counts import exact_fraction
+from supermask.checks import check_flag
+from supermask.counts import check_fraction, exact_fraction, settle_numbers, share
 from supermask.draws import WEIGHTS, fan_in
 from supermask.keys import Purpose, derive_key, layer_order
-from supermask.masks import check_fraction, keep_best, share
+from supermask.masks import keep_best
 from supermask.params import AnyArray, Kernels
 from supermask.short import short
 from supermask.untrained_networks import rescaling
@@ -55,6 +56,9 @@ class LearnedMask:
         for name, choices in {"weights": WEIGHTS, "method": MASK_METHODS}.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(choices)}")
+        settle_numbers(self, "start", "kept")
+        for name in ("rescaled", "through_factor"):
+            check_flag(name, getattr(self, name))
         if not abs(self.start) <= 20:
             raise ValueError(f"start is {self.start}; allowed: -20 to 20")
         if self.kept == 0:

@@ -43,7 +43,7 @@ class Rates:
 
     def __post_init__(self) -> None:
         for kind in LAYER_KINDS:
-            check_fraction(f"rates.{kind}", getattr(self, kind))
+            object.__setattr__(self, kind, check_fraction(f"rates.{kind}", getattr(self, kind)))
 
     def by_layer(self, kinds: Mapping[str, str]) -> dict[str, float]:
         """Return the rate of each layer, given each layer's kind."""
@@ -68,7 +68,7 @@ def prune_globally(key: Key[Array, ""], scores: Scores, masks: Masks, rate: floa
 
     The alternative to `prune`'s ranking within layers. A layer may lose all of its weights.
     """
-    check_fraction("rate", rate)
+    rate = check_fraction("rate", rate)
     check_masks(masks, scores)
     alive = sum((jnp.sum(mask, dtype=jnp.int32) for mask in masks.values()), start=jnp.int32(0))
     return keep_best_of_network(key, scores, masks, alive - share(rate, alive))

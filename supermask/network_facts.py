@@ -4,14 +4,16 @@ A criterion that asks for `network` is given `NetworkFacts` and returns scores i
 may take the loss's gradient, or the Hessian along it, at any parameters.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
+from supermask.members import MemberError
 from supermask.short import short
 from supermask.trees import Leaves, MaskTree, only_kept
 
@@ -69,6 +71,23 @@ def scores_by_path(leaves: Leaves, scores: PyTree) -> dict[str, Float[Array, "..
         if not any(jnp.issubdtype(score.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
             raise ValueError(f"score of {path} is {score.dtype}; allowed: real numbers")
     return {path: score.astype(jnp.float32) for path, score in found.items()}
+
+
+def check_scores(
+    criterion: str, scores: Mapping[str, Any], alive: Mapping[str, Any], weights: Iterable[Mapping[str, Any]]
+) -> None:
+    """Raise MemberError for scores that are NaN for a live weight of a layer whose weights are numbers.
+
+    NaN would rank like -∞, and leave the choice to the key. Nothing is known of what is traced.
+    """
+    for path, values in scores.items():
+        if isinstance(values, jax.core.Tracer) or isinstance(alive[path], jax.core.Tracer):
+            continue
+        live = np.asarray(alive[path])
+        missing = int(np.isnan(np.asarray(values)[live]).sum())
+        if missing and all(np.isfinite(np.asarray(each[path], np.float32)).all() for each in weights):
+            some = f"{missing} of {live.sum()} weights of {path}"
+            raise MemberError(f"criterion {criterion} scores NaN for {some}; allowed: numbers, ∞ included")
 
 
 def _given(name: str, function: Any) -> Any:

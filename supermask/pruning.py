@@ -19,13 +19,15 @@ import optax
 from jaxtyping import Array, Key, PyTree
 
 from supermask.actions import Action, ActionFacts, rewind, start_weights, zero
+from supermask.checks import check_key
+from supermask.counts import Number, check_fractions
 from supermask.criteria import Criterion, LayerFacts, large_final
 from supermask.keys import layer_order
 from supermask.masks import Agreement, prune_globally
 from supermask.masks import agreement as agreement_of_layer
 from supermask.masks import prune as prune_layers
 from supermask.members import Function
-from supermask.network_facts import Loss, NetworkFacts, Outputs
+from supermask.network_facts import Loss, NetworkFacts, Outputs, check_scores
 from supermask.trees import Leaves, MaskTree, Where, leaves_of, masked_leaves, only_kept, present, pruned_leaves
 
 _DRAWS = 0x64726177
@@ -41,7 +43,7 @@ def prune(
     final: PyTree,
     criterion: Criterion | Function = large_final,
     *,
-    fraction: float | Mapping[str, float],
+    fraction: Number | Mapping[str, Number],
     masks: MaskTree = None,
     where: Where | None = None,
     gradient: PyTree = None,
@@ -67,11 +69,14 @@ def prune(
 
     Floor(fraction × live) weights go. Works under `jit`, `vmap` and with sharded parameters.
 
-    Raises ValueError where structures or shapes differ, where nothing is prunable, for fractions outside 0..1 and paths
-    that are not there; MemberError for a function that cannot be a criterion.
+    Raises ValueError where structures or shapes differ, where nothing is prunable, for fractions outside
+    0 <= fraction < 1 and paths that are not there; MemberError for a function that cannot be a criterion, and, outside
+    `jit`, for one that scores NaN where the weights are numbers.
     """
     if ranking not in ("layer", "global"):
         raise ValueError(f"ranking is {ranking!r}; allowed: 'layer' or 'global'")
+    check_key(key)
+    rates = check_fractions(fraction, ranking)
     leaves, alive = _alive(initial, masks, where)
     scored, draws = _criterion(criterion), jax.random.fold_in(key, _DRAWS)
     if scored.is_of_network:
@@ -86,12 +91,15 @@ def prune(
         facts = _facts(leaves, trees)
         keys = {path: jax.random.fold_in(draws, index) for index, path in enumerate(layer_order(leaves.prunable))}
         scores = {path: scored(LayerFacts(alive=alive[path], key=keys[path], **facts[path])) for path in keys}
-    if ranking == "global":
-        if not isinstance(fraction, float | int):
-            raise ValueError("fraction is by path; allowed with ranking 'global': one number for all weights")
-        return leaves.as_masks(prune_globally(key, scores, alive, float(fraction)))
-    rates = dict(fraction) if isinstance(fraction, Mapping) else dict.fromkeys(leaves.prunable, float(fraction))
-    return leaves.as_masks(prune_layers(key, scores, alive, rates))
+    weights = [leaves.chosen(tree) for tree in (initial, final, *([] if gradient is None else [gradient]))]
+    check_scores(scored.name, scores, alive, weights)
+    if isinstance(rates, Mapping):
+        by_path = rates
+    elif ranking == "global":
+        return leaves.as_masks(prune_globally(key, scores, alive, rates))
+    else:
+        by_path = dict.fromkeys(leaves.prunable, rates)
+    return leaves.as_masks(prune_layers(key, scores, alive, by_path))
 
 
 def restart(
@@ -103,6 +111,7 @@ def restart(
     kept: Action | Function = rewind,
     pruned: Action | Function = zero,
     before: MaskTree = None,
+    start: PyTree = None,
     fresh: PyTree = None,
 ) -> PyTree:
     """Return parameters for the next round: kept weights restart by one action, weights pruned now freeze by another.
@@ -110,12 +119,16 @@ def restart(
     masks: those of the next round. before: those of the round that ended; a weight that was dead then stays at its
         final value. Without them, all weights were live.
     kept, pruned: actions of `supermask.actions`, or functions of a layer's facts by name.
+    start: the parameters that the round that ended started from. Rules such as `rewind_or_zero` need them from the
+        second round on: a weight that they started at 0 has 0 for its initial value ever after.
     fresh: new initial parameters, for actions that draw anew (`reinit`).
 
     Leaves without a mask, such as biases, go back to `initial`, as in the lottery ticket algorithm.
 
-    Raises ValueError where structures or shapes differ, and where an action asks for `fresh` and there is none.
+    Raises ValueError where structures or shapes differ, and where an action asks for `fresh`, or with `before` for
+    `start`, and there is none.
     """
+    check_key(key)
     leaves, own = masked_leaves(initial, masks)
     alive = {path: jnp.ones_like(mask) for path, mask in own.items()}
     if before is not None:
@@ -126,13 +139,17 @@ def restart(
     for action in (kept_action, pruned_action):
         if fresh is None and "w_fresh" in action.needs:
             raise ValueError(f"{action.name} draws anew; allowed with fresh=..., new initial parameters")
+    if before is not None and start is None and zeros_matter(kept_action, pruned_action):
+        rules = f"{kept_action.name} and {pruned_action.name} go by which weights the last round started at 0"
+        raise ValueError(f"{rules}; allowed with start=..., the parameters that it started from")
+    begun = _facts(leaves, {"start": initial if start is None else start})
     values = {}
     for index, path in enumerate(layer_order(own)):
-        mask, zeroed = jnp.asarray(own[path]), jnp.zeros(own[path].shape, bool)
+        zeroed = alive[path] & (begun[path]["start"] == 0) & (facts[path]["w_initial"] != 0)
         one, other = (
             ActionFacts(
                 key=jax.random.fold_in(jax.random.fold_in(key, part), index),
-                mask=mask,
+                mask=jnp.asarray(own[path]),
                 alive=alive[path],
                 zeroed=zeroed,
                 **facts[path],
@@ -141,6 +158,11 @@ def restart(
         )
         values[path] = start_weights(kept_action, pruned_action, one, other).astype(leaves.all[path].dtype)
     return leaves.with_chosen(values)
+
+
+def zeros_matter(kept: Action, pruned: Action) -> bool:
+    """Whether an action asks which weights started at 0, and one of the two may have started some there."""
+    return "zeroed" in kept.needs or ("zeroed" in pruned.needs and not kept.is_built_in)
 
 
 def freeze(optimiser: optax.GradientTransformation, masks: MaskTree) -> optax.GradientTransformationExtraArgs:
@@ -176,6 +198,11 @@ def apply_masks(params: PyTree, masks: MaskTree) -> PyTree:
 def agreement(first: MaskTree, second: MaskTree) -> Agreement:
     """Compare two masks of a layer or of a whole network. Raises ValueError if their structures differ."""
     one, other = present(first), present(second)
+    for path, mask in (*one.items(), *other.items()):
+        if getattr(mask, "dtype", None) != np.bool_:
+            raise ValueError(f"mask of {path} is {getattr(mask, 'dtype', type(mask).__name__)}; allowed: bool, or None")
+    if not one:
+        raise ValueError("masks have no mask; allowed: at least one boolean array")
     if {path: mask.shape for path, mask in one.items()} != {path: mask.shape for path, mask in other.items()}:
         raise ValueError("masks are of different layers or shapes; allowed: two masks of one network")
     pairs = [agreement_of_layer(one[path], other[path]) for path in one]

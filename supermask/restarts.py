@@ -19,7 +19,7 @@ from supermask.actions import Action, ActionFacts, start_weights
 from supermask.criteria import Criterion, LayerFacts, score_layers
 from supermask.keys import Number, Purpose, derive_key, layer_order
 from supermask.masks import Masks, Rates, full_masks, kept_counts
-from supermask.members import MemberError
+from supermask.network_facts import check_scores
 from supermask.networks import Network, initialise
 from supermask.params import Kernels, Params, kernels_of, layer_kinds, with_kernels
 from supermask.short import short
@@ -182,17 +182,9 @@ def scores_of(
 def check_numbers(
     criterion: Criterion, scores: mask_functions.Scores, masks: Masks, weights: tuple[Kernels, Kernels]
 ) -> None:
-    """Raise MemberError where a user's own criterion scores NaN for a live weight of a layer whose weights are numbers.
-
-    NaN would rank like -∞, and leave the choice to the key.
-    """
+    """Raise MemberError where a user's own criterion scores NaN: see `check_scores`."""
     if criterion.source:
-        for layer, values in scores.items():
-            alive = np.asarray(masks[layer])
-            missing = int(np.isnan(np.asarray(values)[alive]).sum())
-            if missing and all(np.isfinite(np.asarray(w[layer])).all() for w in weights):
-                some = f"{missing} of {alive.sum()} weights of {layer}"
-                raise MemberError(f"criterion {criterion.name} scores NaN for {some}; allowed: numbers, ∞ included")
+        check_scores(criterion.name, scores, masks, weights)
 
 
 @partial(jax.jit, static_argnums=0)

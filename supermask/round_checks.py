@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import PyTree
 
-from supermask.checks import check_seed, check_whole
-from supermask.counts import check_fraction
+from supermask.checks import check_seed
+from supermask.counts import own_number
 from supermask.treatments import Treatment
 from supermask.trees import Leaves
 
@@ -15,29 +15,33 @@ COLUMNS = ("criterion", "kept", "pruned", "ranking", "seed", "round", "weights_r
 """Columns of `Tickets.frame` before the metrics."""
 
 
-def checked(
-    treatments: Sequence[Treatment], rounds: int, seeds: Iterable[int], fraction: float | Mapping[str, float]
-) -> tuple[list[Treatment], list[int]]:
+def checked(treatments: Sequence[Treatment], seeds: Iterable[int | np.integer]) -> tuple[list[Treatment], list[int]]:
     """Treatments and seeds, each once. Raises ValueError for what is not allowed."""
-    check_whole("rounds", rounds, 0)
-    chosen, every = list(dict.fromkeys(treatments)), list(dict.fromkeys(seeds))
-    if not chosen or not every:
-        raise ValueError(f"{'seeds' if chosen else 'treatments'} are none; allowed: one or more")
-    for seed in every:
+    for seed in (given := _several("seeds", seeds)):
         check_seed(seed)
-    for path, one in fraction.items() if isinstance(fraction, Mapping) else (("", fraction),):
-        check_fraction(f"fraction[{path!r}]" if path else "fraction", one)
+    every = list(dict.fromkeys(map(int, given)))
+    for each in (chosen := _several("treatments", treatments)):
+        if not isinstance(each, Treatment):
+            raise ValueError(f"treatments have {each!r}; allowed: what treatment() makes of a criterion and actions")
+    chosen = list(dict.fromkeys(chosen))
     names = set()
     for each in chosen:
         if each.schedule != "iterative" or each.rewind_step:
             raise ValueError("treatments have a schedule or a rewind_step; allowed here: those that treatment() makes")
-        if each.ranking == "global" and isinstance(fraction, Mapping):
-            raise ValueError("fraction is by path; allowed with ranking 'global': one number for all weights")
         name = (each.criterion.name, each.kept.name, each.pruned.name, each.ranking)
         if name in names:
             raise ValueError(f"treatments have two of the names {', '.join(name)}; allowed: names that tell them apart")
         names.add(name)
     return chosen, every
+
+
+def _several(argument: str, given: Any) -> list[Any]:
+    """What is given as a list. Raises ValueError for none, and for what is no list."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ValueError(f"{argument} are {given!r}; allowed: a list of one or more")
+    if not (found := list(given)):
+        raise ValueError(f"{argument} are none; allowed: one or more")
+    return found
 
 
 def outcome_of(returned: Any) -> tuple[PyTree, Any]:
@@ -52,8 +56,9 @@ def check_final(leaves: Leaves, masks: Mapping[str, Any], final: PyTree) -> None
     every = Leaves(leaves.treedef, leaves.all, tuple(path for path, leaf in leaves.all.items() if leaf is not None))
     for path, leaf in every.chosen(final).items():
         begun, ended = np.asarray(leaves.all[path]), np.asarray(leaf)
-        if begun.shape != ended.shape:
-            raise ValueError(f"train returned {path} of shape {ended.shape}; it was given {begun.shape}")
+        if (begun.shape, begun.dtype) != (ended.shape, ended.dtype):
+            one, other = (f"{array.dtype} of shape {array.shape}" for array in (ended, begun))
+            raise ValueError(f"train returned {path} as {one}; it was given {other}; allowed: the same")
         dead = ~np.asarray(masks[path]) if path in masks else np.zeros(begun.shape, bool)
         if begun[dead].tobytes() != ended[dead].tobytes():
             allowed = "allowed: pruned weights that end as they started: see supermask.freeze"
@@ -68,7 +73,9 @@ def metrics_of(metrics: Any) -> dict[str, float]:
     for name, value in metrics.items():
         if not isinstance(name, str) or name in (*COLUMNS, "id"):
             raise ValueError(f"train returned the metric {name!r}; allowed: other names than {', '.join(COLUMNS)}, id")
-        if np.ndim(value) != 0 or not np.issubdtype(np.asarray(value).dtype, np.number):
-            raise ValueError(f"train returned {name} as {type(value).__name__}; allowed: a number")
-        numbers[name] = float(value)
+        try:
+            own_number(name, value)
+            numbers[name] = float(value)
+        except (ValueError, OverflowError):
+            raise ValueError(f"train returned {name} as {type(value).__name__}; allowed: a number") from None
     return numbers

@@ -21,13 +21,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from supermask.checks import check_names
+from supermask.checks import check_names, check_whole
 from supermask.code_digest import UndigestedError, code_digest
+from supermask.counts import Number, check_fractions
 from supermask.extras import missing
 from supermask.keys import Purpose, derive_key
 from supermask.masks import weights_remaining
 from supermask.network_facts import Loss, Outputs
-from supermask.pruning import prune, restart
+from supermask.pruning import prune, restart, zeros_matter
 from supermask.round_checks import check_final, checked, metrics_of, outcome_of
 from supermask.ticket_files import Stored, digest_of, id_of, read, write
 from supermask.treatments import Treatment
@@ -102,9 +103,9 @@ def lottery_rounds(
     treatments: Sequence[Treatment] = (Treatment(),),
     *,
     rounds: int,
-    seeds: Iterable[int] = (0,),
+    seeds: Iterable[int | np.integer] = (0,),
     folder: str | Path,
-    fraction: float | Mapping[str, float] = 0.2,
+    fraction: Number | Mapping[str, Number] = 0.2,
     where: Where | None = None,
     gradient: Callable[[PyTree, int], PyTree] | None = None,
     loss: Callable[[PyTree, int], Any] | None = None,
@@ -136,14 +137,16 @@ def lottery_rounds(
     changed code, without a `version`; and where `train` returns other leaves or shapes, moves pruned weights, or
     returns metrics that are no numbers.
     """
-    chosen, every = checked(treatments, rounds, seeds, fraction)
+    chosen, every = checked(treatments, seeds)
+    last = check_whole("rounds", rounds, 0)
+    parts = [check_fractions(fraction, each.ranking) for each in chosen]
     for each in chosen:
         if gradient is None and loss is None and "gradient" in each.criterion.needs:
             raise ValueError(f"criterion {each.criterion.name} needs gradient; allowed with gradient=... or loss=...")
     asked = _Asked(gradient, loss, outputs)
-    loop = _Loop(train, initialise, fraction, Path(folder), where, asked, _identity(train, version))
+    loop = _Loop(train, initialise, parts[0], Path(folder), where, asked, _identity(train, version))
     results = []
-    for result in (each for seed in every for each in loop.of_seed(seed, chosen, rounds)):
+    for result in (each for seed in every for each in loop.of_seed(seed, chosen, last)):
         on_result(result)
         results.append(result)
     return Tickets(tuple(results), Path(folder))
@@ -151,10 +154,11 @@ def lottery_rounds(
 
 @dataclass(frozen=True)
 class _Ended:
-    """A training that ended: its id, masks and final parameters."""
+    """A training that ended: its id and masks, the parameters that it started from, and the final ones."""
 
     id: str
     masks: MaskTree
+    start: PyTree
     final: PyTree
     metrics: Mapping[str, float]
     trained: bool
@@ -195,7 +199,7 @@ class _Loop:
 
     def of_seed(self, seed: int, treatments: Sequence[Treatment], rounds: int) -> Iterator[TrainingResult]:
         """All results of a seed. Trainings that treatments share are done once."""
-        initial = self.initialise(seed)
+        initial = _own(self.initialise(seed))
         leaves = leaves_of(initial, self.where)
         dense = leaves.as_masks({path: np.ones(leaves.all[path].shape, bool) for path in leaves.prunable})
         if isinstance(self.fraction, Mapping):
@@ -213,7 +217,7 @@ class _Loop:
         """The training after one more pruning."""
         fresh = self.initialise(_fresh_seed(seed, round_)) if "w_fresh" in one.kept.needs else None
         ties, values = (derive_key(seed, purpose, round_) for purpose in (Purpose.TIES, Purpose.KEPT_VALUES))
-        slope = self.asked.gradient_of(seed, initial) if "gradient" in one.criterion.needs else None
+        slope = self.asked.gradient_of(seed, _own(initial)) if "gradient" in one.criterion.needs else None
         ranking: Any = one.ranking
         masks = prune(
             ties,
@@ -228,11 +232,21 @@ class _Loop:
             ranking=ranking,
         )
         begun = restart(
-            values, initial, before.final, masks, kept=one.kept, pruned=one.pruned, before=before.masks, fresh=fresh
+            values,
+            initial,
+            before.final,
+            masks,
+            kept=one.kept,
+            pruned=one.pruned,
+            before=before.masks,
+            start=before.start,
+            fresh=fresh,
         )
         own = {part: [(member := getattr(one, part)).name, member.source] for part in ("criterion", "kept", "pruned")}
         fractions = self.fraction if isinstance(self.fraction, float | int) else dict(sorted(self.fraction.items()))
         rest = {"round": round_, "after": before.id, "ranking": one.ranking, "fraction": fractions}
+        if round_ > 1 and zeros_matter(one.kept, one.pruned):
+            rest["revision"] = 2  # where the round before started weights at 0 was once left out
         asked = {"fresh": fresh, "gradient": slope, "masks": masks if one.criterion.is_of_network else None}
         new = {name: digest_of(_arrays(tree)) for name, tree in asked.items() if tree is not None}
         return self._ended(own | rest | new, _like(begun, initial), masks, seed)
@@ -244,14 +258,15 @@ class _Loop:
         stored = read(self.folder, training)
         if stored is not None:
             final = _like(leaves.with_chosen(stored.final), params)
-            return _Ended(training, masks, final, stored.about["metrics"], trained=False)
-        final, metrics = outcome_of(self.train(params, _like(masks, params), seed))
-        check_final(leaves, by_path, final)
+            return _Ended(training, masks, params, final, stored.about["metrics"], trained=False)
+        returned, metrics = outcome_of(self.train(_own(params), _like(masks, params), seed))
+        check_final(leaves, by_path, returned)
+        final = _like(returned, params)
         numbers = metrics_of(metrics)
         kept = {path: np.asarray(mask) for path, mask in by_path.items()}
         about = {"description": description, "metrics": numbers}
         write(self.folder, training, Stored(_arrays(final), kept, about))
-        return _Ended(training, masks, final, numbers, trained=True)
+        return _Ended(training, masks, params, final, numbers, trained=True)
 
     def _result(self, one: Treatment, seed: int, round_: int, ended: _Ended) -> TrainingResult:
         remaining = weights_remaining(present(ended.masks))
@@ -279,8 +294,16 @@ def _arrays(tree: PyTree) -> dict[str, np.ndarray]:
     return {path: np.asarray(leaf) for path, leaf in present(tree).items()}
 
 
+def _own(tree: PyTree) -> PyTree:
+    """The tree, with copies of its NumPy arrays."""
+    return _like(tree, tree)
+
+
 def _like(tree: PyTree, other: PyTree) -> PyTree:
-    """The tree with NumPy arrays where the other one has them, and JAX's elsewhere."""
+    """The tree with NumPy arrays where the other one has them, and JAX's elsewhere.
+
+    NumPy's are copies, for a training function may work in place, or return what it goes on writing to.
+    """
     kinds = flattened(other)
     every = Leaves(structure_of(tree), flattened(tree), ())
     return every.with_chosen({path: _as_kind(leaf, kinds[path]) for path, leaf in every.all.items()})
@@ -289,4 +312,6 @@ def _like(tree: PyTree, other: PyTree) -> PyTree:
 def _as_kind(leaf: Any, kind: Any) -> Any:
     if leaf is None:
         return None
-    return np.asarray(leaf) if isinstance(kind, np.ndarray) else jnp.asarray(leaf)
+    if isinstance(kind, np.ndarray):
+        return np.array(leaf)
+    return leaf if isinstance(leaf, jax.Array) else jnp.array(leaf)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, KeptAction, PrunedAction
+from supermask.checks import check_whole
 from supermask.criteria import CRITERIA, Criterion
 from supermask.members import Function, Member
 from supermask.network_criteria import NETWORK_CRITERIA
@@ -47,8 +48,7 @@ class Treatment:
         for name, choices in allowed.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(choices)}")
-        if self.rewind_step < 0:
-            raise ValueError(f"rewind_step is {self.rewind_step}; allowed: 0 or more")
+        object.__setattr__(self, "rewind_step", check_whole("rewind_step", self.rewind_step, 0))
 
     @property
     def asks_for_zeros(self) -> bool:

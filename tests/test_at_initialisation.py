@@ -86,6 +86,11 @@ def test_synflow_shares_what_flows_equally_and_loses_no_layer():
         (sm.snip_scores(loss), {"steps": 0}, "steps is 0; allowed: 1 or more"),
         (lambda params: {"layer0": params["layer0"]}, {}, "pytrees differ"),
         (lambda params: {**params, "layer1": jnp.ones(3)}, {}, r"score of layer1 has shape \(3,\); the weights' is"),
+        (
+            lambda params: jax.tree.map(lambda leaf: jnp.where(leaf > 0, jnp.nan, leaf), params),
+            {},
+            "score is NaN for [0-9]+",
+        ),
         (sm.snip_scores(loss), {"where": lambda path, leaf: False}, "where finds nothing to prune"),
     ],
 )

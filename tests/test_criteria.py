@@ -1,5 +1,7 @@
 """Every criterion: its formula, and what all of them promise."""
 
+from fractions import Fraction
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -149,6 +151,12 @@ def test_powers_have_the_known_criteria_among_them_and_names_of_their_own(tmp_pa
     assert (growth.name, growth.formula) == ("power_1_-1", "|wf|^1 · |wi|^-1")
     assert growth == power(1.0, -1.0) != power(1, -2)
     assert Treatment(growth).criterion is growth
+    assert [power(a, b).name for a, b in ((1.2345678, 1e-9), (1e300, -0.0), (np.float32(0.1), Fraction(1, 3)))] == [
+        "power_1.2345678_1e-09",
+        "power_1e300_0",
+        "power_0.1_0.3333333333333333",
+    ], "names tell apart what differs, to the last digit"
+    assert power(2, -0.0) == power(2.0, 0)
     zeros = layer._replace(w_initial=jnp.zeros((7, 5)), w_final=jnp.zeros((7, 5)))
     assert not growth(zeros).any()
     with pytest.raises(ValueError, match="b is inf; allowed: finite numbers"):

@@ -105,9 +105,13 @@ def test_normalisations_and_bfloat16_have_names_and_types_that_others_know():
         ({"maps": {"hidden9": (2, 2, 4)}}, "maps gives 'hidden9' .* no dense kernel"),
         ({"maps": {"hidden1": (3, 2, 4)}}, r"maps gives 'hidden1' .* shape \(16, 6\)"),
         ({"params": {"a": {"kernel": np.ones((2, 2)), "w": np.ones(2)}}, "maps": None}, "two arrays .* 'a.weight'"),
+        ({"maps": {"hidden1": (4, 4)}}, r"maps of shape \(4, 4\); allowed: \(height, width, channels\)"),
+        ({"about": {"seed": 1}, "path": "net.safetensors"}, "about has 'seed': 1; allowed: texts by names"),
+        ({"about": {"layout": "flax"}, "path": "net.safetensors"}, "about has 'layout'"),
         ({"params": {"a": {"kernel": "x"}}, "maps": None}, "params has a str at a/kernel"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_what_cannot_be_exported_is_said_and_nothing_is_written(params, changes, message, tmp_path):
     given = {"params": params, "layout": "torch", "maps": {"hidden1": (2, 2, 4)}, "path": "net.npz"} | changes
     path = tmp_path / given.pop("path")

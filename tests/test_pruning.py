@@ -47,7 +47,10 @@ def by_path(tree):
     return trees.leaves_of(INITIAL).chosen(tree)
 
 
-@given(st.sampled_from(["large_final", "magnitude_increase", "random", "large_init_large_final"]), st.floats(0, 1))
+@given(
+    st.sampled_from(["large_final", "magnitude_increase", "random", "large_init_large_final"]),
+    st.floats(0, 1, exclude_max=True),
+)
 def test_the_floor_of_the_fraction_goes_and_masks_nest(name, fraction):
     first = sm.prune(KEY, INITIAL, FINAL, CRITERIA[name], fraction=fraction)
     second = sm.prune(KEY, INITIAL, FINAL, CRITERIA[name], fraction=fraction, masks=first)
@@ -219,6 +222,8 @@ def test_a_file_of_other_masks_is_refused(tmp_path):
     sm.save_masks(file, INITIAL, sm.prune(KEY, INITIAL, FINAL, fraction=0.5))
     with pytest.raises(ValueError, match="has a mask of block/conv/kernel; the parameters have dense/0/b"):
         sm.load_masks(file, {"dense": INITIAL["dense"]})
+    with pytest.raises(ValueError, match="has a mask of block/conv/kernel; the parameters have b"):
+        sm.load_masks(file, {"b": np.ones(3)})
     content = file.read_bytes()
     file.write_bytes(content.replace(b"supermask masks 1", b"supermask masks 2"))
     with pytest.raises(ValueError, match="its format is 'supermask masks 2'; allowed: 'supermask masks 1'"):
@@ -251,6 +256,47 @@ def test_masks_of_different_networks_are_not_compared():
     one = sm.prune(KEY, INITIAL, FINAL, fraction=0.5)
     with pytest.raises(ValueError, match="masks are of different layers"):
         sm.agreement(one, {"dense": one["dense"]})
+    with pytest.raises(ValueError, match="masks have no mask; allowed: at least one boolean array"):
+        sm.agreement(None, None)
+    scores = jax.tree.map(lambda mask: mask * 1.5, one)
+    for pair in ((scores, one), (one, scores)):
+        with pytest.raises(ValueError, match=r"mask of \S+ is float32; allowed: bool, or None"):
+            sm.agreement(*pair)
+
+
+def test_scores_that_are_not_numbers_are_refused_where_they_are_known():
+    """Chance would decide between them. What a diverged training leaves is no fault of the criterion's."""
+
+    def relative(w_initial, w_final, alive):
+        return jnp.where(alive, jnp.log(w_final / w_initial), jnp.nan)
+
+    with pytest.raises(
+        MemberError, match=r"criterion relative scores NaN for [0-9]+ of [0-9]+ weights of \S+; allowed"
+    ):
+        sm.prune(KEY, INITIAL, jax.tree.map(lambda leaf: -leaf, INITIAL), relative, fraction=0.5)
+    found = sm.prune(KEY, INITIAL, INITIAL, relative, fraction=0.5)
+    sm.prune(KEY, INITIAL, INITIAL, relative, fraction=0.5, masks=found)  # dead weights' scores are nobody's matter
+    lost = jax.tree.map(lambda leaf: leaf * jnp.nan, INITIAL)
+    sm.prune(KEY, INITIAL, lost, relative, fraction=0.5)
+
+
+def test_rules_about_zeros_ask_where_the_round_began():
+    """From the second round on: they would forget which weights they had set to 0."""
+    first = sm.prune(KEY, INITIAL, FINAL, fraction=0.3)
+    second = sm.prune(KEY, INITIAL, FINAL, fraction=0.3, masks=first)
+    sm.restart(KEY, INITIAL, FINAL, first, kept=actions.rewind_or_zero)
+    own = {"kept": lambda w_final: 0 * w_final, "pruned": sm.zero_if_shrunk}
+    for rules in ({"kept": actions.rewind_or_zero}, own):
+        with pytest.raises(ValueError, match=r"go by which weights the last round started at 0; allowed with start="):
+            sm.restart(KEY, INITIAL, FINAL, second, before=first, **rules)
+        sm.restart(KEY, INITIAL, FINAL, second, before=first, start=INITIAL, **rules)
+    sm.restart(KEY, INITIAL, FINAL, second, before=first, pruned=sm.zero_if_shrunk)
+    grown = jax.tree.map(lambda leaf: 2 * leaf, INITIAL)
+    halved = jax.tree.map(lambda leaf: leaf * jnp.asarray(np.arange(leaf.size).reshape(leaf.shape) % 2), INITIAL)
+    begun = sm.restart(KEY, INITIAL, grown, second, kept=actions.rewind_or_zero, before=first, start=halved)
+    for path, mask in by_path(second).items():
+        kept = np.asarray(mask)
+        np.testing.assert_array_equal(by_path(begun)[path][kept], by_path(halved)[path][kept])
 
 
 def test_batch_norm_embeddings_and_equinox_biases_are_dense():

@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from released_rules import Frozen
 
 import supermask as sm
 from supermask.analysis.drawing.tickets import compare, draw
 from supermask.datasets import load
+from supermask.named_members import BUILT_IN
 
 DIGITS = load("digits")
 IMAGES = (DIGITS.train.images[:400].reshape(400, 64) / DIGITS.maximum).astype(np.float32)
@@ -183,7 +185,11 @@ def moved(final):
     [
         (quick(1), {}, "train returned a dict; allowed: \\(final parameters, metrics\\)"),
         (quick(1, moved), {}, "train moved pruned weights of w; allowed: pruned weights that end as they started"),
-        (quick(1, lambda final: ({**final, "w": final["b"]}, {})), {}, r"train returned w of shape \(4,\); it was"),
+        (
+            quick(1, lambda final: ({**final, "w": final["b"]}, {})),
+            {},
+            r"train returned w as float32 of shape \(4,\); it was",
+        ),
         (quick(1, lambda final: ({"w": final["w"]}, {})), {}, "pytrees differ: b, unused in one of them alone"),
         (quick(1, lambda final: (final, {"seed": 1})), {}, "train returned the metric 'seed'; allowed: other names"),
         (quick(1, lambda final: (final, {"loss": "low"})), {}, "train returned loss as str; allowed: a number"),
@@ -192,6 +198,18 @@ def moved(final):
         (alive(1), {"rounds": -1}, "rounds is -1; allowed: 0 or more"),
         (alive(1), {"seeds": []}, "seeds are none; allowed: one or more"),
         (alive(1), {"seeds": [-1]}, "seed is -1"),
+        (alive(1), {"seeds": np.array([0.5])}, "seed is .*; allowed: whole numbers"),
+        (alive(1), {"seeds": 3}, "seeds are 3; allowed: a list of one or more"),
+        (alive(1), {"treatments": sm.treatment(sm.movement)}, "treatments are Treatment.*; allowed: a list of one"),
+        (alive(1), {"treatments": ["movement"]}, "treatments have 'movement'; allowed: what treatment\\(\\) makes"),
+        (alive(1), {"treatments": [sm.movement]}, "treatments have <function movement.*; allowed: what treatment"),
+        (quick(1, lambda final: (final, {"loss": 1j})), {}, "train returned loss as complex; allowed: a number"),
+        (quick(1, lambda final: (final, {"loss": 10**400})), {}, "train returned loss as int; allowed: a number"),
+        (
+            quick(1, lambda final: ({**final, "w": final["w"].astype(jnp.float32)}, {})),
+            {},
+            r"train returned w as float32 of shape \(3, 4\); it was given bfloat16 of shape",
+        ),
         (alive(1), {"fraction": 1.5}, "fraction is 1.5"),
         (alive(1), {"fraction": {"v": 0.5}}, "fraction has layer 'v'; allowed: w"),
         (alive(1), {"treatments": [sm.treatment(sm.snip)]}, "criterion snip needs gradient; allowed with gradient="),
@@ -199,6 +217,7 @@ def moved(final):
         (alive(1), {"where": lambda path, leaf: False}, "where finds nothing to prune"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_what_cannot_be_is_refused_by_name(train, changes, words, tmp_path):
     with pytest.raises(ValueError, match=words):
         sm.lottery_rounds(train, small, **{"rounds": 1, "folder": tmp_path, "fraction": 0.5} | changes)
@@ -216,6 +235,92 @@ def test_a_criterion_may_ask_for_the_gradient(tmp_path):
     )
     _, masks = found.load(found.results[1], small(0))
     np.testing.assert_array_equal(masks["w"].ravel(), np.arange(12) < 6)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_numpys_seeds_and_jaxs_numbers_are_numbers(tmp_path):
+    def train(params, masks, seed):
+        assert type(seed) is int
+        return params, {"loss": jnp.bfloat16(0.5), "steps": np.int64(3)}
+
+    for seeds in (np.arange(2), jnp.arange(2), (np.int32(0), 1, 0)):
+        table = sm.lottery_rounds(train, small, rounds=1, folder=tmp_path, seeds=seeds).frame()
+        assert table["seed"].tolist() == [0, 0, 1, 1]
+        assert table["loss"].tolist() == [0.5] * 4
+
+
+START = {"w": np.arange(-6, 6, dtype=np.float32).reshape(3, 4), "b": np.ones(4, np.float32)}
+
+
+def pure(params, masks, seed):
+    return {"w": np.where(masks["w"], 0.75 * params["w"] + np.float32(0.5), params["w"]), "b": 2 * params["b"]}, {}
+
+
+class InPlace:
+    """The same training in the very arrays that it is given; it returns some that its next call writes to."""
+
+    def __init__(self) -> None:
+        self.returned = {path: np.empty_like(leaf) for path, leaf in START.items()}
+
+    def __call__(self, params, masks, seed):
+        for path, leaf in pure(params, masks, seed)[0].items():
+            params[path][...] = self.returned[path][...] = leaf
+        masks["w"][...] = False
+        return self.returned, {}
+
+
+def test_a_training_may_work_in_place(tmp_path):
+    """Round 0 once trained the arrays that all later rounds were rewound to, and treatments shared what it returned."""
+    buffer = {path: np.empty_like(leaf) for path, leaf in START.items()}
+
+    def initialise_in_place(seed):
+        for path, leaf in START.items():
+            buffer[path][...] = leaf + seed % 5
+        return buffer
+
+    def initialise(seed):
+        return {path: leaf + seed % 5 for path, leaf in START.items()}
+
+    treatments = [*BOTH, sm.treatment(sm.random, sm.reinit)]
+    found = {}
+    for train, begin in ((pure, initialise), (InPlace(), initialise_in_place)):
+        folder = tmp_path / str(len(found))
+        own = sm.lottery_rounds(
+            train, begin, treatments, rounds=3, fraction=0.3, seeds=(0, 1), folder=folder, version="1"
+        )
+        found[len(found)] = [own.load(each, START) for each in own.results]
+    for one, other in zip(jax.tree.leaves(found[0]), jax.tree.leaves(found[1]), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def halved_or_grown(params, masks, seed):
+    """What began positive shrinks, what began negative grows, and a weight that began at 0 moves."""
+    w = params["w"]
+    return {**params, "w": np.where(masks["w"], np.where(w > 0, w / 2, 2 * w - np.float32(0.25)), w)}, {}
+
+
+@pytest.mark.parametrize("pruned", ["zero", "zero_if_shrunk"])
+def test_a_weight_that_the_rule_set_to_zero_starts_at_zero_ever_after(pruned, tmp_path):
+    """As released, and as in the toolkit's own rounds: a round once asked anew, by the first initial value."""
+    one = BUILT_IN.treatment(kept="rewind_or_zero", pruned=pruned)
+    begun = []
+
+    def train(params, masks, seed):
+        begun.append(params["w"].copy())
+        return halved_or_grown(params, masks, seed)
+
+    random = np.random.default_rng(0)
+    initial = {"w": random.normal(size=(30, 20)).astype(np.float32)}
+    found = sm.lottery_rounds(train, lambda seed: initial, [one], rounds=4, fraction=0.3, folder=tmp_path, version="1")
+    port = Frozen(initial["w"], of_kept=True, of_pruned=pruned == "zero_if_shrunk")
+    alive = np.ones_like(initial["w"], bool)
+    for result, start in zip(found.results[:-1], begun[1:], strict=True):
+        final, _ = found.load(result, initial)
+        _, masks = found.load(found.results[result.round + 1], initial)
+        np.testing.assert_array_equal(start, port.next_start(final["w"], alive, masks["w"]))
+        alive = masks["w"]
+    again = sm.lottery_rounds(train, lambda seed: initial, [one], rounds=4, fraction=0.3, folder=tmp_path, version="1")
+    assert not any(each.trained for each in again.results), "starts are what they were where rounds come from files"
 
 
 def test_a_damaged_file_is_named_and_not_overwritten(tmp_path):

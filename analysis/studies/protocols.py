@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from supermask.analysis.system.errors import UsageError, between, choose
+from supermask.analysis.system.errors import UsageError, between, choose, whole_between
 from supermask.masks import LAYER_KINDS, Rates
 from supermask.networks import NETWORKS
 from supermask.sparse_training.runs import SCHEDULES
@@ -237,11 +237,9 @@ def _change(base: Protocol, changes: Changes) -> Protocol:
     if changes.dataset is not None:
         changed = replace(changed, dataset=changes.dataset)
     if changes.seeds is not None:
-        between("seeds", changes.seeds, 1, MOST_SEEDS)
-        changed = replace(changed, seeds=changes.seeds)
+        changed = replace(changed, seeds=whole_between("seeds", changes.seeds, 1, MOST_SEEDS))
     if changes.rounds is not None:
-        between("rounds", changes.rounds, 1, MOST_ROUNDS)
-        changed = replace(changed, rounds=changes.rounds)
+        changed = replace(changed, rounds=whole_between("rounds", changes.rounds, 1, MOST_ROUNDS))
     if changes.epochs is not None:
         between("epochs", changes.epochs, 0, MOST_EPOCHS)
         changed = replace(changed, epochs=changes.epochs)

@@ -2,7 +2,9 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 
 class UsageError(ValueError):
@@ -44,10 +46,19 @@ def at_least(argument: str, value: int | float, least: int | float) -> None:
         raise UsageError(f"{argument} is {value}; allowed: {least} or more")
 
 
-def between(argument: str, value: int | float, least: int | float, most: int | float) -> None:
-    """Raise UsageError if the value is below the minimum or above the maximum, or is NaN."""
-    if not least <= value <= most:
-        raise UsageError(f"{argument} is {value}; allowed: {least:,} to {most:,}")
+def between(argument: str, value: Any, least: int | float, most: int | float) -> None:
+    """Raise UsageError if the value is below the minimum or above the maximum, is NaN or no number."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not (number and least <= value <= most):
+        raise UsageError(f"{argument} is {value!r}; allowed: {least:,} to {most:,}")
+
+
+def whole_between(argument: str, value: Any, least: int, most: int) -> int:
+    """Return a whole number as Python's own. Raise UsageError for any other value, or one out of the range."""
+    between(argument, value, least, most)
+    if not isinstance(value, Integral):
+        raise UsageError(f"{argument} is {value!r}; allowed: whole numbers, {least:,} to {most:,}")
+    return int(value)
 
 
 def in_a_folder(argument: str, path: Path) -> None:

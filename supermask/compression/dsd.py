@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from supermask.compression.pruning import largest_of_layers
+from supermask.counts import settle_numbers
 from supermask.intervals import OnProgress, ignore_progress
 from supermask.masks import full_masks
 from supermask.params import Params, kernels_of, pruned
@@ -29,6 +30,7 @@ class DSDRun:
     sparsity: float = 0.0
 
     def __post_init__(self) -> None:
+        settle_numbers(self, "sparsity")
         if not 0 <= self.sparsity < 1:
             raise ValueError(f"sparsity is {self.sparsity}; allowed: 0 <= sparsity < 1")
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from supermask.checks import check_flag, check_whole
 from supermask.compression.pruning import RECIPE_NAMES
 from supermask.compression.quantisation import MOST_BITS
 from supermask.sparse_training.runs import RECIPE_METHOD, SparseRun
@@ -25,8 +26,10 @@ class CompressionRun:
     def __post_init__(self) -> None:
         if self.recipe not in RECIPE_NAMES:
             raise ValueError(f"recipe is {self.recipe!r}; allowed: {', '.join(RECIPE_NAMES)}")
-        if not 0 <= self.bits <= MOST_BITS:
+        object.__setattr__(self, "bits", check_whole("bits", self.bits, 0))
+        if self.bits > MOST_BITS:
             raise ValueError(f"bits is {self.bits}; allowed: 0 to {MOST_BITS}")
+        check_flag("pruned", self.pruned)
 
     @property
     def source(self) -> SparseRun:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PyTree
 
-from supermask.checks import check_whole
+from supermask.checks import check_key, check_whole
 from supermask.params import AnyArray, Params, kernels_of, with_kernels
 from supermask.short import short
 from supermask.sparse_training import Horizon, Method, MethodSpec, State
@@ -61,7 +61,7 @@ def as_optimiser(
 ) -> optax.GradientTransformationExtraArgs:
     """Return a method as an optimiser of any pytree, which the method sees as layers."""
     check_whole("steps", horizon.steps, 1)
-    _check_key(key)
+    _check_generator(key)
     inner = optax.with_extra_args_support(optimiser)
     entry.make(inner, horizon, config)  # raises before training if it is too short
 
@@ -101,14 +101,11 @@ def _to_add(update: AnyArray, weights: AnyArray, was: AnyArray, is_live: AnyArra
     return jnp.where(is_live, jnp.where(was, update, update - weights), -weights)
 
 
-def _check_key(key: Any) -> None:
+def _check_generator(key: Any) -> None:
     """Raise ValueError for other keys than threefry keys, the only ones that the toolkit uses."""
-    dtype = getattr(key, "dtype", None)
-    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
-    if typed and str(jax.random.key_impl(key)) != "threefry2x32":
+    check_key(key)
+    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and str(jax.random.key_impl(key)) != "threefry2x32":
         raise ValueError(f"key is of {jax.random.key_impl(key)}; allowed: jax.random.key(seed, impl='threefry2x32')")
-    if not typed and (dtype != jnp.uint32 or key.shape[-1:] != (2,)):
-        raise ValueError(f"key is {key!r}; allowed: jax.random.key(seed)")
 
 
 def _as_layers(tree: PyTree, prunable: Container[str]) -> Params:

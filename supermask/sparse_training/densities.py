@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from fractions import Fraction
 
-from supermask.counts import check_fraction, share
+from supermask.counts import check_fraction, own_number, share
 
 
 def uniform(shapes: Mapping[str, tuple[int, ...]], density: float) -> dict[str, int]:
@@ -63,8 +63,8 @@ def layer_counts(shapes: Mapping[str, tuple[int, ...]], density: float, distribu
     """
     if distribution not in DISTRIBUTIONS:
         raise ValueError(f"distribution is {distribution!r}; allowed: {', '.join(DISTRIBUTIONS)}")
-    if density != 1:
-        check_fraction("density", density)
+    own = own_number("density", density)
+    density = own if own == 1 else check_fraction("density", own)
     counts = DISTRIBUTIONS[distribution](shapes, density)
     if sum(counts.values()) < len(counts):
         raise ValueError(f"density is {density}; it leaves layers without a weight: {counts}")

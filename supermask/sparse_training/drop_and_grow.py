@@ -19,7 +19,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from supermask.counts import share
+from supermask.checks import check_whole
+from supermask.counts import settle_numbers, share
 from supermask.keys import layer_order
 from supermask.masks import Masks, keep_best_of_layers
 from supermask.params import Params, kernels_of
@@ -56,11 +57,11 @@ class DropAndGrowConfig:
     until: float = 0.75
 
     def __post_init__(self) -> None:
+        settle_numbers(self, "fraction", "until")
         for name in ("fraction", "until"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed: 0 to 1")
-        if self.every < 0:
-            raise ValueError(f"every is {self.every}; allowed: 0 or more")
+        object.__setattr__(self, "every", check_whole("every", self.every, 0))
 
 
 def set_training(

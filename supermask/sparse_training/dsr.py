@@ -19,7 +19,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float32
 
-from supermask.counts import share
+from supermask.checks import check_whole
+from supermask.counts import settle_numbers, share
 from supermask.keys import layer_order
 from supermask.masks import keep_best_of_layers
 from supermask.params import Params
@@ -59,12 +60,12 @@ class DSRConfig:
     doublings: tuple[float, ...] = (0.125, 0.4, 0.7)
 
     def __post_init__(self) -> None:
+        settle_numbers(self, "threshold", "fraction")
         if not self.threshold > 0:
             raise ValueError(f"threshold is {self.threshold}; allowed: more than 0")
         if not 0 <= self.fraction < 1:
             raise ValueError(f"fraction is {self.fraction}; allowed: 0 <= fraction < 1")
-        if self.every < 0:
-            raise ValueError(f"every is {self.every}; allowed: 0 or more")
+        object.__setattr__(self, "every", check_whole("every", self.every, 0))
         if not all(0 <= part <= 1 for part in self.doublings):
             raise ValueError(f"doublings is {self.doublings}; allowed: parts of the training, 0 to 1")
 

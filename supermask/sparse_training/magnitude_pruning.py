@@ -11,7 +11,8 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
-from supermask.counts import share
+from supermask.checks import check_whole
+from supermask.counts import settle_numbers, share
 from supermask.masks import Masks, full_masks, keep_best_of_layers
 from supermask.params import Params, kernels_of
 from supermask.sparse_training.base import (
@@ -45,10 +46,10 @@ class MagnitudePruningConfig:
     until: float = 0.5
 
     def __post_init__(self) -> None:
+        settle_numbers(self, "until")
         if not 0 < self.until <= 1:
             raise ValueError(f"until is {self.until}; allowed: 0 < until <= 1")
-        if self.every < 0:
-            raise ValueError(f"every is {self.every}; allowed: 0 or more")
+        object.__setattr__(self, "every", check_whole("every", self.every, 0))
 
 
 def magnitude_pruning(

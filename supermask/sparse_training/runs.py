@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import optax
 
+from supermask.counts import settle_numbers
 from supermask.live_weights import Momentum
 from supermask.networks import FeedForward
 from supermask.sparse_training import METHODS
@@ -59,6 +60,7 @@ class SparseRun:
         for name, choices in allowed.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(map(repr, choices))}")
+        settle_numbers(self, "density")
         if not 0 < self.density <= 1:
             raise ValueError(f"density is {self.density}; allowed: 0 < density <= 1")
         if self.structure and self.method != "static":

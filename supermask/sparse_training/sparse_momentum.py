@@ -23,6 +23,8 @@ import optax
 from jax import lax
 from jaxtyping import Array, Float, Int32
 
+from supermask.checks import check_whole
+from supermask.counts import settle_numbers
 from supermask.keys import layer_order
 from supermask.masks import Masks, keep_best_of_layers
 from supermask.params import Kernels, Params, kernels_of
@@ -66,6 +68,7 @@ class SparseMomentumConfig:
     most_grown: float = 0.99
 
     def __post_init__(self) -> None:
+        settle_numbers(self, "fraction", "last_fraction", "decay", "dense_below", "most_grown")
         for name in ("fraction", "last_fraction", "decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed: 0 <= {name} < 1")
@@ -73,8 +76,7 @@ class SparseMomentumConfig:
             raise ValueError(f"dense_below is {self.dense_below}; allowed: 0 to 1")
         if not 0 < self.most_grown <= 1:
             raise ValueError(f"most_grown is {self.most_grown}; allowed: 0 < most_grown <= 1")
-        if self.every < 0:
-            raise ValueError(f"every is {self.every}; allowed: 0 or more")
+        object.__setattr__(self, "every", check_whole("every", self.every, 0))
 
 
 @short
