@@ -1,6 +1,6 @@
 """Gradient descent on a population: one compiled program of steps, evaluation and the best parameters so far.
 
-Trains weights (`training`), mask logits (`learned_masks`) and shared values (`compression.quantisation`). An optimiser
+Trains weights (`training`), mask logits (`learned_masks`) and shared values (`compression.tuning`). An optimiser
 updates them on batches of training data. Validation data is evaluated after every interval, and the parameters of
 lowest validation loss are kept (the papers' early stopping).
 """

@@ -21,7 +21,8 @@ from supermask.compression.dsd import DSDRun, dense_sparse_dense
 from supermask.compression.file import ENVELOPE as FILE
 from supermask.compression.file import CompressedError, compress, decompress
 from supermask.compression.pruning import PUBLISHED, RECIPE_NAMES, RECIPES, kept_counts_of, largest_of_layers
-from supermask.compression.quantisation import CentroidTrainer, expand, k_means, quantise
+from supermask.compression.quantisation import expand, k_means, quantise
+from supermask.compression.tuning import CentroidTrainer
 from supermask.envelope import Envelope
 from supermask.evaluation import cross_entropy
 from supermask.keys import Purpose, derive_key

@@ -13,15 +13,16 @@ from supermask.analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Arrays, Cont
 from supermask.analysis.kinds.fields import ColumnTypes
 from supermask.analysis.kinds.layout import check_array
 from supermask.analysis.kinds.sparse_training import SPARSE, decode_params, recipe_of
-from supermask.analysis.store.identity import Description
+from supermask.analysis.store.identity import REVISIONS, Description
 from supermask.analysis.store.store import Storage
 from supermask.analysis.studies.experiment import Experiment
 from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.system.files import make_folder, write_whole
 from supermask.compression.coding import entropy_bits, frequencies, to_symbols
 from supermask.compression.file import StageSizes, compress, decompress
-from supermask.compression.quantisation import CentroidTrainer, Quantised, expand, quantise
+from supermask.compression.quantisation import Quantised, expand, quantise
 from supermask.compression.runs import CompressionRun
+from supermask.compression.tuning import CentroidTrainer
 from supermask.evaluation import Scores
 from supermask.intervals import TrainingConfig
 from supermask.masks import full_masks
@@ -51,7 +52,10 @@ class Compression(Kind[CompressionRun]):
             "index_bits": dict(recipe.index_bits),
             "trained": SPARSE.results(experiment, run.source, seed)[0].description,
         }
-        return (experiment.describe(self.name, seed, tuning_of(experiment)) | {"compression": own},)
+        base = experiment.describe(self.name, seed, tuning_of(experiment))
+        if sparse_training.live_weights_pay(experiment, run.source, tuning_of(experiment).steps):
+            base["revision"] = REVISIONS["live compression"]
+        return (base | {"compression": own},)
 
     def sources(self, run: CompressionRun) -> Sequence[Hashable]:
         """Return the training that it compresses."""

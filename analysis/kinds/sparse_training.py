@@ -159,13 +159,21 @@ class SparseTrainings(Kind[SparseRun]):
 SPARSE = SparseTrainings()
 
 
-def _on_live_weights(experiment: Experiment, run: SparseRun) -> bool:
-    """Whether any of its steps are taken on live weights alone, by the time when it is as sparse as asked."""
+def live_weights_pay(experiment: Experiment, run: SparseRun, steps: int) -> bool:
+    """Return whether so many steps on live weights alone pay, of a network that is as sparse as the run asks."""
     if run.method == SMALL_DENSE or not (kernels := dense_kernels(experiment)):
         return False
     counts = _counts(experiment.protocol.network, kernels, run)
-    weights, steps = sum(kernel.size for kernel in kernels.values()), training_of(experiment).steps
-    return METHODS[run.method].sparse_steps and pays(weights, sum(counts.values()), steps)
+    return pays(sum(kernel.size for kernel in kernels.values()), sum(counts.values()), steps)
+
+
+def _on_live_weights(experiment: Experiment, run: SparseRun) -> bool:
+    """Whether any of its steps are taken on live weights alone, by the time when it is as sparse as asked."""
+    return (
+        run.method != SMALL_DENSE
+        and METHODS[run.method].sparse_steps
+        and live_weights_pay(experiment, run, training_of(experiment).steps)
+    )
 
 
 def _check_length(experiment: Experiment, run: SparseRun) -> None:

@@ -11,7 +11,7 @@ Description = dict[str, Any]
 
 REVISIONS = {
     **{"pruned training": 2, "live training": 3, "live dsd": 2, "live sparse training": 2},
-    **{"learned_mask": 3, "rescaled mask": 4, "compression": 2, "neural_graph": 3},
+    **{"learned_mask": 3, "rescaled mask": 4, "compression": 2, "live compression": 3, "neural_graph": 3},
 }
 """Revisions of results whose numbers changed with the code: old and new results are not confused. 1 if not listed.
 
@@ -19,8 +19,9 @@ Pruned trainings (round 1 and later): 2 since dead units are left out, 3 if they
 trainings, and sparse phases of dense-sparse-dense trainings, that do: 2. Learned masks: 2 since random draws use all of
 threefry, 3 since the bits of all layers are drawn at once; with rescaling, 4 since the gradient passes through the
 factor (except for edge-popup, whose factor is constant). Compressed networks: 2 since k-means runs to convergence and
-filler zeros have their own code. Neural graphs, and curves over one shared weight of theirs: 2 since their filters are
-matrices, 3 since initial weights, normalisation, edges, augmentation and schedule are the released code's.
+filler zeros have their own code, 3 if their values are tuned over live weights only. Neural graphs, and curves over one
+shared weight of theirs: 2 since their filters are matrices, 3 since initial weights, normalisation, edges, augmentation
+and schedule are the released code's.
 
 A changed rule of a criterion or action has its own revision, in `rules`, so that results under other rules keep their
 names.

@@ -1,33 +1,20 @@
 """Trained quantisation: a layer's weights share 2^bits values, one of which stands for zero in a pruned layer.
 
 K-means over the layer's live weights finds the values (centroids), starting at equal distances from least to greatest.
-Then they are fine-tuned: a centroid's gradient is the sum of its weights' gradients. Biases are not quantised and are
-trained further. Han et al. 2016, section 3.
+Then they are fine-tuned (`tuning`). Biases are not quantised. Han et al. 2016, section 3.
 
 In a pruned layer, one of the 2^bits codes is reserved for the filler zeros of relative indices (`coding`), as in the
 released decoder: 2^bits − 1 values are left for its live weights.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jaxtyping import Array, Bool, Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 
-from supermask.checks import check_seed
-from supermask.datasets import Dataset
-from supermask.descent import Descent, Rule, descending, stepping, train_population
-from supermask.evaluation import UNSEEN, PlacedData, cross_entropy, evaluate
-from supermask.intervals import Course, DataOrder, OnProgress, TrainingConfig, ignore_progress
-from supermask.networks import Network, check_descends
 from supermask.params import AnyArray, Params, kernels_of
-from supermask.population import Placement, Run, batched
-from supermask.resuming import Checkpoints
 from supermask.short import short
 
 MOST_BITS = 8
@@ -108,92 +95,3 @@ def expand(quantised: Quantised) -> Params:
         }
         for layer, codes in quantised.codes.items()
     }
-
-
-_Values = tuple[dict[str, Float32[AnyArray, " values"]], dict[str, Float32[AnyArray, " features"]]]
-"""The trained values: codebooks, padded to one size, and biases."""
-
-
-@short
-@dataclass(frozen=True, eq=False)
-class CentroidTrainer:
-    """Fine-tunes the shared values of a population of quantised networks by Adam; codes stay fixed.
-
-    It keeps the values of lowest validation loss, which may be the initial ones. Codebooks are padded to one size
-    during training, so that one compiled program trains networks of any number of bits. With `checkpoints`, an
-    interrupted training resumes from its last checkpoint.
-    """
-
-    network: Network
-    data: Dataset
-    config: TrainingConfig
-    placement: Placement
-    checkpoints: Checkpoints | None = None
-
-    def __post_init__(self) -> None:
-        self._placed  # noqa: B018 - raises before training if the data does not fit the network
-
-    def train(
-        self, networks: Sequence[Quantised], seeds: Sequence[int], on_progress: OnProgress = ignore_progress
-    ) -> list[Quantised]:
-        """Return the networks with fine-tuned values, in order; `seeds` determine their batches."""
-        check_descends(self.network)
-        for seed in seeds:
-            check_seed(seed)
-        tuned: list[Quantised] = []
-        for some, own in zip(
-            batched(networks, self.placement.slots), batched(seeds, self.placement.slots), strict=True
-        ):
-            tuned += self._train_population(some, own, on_progress)
-        return tuned
-
-    def _train_population(
-        self, networks: Sequence[Quantised], seeds: Sequence[int], on_progress: OnProgress
-    ) -> list[Quantised]:
-        orders = [DataOrder(seed, 0, len(self.data.train)) for seed in seeds]
-        course = Course(self._placed, self.config, orders, self.config.steps)
-        starts, given = [self._start(each) for each in networks], [(each.codes, each.masks) for each in networks]
-        steps = stepping(self._program, course, starts, given)
-        ends, _ = train_population(course, steps, self.checkpoints, on_progress)
-        return [
-            each._replace(
-                codebooks={n: end.best_params[0][n][: values.size] for n, values in each.codebooks.items()},
-                biases=end.best_params[1],
-            )
-            for each, end in zip(networks, ends, strict=True)
-        ]
-
-    def _start(self, quantised: Quantised) -> Descent:
-        books: dict[str, Float[AnyArray, " values"]] = {
-            layer: np.pad(np.asarray(book), (0, 2**MOST_BITS - book.size))
-            for layer, book in quantised.codebooks.items()
-        }
-        values = (books, quantised.biases)
-        return Descent.begin(values, jax.tree.map(np.asarray, self._optimiser.init(values)), UNSEEN)
-
-    @cached_property
-    def _optimiser(self) -> optax.GradientTransformation:
-        return optax.adam(self.config.learning_rate)
-
-    @cached_property
-    def _placed(self) -> PlacedData:
-        return PlacedData(self.data, self.placement, self.network)
-
-    @cached_property
-    def _program(self) -> Run:
-        network, maximum = self.network, self.data.maximum
-
-        def network_of(values: _Values, given: Any) -> Params:
-            codes, masks = given
-            return expand(Quantised(codes, masks, *values))
-
-        def loss(values: _Values, given: Any, images: Array, labels: Array) -> Array:
-            return cross_entropy(network, network_of(values, given), images, labels)
-
-        gradient = jax.grad(loss)
-        rule = Rule(
-            lambda values, given, step, images, labels: gradient(values, given, images, labels),
-            lambda values, updates, given: optax.apply_updates(values, updates),
-            lambda values, given, split: evaluate(network, network_of(values, given), split, maximum),
-        )
-        return descending(rule, self._optimiser, maximum, self.placement)

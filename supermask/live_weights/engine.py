@@ -29,6 +29,7 @@ from supermask.live_weights.rows import (
     rows_of,
     whole_params,
 )
+from supermask.live_weights.shared import Codebooks, Codes, flat_codes, flat_values
 from supermask.networks import Network, outputs_of
 from supermask.params import Params
 from supermask.short import short
@@ -39,7 +40,10 @@ LANES = 64
 
 @short
 class State(NamedTuple):
-    """Trained values, live weights by unit and then biases; and the optimiser's two moments or one trace of each."""
+    """Trained values and the optimiser's two moments or one trace of each.
+
+    Live weights by unit and then biases; or, where weights share values, those by layer and then biases.
+    """
 
     params: Float32[np.ndarray, " moving"]
     moments: Float32[np.ndarray, "2 moving"]
@@ -72,17 +76,23 @@ class _Work(NamedTuple):
     tops: Float32[np.ndarray, " lanes"]
     totals: Float32[np.ndarray, " lanes"]
     by_reader: Float32[np.ndarray, " later_weights"]
-    gradients: Float32[np.ndarray, " moving"]
+    gradients: Float32[np.ndarray, " weights"]
+    weights: Float32[np.ndarray, " weights"]  # for shared values only: the weights, and the sums of their gradients
+    sums: Float32[np.ndarray, " moving"]
 
 
 @short
 class Live(NamedTuple):
-    """One network in training. `state` changes in place; `start` holds its initial parameters."""
+    """One network in training. `state` changes in place; `start` holds its initial parameters.
+
+    codes: where weights share values, the element of the state that each weight and bias is; empty elsewhere.
+    """
 
     rows: Rows
     places: Places
     state: State
     start: Params
+    codes: UInt32[np.ndarray, " places"]
     work: Any
 
 
@@ -118,11 +128,22 @@ class Engine:
 
     def begin(self, params: Params, masks: LiveMasks) -> Live:
         """Return a network before its first step. Its pruned weights are 0, as `rows.live_masks` ensures."""
+        rows, places = self._rows(masks)
+        flat = flat_params(self.network.dense_layers, params, places)
+        state = aligned(State(flat, np.zeros((2, flat.size))))
+        return Live(rows, places, state, params, np.zeros(0, np.uint32), self._work(rows, 0))
+
+    def begin_shared(self, params: Params, masks: LiveMasks, codes: Codes, codebooks: Codebooks) -> Live:
+        """Return a network whose live weights share values, before its first step. It cannot be given to `resume`.
+
+        `codes` of live weights index `codebooks`; `params` are the resulting parameters, and the biases.
+        """
         layers = self.network.dense_layers
-        places = places_of([masks[layer] for layer in layers])
-        rows = rows_of([masks[layer].shape for layer in layers], places)
-        flat = flat_params(layers, params, places)
-        return Live(rows, places, aligned(State(flat, np.zeros((2, flat.size)))), params, self._work(rows))
+        rows, places = self._rows(masks)
+        flat = flat_values(layers, codebooks, params)
+        which = flat_codes(layers, codes, codebooks, params, places)
+        state = aligned(State(flat, np.zeros((2, flat.size))))
+        return Live(rows, places, state, params, which, self._work(rows, flat.size))
 
     def resume(self, live: Live, params: Params, memories: Sequence[Params]) -> Live:
         """Return a network with the same live weights, other parameters, and the optimiser's memories of these."""
@@ -136,6 +157,7 @@ class Engine:
     def params(self, live: Live, flat: Float32[np.ndarray, " moving"] | None = None) -> Params:
         """Return the network's current parameters, or those with the trained values `flat`."""
         flat = live.state.params if flat is None else flat
+        flat = flat[live.codes] if live.codes.size else flat
         return whole_params(self.network.dense_layers, flat, live.start, live.places)
 
     def memories(self, live: Live) -> tuple[Params, ...]:
@@ -179,7 +201,7 @@ class Engine:
         padded[:, : self.batch_size] = order
         padded[:, self.batch_size :] = order[:, -1:]  # computed, never counted
         data, rule = self._train._replace(split=split), self._rule(taken, len(order))
-        sums = interval(live.rows, data, padded, self.batch_size, live.state, rule, live.work, self.block)
+        sums = interval(live.rows, data, padded, self.batch_size, live.state, live.codes, rule, live.work, self.block)
         return Scores(*np.array([total / max(len(split.labels), 1) for total in sums], np.float32))
 
     @cached_property
@@ -191,14 +213,21 @@ class Engine:
     def _no_steps(self) -> Int32[np.ndarray, "0 batch"]:
         return np.zeros((0, self.batch_size), np.int32)
 
-    def _work(self, rows: Rows) -> _Work:
+    def _rows(self, masks: LiveMasks) -> tuple[Rows, Places]:
+        layers = self.network.dense_layers
+        places = places_of([masks[layer] for layer in layers])
+        return rows_of([masks[layer].shape for layer in layers], places), places
+
+    def _work(self, rows: Rows, values: int) -> _Work:
+        """Return memory for one network; `values` is the size of its state where weights share values, else 0."""
         lanes, units = 16 * len(self.block), len(rows.starts) - 1
+        weights = moving(rows.which.size + units)
         width = self._train.images.shape[1]
         return aligned(
             _Work(
                 np.zeros((width, lanes // 2), np.uint32),
                 *(np.zeros(shape, np.float32) for shape in ((units, lanes), (units, lanes), lanes, lanes)),
-                *(np.zeros(size, np.float32) for size in (len(rows.places), moving(rows.which.size + units))),
+                *(np.zeros(size, np.float32) for size in (len(rows.places), weights, weights if values else 0, values)),
             )
         )
 

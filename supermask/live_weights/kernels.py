@@ -32,7 +32,7 @@ from supermask.live_weights.vectors import (
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
-_FILES = ("engine.py", "kernels.py", "optimisers.py", "rows.py", "vectors.py")
+_FILES = ("engine.py", "kernels.py", "optimisers.py", "rows.py", "shared.py", "vectors.py")
 SOURCES = hashlib.sha256(b"".join(Path(__file__).with_name(file).read_bytes() for file in _FILES)).hexdigest()
 """Digest of all source files of the machine code: its functions and the types of their arguments."""
 
@@ -159,11 +159,33 @@ def _scores(rows: Any, params: Any, split: Any, scale: Any, work: Any, block: An
     return loss, right
 
 
+@compiled
+def _look_up(values: Any, codes: Any, weights: Any) -> None:
+    for place in range(codes.size):
+        weights[place] = values[codes[place]]
+
+
+@compiled
+def _sum_by_value(gradients: Any, codes: Any, sums: Any) -> None:
+    sums[:] = ZERO
+    for place in range(codes.size):
+        sums[codes[place]] += gradients[place]
+
+
 @kept
-def interval(rows: Any, data: Any, order: Any, batch: Any, state: Any, rule: Any, work: Any, block: Any) -> Any:
-    """Take a step per row of `order`, whose first `batch` images count; then sum losses and correct predictions."""
-    params, gradients, moments, pixels, units = state.params, work.gradients, state.moments, work.pixels, work.units
+def interval(
+    rows: Any, data: Any, order: Any, batch: Any, state: Any, codes: Any, rule: Any, work: Any, block: Any
+) -> Any:
+    """Take a step per row of `order`, whose first `batch` images count; then sum losses and correct predictions.
+
+    codes: the element of the state that each weight and bias is; empty where each is its own.
+    """
+    moved, moments, pixels, units, shared = state.params, state.moments, work.pixels, work.units, codes.size > 0
+    params, gradients, sums = (work.weights if shared else moved), work.gradients, work.gradients
     lanes, share, steps = 16 * len(block), ONE / np.float32(batch), order.shape[0]
+    if shared:
+        sums = work.sums
+        _look_up(moved, codes, params)
     for step in range(steps):
         images = order[step]
         for at in range(0, images.size, lanes):
@@ -171,10 +193,12 @@ def interval(rows: Any, data: Any, order: Any, batch: Any, state: Any, rule: Any
             _forward(rows, params, pixels, units, data.scale, block)
             _output_deltas(rows, work, data.labels, images[:batch], at, share, block)
             _backward(rows, params, work, gradients, data.scale, at > 0, block)
+        if shared:
+            _sum_by_value(gradients, codes, sums)
         if rule.adam:
-            adam(
-                params, gradients, moments, params.size, rule.rates[step], rule.corrections[step], rule.settings, block
-            )
+            adam(moved, sums, moments, moved.size, rule.rates[step], rule.corrections[step], rule.settings, block)
         else:
-            momentum(params, gradients, moments, params.size, rule.rates[step], rule.settings, block)
+            momentum(moved, sums, moments, moved.size, rule.rates[step], rule.settings, block)
+        if shared:
+            _look_up(moved, codes, params)
     return _scores(rows, params, data.split, data.scale, work, block)

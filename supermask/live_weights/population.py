@@ -20,7 +20,7 @@ def train_live(
     engine: Engine, course: Course, lives: Sequence[Live], checkpoints: Checkpoints | None, on_progress: OnProgress
 ) -> tuple[list[Descent], list[tuple[np.ndarray, ...]]]:
     """Train networks through a course; return each one's final state, with whole parameters, and its curves."""
-    ends, curves = train_in_intervals(course, _stepping(engine, course, lives), checkpoints, on_progress)
+    ends, curves = move_live(engine, course, lives, checkpoints, on_progress)
     whole = [
         end._replace(
             params=engine.params(live, end.params), best_params=engine.params(live, end.best_params), optimiser_state=()
@@ -28,6 +28,13 @@ def train_live(
         for live, end in zip(lives, ends, strict=True)
     ]
     return whole, curves
+
+
+def move_live(
+    engine: Engine, course: Course, lives: Sequence[Live], checkpoints: Checkpoints | None, on_progress: OnProgress
+) -> tuple[Population, list[tuple[np.ndarray, ...]]]:
+    """Train networks through a course; return final states, with parameters as in `engine.State`, and curves."""
+    return train_in_intervals(course, _stepping(engine, course, lives), checkpoints, on_progress)
 
 
 def evaluate_live(engine: Engine, lives: Sequence[Live], params: Sequence[Params], threads: int) -> list[Scores]:
@@ -59,7 +66,7 @@ def _stepping(engine: Engine, course: Course, lives: Sequence[Live]) -> Stepping
 
     return Stepping(
         tuple(start(index) for index in range(len(lives))),
-        [(live.rows, live.start) for live in lives],
+        [(live.rows, live.start, live.codes) for live in lives],
         interval,
         lambda population: place.dealt([(each.step, *each.validation) for each in population]),
         lambda: engine.text(course.steps),

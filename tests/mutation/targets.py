@@ -39,6 +39,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "supermask.compression.inference": ("test_inference.py",),
     "supermask.compression.pruning": ("test_compression.py",),
     "supermask.compression.quantisation": ("test_compression.py",),
+    "supermask.compression.tuning": ("test_compression.py",),
     "supermask.analysis.drawing.statistics": ("test_statistics.py",),
     "supermask.analysis.drawing.claims": ("test_claims.py",),
     "supermask.analysis.store.database": ("test_opening.py",),
