@@ -291,6 +291,16 @@ def test_rules_about_zeros_ask_where_the_round_began():
             sm.restart(KEY, INITIAL, FINAL, second, before=first, **rules)
         sm.restart(KEY, INITIAL, FINAL, second, before=first, start=INITIAL, **rules)
     sm.restart(KEY, INITIAL, FINAL, second, before=first, pruned=sm.zero_if_shrunk)
+    told = []
+
+    def telling(w_initial, zeroed):
+        told.append(np.asarray(zeroed))
+        return w_initial
+
+    start = sm.apply_masks(INITIAL, first)
+    sm.restart(KEY, INITIAL, FINAL, second, before=first, start=start, kept=telling)
+    assert len(told) == 3
+    assert not any(zeroed.any() for zeroed in told), "what was frozen at 0 was not started there"
     grown = jax.tree.map(lambda leaf: 2 * leaf, INITIAL)
     halved = jax.tree.map(lambda leaf: leaf * jnp.asarray(np.arange(leaf.size).reshape(leaf.shape) % 2), INITIAL)
     begun = sm.restart(KEY, INITIAL, grown, second, kept=actions.rewind_or_zero, before=first, start=halved)

@@ -237,6 +237,13 @@ def test_weights_that_were_not_masked_at_the_start_are_after_the_first_step():
         (lambda: sm.dnw(optax.sgd(0.1), density=2, steps=9, key=KEY).init(nested()), "density is 2"),
         (lambda: sm.dnw(optax.sgd(0.1), density=1e-4, steps=9, key=KEY).init(nested()), "layers without a weight"),
         (lambda: sm.dnw(optax.sgd(0.1), density=0.2, steps=9, key=KEY).init({"b": jnp.ones(3)}), "nothing to prune"),
+        (
+            lambda: sm.rigl(
+                optax.chain(optax.clip(1.0), sm.static(optax.sgd(0.1), density=0.5, steps=99, key=KEY)),
+                **{"density": 0.2, "steps": 99, "key": KEY},
+            ).init(nested()),
+            "optimiser has masks of its own; allowed: one without",
+        ),
         (lambda: sm.masks_of(optax.adam(0.1).init(nested()), nested()), "optimiser_state has no masks"),
     ],
 )

@@ -66,9 +66,9 @@ def _fits(text: str, kind: ColumnType) -> bool:
 
 
 def number_of(text: str) -> float | None:
-    """Return the number that a text reads as, if it is one."""
+    """Return the number that a text reads as, if it is one; 1_0 is none, though it is to Python."""
     try:
-        return float(text)
+        return None if "_" in text else float(text)
     except ValueError:
         return None
 

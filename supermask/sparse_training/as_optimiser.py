@@ -74,6 +74,9 @@ def as_optimiser(
         shapes = {path: tuple(leaves.all[path].shape) for path in leaves.prunable}
         starting = entry.make(_that_starts(inner, params), horizon, config)
         state = starting.init(key, layers, layer_counts(shapes, density, distribution))
+        within = jax.tree.leaves(state.optimiser, is_leaf=lambda node: isinstance(node, SparseState))
+        if any(isinstance(node, SparseState) for node in within):
+            raise ValueError("optimiser has masks of its own; allowed: one without, such as optax.adam")
         return SparseState(leaves.as_masks(state.masks), state._replace(masks={}))
 
     def update(updates: PyTree, state: SparseState, params: PyTree = None, **extra: Any) -> tuple[PyTree, SparseState]:

@@ -3,7 +3,12 @@
 _SPARSE = ("test_sparse_training.py", "test_sparse_schedules.py", "-k")
 
 TARGETS: dict[str, tuple[str, ...]] = {
-    "supermask.counts": ("test_counts.py",),
+    "supermask.counts": (
+        "test_counts.py",
+        "test_numbers.py",
+        "-k",
+        "test_counts or tenths or double or never or whole",
+    ),
     "supermask.criteria": ("test_criteria.py", "test_released_rules.py"),
     "supermask.actions": ("test_actions.py", "test_released_rules.py"),
     "supermask.masks": ("test_masks.py", "test_doors.py", "-k", "test_masks or nested_masks"),
