@@ -258,6 +258,13 @@ def test_no_other_thing_in_place_of_the_databases_files_is_waited_for(name, make
             assert said.count("\n") == 1
 
 
+def test_a_file_for_locks_that_cannot_be_opened_says_nothing_about_locks(copy):
+    (copy / ".locks").unlink(missing_ok=True)
+    (copy / ".locks").symlink_to(copy / "nowhere" / "x")
+    with pytest.raises(UsageError, match=r"\.locks, by which locks are tried, cannot be used: No such file"):
+        Store(copy)
+
+
 def test_what_lies_where_arrays_are_to_be_written_is_set_aside(copy):
     """Otherwise the next run trains, and cannot store."""
     used = identity(result(1).description)

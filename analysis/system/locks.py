@@ -21,12 +21,11 @@ def check_locks(folder: Path) -> None:
     path = folder / ".locks"
     try:
         is_regular(path)
-    except OSError as error:
-        raise UsageError(f"{path}, by which locks are tried, cannot be used: {reason(error)}") from None
-    try:
         with path.open("ab") as first, path.open("ab") as second:
             granted = _lock(first.fileno()) and _lock(second.fileno())
     except OSError as error:
+        if error.filename is not None:  # it could not be opened, which says nothing about locks
+            raise UsageError(f"{path}, by which locks are tried, cannot be used: {reason(error)}") from None
         raise UsageError(f"{_REFUSAL.format(folder)}: {error.strerror}") from None
     if granted:
         raise UsageError(f"{_REFUSAL.format(folder)}: one lock was granted twice")
