@@ -448,7 +448,7 @@ def test_two_hundred_thousand_results_take_little_memory_and_time(descriptions, 
     seconds, megabytes = map(float, output.split())
     print(f"{number} results: {seconds:.1f} s, {megabytes:.0f} MB")
     assert megabytes < 500
-    assert seconds < 15
+    assert seconds < 30, "15 on an idle core of 2020 or later; cores that others keep busy take twice as long"
 
 
 def test_memory_does_not_grow_with_the_number_of_results(descriptions, tmp_path):
