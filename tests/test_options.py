@@ -116,7 +116,7 @@ def test_an_option_that_nothing_depends_on_is_refused(command, arguments, words,
         (["bench", "figure-10", "--steps", "10"], "steps is given, but figure-10 trains nothing"),
         (["results", "--ver"], "unrecognized arguments: --ver"),
         (["redraw", "--res", "x"], "unrecognized arguments: --res"),
-        (["reproduce", "--plug", "x.py"], "unrecognized arguments: --plug x.py"),
+        (["reproduce", "--plug", "x.py"], "unrecognized arguments: --plug"),
     ],
 )
 def test_so_it_is_with_other_commands(arguments, words, capsys):
