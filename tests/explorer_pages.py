@@ -105,3 +105,15 @@ def with_curves(page: Any) -> None:
 def right(page: Any) -> int:
     """How many of the test images the network on the page gets right."""
     return int(page.get_attribute("#accuracy", "data-right"))
+
+
+def draw_a_one(page: Any) -> None:
+    """Draws a nearly upright line on the pad, by mouse."""
+    pad = page.locator("#own-canvas")
+    pad.scroll_into_view_if_needed()
+    box = pad.bounding_box()
+    x = box["x"] + box["width"] / 2
+    page.mouse.move(x, box["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(x + 4, box["y"] + box["height"] - 30, steps=8)
+    page.mouse.up()

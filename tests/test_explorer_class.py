@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from explorer_pages import BEST, right, settled, with_curves
+from explorer_pages import BEST, draw_a_one, right, settled, with_curves
 from explorer_site import asked_in_node
 
 DIGITS = {"digits": True, "names": [], "sizes": [784, 300, 100, 10], "dataset": "MNIST"}
@@ -159,17 +159,6 @@ def test_the_tour_gives_no_answer_away_by_a_challenge(open_page):
 
 
 # A test set of one's own ----------------------------------------------------------------------------------------------
-
-
-def draw_a_one(page) -> None:
-    pad = page.locator("#own-canvas")
-    pad.scroll_into_view_if_needed()
-    box = pad.bounding_box()
-    x = box["x"] + box["width"] / 2
-    page.mouse.move(x, box["y"] + 30)
-    page.mouse.down()
-    page.mouse.move(x + 4, box["y"] + box["height"] - 30, steps=8)
-    page.mouse.up()
 
 
 def test_drawn_digits_are_kept_as_a_test_set(open_page):

@@ -11,7 +11,7 @@ import threading
 
 import numpy as np
 import pytest
-from explorer_pages import BEST, right, settled, with_curves
+from explorer_pages import BEST, draw_a_one, right, settled, with_curves
 from explorer_reference import KEPT, PRUNED, SHOWN, digests, read_otherwise, setting
 from explorer_site import serving
 
@@ -327,17 +327,10 @@ def test_the_boundary_is_dragged_and_the_plane_painted(open_page):
 @pytest.mark.parametrize("how", ["mouse", "keyboard"])
 def test_a_digit_of_ones_own_is_read(how, open_page):
     page = open_page(BEST)
-    pad = page.locator("#own-canvas")
-    pad.scroll_into_view_if_needed()
     if how == "mouse":
-        box = pad.bounding_box()
-        x = box["x"] + box["width"] / 2
-        page.mouse.move(x, box["y"] + 30)
-        page.mouse.down()
-        page.mouse.move(x + 4, box["y"] + box["height"] - 30, steps=8)
-        page.mouse.up()
+        draw_a_one(page)
     else:
-        pad.focus()
+        page.locator("#own-canvas").focus()
         page.keyboard.press(" ")
         for _ in range(15):
             page.keyboard.press("ArrowDown")
