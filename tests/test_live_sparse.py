@@ -78,6 +78,8 @@ def test_sixty_steps_are_those_of_the_dense_path(name, small_network, digits):
         jax.tree.map(close, found.moving.params, dense.params)
         jax.tree.map(close, state.optimiser, expected.optimiser)
         assert same_bits(found.moving.grown, dense.grown)
+        if taken + 1 == 50:
+            middle = expected.masks  # of a hundred steps, after the change that falls there
         (stretch,) = own.stretches(taken, taken + 1)
         live = int(sum(map(np.count_nonzero, before.moving.method.masks.values())))
         on_live_weights += not stretch.dense and choice.sparse_enough(3560, live)
@@ -85,6 +87,7 @@ def test_sixty_steps_are_those_of_the_dense_path(name, small_network, digits):
         name != "static"
     )
     assert on_live_weights > 20
+    assert same_bits(population[0].halfway, middle)
 
 
 def test_the_last_steps_before_a_change_are_dense_where_the_method_asks_for_them(small_network, digits):
