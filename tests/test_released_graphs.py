@@ -23,6 +23,7 @@ from supermask.lottery import initial_of
 from supermask.networks import in_training, logits, with_statistics
 from supermask.neural_graphs.discovery import DISCOVER
 from supermask.neural_graphs.graph import EDGES, NeuralGraph
+from supermask.neural_graphs.nodes import batch_normalise
 from supermask.neural_graphs.runs import augmentation_of, edges_between, graph_job, pixel_statistics
 from supermask.neural_graphs.wirings import released_pairs
 from supermask.population import Placement
@@ -169,6 +170,15 @@ def test_running_statistics_are_those_of_batch_norm_and_are_what_evaluation_uses
     scores = np.asarray(logits(graph, params, images))
     np.testing.assert_allclose(scores, outputs, atol=0.02)
     np.testing.assert_allclose(logits(graph, params, images[2:3])[0], scores[2], rtol=1e-4, atol=1e-5)
+
+
+def test_the_running_variance_is_the_unbiased_estimate():
+    """Of six numbers, where it is a fifth more than their mean square."""
+    x = jnp.arange(12.0).reshape(2, 3, 2) ** 2
+    own = {"mean": jnp.zeros(2), "variance": jnp.ones(2), "scale": jnp.ones(2), "offset": jnp.zeros(2)}
+    _, moved = batch_normalise(x, own, training=True)
+    np.testing.assert_allclose(moved["mean"], 0.1 * np.mean(x, (1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(moved["variance"], 0.9 + 0.1 * np.var(x, (1, 2), ddof=1), rtol=1e-6)
 
 
 def test_trainers_that_set_no_statistics_refuse_the_network(digits):
