@@ -9,7 +9,6 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
@@ -41,6 +40,8 @@ def check_flag(argument: str, value: Any) -> None:
 
 def check_key(key: Any) -> None:
     """Refuse what is no key of JAX's, such as a seed."""
+    import jax  # here alone: files of masks and seeds are read without JAX
+
     dtype = getattr(key, "dtype", None)
     typed = dtype is not None and jax.numpy.issubdtype(dtype, jax.dtypes.prng_key)
     if not typed and (dtype != np.uint32 or key.shape[-1:] != (2,)):
