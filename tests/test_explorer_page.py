@@ -112,7 +112,7 @@ DRAGGED = """async () => {
     while (entries().length < step) {
       if (performance.now() > asked + 10_000) throw new Error(`step ${step} was never caught up with`);
       await new Promise((resolve) => setTimeout(resolve, 4));
-}
+    }
   }
   return [entries().map((each) => each.duration), peers];
 }
