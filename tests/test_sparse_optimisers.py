@@ -21,7 +21,7 @@ from supermask.sparse_training import METHODS, layer_counts, start
 from supermask.sparse_training.trainer import SparseJob, SparseTrainer
 from supermask.training import TrainingConfig
 
-STEPS, EPOCH, DENSITY = 40, 19, 0.3
+STEPS, EPOCH, DENSITY = 60, 19, 0.3
 CONFIG = TrainingConfig(STEPS, 3e-3, evaluate_every=STEPS)
 OPTIMISER = optax.chain(optax.add_decayed_weights(1e-3), optax.sgd(0.1, momentum=0.9))
 PUBLIC = {
