@@ -13,8 +13,9 @@ from _pytest.faulthandler import fault_handler_stderr_fd_key
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-# Compiling takes most of the tests' time, and optimising half of that. XLA_FLAGS='' tests optimised code, as CI does.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Compiling takes most of the tests' time: optimising half of that, and XLA's own code for fusions a third of the rest.
+# XLA_FLAGS='' tests what users run, as CI does.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -68,6 +68,7 @@ def test_times_are_of_one_unit_and_ratios_of_one_turn():
     assert Row("one", "ms", (1.0, 2.0), {"best": (3.0, 2.0)}).ratios("best") == [3, 1]
 
 
+@pytest.mark.slow
 def test_late_rounds_train_smaller_networks_on_masks_found_on_digits(tmp_path):
     late = comparisons.late_rounds(10, 2, 10, tmp_path)
     late.ours()
@@ -78,6 +79,7 @@ def test_late_rounds_train_smaller_networks_on_masks_found_on_digits(tmp_path):
     assert kept[-1] / 266_200 == pytest.approx(0.8**24, abs=0.002)
 
 
+@pytest.mark.slow
 def test_figure_10s_masks_are_counted_as_the_paper_counts(tmp_path):
     figure = comparisons.masks_and_evaluation(2, tmp_path)
     figure.ours()

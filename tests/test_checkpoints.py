@@ -248,7 +248,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", slow_but("graph", KINDS))
+@pytest.mark.parametrize("kind", slow_but("learned mask", KINDS))
 def test_every_kind_of_training_stops_at_a_checkpoint_and_goes_on_from_there(kind, digits, tmp_path):
     """A stop is asked for as by Ctrl-C, with no time left to finish."""
     run = KINDS[kind]

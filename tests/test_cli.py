@@ -203,7 +203,8 @@ def test_what_is_stored_is_not_trained_again(straight):
     assert {path.name: path.read_bytes() for path in (straight / "figures").iterdir()} == pictures
 
 
-@pytest.mark.parametrize("how", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGINT])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_job_goes_on_to_the_same_bits(straight, tmp_path, how):
     arguments = [*COMMAND, "reproduce", *NAMES, *SMALL, "--results", str(tmp_path)]
     times = 0
@@ -227,6 +228,7 @@ def test_an_interrupted_job_goes_on_to_the_same_bits(straight, tmp_path, how):
         assert (tmp_path / "figures" / path.name).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_stops_now_and_nothing_stored_is_lost(straight, tmp_path):
     arguments = [
         *COMMAND,
@@ -267,6 +269,7 @@ def count(folder: Path) -> int:
     return found
 
 
+@pytest.mark.slow
 def test_one_device_or_two_give_the_same_results(straight, tmp_path):
     run("reproduce", "mask-criteria", *SMALL, "--devices", "1", "--results", str(tmp_path), check=True)
     both = stored(tmp_path).merge(stored(straight), on="id", suffixes=("", "_two"))

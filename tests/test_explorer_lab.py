@@ -145,11 +145,14 @@ def test_the_laboratory_and_the_rest_of_the_page_are_one(open_page):
     page.locator("#lab-step").click()
     page.wait_for_selector("#lab-reading:has-text('step 1 of 175')")
     page.locator("input[name=criterion][value=movement]").check()
+    settled(page)  # what follows on its heels would be one step of undo with it
     page.locator("input[name=layer][value='1']").check()
+    settled(page)
     page.wait_for_selector("#plane-reading:has-text('hidden layer 2: 30,000 of 30,000')")
     assert "step 1 of 175" in page.locator("#lab-reading").inner_text(), "looking elsewhere trains nothing"
     page.locator("input[name=seed][value='1']").check()
     page.wait_for_selector("#lab-reading:has-text('step 0 of 175')")
+    settled(page)
     for _ in range(3):
         page.locator("#undo").click()
     page.locator("input[name=lab][value=off]").check()

@@ -63,7 +63,7 @@ def experiment(digits):
         rounds=2,
         seeds=3,
         rates={"dense": 0.8, "output": 0.5},
-        mask_epochs=50,
+        mask_epochs=10,
         sparse_epochs=4,
         graph_epochs=2,
     )
@@ -134,7 +134,7 @@ def test_every_picture_states_where_it_comes_from(name, tables, experiment, tmp_
     text = write(figure, Shown(shown(figure)), tables[name], experiment, tmp_path)[1].read_text()
     said = caption(experiment, figure.study(Shown(shown(figure))))
     learned = name in ("learned-supermasks", "supermask-table", "learned-masks-seen")
-    assert ("masks learned for 50 epochs" in said) == learned
+    assert ("masks learned for 10 epochs" in said) == learned
     lengths = {"dsd": ("4 epochs a phase",)} | dict.fromkeys(
         ("sparse-training", "structure-over-time", "deep-compression"), (": 4 epochs ·",)
     )

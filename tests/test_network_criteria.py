@@ -188,7 +188,10 @@ def test_the_toolkits_rounds_ask_of_its_networks_what_the_library_asks(trainer):
     assert jax.random.key_data(key).tolist() == jax.random.key_data(derive_key(0, Purpose.CRITERION, 2)).tolist()
 
 
-@pytest.mark.parametrize("net", [FeedForward(hidden=(40, 20)), FeedForward(conv_pairs=(4,), hidden=(20,))])
+@pytest.mark.parametrize(
+    "net",
+    [FeedForward(hidden=(40, 20)), pytest.param(FeedForward(conv_pairs=(4,), hidden=(20,)), marks=pytest.mark.slow)],
+)
 def test_the_loss_that_is_asked_is_the_mean_over_the_training_split(digits, net):
     """In chunks; through convolutions with backward rules of their own as well: GraSP goes backward twice."""
     trainer = Trainer(net, digits, TrainingConfig(1, 1e-3), place(4000, networks=1))
@@ -224,6 +227,7 @@ def last_gradient(network):
 """
 
 
+@pytest.mark.slow
 def test_the_command_takes_them_by_name_with_parameters_and_from_a_file(tmp_path, monkeypatch, capsys):
     """In figures of rounds and of untrained networks; criteria-plane, which cannot show them, says so."""
     monkeypatch.chdir(tmp_path)
