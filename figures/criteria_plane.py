@@ -6,14 +6,13 @@ region keeps the same fraction of the layer.
 """
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from supermask.analysis.drawing import styles
 from supermask.analysis.drawing.figure import Drawing
-from supermask.analysis.drawing.frame import Frame, finish, panels_of
+from supermask.analysis.drawing.frame import Axes, Frame, Picture, finish, panels_of
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.kinds.rounds import Unpruned
@@ -21,10 +20,6 @@ from supermask.analysis.studies.experiment import Study
 from supermask.analysis.system.errors import UsageError
 from supermask.criteria import CRITERIA as BUILT_IN
 from supermask.criteria import EIGHT, SIGN_AWARE, Criterion, LayerFacts
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Picture
 
 CRITERIA = tuple(criterion.name for criterion in (*EIGHT, *SIGN_AWARE))
 LAYER = "hidden2"
@@ -114,9 +109,8 @@ def _region(
     return kept[layer], on_host[~layer] > on_host[layer & ~kept].max()
 
 
-def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> Picture:
     """Draw one panel per criterion: the region shaded, kept weights in colour, pruned ones in grey."""
-
     names = styles.ordered(table["criterion"], styles.CRITERIA)
     picture, panels = panels_of(
         len(names), frame, width=2.7, height=2.75, columns=min(4, len(names)), least=FRAMED_PANEL
@@ -138,7 +132,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     return picture
 
 
-def _panel(axes: "Axes", table: pd.DataFrame) -> None:
+def _panel(axes: Axes, table: pd.DataFrame) -> None:
     from matplotlib.colors import LogNorm, to_rgba
 
     x, y = (np.unique(table[column]) for column in ("w_initial", "w_final"))
@@ -158,7 +152,6 @@ def _panel(axes: "Axes", table: pd.DataFrame) -> None:
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """Return each criterion's kept weights, in percent of the layer, and how many of them kept their sign."""
-
     rows = {}
     for name in styles.ordered(table["criterion"], styles.CRITERIA):
         own = table[table["criterion"] == name]

@@ -1,23 +1,18 @@
 """Deep Compression: results stage by stage beside the paper's, and accuracy against compression."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from supermask.analysis.drawing import styles
+from supermask.analysis.drawing import plots, styles
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
-from supermask.analysis.drawing.frame import Frame, finish
+from supermask.analysis.drawing.frame import Axes, Frame, Picture, finish
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.studies.experiment import Study
 from supermask.compression.pruning import PUBLISHED, Published
 from supermask.compression.runs import CompressionRun
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Picture
 
 PAPER_RUN, FURTHER = "the paper's percentages and bits", "pruned further"
 BITS = (1, 2, 3, 4, 6)
@@ -103,10 +98,8 @@ def tabulate(results: Results) -> pd.DataFrame:
     return results.labelled(pd.DataFrame(rows))
 
 
-def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> Picture:
     """Draw the table of stages, and errors against sizes."""
-    from supermask.analysis.drawing import plots
-
     picture, (left, right) = plots.new_picture(2, frame)
     _stages(left, table, frame)
     coded = table[table["stage"] == "coded"]
@@ -137,7 +130,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     return picture
 
 
-def _stages(axes: "Axes", table: pd.DataFrame, frame: Frame) -> None:
+def _stages(axes: Axes, table: pd.DataFrame, frame: Frame) -> None:
     axes.set_axis_off()
     summary = summarise(table)
     if summary.empty:  # neither recipe was requested

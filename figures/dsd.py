@@ -1,21 +1,17 @@
 """Dense-sparse-dense training against dense training with the same budget."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from supermask.analysis.drawing import styles
+from supermask.analysis.drawing import plots, styles
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
-from supermask.analysis.drawing.frame import DOTS, Frame, finish
+from supermask.analysis.drawing.frame import DOTS, Frame, Picture, finish
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.studies.experiment import Study
 from supermask.compression.dsd import DSDRun
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Picture
 
 CONTROL = "dense throughout"
 LINES: Mapping[str, float] = {CONTROL: 0.0, "25% pruned": 0.25, "30% pruned": 0.30, "50% pruned": 0.50}
@@ -52,10 +48,8 @@ def tabulate(results: Results) -> pd.DataFrame:
     return results.labelled(pd.DataFrame(rows))
 
 
-def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> Picture:
     """Draw accuracy at the end of each phase: one line per sparsity, one dot per seed."""
-    from supermask.analysis.drawing import plots
-
     picture, (axes,) = plots.new_picture(1, frame, width=6.5)
     colours = (styles.BLACK, styles.BLUE, styles.GREEN, styles.RED)
     for offset, (line, colour) in enumerate(zip(dict.fromkeys(table["line"]), colours, strict=False)):

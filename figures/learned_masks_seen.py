@@ -4,7 +4,7 @@ For comparison: the large_final mask of a trained network with the same number o
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,20 +13,17 @@ import pandas as pd
 from supermask.analysis.drawing import styles
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
-from supermask.analysis.drawing.frame import Frame, finish, panels_of
+from supermask.analysis.drawing.frame import Axes, Frame, Picture, finish, panels_of
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.studies.experiment import Study
 from supermask.analysis.system.errors import UsageError
 from supermask.figures.learned_supermasks import LEARNED
+from supermask.figures.mask_agreement import overlap_of
 from supermask.keys import Purpose, derive_key
-from supermask.masks import Masks, agreement, full_masks, keep_best_of_layers, weights_remaining
+from supermask.masks import Masks, full_masks, keep_best_of_layers, weights_remaining
 from supermask.networks import kernels_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Picture
 
 MOST_PIXELS = 4096
 """Rows or columns of an image that a picture shows at most: it takes memory for each pair of them."""
@@ -67,7 +64,7 @@ def _rows(results: Results, label: str) -> Iterator[dict[str, Any]]:
             others["next seed"] = masks[seeds[(seeds.index(seed) + 1) % len(seeds)]]
         common = {"label": label, "seed": seed, "round": 0, "weights_remaining": weights_remaining(own)}
         for kind, other in others.items():
-            overlap, chance = _overlap(own, other)
+            overlap, chance = overlap_of(own, other)
             yield {**common, "kind": kind, "overlap": overlap}
             yield {**common, "kind": f"{kind} by chance", "overlap": chance}
     if "conv1" not in masks[seeds[0]]:
@@ -85,16 +82,8 @@ def _large_final(results: Results, seed: int, like: Masks) -> Masks:
     return keep_best_of_layers(derive_key(seed, Purpose.TIES), magnitudes, full_masks(final), counts)
 
 
-def _overlap(first: Masks, second: Masks) -> tuple[float, float]:
-    """Return kept by both over the possible maximum, over all layers, and its expectation for independent masks."""
-    layers = [agreement(first[layer], second[layer]) for layer in first]
-    kept = max(min(sum(a.kept_first for a in layers), sum(a.kept_second for a in layers)), 1)
-    return sum(a.kept_both for a in layers) / kept, sum(a.kept_both_by_chance for a in layers) / kept
-
-
-def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> Picture:
     """Draw one pixel map per learned mask, if there are maps; on the right, overlaps and those expected by chance."""
-
     pixels = table[table["kind"] == "pixel"]
     labels = list(dict.fromkeys(pixels["label"]))
     if labels and max(pixels["row"].max(), pixels["column"].max()) >= MOST_PIXELS:
@@ -116,7 +105,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     return picture
 
 
-def _overlaps(axes: "Axes", table: pd.DataFrame, turn: int) -> None:
+def _overlaps(axes: Axes, table: pd.DataFrame, turn: int) -> None:
 
     looks = {
         "large_final": (styles.BLUE, "o", "with large_final's mask"),

@@ -7,12 +7,13 @@ rescaling (DWR). The initial value of the logits changes how many weights a mask
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
+from supermask.analysis.drawing import plots
 from supermask.analysis.drawing.figure import Drawing
-from supermask.analysis.drawing.frame import BANDS, Frame, finish
+from supermask.analysis.drawing.frame import BANDS, Axes, Frame, Picture, finish
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.drawing.styles import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Style, Styles
@@ -22,10 +23,6 @@ from supermask.analysis.studies.experiment import Study
 from supermask.analysis.system.errors import UsageError
 from supermask.criteria import CRITERIA
 from supermask.learned_masks import LearnedMask
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Picture
 
 LEARNED = {
     "learned, initial": LearnedMask(),
@@ -108,10 +105,8 @@ def tabulate(results: Results) -> pd.DataFrame:
     return results.labelled(pd.DataFrame(rows))
 
 
-def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> Picture:
     """Draw accuracy against weights remaining on the left, its top in the middle, and accuracy by step on the right."""
-    from supermask.analysis.drawing import plots
-
     picture, (whole, top, curves) = plots.new_picture(3, frame, width=3.8, height=3.9)
     learned, heuristic = (table[table["part"] == part] for part in ("learned", "heuristic"))
     for axes in (whole, top):
@@ -131,9 +126,8 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     return picture
 
 
-def _learned_line(axes: "Axes", own: pd.DataFrame, label: str) -> None:
+def _learned_line(axes: Axes, own: pd.DataFrame, label: str) -> None:
     """Draw means over seeds by start, with bars from minimum to maximum; hollow markers show rounded masks."""
-
     style = STYLES[label]
     for prefix, fill in (("", style.colour), ("rounded_", "white")):
         names = [f"{prefix}weights_remaining", f"{prefix}test_accuracy"]
@@ -154,7 +148,7 @@ def _learned_line(axes: "Axes", own: pd.DataFrame, label: str) -> None:
         )
 
 
-def _curves(axes: "Axes", rows: pd.DataFrame) -> None:
+def _curves(axes: Axes, rows: pd.DataFrame) -> None:
 
     for label, own in rows.groupby("label", sort=False):
         style = STYLES[str(label)]

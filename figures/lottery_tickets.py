@@ -7,19 +7,15 @@ both share: there the structure is the same. Frankle & Carbin 2019 (arXiv 1803.0
 2019 (arXiv 1903.01611).
 """
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
 from supermask.actions import KEPT_ACTIONS
+from supermask.analysis.drawing import plots
 from supermask.analysis.drawing.claims import Claim
-from supermask.analysis.drawing.frame import BANDS, Frame, finish
+from supermask.analysis.drawing.frame import BANDS, Frame, Picture, finish
 from supermask.analysis.drawing.styles import BLUE, GREEN, ORANGE, RED, SKY, Style
 from supermask.analysis.drawing.treatments import Line, styles_of, treatment_drawing
 from supermask.restarts import Treatment
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Picture
 
 LINES = {
     "winning ticket": Line(Treatment(), Style(BLUE, "o")),
@@ -73,10 +69,8 @@ CLAIMS = (
 )
 
 
-def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> Picture:
     """Draw accuracy on the left, its top in the middle, and the early-stopping step on the right."""
-    from supermask.analysis.drawing import plots
-
     picture, (whole, top, stop) = plots.new_picture(3, frame, width=3.6)
     for axes in (whole, top):
         plots.accuracy_lines(axes, table, styles_of(LINES), by="treatment")

@@ -4,19 +4,14 @@ Zhou et al. 2019, paper figure 5 (post: figures 2 and 3). large_final masks, kep
 apply the rule to kept weights too or reverse it, and a control that sets as many zeros at random places.
 """
 
-from typing import TYPE_CHECKING
-
-import pandas as pd
+from functools import partial
 
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
+from supermask.analysis.drawing import plots
 from supermask.analysis.drawing.claims import Claim
-from supermask.analysis.drawing.frame import Frame
 from supermask.analysis.drawing.styles import BLACK, BLUE, GREY, ORANGE, RED, Style
 from supermask.analysis.drawing.treatments import Line, styles_of, treatment_drawing
 from supermask.restarts import Treatment
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Picture
 
 _PAPER = "Zhou et al. 2019, paper figure 5 (post: figure 3)"
 RULE = "zero if moved to zero, else initial"
@@ -87,16 +82,9 @@ CLAIMS = (
 )
 
 
-def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """Draw all treatments; the right panel enlarges the top, because the differences are small."""
-    from supermask.analysis.drawing import plots
-
-    return plots.whole_and_top(table, frame, "What pruned weights are frozen at", styles_of(LINES))
-
-
 FIGURE = treatment_drawing(
     compares="pruned",
     lines=LINES,
-    draw=draw,
+    draw=partial(plots.whole_and_top, title="What pruned weights are frozen at", styles=styles_of(LINES)),
     claims=CLAIMS,
 )

@@ -4,19 +4,14 @@ Zhou et al. 2019, paper figure 4 (post: figure 8). large_final masks, pruned wei
 weights restart differ.
 """
 
-from typing import TYPE_CHECKING
-
-import pandas as pd
+from functools import partial
 
 from supermask.actions import KEPT_ACTIONS
+from supermask.analysis.drawing import plots
 from supermask.analysis.drawing.claims import Claim
-from supermask.analysis.drawing.frame import Frame
 from supermask.analysis.drawing.styles import BLACK, BLUE, GREEN, ORANGE, RED, Style
 from supermask.analysis.drawing.treatments import Line, styles_of, treatment_drawing
 from supermask.restarts import Treatment
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Picture
 
 LINES = {
     "rewind": Line(Treatment(), Style(BLACK, "o")),
@@ -29,6 +24,7 @@ LINES = {
     "reinit as released, same sign": Line(Treatment(kept=KEPT_ACTIONS["reinit_released_same_sign"]), Style(GREEN, "v")),
     "reinit as released": Line(Treatment(kept=KEPT_ACTIONS["reinit_released"]), Style(GREEN, "v", ":", hollow=True)),
 }
+TITLE = "Where kept weights restart: solid keeps the sign, dotted does not"
 _PAPER = (
     "Zhou et al. 2019, paper figure 4 (post: figure 8): "
     "sign-keeping lines lie with rewinding, the others with random reinitialisation"
@@ -63,17 +59,9 @@ CLAIMS = (
 )
 
 
-def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """Draw the lines: solid ones keep the sign, dotted ones do not."""
-    from supermask.analysis.drawing import plots
-
-    title = "Where kept weights restart: solid keeps the sign, dotted does not"
-    return plots.whole_and_top(table, frame, title, styles_of(LINES))
-
-
 FIGURE = treatment_drawing(
     compares="kept",
     lines=LINES,
-    draw=draw,
+    draw=partial(plots.whole_and_top, title=TITLE, styles=styles_of(LINES)),
     claims=CLAIMS,
 )

@@ -6,24 +6,20 @@ the same counts overlap by the fraction of weights remaining, layer by layer.
 
 from collections.abc import Iterator
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from supermask.analysis.drawing import styles
+from supermask.analysis.drawing import plots, styles
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
-from supermask.analysis.drawing.frame import BANDS, Frame, finish
+from supermask.analysis.drawing.frame import BANDS, Axes, Frame, Picture, finish
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.studies.experiment import Study
 from supermask.masks import Masks, agreement, weights_remaining
 from supermask.restarts import Treatment
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Picture
 
 CRITERIA = (
     "large_final",
@@ -92,28 +88,26 @@ def _rows(results: Results) -> Iterator[dict[str, Any]]:
             common = {"seed": seed, "round": round_, "weights_remaining": weights_remaining(own[REFERENCE])}
             for first, second in combinations(own, 2):
                 pair = {"kind": "criteria", "first": first, "second": second}
-                yield {**common, **pair, "overlap": _overlap(own[first], own[second])[0]}
-            overlap, chance = _overlap(own[REFERENCE], masks[ONE_SHOT, seed])
+                yield {**common, **pair, "overlap": overlap_of(own[first], own[second])[0]}
+            overlap, chance = overlap_of(own[REFERENCE], masks[ONE_SHOT, seed])
             pair = {"first": REFERENCE, "second": "one-shot large_final"}
             yield {**common, **pair, "kind": "one-shot", "overlap": overlap}
             yield {**common, **pair, "kind": "chance", "overlap": chance}
             if len(seeds) > 1:
                 other = seeds[(seeds.index(seed) + 1) % len(seeds)]
-                overlap, _ = _overlap(own[REFERENCE], masks[treatments[REFERENCE], other])
+                overlap, _ = overlap_of(own[REFERENCE], masks[treatments[REFERENCE], other])
                 yield {**common, "kind": "seeds", "first": REFERENCE, "second": f"seed {other}", "overlap": overlap}
 
 
-def _overlap(first: Masks, second: Masks) -> tuple[float, float]:
-    """Return kept by both over kept by one, over all layers, and its expectation for independent masks."""
+def overlap_of(first: Masks, second: Masks) -> tuple[float, float]:
+    """Return kept by both over the possible maximum, over all layers, and its expectation for independent masks."""
     layers = [agreement(first[layer], second[layer]) for layer in first]
-    kept = min(sum(a.kept_first for a in layers), sum(a.kept_second for a in layers))
+    kept = max(min(sum(a.kept_first for a in layers), sum(a.kept_second for a in layers)), 1)
     return sum(a.kept_both for a in layers) / kept, sum(a.kept_both_by_chance for a in layers) / kept
 
 
-def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> Picture:
     """Draw a matrix of criteria at the level nearest to 20% on the left, overlap by weights remaining on the right."""
-    from supermask.analysis.drawing import plots
-
     picture, (matrix, lines) = plots.new_picture(2, frame, width=4.6, height=4.2)
     level = shown_level(table)
     _matrix(matrix, table[(table["kind"] == "criteria") & (table["round"] == level)])
@@ -142,7 +136,7 @@ def shown_level(table: pd.DataFrame) -> int:
     return int(table["round"].to_numpy()[nearest])
 
 
-def _matrix(axes: "Axes", rows: pd.DataFrame) -> None:
+def _matrix(axes: Axes, rows: pd.DataFrame) -> None:
 
     names = styles.ordered([*rows["first"], *rows["second"]], styles.CRITERIA)
     values = np.full((len(names), len(names)), np.nan)

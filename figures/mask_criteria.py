@@ -4,27 +4,24 @@ Zhou et al. 2019, paper figure 3 (post: figure 7). Rounds of training, pruning b
 initial weights with pruned ones at 0. Accuracy is the test accuracy at the step of lowest validation loss.
 """
 
-from typing import TYPE_CHECKING
+from functools import partial
 
 import pandas as pd
 
-from supermask.analysis.drawing import styles
+from supermask.analysis.drawing import plots, styles
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
-from supermask.analysis.drawing.frame import Frame
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.studies.experiment import Study
 from supermask.criteria import EIGHT
 from supermask.restarts import Treatment
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Picture
-
 CRITERIA = (*(criterion.name for criterion in EIGHT), "random", "large_final_same_sign", "large_final_diff_sign")
 STARRED = ("large_final", "magnitude_increase")
 """The paper's stars mark where these two differ."""
 
+TITLE = "Mask criteria: test accuracy after training the pruned network, by weights remaining"
 
 _PAPER = "Zhou et al. 2019, paper figure 3 (post: figure 7): one member of each pair above random, one below"
 
@@ -59,28 +56,13 @@ def tabulate(results: Results) -> pd.DataFrame:
     return table.drop(columns=["kept", "pruned", "schedule", "ranking", "rewind_step"])
 
 
-def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """Draw the whole range on the left, and on the right its top, where the good criteria differ."""
-    from supermask.analysis.drawing import plots
-
-    title = "Mask criteria: test accuracy after training the pruned network, by weights remaining"
-    return plots.whole_and_top(table, frame, title, styles.CRITERIA, by="criterion", starred=STARRED)
-
-
-def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Return mean test accuracy in percent at a few levels of weights remaining."""
-    from supermask.analysis.drawing import plots
-
-    return plots.accuracy_summary(table, styles.CRITERIA)
-
-
 FIGURE = Drawing(
     compares="criterion",
     names=CRITERIA,
     study=study,
     tabulate=tabulate,
-    draw=draw,
-    summarise=summarise,
+    draw=partial(plots.whole_and_top, title=TITLE, styles=styles.CRITERIA, by="criterion", starred=STARRED),
+    summarise=partial(plots.accuracy_summary, styles=styles.CRITERIA),
     claims=CLAIMS,
     styles=styles.CRITERIA,
 )

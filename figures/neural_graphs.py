@@ -2,22 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from supermask.analysis.drawing import styles
+from supermask.analysis.drawing import plots, styles
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
-from supermask.analysis.drawing.frame import DOTS, Frame, finish
+from supermask.analysis.drawing.frame import DOTS, Frame, Picture, finish
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.studies.experiment import Study
 from supermask.neural_graphs.graph import SETTINGS
 from supermask.neural_graphs.runs import DISCOVERED, WIRINGS, GraphRun
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Picture
 
 WORDS = {
     DISCOVERED: "discovered",
@@ -73,10 +69,8 @@ def tabulate(results: Results) -> pd.DataFrame:
     return results.labelled(pd.DataFrame(rows))
 
 
-def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> Picture:
     """Draw one panel per setting: a line at each wiring's mean, one dot per seed."""
-    from supermask.analysis.drawing import plots
-
     settings = list(dict.fromkeys(table["setting"]))
     wide_enough = max(3.4, 6.5 / len(settings))  # for title and caption
     picture, panels = plots.new_picture(len(settings), frame, width=wide_enough)

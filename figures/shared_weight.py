@@ -4,14 +4,13 @@ Left, every live weight is the value itself; right, the value times the sign of 
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from supermask.analysis.drawing import styles
+from supermask.analysis.drawing import plots, styles
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
-from supermask.analysis.drawing.frame import BANDS, Frame, finish
+from supermask.analysis.drawing.frame import BANDS, Frame, Picture, finish
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.kinds.shared_weight import SharedRun
@@ -20,9 +19,6 @@ from supermask.neural_graphs.graph import SETTINGS
 from supermask.neural_graphs.runs import GraphRun
 from supermask.shared_weights import VALUES
 from supermask.sparse_training.runs import SparseRun
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Picture
 
 DENSITY = 0.05
 SOURCES: Mapping[str, SparseRun | GraphRun] = {
@@ -98,10 +94,8 @@ def tabulate(results: Results) -> pd.DataFrame:
     return results.labelled(pd.DataFrame(rows))
 
 
-def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> Picture:
     """Draw accuracy over the shared value, without and with signs; dashed lines are random wirings and masks."""
-    from supermask.analysis.drawing import plots
-
     colours = {"FC": styles.BLACK, "static": styles.BLUE, "discrete": styles.RED, "continuous": styles.GREEN}
     picture, panels = plots.new_picture(2, frame)
     places = {value: place for place, value in enumerate(VALUES)}

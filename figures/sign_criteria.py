@@ -3,18 +3,12 @@
 large_final and magnitude_increase, each also restricted to weights that kept their sign or that flipped it.
 """
 
-from typing import TYPE_CHECKING
+from functools import partial
 
-import pandas as pd
-
-from supermask.analysis.drawing import styles
+from supermask.analysis.drawing import plots, styles
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
-from supermask.analysis.drawing.frame import Frame
 from supermask.figures import mask_criteria
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Picture
 
 CRITERIA = (
     "large_final",
@@ -53,15 +47,9 @@ def _claims(criterion: str) -> tuple[Claim, Claim]:
     )
 
 
+TITLE = "Criteria that look at the sign, trained iteratively"
+
 CLAIMS = (*_claims("large_final"), *_claims("magnitude_increase"))
-
-
-def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """Draw the whole range on the left, its top on the right."""
-    from supermask.analysis.drawing import plots
-
-    title = "Criteria that look at the sign, trained iteratively"
-    return plots.whole_and_top(table, frame, title, styles.CRITERIA, by="criterion")
 
 
 FIGURE = Drawing(
@@ -69,8 +57,8 @@ FIGURE = Drawing(
     names=CRITERIA,
     study=mask_criteria.study,
     tabulate=mask_criteria.tabulate,
-    draw=draw,
-    summarise=mask_criteria.summarise,
+    draw=partial(plots.whole_and_top, title=TITLE, styles=styles.CRITERIA, by="criterion"),
+    summarise=partial(plots.accuracy_summary, styles=styles.CRITERIA),
     claims=CLAIMS,
     styles=styles.CRITERIA,
 )

@@ -7,22 +7,19 @@ initial weights and from others.
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING
+from functools import partial
 
 import pandas as pd
 
+from supermask.analysis.drawing import plots
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
-from supermask.analysis.drawing.frame import Frame
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.drawing.styles import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Style, Styles
 from supermask.analysis.kinds.rounds import UNPRUNED
 from supermask.analysis.studies.experiment import Study
 from supermask.sparse_training.runs import SMALL_DENSE, SMALL_SHAPES, SparseRun
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Picture
 
 DENSITIES = (0.20, 0.10, 0.05, 0.02, 0.01)
 
@@ -59,6 +56,8 @@ STYLES: Styles = {
     "DNW's structure, initial weights": Style(RED, "D", ":", hollow=True),
 }
 """Dotted lines show final structures that are trained from scratch."""
+
+TITLE = "Sparse training: solid and dashed train sparse; dotted are structures and sizes without the way there"
 
 DYNAMIC = {
     "SET": "Mocanu et al. 2018",
@@ -146,28 +145,13 @@ def tabulate(results: Results) -> pd.DataFrame:
     return table
 
 
-def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
-    """Draw the whole range, and its top."""
-    from supermask.analysis.drawing import plots
-
-    title = "Sparse training: solid and dashed train sparse; dotted are structures and sizes without the way there"
-    return plots.whole_and_top(table, frame, title, STYLES, by="line")
-
-
-def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Return mean test accuracy in percent at every density."""
-    from supermask.analysis.drawing import plots
-
-    return plots.accuracy_summary(table, STYLES, by="line")
-
-
 FIGURE = Drawing(
     compares="else",
     names=tuple(LINES),
     study=study,
     tabulate=tabulate,
-    draw=draw,
-    summarise=summarise,
+    draw=partial(plots.whole_and_top, title=TITLE, styles=STYLES, by="line"),
+    summarise=partial(plots.accuracy_summary, styles=STYLES, by="line"),
     claims=CLAIMS,
     styles=STYLES,
 )

@@ -1,20 +1,17 @@
 """How sparse training moves weights between layers, and how many connections it exchanges."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
-from supermask.analysis.drawing import styles
+from supermask.analysis.drawing import plots, styles
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
-from supermask.analysis.drawing.frame import BANDS, Frame, finish
+from supermask.analysis.drawing.frame import BANDS, Frame, Picture, finish
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.studies.experiment import Study
 from supermask.figures.sparse_training import STYLES, run_of
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Picture
 
 DENSITY = 0.02
 COMPARED = ("DSR", "sparse momentum", "SET", "RigL", "DNW")
@@ -80,10 +77,8 @@ def tabulate(results: Results) -> pd.DataFrame:
     return results.labelled(table)
 
 
-def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> Picture:
     """Draw the layers' shares for the methods that move weights, then the exchanges of all methods."""
-    from supermask.analysis.drawing import plots
-
     names = [name for name in dict.fromkeys(table["method"]) if name in MOVING]
     picture, panels = plots.new_picture(len(names) + 1, frame, width=3.6)
     colours = {"hidden1": styles.BLUE, "hidden2": styles.ORANGE, "output": styles.RED}

@@ -1,15 +1,15 @@
 """The paper's table of supermasks: accuracies of untrained networks under masks, beside the published numbers."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from supermask.analysis.drawing import styles
+from supermask.analysis.drawing import plots, styles
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
-from supermask.analysis.drawing.frame import WHISKERS, Frame, finish
+from supermask.analysis.drawing.frame import WHISKERS, Frame, Picture, finish
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.kinds.rounds import Unpruned
@@ -17,9 +17,6 @@ from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.studies.experiment import Study
 from supermask.figures.learned_supermasks import LEARNED
 from supermask.named_members import BUILT_IN
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Picture
 
 Row = Mapping[Any, Any]
 
@@ -112,10 +109,8 @@ def best_levels(untrained: pd.DataFrame) -> tuple[dict[int, Row], float]:
     return {row["seed"]: row for row in rows}, float(one_level)
 
 
-def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> Picture:
     """Draw bars, ours beside the paper's, labelled with their values; whiskers from minimum to maximum over seeds."""
-    from supermask.analysis.drawing import plots
-
     picture, (axes,) = plots.new_picture(1, frame, width=8.5, height=3.8)
     groups = (100 * table.set_index("column")["test_accuracy"]).groupby(level=0, sort=False)
     ours, least, greatest = groups.mean(), groups.min(), groups.max()

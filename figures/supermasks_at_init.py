@@ -5,23 +5,18 @@ signed constants of each layer. No weight is trained after that. The bars show e
 """
 
 import math
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from supermask.analysis.drawing import styles
+from supermask.analysis.drawing import plots, styles
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
-from supermask.analysis.drawing.frame import BANDS, Frame, finish
+from supermask.analysis.drawing.frame import BANDS, Axes, Frame, Picture, finish
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.studies.experiment import Study
 from supermask.figures import mask_criteria
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Picture
 
 CRITERIA = (*mask_criteria.CRITERIA, "magnitude_increase_same_sign", "magnitude_increase_diff_sign")
 SHORT = {"initial": "initial", "signed_constant": "S.C."}
@@ -99,10 +94,8 @@ def _chance(table: pd.DataFrame) -> float:
     return 100 / classes
 
 
-def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> Picture:
     """Draw each mask at its best level as bars, then all levels: one panel for each kind of weights."""
-    from supermask.analysis.drawing import plots
-
     picture, (bars, *lines) = plots.new_picture(1 + len(TITLES), frame, width=3.6)
     chance = _chance(table)
     top = min(20.0 * math.ceil((100 * table["test_accuracy"].max() + 5) / 20), 100.0)
@@ -120,7 +113,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     return picture
 
 
-def _bars(axes: "Axes", table: pd.DataFrame, top: float, turn: int) -> None:
+def _bars(axes: Axes, table: pd.DataFrame, top: float, turn: int) -> None:
 
     own = table[table["weights"] == "initial"]
     unmasked = own[own["round"] == 0].groupby("seed")["test_accuracy"].first()
@@ -166,7 +159,6 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     The paper's table gives 'the maximum over fractions kept, the mean over runs', which can mean the maximum of the
     means or the mean of the maxima.
     """
-
     rows: dict[str, dict[str, float]] = {}
     for criterion in styles.ordered(table["criterion"], styles.CRITERIA):
         rows[criterion] = {}

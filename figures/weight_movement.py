@@ -7,25 +7,21 @@ how far both move, and how many kept weights change their sign. On top, every la
 """
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from supermask.analysis.drawing import styles
+from supermask.analysis.drawing import plots, styles
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
-from supermask.analysis.drawing.frame import BANDS, Frame, finish, panels_of
+from supermask.analysis.drawing.frame import BANDS, Axes, Frame, Picture, finish, panels_of
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.studies.experiment import Study
 from supermask.masks import full_masks, weights_remaining
 from supermask.networks import kernels_of
 from supermask.restarts import Treatment
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Picture
 
 ALGORITHM = Treatment()
 BINS = 61
@@ -111,9 +107,8 @@ def _moved(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
     }
 
 
-def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> Picture:
     """Draw the layers' clouds above; below, movement toward zero, distance, and sign flips by round."""
-
     density, movement = (table[table["panel"] == panel] for panel in ("density", "movement"))
     layers = list(dict.fromkeys(density["layer"]))
     columns = max(3, len(layers))
@@ -134,7 +129,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
     return picture
 
 
-def _cloud(axes: "Axes", cells: pd.DataFrame) -> None:
+def _cloud(axes: Axes, cells: pd.DataFrame) -> None:
     from matplotlib.colors import LogNorm
 
     size = cells["cell"].iloc[0]
@@ -151,9 +146,7 @@ def _cloud(axes: "Axes", cells: pd.DataFrame) -> None:
     axes.set_xlabel("initial weight (dotted: did not move)")
 
 
-def _by_group(axes: "Axes", rows: pd.DataFrame, value: str, scale: float, label: str) -> None:
-    from supermask.analysis.drawing import plots
-
+def _by_group(axes: Axes, rows: pd.DataFrame, value: str, scale: float, label: str) -> None:
     groups = {"kept": styles.Style(styles.BLUE, "o"), "pruned": styles.Style(styles.RED, "s", "--")}
     for group, style in groups.items():
         plots.seed_band(axes, rows[rows["group"] == group], value, style, group, scale)
@@ -162,9 +155,7 @@ def _by_group(axes: "Axes", rows: pd.DataFrame, value: str, scale: float, label:
     axes.legend()
 
 
-def _flips(axes: "Axes", rows: pd.DataFrame, layers: Sequence[str]) -> None:
-    from supermask.analysis.drawing import plots
-
+def _flips(axes: Axes, rows: pd.DataFrame, layers: Sequence[str]) -> None:
     looks = zip(
         (styles.BLUE, styles.ORANGE, styles.GREEN, styles.RED, styles.PURPLE, styles.SKY), "os^DvP", strict=True
     )

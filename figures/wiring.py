@@ -1,6 +1,6 @@
 """The wiring of a neural graph before, during and after training."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ import pandas as pd
 from supermask.analysis.drawing import styles
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.films import Film, film_page
-from supermask.analysis.drawing.frame import Frame, finish, panels_of
+from supermask.analysis.drawing.frame import Frame, Picture, finish, panels_of
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.kinds.neural_graph import MOMENTS, decode_wiring, graph_of, group_of
@@ -16,9 +16,6 @@ from supermask.analysis.studies.experiment import Study
 from supermask.analysis.system.errors import UsageError
 from supermask.neural_graphs.graph import SETTINGS
 from supermask.neural_graphs.runs import GraphRun
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Picture
 
 MOST_GROUPS = 4096
 """Groups of nodes that a picture shows at most: it takes memory for each pair of them."""
@@ -75,9 +72,8 @@ def film(results: Results, caption: str) -> str:
     return film_page("A wiring while it is trained", caption, films)
 
 
-def draw(table: pd.DataFrame, frame: Frame) -> "Picture":
+def draw(table: pd.DataFrame, frame: Frame) -> Picture:
     """Draw one row of panels per setting, one panel per moment: edges from nodes (rows) to nodes (columns)."""
-
     settings = list(dict.fromkeys(table["setting"]))
     count, columns = len(settings) * len(MOMENTS), len(MOMENTS)
     picture, panels = panels_of(count, frame, width=3.2, height=3.6, columns=columns, least=1.05)

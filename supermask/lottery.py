@@ -10,6 +10,7 @@ Frankle & Carbin 2019 (arXiv 1803.03635), section 1; Zhou et al. 2019, section 2
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 from typing import Protocol, runtime_checkable
 
 from supermask.checks import check_seed, check_whole
@@ -123,7 +124,8 @@ def find_tickets(
     memory = InMemory() if memory is None else memory
     yield from _round_zero(trainer, seeds, memory, on_progress)
     pruning = Pruning(trainer.network, trainer.data.image_shape, rates, trainer.scores)
-    for step, same_step in groupby(sorted(treatments, key=_rewind_step), key=_rewind_step):
+    rewind_step = attrgetter("rewind_step")
+    for step, same_step in groupby(sorted(treatments, key=rewind_step), key=rewind_step):
         runs = [(treatment, seed) for treatment in same_step for seed in seeds]
         origins = _origins(trainer, seeds, [treatment for treatment, _ in runs], step, memory, on_progress)
         for round_ in range(1, rounds + 1):
@@ -133,16 +135,7 @@ def find_tickets(
                     restart(pruning, treatment, origins[seed], round_, _end_before(memory, treatment, seed, round_))
                     for treatment, seed in some
                 ]
-                jobs = [
-                    Job(start.params, start.masks, seed, step) for start, (_, seed) in zip(starts, some, strict=True)
-                ]
-                trained = trainer.train(jobs, on_progress)
-                records = [
-                    RoundRecord(*run, round_, start, outcome)
-                    for run, start, outcome in zip(some, starts, trained, strict=True)
-                ]
-                memory.remember(records)
-                yield from records
+                yield from _trained(trainer, some, round_, starts, step, memory, on_progress)
 
 
 def initial_params(trainer: Trainer, seed: int) -> Params:
@@ -155,8 +148,21 @@ def initial_of(network: Network, seed: int, image_shape: tuple[int, int, int]) -
     return initialise(network, derive_key(seed, Purpose.INITIAL_WEIGHTS), image_shape)
 
 
-def _rewind_step(treatment: Treatment) -> int:
-    return treatment.rewind_step
+def _trained(
+    trainer: Trainer,
+    runs: Sequence[tuple[Treatment | None, int]],
+    round_: int,
+    starts: Sequence[Start],
+    step: int,
+    memory: Memory,
+    on_progress: OnProgress,
+) -> list[RoundRecord]:
+    """Train and remember a round of some runs, from `step` of round 0 on."""
+    jobs = [Job(start.params, start.masks, seed, step) for start, (_, seed) in zip(starts, runs, strict=True)]
+    ends = zip(runs, starts, trainer.train(jobs, on_progress), strict=True)
+    records = [RoundRecord(*run, round_, start, outcome) for run, start, outcome in ends]
+    memory.remember(records)
+    return records
 
 
 def _round_zero(
@@ -164,18 +170,9 @@ def _round_zero(
 ) -> Iterator[RoundRecord]:
     missing = [seed for seed in seeds if not memory.has(None, seed, 0)]
     for some in batched(missing, trainer.placement.slots):
-        starts = []
-        for seed in some:
-            params = initial_params(trainer, seed)
-            starts.append(Start(full_masks(kernels_of(params)), params))
-        jobs = [Job(start.params, start.masks, seed) for start, seed in zip(starts, some, strict=True)]
-        trained = trainer.train(jobs, on_progress)
-        records = [
-            RoundRecord(None, seed, 0, start, outcome)
-            for seed, start, outcome in zip(some, starts, trained, strict=True)
-        ]
-        memory.remember(records)
-        yield from records
+        initial = [initial_params(trainer, seed) for seed in some]
+        starts = [Start(full_masks(kernels_of(params)), params) for params in initial]
+        yield from _trained(trainer, [(None, seed) for seed in some], 0, starts, 0, memory, on_progress)
 
 
 def _origins(

@@ -188,7 +188,6 @@ def _above_threshold(
 
     Returns the candidates above it, those that tie at it, and how many of the ties to keep.
     """
-
     flat = jnp.where(candidates, values, jnp.uint32(0)).ravel()  # one vector, and nothing dead reaches a threshold
 
     def unsettled(found: tuple[Array, Array, Array]) -> Array:

@@ -27,6 +27,7 @@ from supermask.criteria import Criterion
 from supermask.members import Function, MemberError
 
 Made = TypeVar("Made", Criterion, KeptAction, PrunedAction)
+OwnAction = TypeVar("OwnAction", KeptAction, PrunedAction)
 
 
 def criterion(formula: str, *, name: str = "", version: str = "") -> Callable[[Function], Criterion]:
@@ -53,10 +54,7 @@ def kept_action(
     function: Function | None = None, *, name: str = "", version: str = ""
 ) -> KeptAction | Callable[[Function], KeptAction]:
     """Make a function a mask-1 action: where kept weights restart. See `supermask.actions`, and `criterion`."""
-
-    def make(function: Function) -> KeptAction:
-        return _made(KeptAction(name or _name_of(function), function, _source(version)))
-
+    make = partial(_action, KeptAction, name, version)
     return make if function is None else make(function)
 
 
@@ -64,11 +62,12 @@ def pruned_action(
     function: Function | None = None, *, name: str = "", version: str = ""
 ) -> PrunedAction | Callable[[Function], PrunedAction]:
     """Make a function a mask-0 action: what pruned weights are frozen at. See `kept_action`."""
-
-    def make(function: Function) -> PrunedAction:
-        return _made(PrunedAction(name or _name_of(function), function, _source(version)))
-
+    make = partial(_action, PrunedAction, name, version)
     return make if function is None else make(function)
+
+
+def _action(kind: type[OwnAction], name: str, version: str, function: Function) -> OwnAction:
+    return _made(kind(name or _name_of(function), function, _source(version)))
 
 
 @contextmanager

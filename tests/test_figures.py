@@ -196,7 +196,7 @@ def test_what_the_paper_counts_in_weights_stands_beside_weights():
 
 def test_lines_are_means_and_bands_reach_from_least_to_greatest(tables, tmp_path):
     table = reread(tables["mask-criteria"], tmp_path / "table.csv")
-    picture = mask_criteria.draw(table, Frame())
+    picture = mask_criteria.FIGURE.draw(table, Frame())
     axes = picture.axes[0]
     lines = {line.get_label(): line for line in axes.get_lines()}
     own = table[table["criterion"].isin(["random", UNPRUNED])].groupby("round")
@@ -247,7 +247,7 @@ def test_a_picture_without_stars_says_nothing_of_them(seeds, gap):
     _, (axes,) = plots.new_picture(1, Frame())
     assert plots.stars(axes, pd.DataFrame(rows), "large_final", "magnitude_increase") == ""
     assert not axes.texts
-    picture = mask_criteria.draw(pd.DataFrame(rows), Frame())
+    picture = mask_criteria.FIGURE.draw(pd.DataFrame(rows), Frame())
     assert not any("differ" in text.get_text() for text in picture.texts)
 
 

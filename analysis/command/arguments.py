@@ -43,7 +43,6 @@ def parser_of(catalogue: Catalogue, own: Sequence[str] = ()) -> Parser:
         prog="supermask",
         description="Reproduces the experiments of 'Deconstructing Lottery Tickets' (Zhou et al. 2019).",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"supermask {__version__}")
     parsers = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -67,7 +66,6 @@ def parser_of(catalogue: Catalogue, own: Sequence[str] = ()) -> Parser:
         "nothing is trained. The caption, which says where numbers come from, is that of the picture that was there.",
         epilog="examples:\n  supermask redraw figures/gallery/*.csv\n"
         "  supermask redraw mask-criteria-….csv --format pdf --width column --no-title",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     redraw.add_argument("files", nargs="+", type=path, metavar="CSV", help="a figure's table, its picture beside it")
     redraw.add_argument("--plugin", type=path, metavar="FILE", help="Python file that defines the figure; it is run")
@@ -107,7 +105,6 @@ def _add_reproduce(parsers: "argparse._SubParsersAction[Parser]", catalogue: Cat
         help="train what figures need, draw them, and print what they show",
         description="Trains what the figures need and is not stored yet, stores it as it goes, and draws the figures.",
         epilog=f"figures:\n{_listing(catalogue, own)}\n\n{EXAMPLES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_experiment(reproduce)
     reproduce.add_argument(
@@ -139,7 +136,6 @@ def _add_report(parsers: "argparse._SubParsersAction[Parser]", catalogue: Catalo
         "as for reproduce.",
         epilog=f"figures:\n{_listing(catalogue, own)}\n\nexample:\n"
         "  supermask report --protocol short --output report.html",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_experiment(report)
     report.add_argument("--output", type=path, metavar="FILE", help="the page (default: RESULTS/report.html)")
@@ -162,7 +158,6 @@ def _add_explore(parsers: "argparse._SubParsersAction[Parser]") -> None:
         "  supermask explore --protocol paper --without-rounds --data-dir ~/data\n"
         "                                                       the paper's 55 epochs, but for the rounds\n"
         "  supermask explore --dataset fashion-mnist            another data set, or your own: --dataset beetles.npz",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = explore.add_argument
     add(
@@ -195,7 +190,6 @@ def _add_results(parsers: "argparse._SubParsersAction[Parser]") -> None:
         "  supermask results --csv all.csv --where criterion=large_final --where metric=test_accuracy\n"
         "  supermask results --merge ../other/results\n"
         "  supermask results --verify                           what is damaged is set aside, to be trained again",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_results_folder(results)
     results.add_argument("--csv", type=path, metavar="FILE", help="write the table as CSV")

@@ -19,7 +19,6 @@ def _add_packing(parsers: "argparse._SubParsersAction[Parser]") -> None:
         help="store a learned supermask as one small file: its mask and its seed",
         description="Packs a learned mask: an untrained network is its seed and its mask, so that is all the file has.",
         epilog="examples:\n  supermask pack best digits.mask\n  supermask pack 3f9c --sample 0 digits.mask",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     pack.add_argument(
         "run", metavar="RUN", help="a learned mask's id or its beginning, or best: see docs/supermasks.md"
@@ -35,7 +34,6 @@ def _add_packing(parsers: "argparse._SubParsersAction[Parser]") -> None:
         help="rebuild a packed network, bit for bit",
         description="Rebuilds the network of a packed file and writes its parameters as safetensors.",
         epilog="example:\n  supermask unpack digits.mask digits.safetensors",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     unpack.add_argument("file", type=path, metavar="FILE", help="the packed file")
     unpack.add_argument("output", type=path, metavar="OUTPUT", help="the safetensors file to write")
@@ -51,7 +49,6 @@ def _add_reading(parsers: "argparse._SubParsersAction[Parser]") -> None:
         epilog="examples:\n  supermask export digits.mask digits.npz --layout torch\n"
         "  supermask export 3f9c ticket.safetensors --weights initial\n"
         "List ids with: supermask results --csv all.csv",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     export.add_argument("source", metavar="SOURCE", help="a packed file, a result's id or its beginning, or best")
     export.add_argument("output", type=path, metavar="OUTPUT", help="the file to write: .npz or .safetensors")
@@ -66,7 +63,6 @@ def _add_reading(parsers: "argparse._SubParsersAction[Parser]") -> None:
         help="the accuracy of a packed network",
         description="Rebuilds the network of a packed file and prints its accuracy on validation and test images.",
         epilog="example:\n  supermask evaluate digits.mask",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     evaluate.add_argument("file", type=path, metavar="FILE", help="the packed file")
     evaluate.add_argument("--dataset", metavar="NAME", help="data of the same shape (default: those of the file)")
@@ -83,7 +79,6 @@ def _add_infer(parsers: "argparse._SubParsersAction[Parser]") -> None:
         "deep-compression leaves as RESULTS/compressed/ID.deep. Wants a machine that does nothing else.",
         epilog="examples:\n  supermask infer results/compressed/3f9c….deep\n"
         "  supermask infer small.deep --dataset mnist --images 200 --csv times.csv",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     infer.add_argument("file", type=path, metavar="FILE", help="the compressed network")
     infer.add_argument("--dataset", default="mnist5k", metavar="NAME", help="whose test images (default: mnist5k)")

@@ -11,13 +11,20 @@ class Parser(argparse.ArgumentParser):
     """Argument parser that raises UsageError instead of ending the process, and takes each option once."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings, allow_abbrev=False)
+        super().__init__(**settings, allow_abbrev=False, formatter_class=_Help)
         self.register("action", None, _Once)
         self.set_defaults(given=frozenset(), goes_on="")
 
     def error(self, message: str) -> "None":  # type: ignore[override]
         """Raise UsageError."""
         raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+class _Help(argparse.HelpFormatter):
+    """Wraps descriptions of one line, and leaves lists of examples as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return indent + text if "\n" in text else super()._fill_text(text, width, indent)
 
 
 class _Once(argparse.Action):

@@ -5,13 +5,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pandas as pd
 
 from supermask.analysis.drawing.captions import caption, stem
 from supermask.analysis.drawing.claims import Claim
-from supermask.analysis.drawing.frame import SCREEN, Frame, Look, read_style, settings
+from supermask.analysis.drawing.frame import SCREEN, Frame, Look, Picture, read_style, settings
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.drawing.statistics import diverged_rows
@@ -19,9 +19,6 @@ from supermask.analysis.drawing.styles import Styles
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.system.errors import UsageError
 from supermask.analysis.system.files import make_folder, write_whole
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +40,7 @@ class Drawing:
     names: tuple[str, ...]
     study: Callable[[Shown], Study]
     tabulate: Callable[[Results], pd.DataFrame]
-    draw: Callable[[pd.DataFrame, Frame], "Picture"]
+    draw: Callable[[pd.DataFrame, Frame], Picture]
     summarise: Callable[[pd.DataFrame], pd.DataFrame]
     claims: tuple[Claim, ...] = ()
     styles: Styles = field(default_factory=dict)

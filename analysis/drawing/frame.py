@@ -16,8 +16,12 @@ from typing import TYPE_CHECKING, Any
 from supermask.analysis.system.errors import UsageError, choose
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Picture
+    from matplotlib.axes import Axes as Axes
+    from matplotlib.figure import Figure
+
+    Picture = Figure
+else:  # Matplotlib is loaded when something is drawn
+    Axes = Picture = Any
 
 FORMATS = ("svg", "png", "pdf")
 WIDTHS: Mapping[str, float] = {"column": 3.25, "page": 6.75}
@@ -156,7 +160,7 @@ def check_number(what: str, number: int) -> None:
 
 def panels_of(
     count: int, frame: Frame, *, width: float, height: float, columns: int = 0, least: float = 2.2
-) -> tuple["Picture", list["Axes"]]:
+) -> tuple[Picture, list[Axes]]:
     """Return a picture of panels: `columns` side by side (0: all), each of that width and height in inches.
 
     If the frame has a width, as many panels are side by side as can be `least` inches wide; they keep their aspect
@@ -183,7 +187,7 @@ def panels_of(
     return picture, list(axes.flat[:count])
 
 
-def finish(picture: "Picture", frame: Frame, title: str, note: str = "", legend: "Axes | None" = None) -> None:
+def finish(picture: Picture, frame: Frame, title: str, note: str = "", legend: Axes | None = None) -> None:
     """Add title, legend and caption around the panels, without overlap.
 
     note: explanation of bands, bars or stars, added to the caption. legend: the panel whose legend serves all panels;
@@ -226,7 +230,7 @@ def finish(picture: "Picture", frame: Frame, title: str, note: str = "", legend:
     _settle(picture)
 
 
-def _settle(picture: "Picture") -> None:
+def _settle(picture: Picture) -> None:
     """Fix the layout of the panels, rounded to six digits.
 
     The solver's last bits depend on memory addresses, and the ids in an SVG depend on these bits.
@@ -254,7 +258,7 @@ def wrapped(text: str, width: float, scale: float = 1.0) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _fit_labels(picture: "Picture") -> None:
+def _fit_labels(picture: Picture) -> None:
     """Wrap titles of panels and labels of axes to their panel's width or height."""
     width, height = map(float, picture.get_size_inches())
     for axes in picture.axes:
@@ -274,6 +278,6 @@ def _letter() -> float:
     return 0.56 * float(matplotlib.rcParams["font.size"]) / 72
 
 
-def _inches(picture: "Picture", artist: Any) -> tuple[float, float]:
+def _inches(picture: Picture, artist: Any) -> tuple[float, float]:
     extent = artist.get_window_extent(picture.canvas.get_renderer())  # type: ignore[attr-defined]
     return extent.width / picture.dpi, extent.height / picture.dpi

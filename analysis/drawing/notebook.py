@@ -14,7 +14,7 @@ Results are those of the command `supermask reproduce`: in one folder, each serv
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -26,7 +26,7 @@ from supermask.analysis.drawing.claims import Judgement as Judgement
 from supermask.analysis.drawing.claims import judge as judge
 from supermask.analysis.drawing.claims import judge_all
 from supermask.analysis.drawing.figure import Drawing
-from supermask.analysis.drawing.frame import Frame, settings
+from supermask.analysis.drawing.frame import Frame, Picture, settings
 from supermask.analysis.drawing.own_figures import Lines
 from supermask.analysis.drawing.own_figures import figure as figure
 from supermask.analysis.drawing.results import Results
@@ -40,9 +40,6 @@ from supermask.analysis.store.store import Store
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import PROTOCOLS, Changes, protocol
 from supermask.analysis.system.errors import choose
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Picture
 
 
 @dataclass(frozen=True)
@@ -147,8 +144,8 @@ def draw(
     by: str = "criterion",
     value: str = "test_accuracy",
     title: str = "",
-    figure: Callable[[pd.DataFrame, Frame], "Picture"] | None = None,
-) -> "Picture":
+    figure: Callable[[pd.DataFrame, Frame], Picture] | None = None,
+) -> Picture:
     """Draw a table: as the plan's figure does, or means over seeds, with bands, against the weights remaining.
 
     plan: the study, for the caption.

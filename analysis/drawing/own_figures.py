@@ -11,21 +11,17 @@ is described, run, tabulated and drawn by `supermask.analysis.drawing.notebook`.
 import re
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from supermask.analysis.drawing.claims import Claim as Claim
 from supermask.analysis.drawing.figure import Figure
-from supermask.analysis.drawing.frame import BANDS, Frame, finish
+from supermask.analysis.drawing.frame import BANDS, Frame, Picture, finish
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.kinds import kind_of
 from supermask.analysis.studies.experiment import Study
 from supermask.analysis.studies.own_figures import OwnFigure, with_members
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +46,7 @@ class Lines:
     value: str
     title: str
 
-    def __call__(self, table: pd.DataFrame, frame: Frame) -> "Picture":
+    def __call__(self, table: pd.DataFrame, frame: Frame) -> Picture:
         """Draw the table. Raises ValueError for columns that it does not have."""
         from supermask.analysis.drawing import plots
         from supermask.analysis.drawing.tickets import styles_of
@@ -80,7 +76,7 @@ def figure(
     by: str = "criterion",
     value: str = "test_accuracy",
     tabulate: Callable[[Results], pd.DataFrame] = Results.trainings,
-    draw: Callable[[pd.DataFrame, Frame], "Picture"] | None = None,
+    draw: Callable[[pd.DataFrame, Frame], Picture] | None = None,
     summarise: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
 ) -> FigureOfOnesOwn:
     """Return a figure of one's own.

@@ -4,11 +4,8 @@ import math
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Picture
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from supermask.analysis.drawing.frame import BANDS, Frame, finish, panels_of
+from supermask.analysis.drawing.frame import BANDS, Axes, Frame, Picture, finish, panels_of
 from supermask.analysis.drawing.statistics import SIGNIFICANCE, bands, paired_tests
 from supermask.analysis.drawing.styles import BLACK, OWN, Style, Styles, ordered
 from supermask.analysis.kinds.rounds import UNPRUNED
@@ -75,6 +72,8 @@ def remaining_axis(axes: Axes, table: pd.DataFrame, value_label: str = "test acc
 
     Levels without any live weight cannot be shown on it.
     """
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
     remaining = 100 * table.loc[table["weights_remaining"] > 0, "weights_remaining"]
     axes.set_xscale("log")
     if len(remaining):
@@ -102,6 +101,8 @@ def remaining_ticks(least: float, most: float, room: int = 10) -> list[float]:
 
     Works for any range, also below a tenth of a percent. `room` is the maximum number of ticks.
     """
+    from matplotlib.ticker import MaxNLocator
+
     decades = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
     for digits in ((1, 2, 5), (1, 3), (1,)):
         ticks = [digit * 10.0**decade for decade in reversed(decades) for digit in reversed(digits)]

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
+from supermask.analysis.drawing import plots
+from supermask.analysis.drawing.frame import Picture
 from supermask.analysis.drawing.statistics import paired_tests
 from supermask.analysis.drawing.styles import CRITERIA, Styles
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Picture
 
 TREATMENT = ("criterion", "kept", "pruned", "ranking")
 """The columns that tell treatments apart."""
@@ -33,7 +32,7 @@ def compare(table: pd.DataFrame, first: str, second: str, value: str = "accuracy
     return paired_tests(table, "treatment", first, second, value)
 
 
-def draw(table: pd.DataFrame, value: str = "accuracy", *, title: str = "", scale: float = 100) -> "Picture":
+def draw(table: pd.DataFrame, value: str = "accuracy", *, title: str = "", scale: float = 100) -> Picture:
     """Draw a metric against the weights remaining: means over seeds, and bands from the least to the greatest.
 
     scale: what values are multiplied by: 100 shows fractions in percent, 1 other numbers as they are.
@@ -42,7 +41,6 @@ def draw(table: pd.DataFrame, value: str = "accuracy", *, title: str = "", scale
     """
     import matplotlib
 
-    from supermask.analysis.drawing import plots
     from supermask.analysis.drawing.frame import BANDS, Frame, finish, settings
 
     table, frame = labelled(table, value), Frame()

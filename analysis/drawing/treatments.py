@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import pandas as pd
 
+from supermask.analysis.drawing import plots
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
-from supermask.analysis.drawing.frame import Frame
+from supermask.analysis.drawing.frame import Frame, Picture
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.drawing.styles import Style, Styles
@@ -17,9 +18,6 @@ from supermask.analysis.kinds.rounds import UNPRUNED
 from supermask.analysis.studies.experiment import Study, choices_of
 from supermask.named_members import Members
 from supermask.restarts import Treatment
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Picture
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ def styles_of(lines: Mapping[str, Line]) -> Styles:
 def treatment_drawing(
     compares: Literal["kept", "pruned", "else"],
     lines: Mapping[str, Line],
-    draw: Callable[[pd.DataFrame, Frame], "Picture"],
+    draw: Callable[[pd.DataFrame, Frame], Picture],
     claims: tuple[Claim, ...] = (),
 ) -> Drawing:
     """Return a figure with one line per treatment; `lines` are by label, which column `treatment` of the table holds.
@@ -66,14 +64,7 @@ def treatment_drawing(
         study=study,
         tabulate=tabulate,
         draw=draw,
-        summarise=partial(summarise, styles=styles_of(lines)),
+        summarise=partial(plots.accuracy_summary, styles=styles_of(lines), by="treatment"),
         claims=claims,
         styles=styles_of(lines),
     )
-
-
-def summarise(table: pd.DataFrame, styles: Styles) -> pd.DataFrame:
-    """Return mean test accuracy in percent at a few levels of weights remaining."""
-    from supermask.analysis.drawing import plots
-
-    return plots.accuracy_summary(table, styles, by="treatment")

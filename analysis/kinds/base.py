@@ -20,7 +20,7 @@ from supermask.analysis.store.provenance import provenance
 from supermask.analysis.store.store import Result, Storage
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import Protocol
-from supermask.analysis.studies.work import Done, Watcher, steps_teller
+from supermask.analysis.studies.work import Done, Watcher
 from supermask.analysis.studies.workbench import Workbench
 from supermask.intervals import OnProgress
 from supermask.networks import Network, Params, parameter_count
@@ -80,7 +80,7 @@ class Context:
 
     def steps(self, cost: float = 1.0) -> OnProgress:
         """Return a function that reports steps to the watcher, each as `cost` network-steps."""
-        return steps_teller(self.watch, cost)
+        return lambda steps: self.watch(Done(work=steps * cost))
 
     def keep(self, kind: str, results: Sequence[Result], work: float = 0.0) -> None:
         """Store finished results in one transaction, and tell the watcher."""
@@ -137,9 +137,9 @@ class Kind(ABC, Generic[Run]):
         """
         return
 
-    @abstractmethod
     def length(self, protocol: Protocol, runs: Sequence[Run]) -> str:
         """Return the length of those runs in the words of a caption; empty if their sources state it."""
+        return ""
 
     def results(self, experiment: Experiment, run: Run, seed: int) -> tuple[Named, ...]:
         """Return the results of a run with a seed, in order. Each is described and named once per experiment."""
@@ -183,7 +183,7 @@ class Kind(ABC, Generic[Run]):
 
     def group(self, run: Run) -> str:
         """Return a run's group: runs of a group are made side by side, in populations."""
-        return self.plural
+        return self.name
 
     def bundles(self, runs: Sequence[Run]) -> Iterable[tuple[Run, ...]]:
         """Split the runs into bundles that must be made in one place."""

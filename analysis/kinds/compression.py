@@ -16,7 +16,6 @@ from supermask.analysis.kinds.sparse_training import SPARSE, decode_params, reci
 from supermask.analysis.store.identity import REVISIONS, Description
 from supermask.analysis.store.store import Storage
 from supermask.analysis.studies.experiment import Experiment
-from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.system.files import make_folder, write_whole
 from supermask.compression.coding import entropy_bits, frequencies, to_symbols
 from supermask.compression.file import StageSizes, compress, decompress
@@ -61,10 +60,6 @@ class Compression(Kind[CompressionRun]):
         """Return the training that it compresses."""
         return (run.source,)
 
-    def group(self, run: CompressionRun) -> str:
-        """Put all runs in one group."""
-        return self.name
-
     def make(self, context: Context, runs: Sequence[CompressionRun]) -> None:
         """Quantises, tunes and codes what is missing, and measures the files. Networks are tuned in populations."""
         experiment, store = context.experiment, context.store
@@ -101,10 +96,6 @@ class Compression(Kind[CompressionRun]):
     def uses(self, run: CompressionRun) -> frozenset[str]:
         """Return the fields of sparse training, since tuning takes a tenth of one."""
         return frozenset({"sparse_epochs"})
-
-    def length(self, protocol: Protocol, runs: Sequence[CompressionRun]) -> str:
-        """Return nothing, since its source states it."""
-        return ""
 
     def write_beside(self, folder: Path, id_: str, arrays: Arrays) -> None:
         """Write its file."""

@@ -45,10 +45,6 @@ class DenseSparseDense(Kind[DSDRun]):
                 base["revision"] = REVISIONS["live dsd"]
         return (base | own,)
 
-    def group(self, run: DSDRun) -> str:
-        """Put all runs in one group."""
-        return self.name
-
     def bundles(self, runs: Sequence[DSDRun]) -> Iterable[tuple[DSDRun, ...]]:
         """Bundle all sparsities, which share the first phase."""
         return (tuple(runs),) if runs else ()

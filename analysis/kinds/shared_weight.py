@@ -16,7 +16,6 @@ from supermask.analysis.kinds.sparse_training import SPARSE
 from supermask.analysis.store.identity import Description
 from supermask.analysis.store.store import Result
 from supermask.analysis.studies.experiment import Experiment
-from supermask.analysis.studies.protocols import Protocol
 from supermask.masks import Masks
 from supermask.networks import Network, Params, shapes_of
 from supermask.neural_graphs.runs import GraphRun
@@ -52,10 +51,6 @@ class SharedWeights(Kind[SharedRun]):
         """Return the trained network whose weights are set to one value."""
         return (run.source,)
 
-    def group(self, run: SharedRun) -> str:
-        """Put all runs in one group."""
-        return "shared weight"
-
     def make(self, context: Context, runs: Sequence[SharedRun]) -> None:
         """Evaluate stored networks with one value for all weights, if the store lacks the result."""
         experiment = context.experiment
@@ -90,10 +85,6 @@ class SharedWeights(Kind[SharedRun]):
     def uses(self, run: SharedRun) -> frozenset[str]:
         """Return no fields of its own: it depends only on its source."""
         return frozenset()
-
-    def length(self, protocol: Protocol, runs: Sequence[SharedRun]) -> str:
-        """Return nothing, since its source states it."""
-        return ""
 
     def work(self, experiment: Experiment, description: Description) -> float:
         """Return forward passes of the test images, once per value, in steps of three forward passes of a batch."""

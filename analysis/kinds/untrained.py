@@ -58,10 +58,6 @@ class UntrainedMasks(Kind[Untrained]):
         """Return the unpruned network's training, from which masks are made."""
         return (Unpruned(),)
 
-    def group(self, run: Untrained) -> str:
-        """Put all runs in one group."""
-        return self.name
-
     def bundles(self, runs: Sequence[Untrained]) -> Iterable[tuple[Untrained, ...]]:
         """Bundle runs of one criterion, which share its ranking."""
         criteria = dict.fromkeys(run.criterion for run in runs)

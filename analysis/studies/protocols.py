@@ -232,36 +232,33 @@ def _in_one_round(rates: Rates, rounds: int) -> Rates:
     return Rates(conv=together["conv"], dense=together["dense"], output=together["output"])
 
 
+_MOST = {"seeds": MOST_SEEDS, "rounds": MOST_ROUNDS}
+
+
 def _change(base: Protocol, changes: Changes) -> Protocol:
-    changed = base
-    if changes.dataset is not None:
-        changed = replace(changed, dataset=changes.dataset)
-    if changes.seeds is not None:
-        changed = replace(changed, seeds=whole_between("seeds", changes.seeds, 1, MOST_SEEDS))
-    if changes.rounds is not None:
-        changed = replace(changed, rounds=whole_between("rounds", changes.rounds, 1, MOST_ROUNDS))
-    if changes.epochs is not None:
-        between("epochs", changes.epochs, 0, MOST_EPOCHS)
-        changed = replace(changed, epochs=changes.epochs)
-    if changes.rates is not None:
-        for kind in changes.rates:
-            choose("rates", kind, LAYER_KINDS)
-            if kind == "conv" and not NETWORKS[base.network].convolutional:
-                raise UsageError(f"rates has conv, and {base.network} has no convolutions; allowed: dense, output")
-        try:
-            changed = replace(changed, rates=replace(changed.rates, **changes.rates))
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-    if changes.mask_epochs is not None:
-        between("mask-epochs", changes.mask_epochs, 0, MOST_EPOCHS)
-        changed = replace(changed, masks=replace(changed.masks, epochs=changes.mask_epochs))
-    if changes.sparse_epochs is not None:
-        between("sparse-epochs", changes.sparse_epochs, 0, MOST_EPOCHS)
-        changed = replace(changed, sparse=replace(changed.sparse, epochs=changes.sparse_epochs))
-    if changes.graph_epochs is not None:
-        between("graph-epochs", changes.graph_epochs, 0, MOST_EPOCHS)
-        changed = replace(changed, graph=replace(changed.graph, epochs=changes.graph_epochs))
-    return changed
+    given = {name: value for name, value in vars(changes).items() if value is not None}
+    for name, value in given.items():
+        if name in _MOST:
+            given[name] = whole_between(name, value, 1, _MOST[name])
+        elif name.endswith("epochs"):
+            between(_option(name), value, 0, MOST_EPOCHS)
+        elif name == "rates":
+            given[name] = _changed_rates(base, value)
+    for field, part in _PARTS.items():
+        if (epochs := given.pop(f"{part}_epochs", None)) is not None:
+            given[field] = replace(getattr(base, field), epochs=epochs)
+    return replace(base, **given)
+
+
+def _changed_rates(base: Protocol, rates: Mapping[str, float]) -> Rates:
+    for kind in rates:
+        choose("rates", kind, LAYER_KINDS)
+        if kind == "conv" and not NETWORKS[base.network].convolutional:
+            raise UsageError(f"rates has conv, and {base.network} has no convolutions; allowed: dense, output")
+    try:
+        return replace(base.rates, **rates)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def parse_rates(text: str) -> dict[str, float]:

@@ -14,8 +14,3 @@ class Done:
 
 
 Watcher = Callable[[Done], None]
-
-
-def steps_teller(watch: Watcher, cost: float = 1.0) -> Callable[[int], None]:
-    """Return an `intervals.OnProgress` that reports steps to the watcher, each as `cost` network-steps of work."""
-    return lambda steps: watch(Done(work=steps * cost))

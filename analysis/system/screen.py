@@ -1,7 +1,7 @@
 """Rich's console for the commands: no markup, no control codes outside a terminal, tables that fit."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len
 from rich.console import Console, JustifyMethod
@@ -54,8 +54,8 @@ def print_table(
     whether to draw lines around the table.
     """
     every = list(zip(columns, *rows, strict=True))
-    least = [max(_longest_word(text) for text in column) for column in every]
-    most = [max(_longest_line(text) for text in column) for column in every]
+    least = [_widest(word for text in column for word in text.split()) for column in every]
+    most = [_widest(line for text in column for line in text.splitlines()) for column in every]
     for number, chosen in enumerate(dealt(least, screen.width - 1)):
         widths = fitted([least[at] for at in chosen], [most[at] for at in chosen], screen.width - 1)
         table = Table(title=None if number else title or None, title_justify="left", pad_edge=lines)
@@ -94,9 +94,5 @@ def fitted(least: Sequence[int], most: Sequence[int], width: int) -> list[int]:
     return widths
 
 
-def _longest_word(text: str) -> int:
-    return max((cell_len(word) for word in text.split()), default=0)
-
-
-def _longest_line(text: str) -> int:
-    return max((cell_len(line) for line in text.splitlines()), default=0)
+def _widest(texts: Iterable[str]) -> int:
+    return max(map(cell_len, texts), default=0)
