@@ -45,6 +45,8 @@ MODULES = (
     "training",
     "networks",
     "masks",
+    "counts.Rates",
+    "overlaps",
     "learned_masks",
     "population",
     "datasets",
@@ -52,7 +54,7 @@ MODULES = (
     "analysis.drawing.notebook",
     "analysis.drawing.tickets",
 )
-"""Modules of the trainers, and for notebooks, whose public names are listed below those of `sm`."""
+"""Modules of the trainers and for notebooks, whose public names follow those of `sm`."""
 
 _LOADED = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=\"(https?:)?//[^\"]*\"")
 
@@ -124,7 +126,8 @@ def _reference() -> str:
         parts.append(f"## {SECTIONS.get(module, module)}\n")
         parts += [f"::: supermask.{module}.{name}\n" for name in names.split()]
     for module in MODULES:
-        parts.append(f"## Module {module}\n\n::: supermask.{module}\n    options:\n      show_root_heading: false\n")
+        kind = "Class" if module.rpartition(".")[2].istitle() else "Module"
+        parts.append(f"## {kind} {module}\n\n::: supermask.{module}\n    options:\n      show_root_heading: false\n")
     return "\n".join(parts)
 
 

@@ -13,8 +13,7 @@ import pandas as pd
 from supermask.analysis.drawing import styles
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import Axes, Frame, Picture, finish, panels_of
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.studies.experiment import Study
 from supermask.analysis.system.errors import UsageError

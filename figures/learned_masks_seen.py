@@ -14,16 +14,15 @@ from supermask.analysis.drawing import styles
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import Axes, Frame, Picture, finish, panels_of
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.studies.experiment import Study
 from supermask.analysis.system.errors import UsageError
 from supermask.figures.learned_supermasks import LEARNED
-from supermask.figures.mask_agreement import overlap_of
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Masks, full_masks, keep_best_of_layers, weights_remaining
 from supermask.networks import kernels_of
+from supermask.overlaps import overlap_of
 
 MOST_PIXELS = 4096
 """Rows or columns of an image that a picture shows at most: it takes memory for each pair of them."""

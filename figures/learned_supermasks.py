@@ -14,8 +14,7 @@ import pandas as pd
 from supermask.analysis.drawing import plots
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import BANDS, Axes, Frame, Picture, finish
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.drawing.styles import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Style, Styles
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.kinds.untrained import Untrained

@@ -15,10 +15,10 @@ from supermask.analysis.drawing import plots, styles
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import BANDS, Axes, Frame, Picture, finish
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.studies.experiment import Study
-from supermask.masks import Masks, agreement, weights_remaining
+from supermask.masks import weights_remaining
+from supermask.overlaps import overlap_of
 from supermask.restarts import Treatment
 
 CRITERIA = (
@@ -97,13 +97,6 @@ def _rows(results: Results) -> Iterator[dict[str, Any]]:
                 other = seeds[(seeds.index(seed) + 1) % len(seeds)]
                 overlap, _ = overlap_of(own[REFERENCE], masks[treatments[REFERENCE], other])
                 yield {**common, "kind": "seeds", "first": REFERENCE, "second": f"seed {other}", "overlap": overlap}
-
-
-def overlap_of(first: Masks, second: Masks) -> tuple[float, float]:
-    """Return kept by both over the possible maximum, over all layers, and its expectation for independent masks."""
-    layers = [agreement(first[layer], second[layer]) for layer in first]
-    kept = max(min(sum(a.kept_first for a in layers), sum(a.kept_second for a in layers)), 1)
-    return sum(a.kept_both for a in layers) / kept, sum(a.kept_both_by_chance for a in layers) / kept
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> Picture:

@@ -11,8 +11,7 @@ import pandas as pd
 from supermask.analysis.drawing import plots, styles
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.studies.experiment import Study
 from supermask.criteria import EIGHT
 from supermask.restarts import Treatment

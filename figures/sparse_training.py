@@ -14,9 +14,9 @@ import pandas as pd
 from supermask.analysis.drawing import plots
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
-from supermask.analysis.drawing.styles import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Style, Styles
+from supermask.analysis.drawing.results import Results, Shown
+from supermask.analysis.drawing.styles import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Style
+from supermask.analysis.drawing.treatments import Line, styles_of
 from supermask.analysis.kinds.rounds import UNPRUNED
 from supermask.analysis.studies.experiment import Study
 from supermask.sparse_training.runs import SMALL_DENSE, SMALL_SHAPES, SparseRun
@@ -25,37 +25,23 @@ DENSITIES = (0.20, 0.10, 0.05, 0.02, 0.01)
 
 SMALL = "small dense"
 
-LINES: Mapping[str, SparseRun] = {
-    "gradual pruning": SparseRun("magnitude_pruning"),
-    "DNW": SparseRun("dnw"),
-    "RigL": SparseRun("rigl"),
-    "sparse momentum": SparseRun("sparse_momentum"),
-    "DSR": SparseRun("dsr"),
-    "DSR from ERK densities": SparseRun("dsr", distribution="erk"),
-    "SET": SparseRun("set"),
-    "static": SparseRun("static"),
-    SMALL: SparseRun(SMALL_DENSE),
-    "DSR's structure, initial weights": SparseRun(structure="dsr"),
-    "DSR's structure, fresh weights": SparseRun(structure="dsr", start="fresh"),
-    "DNW's structure, initial weights": SparseRun(structure="dnw"),
+LINES: Mapping[str, Line[SparseRun]] = {
+    "gradual pruning": Line(SparseRun("magnitude_pruning"), Style(BLACK, "o")),
+    "DNW": Line(SparseRun("dnw"), Style(RED, "D")),
+    "RigL": Line(SparseRun("rigl"), Style(BLUE, "s")),
+    "sparse momentum": Line(SparseRun("sparse_momentum"), Style(SKY, "P")),
+    "DSR": Line(SparseRun("dsr"), Style(GREEN, "^")),
+    "DSR from ERK densities": Line(SparseRun("dsr", distribution="erk"), Style(GREEN, ">", "--")),
+    "SET": Line(SparseRun("set"), Style(PURPLE, "v")),
+    "static": Line(SparseRun("static"), Style(GREY, "x", "--")),
+    SMALL: Line(SparseRun(SMALL_DENSE), Style(ORANGE, "h", ":")),
+    "DSR's structure, initial weights": Line(SparseRun(structure="dsr"), Style(GREEN, "^", ":", hollow=True)),
+    "DSR's structure, fresh weights": Line(SparseRun(structure="dsr", start="fresh"), Style(GREEN, "<", ":")),
+    "DNW's structure, initial weights": Line(SparseRun(structure="dnw"), Style(RED, "D", ":", hollow=True)),
 }
-"""The runs of each line, for any density."""
+"""The runs of each line, for any density. Dotted lines show final structures that are trained from scratch."""
 
-STYLES: Styles = {
-    "gradual pruning": Style(BLACK, "o"),
-    "DNW": Style(RED, "D"),
-    "RigL": Style(BLUE, "s"),
-    "sparse momentum": Style(SKY, "P"),
-    "DSR": Style(GREEN, "^"),
-    "DSR from ERK densities": Style(GREEN, ">", "--"),
-    "SET": Style(PURPLE, "v"),
-    "static": Style(GREY, "x", "--"),
-    "small dense": Style(ORANGE, "h", ":"),
-    "DSR's structure, initial weights": Style(GREEN, "^", ":", hollow=True),
-    "DSR's structure, fresh weights": Style(GREEN, "<", ":"),
-    "DNW's structure, initial weights": Style(RED, "D", ":", hollow=True),
-}
-"""Dotted lines show final structures that are trained from scratch."""
+STYLES = styles_of(LINES)
 
 TITLE = "Sparse training: solid and dashed train sparse; dotted are structures and sizes without the way there"
 
@@ -107,7 +93,7 @@ CLAIMS = (
 
 def run_of(line: str, density: float) -> SparseRun:
     """Return a line's run at a density."""
-    return replace(LINES[line], density=density)
+    return replace(LINES[line].run, density=density)
 
 
 DENSE = SparseRun()

@@ -8,8 +8,7 @@ from supermask.analysis.drawing import plots, styles
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import BANDS, Frame, Picture, finish
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.studies.experiment import Study
 from supermask.figures.sparse_training import STYLES, run_of
 

@@ -10,8 +10,7 @@ from supermask.analysis.drawing import plots, styles
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import WHISKERS, Frame, Picture, finish
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.studies.experiment import Study
@@ -83,20 +82,15 @@ def tabulate(results: Results) -> pd.DataFrame:
         if column in HEURISTIC:
             chosen, one_level = best_levels(untrained[untrained["weights"] == HEURISTIC[column]])
         else:
-            chosen = {seed: _only_level(results, column, trained, seed) for seed in results.experiment.seeds}
+            own = trained.drop(columns="criterion").set_index("seed", drop=False).to_dict("index")
+            seeds = results.experiment.seeds
+            chosen = {n: results.metrics(LEARNED[column], n) if column in LEARNED else own[n] for n in seeds}
             one_level = float(np.mean([row["test_accuracy"] for row in chosen.values()]))
         for seed, row in chosen.items():
             metrics = {name: row[name] for name in ("test_accuracy", "test_loss", "weights_remaining")}
             common = {"column": column, "criterion": row.get("criterion", ""), "seed": seed, "round": 0}
             rows.append(common | metrics | {"one_level_accuracy": one_level, "paper_percent": paper[column]})
     return results.labelled(pd.DataFrame(rows))
-
-
-def _only_level(results: Results, column: str, trained: pd.DataFrame, seed: int) -> Row:
-    """Return the row of a learned mask or of trained weights, which have no levels to choose from."""
-    if column in LEARNED:
-        return results.metrics(LEARNED[column], seed)
-    return trained[trained["seed"] == seed].drop(columns="criterion").to_dict("records")[0]
 
 
 def best_levels(untrained: pd.DataFrame) -> tuple[dict[int, Row], float]:

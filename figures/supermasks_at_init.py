@@ -12,8 +12,7 @@ from supermask.analysis.drawing import plots, styles
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import BANDS, Axes, Frame, Picture, finish
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.studies.experiment import Study
 from supermask.figures import mask_criteria
@@ -148,11 +147,6 @@ def best_level(table: pd.DataFrame) -> tuple[pd.Series, float]:
     return at_level.set_index("seed")["test_accuracy"], float(at_level["weights_remaining"].mean())
 
 
-def best_of_each_seed(table: pd.DataFrame) -> float:
-    """Return the mean over seeds of each seed's accuracy at its own best masked level."""
-    return float(table[table["round"] > 0].groupby("seed")["test_accuracy"].max().mean())
-
-
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """Return for every criterion, in percent: mean accuracy and weights at the best level, and mean of seeds' bests.
 
@@ -169,7 +163,7 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
             rows[criterion] |= {
                 f"{short}: best mean": 100 * best.mean(),
                 f"{short}: at % left": 100 * remaining,
-                f"{short}: mean of bests": 100 * best_of_each_seed(own),
+                f"{short}: mean of bests": 100 * own[own["round"] > 0].groupby("seed")["test_accuracy"].max().mean(),
             }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("criterion")
 

@@ -16,8 +16,7 @@ from supermask.analysis.drawing import plots, styles
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import BANDS, Axes, Frame, Picture, finish, panels_of
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.studies.experiment import Study
 from supermask.masks import full_masks, weights_remaining
 from supermask.networks import kernels_of
@@ -47,7 +46,7 @@ CLAIMS = (
 
 
 def study(shown: Shown) -> Study:
-    """The lottery ticket algorithm alone."""
+    """Return the lottery ticket algorithm alone."""
     return Study((ALGORITHM,))
 
 

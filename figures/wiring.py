@@ -9,8 +9,7 @@ from supermask.analysis.drawing import styles
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.films import Film, film_page
 from supermask.analysis.drawing.frame import Frame, Picture, finish, panels_of
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.kinds.neural_graph import MOMENTS, decode_wiring, graph_of, group_of
 from supermask.analysis.studies.experiment import Study
 from supermask.analysis.system.errors import UsageError

@@ -1,4 +1,4 @@
-"""Pruning before training, by scores of the whole network, which are asked anew as weights go.
+"""Pruning before training, by scores of the whole network, which are computed again as weights are pruned.
 
     masks = prune_at_initialisation(key, params, snip_scores(loss), density=0.05)
     masks = prune_at_initialisation(key, params, synflow_scores(outputs), density=0.01, steps=100)
@@ -30,7 +30,7 @@ Score = Callable[[PyTree], PyTree]
 def prune_at_initialisation(
     key: Key[Array, ""], params: PyTree, score: Score, *, density: Number, steps: int = 1, where: Where | None = None
 ) -> MaskTree:
-    """Return masks of that density: in each of some steps, the weights of lowest score in the whole network go.
+    """Return masks of that density: each step prunes the weights of lowest score in the whole network.
 
     params: the untrained parameters.
     score: asked at the start of each step, at the parameters with pruned weights at 0. `snip_scores`, `grasp_scores`,

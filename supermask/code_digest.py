@@ -49,8 +49,7 @@ class UndigestedError(ValueError):
 def code_digest(function: Any) -> str:
     """Return the SHA-256 (hex) of a callable and of what it reads. The digest depends on Python's version.
 
-    Raises:
-        UndigestedError: if it reads an object whose content is unknown, such as an open file.
+    Raises UndigestedError if it reads an object whose content is unknown, such as an open file.
     """
     walk = _Walk()
     walk.add(function, getattr(function, "__name__", type(function).__name__))
@@ -241,7 +240,7 @@ def _names_of(code: CodeType) -> set[str]:
 
 
 def _is_installed(value: Any) -> bool:
-    """Whether the value belongs to an installed package and its module and name identify it."""
+    """Return whether the value belongs to an installed package and its module and name identify it."""
     module, name = getattr(value, "__module__", None), getattr(value, "__name__", None)
     if name is None or _is_own(module):
         return False
@@ -299,7 +298,7 @@ def _globals_of(code: CodeType) -> set[str]:
 
 @cache
 def _is_own(module: str | None) -> bool:
-    """Whether a module is user code: not installed, not part of Python, and not this toolkit."""
+    """Return whether a module is user code: not installed, not part of Python, and not this toolkit."""
     if module is None:
         return False
     if module.partition(".")[0] in TOOLKIT or module.partition(".")[0] in sys.stdlib_module_names:

@@ -63,7 +63,7 @@ def conv_relu(
 
 
 def choose_method(shape: tuple[int, ...], features: int, dtype: jnp.dtype, platform: str) -> Method:
-    """The fastest method for an input of shape (batch, height, width, channels) on 'cpu', 'gpu' or 'tpu', as measured.
+    """Return the fastest method, as measured, for inputs (batch, height, width, channels) on 'cpu', 'gpu' or 'tpu'.
 
     On CPU that is Winograd's, if there are 32 channels and features or more, enough images to fill a chunk, and sides
     that don't need much padding to multiples of 4; else the direct one.
@@ -142,7 +142,7 @@ def _direct(x: Array, kernel: Array, bias: Array, *, pool: bool) -> Array:
 
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _direct_layer(x: Array, kernel: Array, bias: Array, images: int, pool: bool) -> Array:
-    """The layer for a batch of equal chunks of `images`, and even sides if `pool`."""
+    """Return the layer for a batch of equal chunks of `images`, and even sides if `pool`."""
     return _direct_forward(x, kernel, bias, images, pool)[0]
 
 

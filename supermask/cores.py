@@ -4,5 +4,5 @@ import os
 
 
 def cores() -> int:
-    """Of this machine, as far as this process may use them."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,10 +1,11 @@
-"""Exact counts from fractions: the number of weights that a rate prunes, and the number of steps in epochs.
+"""Exact counts from fractions: pruning rates and the weights that they prune, and the number of steps in epochs.
 
 A rate such as 0.29 means 29/100. Its product with a number of weights is computed in integers, both on the host and in
 compiled code, so that floor(0.29 × 100) is 29; floating point gives 28.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, TypeVar
@@ -22,10 +23,7 @@ Number = float | Fraction | np.floating | np.integer | Float[Array, ""]
 def own_number(argument: str, value: Any) -> int | float:
     """Return a real number as Python's own: one of another type becomes the number that it stands for.
 
-    np.float32(0.7) stands for 0.7, though as a double it is 0.699999988. Numbers in double precision stay as they are.
-
-    Raises:
-        ValueError: for text, None, truth values and arrays of several numbers.
+    np.float32(0.7) stands for 0.7, though as a double it is 0.699999988. Raises ValueError for anything but one number.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value) if isinstance(value, float) else value
@@ -50,11 +48,7 @@ def settle_numbers(holder: Any, *fields: str) -> None:
 
 
 def check_fraction(argument: str, fraction: Number) -> int | float:
-    """Return the fraction as Python's own number.
-
-    Raises:
-        ValueError: unless 0 <= fraction < 1, since pruning every weight of a layer leaves no network.
-    """
+    """Return the fraction as Python's own number. Raises ValueError unless 0 <= fraction < 1."""
     own = own_number(argument, fraction)
     if not 0 <= own < 1:
         raise ValueError(f"{argument} is {own}; allowed: 0 <= fraction < 1")
@@ -64,8 +58,7 @@ def check_fraction(argument: str, fraction: Number) -> int | float:
 def check_fractions(fraction: Number | Mapping[str, Number], ranking: str) -> int | float | dict[str, int | float]:
     """Return the fraction of live weights to prune as Python's own number: one for all, or one by path.
 
-    Raises:
-        ValueError: unless each is 0 <= fraction < 1; for fractions by path where the ranking is global.
+    Raises ValueError unless each is 0 <= fraction < 1, and for fractions by path under a global ranking.
     """
     if not isinstance(fraction, Mapping):
         return check_fraction("fraction", fraction)
@@ -74,13 +67,33 @@ def check_fractions(fraction: Number | Mapping[str, Number], ranking: str) -> in
     return {path: check_fraction(f"fraction[{path!r}]", own) for path, own in fraction.items()}
 
 
+LAYER_KINDS = ("conv", "dense", "output")
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The fraction of a layer's live weights that one round prunes, by the layer's kind.
+
+    The paper's: conv 0.10 (Conv6: 0.15), dense 0.20, and half of that for the output layer.
+    """
+
+    conv: float = 0.10
+    dense: float = 0.20
+    output: float = 0.10
+
+    def __post_init__(self) -> None:
+        for kind in LAYER_KINDS:
+            object.__setattr__(self, kind, check_fraction(f"rates.{kind}", getattr(self, kind)))
+
+    def by_layer(self, kinds: Mapping[str, str]) -> dict[str, float]:
+        """Return the rate of each layer, given each layer's kind."""
+        return {layer: float(getattr(self, kind)) for layer, kind in kinds.items()}
+
+
 def share(fraction: Number, alive: Count) -> Count:
     """Return floor(fraction × alive), exactly, for a number or a traced 32-bit integer.
 
-    The fraction is read by `exact_fraction`: 0.29 of 100 is 29, 0.99999 of 1 is 0, 1e-5 of 100,000 is 1.
-
-    Raises:
-        ValueError: unless 0 <= fraction <= 1.
+    The fraction is read by `exact_fraction`: 0.29 of 100 is 29. Raises ValueError unless 0 <= fraction <= 1.
     """
     ratio = exact_fraction(fraction)
     if not 0 <= ratio <= 1:
@@ -95,10 +108,7 @@ def exact_fraction(number: Number) -> Fraction:
 
     This is the ratio of small integers with this floating-point value, if there is one; else the decimal number as it
     is written; and for a computed number with more digits than its type can hold, such as 1 - 0.99998, the simplest
-    fraction within a few roundings of it.
-
-    Raises:
-        ValueError: for a number that is not finite.
+    fraction within a few roundings of it. Raises ValueError for a number that is not finite.
     """
     if isinstance(number, Fraction):
         return number

@@ -128,12 +128,12 @@ def glorot_kernel(
 
 
 def fan_in(shape: tuple[int, ...]) -> int:
-    """How many inputs each output of a kernel of that shape sums over."""
+    """Return the number of inputs that each output of a kernel of that shape sums."""
     return math.prod(shape[:-1])
 
 
 def fan_out(shape: tuple[int, ...]) -> int:
-    """How many outputs each input of a kernel of that shape reaches, over all places of a convolution's filter."""
+    """Return the number of outputs that each input of a kernel reaches, over all places of a convolution's filter."""
     return math.prod(shape[:-2]) * shape[-1]
 
 
@@ -159,7 +159,7 @@ def _polynomial(x: Values, coefficients: Sequence[int]) -> Values:
 
 
 def _log(x: Values) -> Values:
-    """The natural logarithm of numbers above 0: the mantissa's by a polynomial in three parts, and the exponent's."""
+    """Return the natural logarithm of positive numbers: a polynomial of the mantissa, and the exponent's part."""
     bits = x.view(np.uint32)
     exponent = ((bits >> np.uint32(23)).astype(np.int32) - 126).astype(np.float32)
     mantissa = ((bits & np.uint32(0x807FFFFF)) | np.uint32(0x3F000000)).view(np.float32)

@@ -33,7 +33,7 @@ class Envelope:
     older: tuple[int, ...] = ()
 
     def seal(self, header: Mapping[str, Any], blocks: bytes) -> bytes:
-        """The file's content. Raises the envelope's error for a header that `open` would refuse for its length."""
+        """Return the file's content. Raises the envelope's error for a header that is too long for `open`."""
         text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
         if len(text) > self.maximum_header:
             raise self.error(f"the header has {len(text):,} bytes; allowed: {self.maximum_header:,}")
@@ -41,7 +41,7 @@ class Envelope:
         return body + hashlib.sha256(body).digest()
 
     def open(self, content: bytes) -> tuple[Any, bytes]:
-        """Header, whose fields are still to be checked, and blocks.
+        """Return the header, whose fields are still to be checked, and the blocks.
 
         Raises the envelope's error for a file that is truncated, altered, foreign or of another version.
         """

@@ -60,10 +60,7 @@ WORTH_TRIMMING = 0.9
 
 
 def trimmed(split: Split) -> tuple[Trimmed, ...] | None:
-    """Split images into chunks, of a single class where possible, each without its blank pixels.
-
-    Returns None if hardly any pixel is blank.
-    """
+    """Split images into chunks, of one class where possible, without blank pixels; None if hardly any is blank."""
     order = np.argsort(split.labels, kind="stable")
     images = split.images.reshape(len(split), -1)[order]
     labels, every = split.labels[order], images.shape[1]
@@ -97,10 +94,9 @@ def examples_on(placement: Placement, split: Split) -> Examples:
 
 
 def evaluated_on(network: Network, placement: Placement, split: Split) -> Evaluated:
-    """Return a split on every device of the placement, in the network's form for evaluation: trimmed if that is faster.
+    """Return a split on every device of the placement, trimmed if the network is evaluated faster so.
 
-    On accelerators it is not. Raises ValueError for a split without images, or with labels
-    that the network has no outputs for.
+    Raises ValueError for a split without images, or with labels that the network has no outputs for.
     """
     height, width, channels = split.images.shape[1:]
     check_labels("split", split.labels, outputs_of(network, (height, width, channels)))
@@ -148,7 +144,7 @@ class PlacedData:
         return over_population(lambda _, params, split: evaluate(network, params, split, maximum), self.placement)
 
     def evaluate(self, params: Sequence[Params], split: Evaluated) -> list["Scores"]:
-        """Loss and accuracy over a split of networks as they are, in the order given."""
+        """Return the networks' loss and accuracy on a split, in their order."""
         place = self.placement
         scores: list[Scores] = []
         for some in batched(params, place.slots):

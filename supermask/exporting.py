@@ -84,11 +84,7 @@ def check_path(path: str | Path) -> None:
 
 
 def laid_out(params: PyTree, masks: MaskTree = None, layout: str = "flax", maps: Maps | None = None) -> Arrays:
-    """Return what `export` writes: contiguous arrays by name.
-
-    Raises:
-        ValueError: as for `export`.
-    """
+    """Return what `export` writes: contiguous arrays by name. Raises ValueError as `export` does."""
     if layout not in LAYOUTS:
         raise ValueError(f"layout is {layout!r}; allowed: {', '.join(LAYOUTS)}")
     leaves = present(params)

@@ -27,8 +27,7 @@ class MissingExtraError(ModuleNotFoundError):
 def need(extra: str) -> None:
     """Check that an extra is installed, before work begins that needs it; nothing is imported.
 
-    Raises:
-        MissingExtraError: a package of the extra is not installed.
+    Raises MissingExtraError if a package of the extra is not installed.
     """
     for module in EXTRAS[extra]:
         if find_spec(module) is None:

@@ -30,10 +30,7 @@ def ignore_progress(steps: int) -> None:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Configuration of a training. Lengths are in steps (batches).
-
-    Raises ValueError where a value is not allowed.
-    """
+    """Configuration of a training. Lengths are in steps (batches)."""
 
     steps: int
     learning_rate: float

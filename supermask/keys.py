@@ -73,10 +73,8 @@ def batch_order(
 
     A fresh permutation of the examples is drawn per epoch. The permutations are concatenated and cut into batches, so
     every example is used equally often and a batch may span two epochs. The order depends only on the seed: all
-    networks of a seed see the same batches at the same step, in every round, so that they can be compared pair by pair.
-
-    NumPy draws on the host (Philox, keyed by seed and epoch), because a permutation of 55,000 takes XLA's CPU backend
-    25 ms.
+    networks of a seed see the same batches at the same step, so that they can be compared pair by pair. NumPy draws on
+    the host (Philox), because a permutation of 55,000 takes XLA's CPU backend 25 ms.
     """
     check_seed(seed)
     first, last = first_step * batch_size, last_step * batch_size

@@ -40,12 +40,10 @@ OPTIMISERS = ("sgd", "adam")
 
 
 def mask_optimiser(name: str, learning_rate: float, steps: int) -> optax.GradientTransformation:
-    """An optimiser of logits by name. 'sgd': momentum 0.9, as in the paper; 'adam': its rate falls to 0 by a cosine.
+    """Return an optimiser of logits. 'sgd': momentum 0.9, as in the paper; 'adam': its rate falls to 0 by a cosine.
 
-    A logit's gradient carries w σ(m) (1 - σ(m)): small, and smaller the surer the mask is. Plain descent takes a rate
-    of 100 and very many steps; Adam's steps are of one size in every logit, and it gets as far in a tenth of them.
-
-    Raises ValueError for another name.
+    A logit's gradient has the factor w σ(m) (1 - σ(m)), which is small, so plain descent takes a rate of 100 and many
+    steps. Adam takes a tenth of them. Raises ValueError for another name.
     """
     if name not in OPTIMISERS:
         raise ValueError(f"optimiser is {name!r}; allowed: {', '.join(OPTIMISERS)}")
@@ -102,7 +100,7 @@ class MaskTrainer:
         self._placed  # noqa: B018 - the data fits the network, or an error says so before anything is trained
 
     def train(self, jobs: Sequence[MaskJob], on_progress: OnProgress = ignore_progress) -> list[LearnedOutcome]:
-        """Learns all masks, as many at once as there are slots, and returns their outcomes in order."""
+        """Learn all masks, as many at once as there are slots; return their outcomes in order."""
         check_descends(self.network)
         for job in jobs:
             check_seed(job.seed)
@@ -192,7 +190,7 @@ class MaskTrainer:
 
 
 def given_of(job: MaskJob) -> Given:
-    """What a job's network is made of, on the host."""
+    """Return the constants of a job's network, on the host."""
     kernels = untrained_kernels(kernels_of(job.initial), job.learned.weights)
     return Given(
         {layer: np.asarray(kernel) for layer, kernel in kernels.items()},
@@ -205,5 +203,5 @@ def given_of(job: MaskJob) -> Given:
 
 
 def start_logits(job: MaskJob) -> Kernels:
-    """Logits, or edge-popup's scores, before the first step."""
+    """Return logits, or edge-popup's scores, before the first step."""
     return start_scores(derive_key(job.seed, Purpose.MASK_SCORES), kernels_of(job.initial), job.learned)

@@ -14,9 +14,10 @@ from operator import attrgetter
 from typing import Protocol, runtime_checkable
 
 from supermask.checks import check_seed, check_whole
+from supermask.counts import Rates
 from supermask.intervals import OnProgress, ignore_progress
 from supermask.keys import Purpose, derive_key
-from supermask.masks import Rates, full_masks, weights_remaining
+from supermask.masks import full_masks, weights_remaining
 from supermask.networks import Network, initialise
 from supermask.params import Params, kernels_of
 from supermask.population import batched
@@ -45,51 +46,51 @@ class RoundRecord:
 
 @runtime_checkable
 class Memory(Protocol):
-    """What has been trained: where rounds are kept between the loop's steps, and what need not be trained again."""
+    """Storage of trained rounds, which the loop reads and never trains again."""
 
     def has(self, treatment: Treatment | None, seed: int, round_: int) -> bool:
-        """Whether that round is there; round 0 is asked for with no treatment."""
+        """Return whether that round is stored; round 0 has no treatment."""
         ...
 
     def round_zero(self, seed: int) -> tuple[Params, Params]:
-        """Initial parameters, and those at the end of round 0."""
+        """Return the initial parameters, and those at the end of round 0."""
         ...
 
     def end_of_round(self, treatment: Treatment, seed: int, round_: int) -> End:
-        """How a later round ended; where it started weights at 0 is known if the treatment `asks_for_zeros`."""
+        """Return a later round's end; it says which weights started at 0 if the treatment `asks_for_zeros`."""
         ...
 
     def remember(self, records: Sequence[RoundRecord]) -> None:
-        """Keeps finished rounds: those of one population at a time."""
+        """Store the finished rounds of one population."""
         ...
 
 
 class InMemory:
-    """A memory that keeps, of every run, its last round: what the next one needs."""
+    """Memory that keeps only the last round of every run, from which the next one starts."""
 
     def __init__(self) -> None:
         self._origins: dict[int, tuple[Params, Params]] = {}
         self._ends: dict[tuple[Treatment, int], tuple[int, End]] = {}
 
     def has(self, treatment: Treatment | None, seed: int, round_: int) -> bool:
-        """Whether the run has got that far."""
+        """Return whether the run has reached that round."""
         if treatment is None:
             return seed in self._origins
         return (treatment, seed) in self._ends and self._ends[treatment, seed][0] >= round_
 
     def round_zero(self, seed: int) -> tuple[Params, Params]:
-        """Initial parameters, and those at the end of round 0."""
+        """Return the initial parameters, and those at the end of round 0."""
         return self._origins[seed]
 
     def end_of_round(self, treatment: Treatment, seed: int, round_: int) -> End:
-        """How the run's last round ended. Raises KeyError for any other."""
+        """Return the end of the run's last round. Raises KeyError for any other."""
         kept_round, end = self._ends[treatment, seed]
         if kept_round != round_:
             raise KeyError(f"round {round_} of {treatment} is gone; round {kept_round} is kept")
         return end
 
     def remember(self, records: Sequence[RoundRecord]) -> None:
-        """Keeps each run's newest round in place of the one before."""
+        """Replace each run's round by its newest one."""
         for record in records:
             final, treatment = record.trained.params, record.treatment
             if treatment is None:
@@ -110,9 +111,9 @@ def find_tickets(
     memory: Memory | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> Iterator[RoundRecord]:
-    """Runs every treatment with every seed for rounds 0 to `rounds`, in lockstep, yielding each round's record.
+    """Run every treatment with every seed for rounds 0 to `rounds`, in lockstep; yield each round's record.
 
-    Rounds that the memory has are neither trained nor yielded again, so an interrupted study goes on where it was.
+    Rounds in the memory are neither trained nor yielded again, so an interrupted study resumes.
     Raises ValueError, before any training, for rounds or seeds that cannot be, or a rewind step beyond the training.
     """
     check_whole("rounds", rounds, 0)
@@ -139,12 +140,12 @@ def find_tickets(
 
 
 def initial_params(trainer: Trainer, seed: int) -> Params:
-    """The seed's initial parameters: its one draw, whatever is done with it."""
+    """Return the initial parameters of a seed."""
     return initial_of(trainer.network, seed, trainer.data.image_shape)
 
 
 def initial_of(network: Network, seed: int, image_shape: tuple[int, int, int]) -> Params:
-    """A network's initial parameters by its seed, for images of (height, width, channels)."""
+    """Return a network's initial parameters for a seed and images of (height, width, channels)."""
     return initialise(network, derive_key(seed, Purpose.INITIAL_WEIGHTS), image_shape)
 
 
@@ -183,10 +184,9 @@ def _origins(
     memory: Memory,
     on_progress: OnProgress,
 ) -> dict[int, Origin]:
-    """The origin of every seed, for treatments that rewind to one and the same step.
+    """Return the origin of every seed, for treatments that rewind to the same step.
 
-    The weights of step k are found by training to it once more: the same batches give the same bits as in round 0, and
-    round 0 needs to know nothing of who rewinds to where.
+    The weights of step k come from training to it again: the same batches give the same bits as in round 0.
     """
     needs_gradient = any("gradient" in treatment.criterion.needs for treatment in treatments)
     initial = {seed: memory.round_zero(seed)[0] for seed in seeds}

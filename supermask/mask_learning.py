@@ -61,7 +61,7 @@ def learn_mask(
     kept: float = 0.5,
     where: Where | None = None,
 ) -> MaskLearner:
-    """How a mask of any network is learned by gradient descent.
+    """Return the functions that learn a mask of any network by gradient descent.
 
     method: 'bernoulli' draws each weight's mask at every step, 1 with probability sigmoid(score); 'threshold' keeps
         scores above 0; 'edge_popup' keeps the top of each layer's |scores|.
@@ -109,7 +109,7 @@ def _kernels(weights: PyTree, where: Where | None) -> tuple[Leaves, Kernels]:
 
 
 def _given(kernels: Kernels, learned: LearnedMask) -> Given:
-    """What the toolkit's own step takes; the keys that it holds for its trainer are of no use here."""
+    """Return the constants of the toolkit's own step, with empty keys: only its trainer uses those."""
     through, no_key = learned.through_factor and learned.method != "edge_popup", np.zeros(2, np.uint32)
     onto = untrained_kernels(kernels, learned.weights)
     rescaled, counts = np.asarray(learned.rescaled), kept_by_layer(learned, kernels)

@@ -1,4 +1,4 @@
-"""From logits to masks: where they start, how masks are drawn or rounded, and what the network computes with them.
+"""From logits to masks: starting values, drawn and rounded masks, and the network's effective kernels.
 
 The mask is 1 with probability sigmoid(logit); the gradient goes straight through the draw to sigmoid(logit). Zhou et
 al. 2019, section 5.2. Edge-popup's mask is the top of each layer's |scores|: Ramanujan et al. 2020 (arXiv 1911.13299).
@@ -41,8 +41,6 @@ class LearnedMask:
     through_factor: whether the gradient passes through the factor of rescaling, as in the released code, or takes it
         for constant. Passed through, every weight that is kept lowers all others, so masks end sparser. Of no meaning
         for what is not rescaled, nor for 'edge_popup', whose masks always have the same number of ones.
-
-    Raises ValueError where a value is not allowed.
     """
 
     weights: str = "initial"
@@ -68,7 +66,7 @@ class LearnedMask:
 
 @short
 class Given(NamedTuple):
-    """What belongs to one network and does not change: its weights and what its draws come from."""
+    """Constants of one network: its weights and the keys of its draws."""
 
     kernels: Kernels  # what the mask goes onto
     rescaled: Bool[AnyArray, ""]
@@ -80,7 +78,7 @@ class Given(NamedTuple):
 
 @jax.custom_jvp
 def straight_through(hard: Float[Array, "*shape"], soft: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """`hard`, to the bit, whose gradient is that of `soft` (Bengio et al. 2013)."""
+    """Return `hard`, to the bit, with the gradient of `soft` (Bengio et al. 2013)."""
     return hard
 
 
@@ -90,10 +88,9 @@ def _straight_through_jvp(primals: tuple[Array, Array], tangents: tuple[Array, A
 
 
 def random_bits(key: Key[Array, ""], shape: tuple[int, ...]) -> UInt16[Array, "..."]:
-    """Sixteen random bits a weight: threefry's own words, of which each block gives four weights theirs.
+    """Return sixteen random bits per weight: threefry's own words, a block of which serves four weights.
 
-    `jax.random.bits` folds a block's two words into one, so that every element can be drawn by itself; drawing was a
-    third of a step that way.
+    `jax.random.bits` folds a block's two words into one, which made drawing a third of a step.
     """
     size = int(np.prod(shape))
     words = threefry_2x32(jax.random.key_data(key), jnp.arange(2 * -(-size // 4), dtype=jnp.uint32))
@@ -101,9 +98,9 @@ def random_bits(key: Key[Array, ""], shape: tuple[int, ...]) -> UInt16[Array, ".
 
 
 def draw_masks(key: Key[Array, ""], logits: Kernels) -> dict[str, Bool[Array, "..."]]:
-    """A mask of every layer: 1 with probability sigmoid(logit), to within 2⁻¹⁶.
+    """Draw a mask of every layer: 1 with probability sigmoid(logit), to within 2⁻¹⁶.
 
-    The layers' bits are drawn at one go, in `keys.layer_order`: drawing by layer costs a twentieth of a step.
+    All layers' bits are drawn at once, in `keys.layer_order`: drawing by layer costs a twentieth of a step.
     """
     layers = layer_order(logits)
     ends = np.cumsum([np.prod(logits[layer].shape, dtype=int) for layer in layers])
@@ -116,7 +113,7 @@ def draw_masks(key: Key[Array, ""], logits: Kernels) -> dict[str, Bool[Array, ".
 
 
 def rounded_masks(method: str, logits: Kernels, counts: Mapping[str, Int32[AnyArray, ""]]) -> dict[str, Array]:
-    """The one mask that logits or scores stand for: what is kept with a probability above one half, or the top."""
+    """Return the mask that logits or scores stand for: weights kept with a probability above one half, or the top."""
     if method == "edge_popup":
         # Scores are continuous draws, so ties are as good as impossible; the key only settles them the same way always.
         key = derive_key(0, Purpose.TIES)
@@ -128,10 +125,9 @@ def rounded_masks(method: str, logits: Kernels, counts: Mapping[str, Int32[AnyAr
 
 
 def effective_kernels(method: str, logits: Kernels, key: Key[Array, ""], given: Given) -> Kernels:
-    """The kernels of one step: w · mask, rescaled if asked, with the gradient straight through to the logits.
+    """Return the kernels of one step: w · mask, rescaled if asked, with the gradient straight through to the logits.
 
-    The ones in the factor size / ones are a sum over the mask, so the gradient passes through the factor, too (as in
-    the released code), unless `given` holds it constant.
+    The gradient also passes through the factor size / ones, as in the released code, unless `given` holds it constant.
     """
     hard = draw_masks(key, logits) if method == "bernoulli" else rounded_masks(method, logits, given.counts)
     soft = jax.tree.map(jnp.abs if method == "edge_popup" else jax.nn.sigmoid, logits)
@@ -145,12 +141,12 @@ def effective_kernels(method: str, logits: Kernels, key: Key[Array, ""], given: 
 
 
 def as_key(data: UInt32[AnyArray, "2"]) -> Key[Array, ""]:
-    """The key of two words."""
+    """Return the key of two words."""
     return jax.random.wrap_key_data(jnp.asarray(data), impl="threefry2x32")
 
 
 def kept_by_layer(learned: LearnedMask, kernels: Kernels) -> dict[str, Int32[AnyArray, ""]]:
-    """How many weights of each layer edge-popup keeps: size - floor((1 - kept) · size)."""
+    """Return how many weights of each layer edge-popup keeps: size - floor((1 - kept) · size)."""
     return {
         layer: np.asarray(kernel.size - share(1 - exact_fraction(learned.kept), int(kernel.size)), np.int32)
         for layer, kernel in kernels.items()
@@ -158,10 +154,7 @@ def kept_by_layer(learned: LearnedMask, kernels: Kernels) -> dict[str, Int32[Any
 
 
 def start_scores(key: Key[Array, ""], kernels: Kernels, learned: LearnedMask) -> Kernels:
-    """The scores of those kernels' weights before the first step: logits, or those of edge-popup.
-
-    Edge-popup's start uniform in ±1/√fan-in, as in its released code.
-    """
+    """Return scores before the first step: logits, or edge-popup's, uniform in ±1/√fan-in as in its released code."""
     start: Kernels = {}
     for index, layer in enumerate(layer_order(kernels)):
         shape = kernels[layer].shape

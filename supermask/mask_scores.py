@@ -1,4 +1,4 @@
-"""What a learned mask is worth: the scores of masks that are drawn from its logits, and of the one that they stand for.
+"""Evaluation of a learned mask: masks drawn from its logits, and the rounded mask that they stand for.
 
 Zhou et al. 2019, section 5.2.
 """
@@ -25,7 +25,7 @@ EVALUATION_SAMPLES = 10
 
 @short
 class MaskScores(NamedTuple):
-    """What a learned mask is worth on a split: means over the drawn masks, and the rounded mask's own.
+    """Scores of a learned mask on a split: means over drawn masks, and the rounded mask's own.
 
     Losses in nats; accuracies and weights remaining are fractions. The rounded mask keeps what is kept with a
     probability above one half. For the methods that draw nothing both are the same.
@@ -40,11 +40,11 @@ class MaskScores(NamedTuple):
 
 
 UNSEEN = MaskScores(*np.array([np.inf, 0, 0, np.inf, 0, 0], np.float32))
-"""Scores before the first evaluation, which every evaluation betters."""
+"""Scores before the first evaluation; every evaluation is better."""
 
 
 def judge(network: Network, method: str, logits: Kernels, given: Given, split: Evaluated, maximum: int) -> MaskScores:
-    """Scores on a split: the mean over `EVALUATION_SAMPLES` drawn masks, and the rounded mask's."""
+    """Return scores on a split: means over `EVALUATION_SAMPLES` drawn masks, and the rounded mask's."""
     size = sum(leaf.size for leaf in jax.tree.leaves(logits))
 
     def scores(masks: Mapping[str, Array]) -> Float[Array, "3"]:
@@ -69,5 +69,5 @@ def judge(network: Network, method: str, logits: Kernels, given: Given, split: E
 
 
 def without_biases(kernels: Mapping[str, Float[AnyArray, "..."]]) -> Params:
-    """Parameters of those kernels and zero biases."""
+    """Return parameters of those kernels and zero biases."""
     return {layer: {"kernel": k, "bias": jnp.zeros(k.shape[-1], jnp.float32)} for layer, k in kernels.items()}

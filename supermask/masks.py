@@ -10,7 +10,6 @@ diverged training leaves them, rank like -∞.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -19,35 +18,16 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Int32, Key, UInt32, UInt64
 
 from supermask.checks import check_layers, check_masks, check_names
+from supermask.counts import Rates as Rates
 from supermask.counts import check_fraction as check_fraction
 from supermask.counts import kept_counts as kept_counts
 from supermask.counts import share as share
 from supermask.keys import layer_order
+from supermask.overlaps import Agreement as Agreement
+from supermask.overlaps import agreement as agreement
 
 Masks = dict[str, Bool[Array | np.ndarray, "..."]]
 Scores = dict[str, Float[Array, "..."]]
-
-LAYER_KINDS = ("conv", "dense", "output")
-
-
-@dataclass(frozen=True)
-class Rates:
-    """The fraction of a layer's live weights that one round prunes, by the layer's kind.
-
-    The paper's: conv 0.10 (Conv6: 0.15), dense 0.20, and half of that for the output layer.
-    """
-
-    conv: float = 0.10
-    dense: float = 0.20
-    output: float = 0.10
-
-    def __post_init__(self) -> None:
-        for kind in LAYER_KINDS:
-            object.__setattr__(self, kind, check_fraction(f"rates.{kind}", getattr(self, kind)))
-
-    def by_layer(self, kinds: Mapping[str, str]) -> dict[str, float]:
-        """Return the rate of each layer, given each layer's kind."""
-        return {layer: float(getattr(self, kind)) for layer, kind in kinds.items()}
 
 
 def prune(key: Key[Array, ""], scores: Scores, masks: Masks, rates: Mapping[str, float]) -> Masks:
@@ -64,10 +44,7 @@ def prune(key: Key[Array, ""], scores: Scores, masks: Masks, rates: Mapping[str,
 
 
 def prune_globally(key: Key[Array, ""], scores: Scores, masks: Masks, rate: float) -> Masks:
-    """Prune floor(rate × alive) weights of the whole network: the lowest scores in any layer.
-
-    The alternative to `prune`'s ranking within layers. A layer may lose all of its weights.
-    """
+    """Prune floor(rate × alive) weights of the whole network: the lowest scores. A layer may lose all its weights."""
     rate = check_fraction("rate", rate)
     check_masks(masks, scores)
     alive = sum((jnp.sum(mask, dtype=jnp.int32) for mask in masks.values()), start=jnp.int32(0))
@@ -216,40 +193,3 @@ def full_masks(kernels: Mapping[str, Float[Array | np.ndarray, "..."]]) -> Masks
 def weights_remaining(masks: Masks) -> float:
     """Return the kept fraction of the weights of all masked layers."""
     return sum(int(np.sum(m)) for m in masks.values()) / sum(m.size for m in masks.values())
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Similarity of two masks of one shape, in counts of weights. Chance: independent masks with the same counts."""
-
-    size: int
-    kept_first: int
-    kept_second: int
-    kept_both: int
-
-    @property
-    def overlap(self) -> float:
-        """Kept by both over the maximum possible (the smaller mask's count): 1 for nested masks."""
-        return self.kept_both / max(min(self.kept_first, self.kept_second), 1)
-
-    @property
-    def overlap_by_chance(self) -> float:
-        """Expected `overlap` by chance: the larger mask's fraction of weights remaining."""
-        return max(self.kept_first, self.kept_second) / self.size
-
-    @property
-    def kept_both_by_chance(self) -> float:
-        """Expected number of weights kept by two independent masks with these counts."""
-        return self.kept_first * self.kept_second / self.size
-
-    @property
-    def jaccard(self) -> float:
-        """Kept by both over kept by either; 1 for two empty masks."""
-        either = self.kept_first + self.kept_second - self.kept_both
-        return self.kept_both / either if either else 1.0
-
-
-def agreement(first: Bool[Array | np.ndarray, "*shape"], second: Bool[Array | np.ndarray, "*shape"]) -> Agreement:
-    """Compare two masks of a layer."""
-    one, other = np.asarray(first), np.asarray(second)
-    return Agreement(one.size, int(one.sum()), int(other.sum()), int((one & other).sum()))

@@ -1,4 +1,4 @@
-"""Criteria and actions by name: what a name at a command line or in a description stands for."""
+"""Criteria and actions by name, as on a command line or in a description."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -110,7 +110,7 @@ def _signature(family: str) -> str:
 
 
 def _needed(family: str) -> list[str]:
-    """The parameters of a family that have no default."""
+    """Return the parameters of a family that have no default."""
     every = signature(FAMILIES[family]).parameters.values()
     return [each.name for each in every if each.default is each.empty]
 

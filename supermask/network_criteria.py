@@ -22,7 +22,7 @@ from supermask.trees import only_kept, pruned_leaves
 
 
 def grasp(network: NetworkFacts) -> PyTree:
-    """w · Hg at the initial weights, H the loss's Hessian and g its gradient: what the gradient's norm owes a weight.
+    """w · Hg at the initial weights, H the loss's Hessian and g its gradient: a weight's part in the gradient's norm.
 
     Wang, Zhang & Grosse 2020 (arXiv 2002.07376), equation 8, with the sign under which the highest are kept.
     """

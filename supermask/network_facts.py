@@ -1,4 +1,4 @@
-"""What a criterion may ask of the whole network, and its answers by leaf.
+"""Facts about the whole network for criteria that ask for them, and their scores by leaf.
 
 A criterion that asks for `network` is given `NetworkFacts` and returns scores in the structure of the parameters. It
 may take the loss's gradient, or the Hessian along it, at any parameters.

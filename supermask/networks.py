@@ -46,7 +46,7 @@ class ConvReLU(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch _ _ features"]:
-        """The layer's output; half as high and wide if pooled."""
+        """Return the layer's output; half as high and wide if pooled."""
         kernel = self.param("kernel", _glorot, (3, 3, x.shape[-1], self.features), x.dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), x.dtype)
         return conv_relu(x, kernel, bias, pool=self.pool)
@@ -59,14 +59,14 @@ class ValidConvReLU(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch _ _ features"]:
-        """The layer's output, half as high and wide as the convolution's."""
+        """Return the layer's output, half as high and wide as the convolution's."""
         kernel = self.param("kernel", _glorot, (5, 5, x.shape[-1], self.features), x.dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), x.dtype)
         return valid_conv_relu_pool(x, kernel, bias)
 
 
 class Network(nn.Module):
-    """What is trained: a Flax module from images to logits. A layer's prunable weights are its leaf 'kernel'."""
+    """Base of the networks: a Flax module from images to logits. A layer's prunable weights are its leaf 'kernel'."""
 
     @property
     def convolutional(self) -> bool:
@@ -99,11 +99,11 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def products(self, image_shape: tuple[int, int, int]) -> float:
-        """Multiplications of one image's way through the network."""
+        """Return the multiplications of one image's forward pass."""
         raise NotImplementedError
 
     def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch classes"]:
-        """Logits of images scaled to [0, 1]."""
+        """Return logits of images scaled to [0, 1]."""
         raise NotImplementedError
 
 
@@ -148,7 +148,7 @@ class FeedForward(Network):
         return [*found, (height, width)]
 
     def products(self, image_shape: tuple[int, int, int]) -> float:
-        """Multiplications of one image's way through the network: one a weight and place that it is used at."""
+        """Return the multiplications of one image's forward pass: one per weight and place where it is used."""
         convolved = self.maps(image_shape)[:-1]
         places = {f"conv{index + 1}": height * width for index, (height, width) in enumerate(convolved)}
         kernels = kernels_of(shapes_of(self, image_shape))
@@ -156,7 +156,7 @@ class FeedForward(Network):
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch classes"]:
-        """Logits of images scaled to [0, 1]."""
+        """Return logits of images scaled to [0, 1]."""
         for pair, features in enumerate(self.conv_pairs):
             x = ConvReLU(features, pool=False, name=f"conv{2 * pair + 1}")(x)
             x = ConvReLU(features, pool=True, name=f"conv{2 * pair + 2}")(x)
@@ -178,7 +178,7 @@ NETWORKS: Mapping[str, FeedForward] = {
 
 
 def network_of(name: str, classes: int) -> FeedForward:
-    """The network of that name in `NETWORKS` with an output for each class."""
+    """Return the network of that name in `NETWORKS`, with an output for each class."""
     network = NETWORKS[name]
     if classes == network.classes:
         return network
@@ -187,10 +187,7 @@ def network_of(name: str, classes: int) -> FeedForward:
 
 
 def initialise(network: Network, key: Key[Array, ""], image_shape: tuple[int, int, int]) -> Params:
-    """A new draw of all parameters, for images of (height, width, channels).
-
-    Raises ValueError where the network is not served: see `shapes_of`.
-    """
+    """Draw all parameters, for images of (height, width, channels). Raises ValueError as `shapes_of` does."""
     check_draws()
     shapes_of(network, image_shape)
     variables = network.init(key, jnp.zeros((1, *image_shape), jnp.float32))
@@ -200,7 +197,7 @@ def initialise(network: Network, key: Key[Array, ""], image_shape: tuple[int, in
 def logits(
     network: Network, params: Params, images: Float[Array, "batch height width channels"]
 ) -> Float[Array, "batch classes"]:
-    """The network's logits for images scaled to [0, 1].
+    """Return the network's logits for images scaled to [0, 1].
 
     Raises ValueError for a network that draws random numbers when it is applied, or has state beside its parameters.
     """
@@ -221,7 +218,7 @@ def logits(
 def in_training(
     network: Network, params: Params, images: Float[Array, "batch height width channels"]
 ) -> tuple[Float[Array, "batch classes"], Params]:
-    """The logits of a batch in training, and the network's running statistics after it: none, {}, for most.
+    """Return the logits of a batch in training, and the running statistics after it; most networks have none.
 
     A network with `statistics` is called with `training=True` and then normalises by the batch's own. It sows what its
     running ones are to be in the collection 'statistics', as 'moved'; see `with_statistics`.
@@ -235,15 +232,12 @@ def in_training(
 
 
 def with_statistics(params: Params, statistics: Params) -> Params:
-    """The parameters with these running statistics in place of theirs."""
+    """Return the parameters with these running statistics in place of theirs."""
     return {layer: {**leaves, **statistics.get(layer, {})} for layer, leaves in params.items()}
 
 
 def check_descends(network: Network) -> None:
-    """Refuse a network with running statistics, which a trainer that sets none would descend like weights.
-
-    Raises ValueError.
-    """
+    """Raise ValueError for running statistics, which a trainer that sets none would descend like weights."""
     if network.statistics:
         raise ValueError(
             f"network {_name(network)} keeps running statistics of batches (in {', '.join(network.statistics)}); "
@@ -252,17 +246,17 @@ def check_descends(network: Network) -> None:
 
 
 def parameter_count(network: Network, image_shape: tuple[int, int, int]) -> int:
-    """Number of weights and biases for images of that shape; nothing is drawn."""
+    """Return the number of weights and biases for images of that shape; nothing is drawn."""
     return sum(leaf.size for leaf in jax.tree.leaves(shapes_of(network, image_shape)))
 
 
 def shapes_of(network: Network, image_shape: tuple[int, int, int]) -> Params:
-    """Parameters of the network's shapes for images of (height, width, channels): all 0, without memory of their own.
+    """Return parameters of the network's shapes for images of (height, width, channels): all 0, in no memory.
 
-    For whoever needs to know no more of them: nothing is drawn. Not to be changed: the next caller gets the same ones.
+    They are read-only: the next caller gets the same ones.
 
-    Raises ValueError where the network is not served. It is a `Network`, all of whose fields can be hashed; it is
-    called with images alone (`checks.check_call`). It has parameters alone, no batch statistics and no dropout
+    Raises ValueError for a network that is not served. One that is served is a `Network` with hashable fields, called
+    with images alone (`checks.check_call`). It has parameters alone, no batch statistics and no dropout
     (`checks.check_variables`), in one level of layers (`checks.check_params`).
     """
     if not isinstance(network, Network):
@@ -305,10 +299,9 @@ def _name(network: object) -> str:
 
 
 def outputs_of(network: Network, image_shape: tuple[int, int, int]) -> int:
-    """How many logits the network has for images of (height, width, channels); nothing is computed.
+    """Return the number of logits for images of (height, width, channels); nothing is computed.
 
-    Raises ValueError where the network is not served (see `shapes_of`), or puts out something else than logits of
-    shape (batch, classes).
+    Raises ValueError as `shapes_of` does, and for outputs other than logits of shape (batch, classes).
     """
     shapes_of(network, image_shape)
     return _outputs_of(network, image_shape)

@@ -143,7 +143,7 @@ def _is_block(entry: Any) -> bool:
 
 
 def _is_layer(entry: Any) -> bool:
-    """Whether it is a printable name, a shape of two to eight axes, none of them empty, a coding and a length."""
+    """Return whether it is a printable name, a shape of two to eight non-empty axes, a coding and a length."""
     if not (isinstance(entry, list) and len(entry) == 4 and is_text(entry[0]) and _is_block(entry[2:])):
         return False
     shape = entry[1]

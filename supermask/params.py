@@ -20,16 +20,13 @@ Params = dict[str, dict[str, Float[AnyArray, "..."]]]
 
 
 def kernels_of(params: Params) -> Kernels:
-    """The prunable leaves: every layer's kernel; a layer without one is always dense.
-
-    Raises ValueError where layers are nested, or none has a kernel: see `checks.check_params`.
-    """
+    """Return the prunable leaves: every layer's kernel. Raises ValueError as `checks.check_params` does."""
     check_params(params)
     return {layer: leaves["kernel"] for layer, leaves in params.items() if "kernel" in leaves}
 
 
 def with_kernels(params: Params, kernels: Mapping[str, Float[AnyArray, "..."]]) -> Params:
-    """The parameters with these kernels in place of theirs; biases, and layers not named, as they were."""
+    """Return the parameters with these kernels in place of theirs; all other leaves stay."""
     check_params(params)
     return {
         layer: {**leaves, "kernel": kernels[layer]} if layer in kernels else dict(leaves)
@@ -38,17 +35,17 @@ def with_kernels(params: Params, kernels: Mapping[str, Float[AnyArray, "..."]]) 
 
 
 def masked(kernels: Kernels, masks: Mapping[str, Bool[AnyArray, "..."]]) -> Kernels:
-    """The kernels with the weights outside their masks at 0."""
+    """Return the kernels with the weights outside their masks at 0."""
     return {layer: jnp.where(jnp.asarray(masks[layer]), kernel, 0.0) for layer, kernel in kernels.items()}
 
 
 def pruned(params: Params, masks: Mapping[str, Bool[AnyArray, "..."]]) -> Params:
-    """The parameters with the weights outside their masks at 0."""
+    """Return the parameters with the weights outside their masks at 0."""
     return with_kernels(params, masked(kernels_of(params), masks))
 
 
 def masked_update(params: Params, updates: Params, masks: dict[str, Bool[Array, "..."]]) -> Params:
-    """Adds the updates to the weights that are kept and to all biases; the others stay, to the bit."""
+    """Add the updates to kept weights and to all biases; the others stay, to the bit."""
     moved = jax.tree.map(jnp.add, params, updates)
     return {
         layer: {
@@ -60,7 +57,7 @@ def masked_update(params: Params, updates: Params, masks: dict[str, Bool[Array, 
 
 
 def layer_kinds(kernels: Mapping[str, Float[AnyArray, "..."]]) -> dict[str, str]:
-    """Each layer's kind, 'conv', 'dense' or 'output': what its pruning rate goes by."""
+    """Return each layer's kind, which decides its pruning rate: 'conv', 'dense' or 'output'."""
     return {
         layer: "output" if layer == "output" else "conv" if kernel.ndim == 4 else "dense"
         for layer, kernel in kernels.items()

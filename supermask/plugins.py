@@ -72,7 +72,7 @@ def _action(kind: type[OwnAction], name: str, version: str, function: Function) 
 
 @contextmanager
 def collected() -> Iterator[list[Criterion | Action]]:
-    """All that decorators make meanwhile, also what a second definition of a name hides."""
+    """Collect everything that decorators make within the block, including what a second definition of a name hides."""
     own: list[Criterion | Action] = []
     _collecting.append(own)
     try:
@@ -91,7 +91,7 @@ def _made(member: Made) -> Made:
 
 
 def _name_of(function: Function) -> str:
-    """The name of a function, or of what `functools.partial` is made of, or of a callable's class."""
+    """Return the name of a function, of the function inside a `functools.partial`, or of a callable's class."""
     while isinstance(function, partial):
         function = function.func
     name: str = getattr(function, "__name__", type(function).__name__)

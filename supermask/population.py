@@ -80,7 +80,7 @@ class Placement:
         return jax.tree.map(lambda leaf: jax.device_put(leaf, sharding), self.dealt(networks))
 
     def dealt(self, networks: Sequence[PyTree]) -> PyTree:
-        """The same, left on the host."""
+        """Return the same, left on the host."""
         if not 1 <= len(networks) <= self.slots:
             raise ValueError(f"networks has {len(networks)} members; allowed: 1 to {self.slots}")
         dealt: list[PyTree] = [networks[0]] * self.slots
@@ -145,7 +145,7 @@ def use_all_cores(devices: int | None = None) -> int:
 
 
 def program_text(run: Run, *arguments: PyTree) -> str:
-    """The text of a compiled program for arguments of those shapes: its code, and the constants that it closes over."""
+    """Return the text of a compiled program for arguments of those shapes: its code and its constants."""
     compiled: Any = run
     text: str = compiled.lower(*arguments).as_text()
     return text

@@ -23,11 +23,12 @@ from supermask.checks import check_key
 from supermask.counts import Number, check_fractions
 from supermask.criteria import Criterion, LayerFacts, large_final
 from supermask.keys import layer_order
-from supermask.masks import Agreement, prune_globally
-from supermask.masks import agreement as agreement_of_layer
 from supermask.masks import prune as prune_layers
+from supermask.masks import prune_globally
 from supermask.members import Function
 from supermask.network_facts import Loss, NetworkFacts, Outputs, check_scores
+from supermask.overlaps import Agreement
+from supermask.overlaps import agreement as agreement_of_layer
 from supermask.trees import Leaves, MaskTree, Where, leaves_of, masked_leaves, only_kept, present, pruned_leaves
 
 _DRAWS = 0x64726177
@@ -161,7 +162,7 @@ def restart(
 
 
 def zeros_matter(kept: Action, pruned: Action) -> bool:
-    """Whether an action asks which weights started at 0, and one of the two may have started some there."""
+    """Return whether an action asks which weights started at 0, and one of the two may have started some there."""
     return "zeroed" in kept.needs or ("zeroed" in pruned.needs and not kept.is_built_in)
 
 
@@ -273,7 +274,7 @@ def summary(params: PyTree, masks: MaskTree = None, where: Where | None = None) 
 
 
 def _alive(params: PyTree, masks: MaskTree, where: Where | None) -> tuple[Leaves, dict[str, Any]]:
-    """The parameters taken apart, and which of their prunable weights are live, by path."""
+    """Return the parameters taken apart, and which of their prunable weights are live, by path."""
     if masks is None:
         leaves = leaves_of(params, where)
         return leaves, {path: jnp.ones(leaves.all[path].shape, bool) for path in leaves.prunable}
@@ -284,7 +285,7 @@ def _alive(params: PyTree, masks: MaskTree, where: Where | None) -> tuple[Leaves
 
 
 def _facts(leaves: Leaves, trees: Mapping[str, PyTree]) -> dict[str, dict[str, Any]]:
-    """Each prunable layer's values in every pytree, in float32, by path and by the tree's name."""
+    """Return each prunable layer's values in every pytree, in float32, by path and by the tree's name."""
     chosen = {name: leaves.fitting(f"{name} of {{}} has", tree) for name, tree in trees.items()}
     return {
         path: {name: jnp.asarray(values[path], jnp.float32) for name, values in chosen.items()}

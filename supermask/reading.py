@@ -7,16 +7,12 @@ from pathlib import Path
 
 
 def open_regular(path: Path) -> io.BufferedReader:
-    """Open a regular file for reading, following links and without waiting.
-
-    Raises:
-        OSError: the file cannot be read, or is not a regular file.
-    """
+    """Open a regular file for reading, following links and without waiting. Raises OSError where that is impossible."""
     check_regular(path)  # before opening it, because opening some devices has effects
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     file = os.fdopen(descriptor, "rb")
     try:
-        _check(os.fstat(descriptor), path)
+        check_regular(path, os.fstat(descriptor))
     except OSError:
         file.close()
         raise
@@ -29,17 +25,8 @@ def read_regular(path: Path) -> bytes:
         return file.read()
 
 
-def check_regular(path: Path) -> None:
-    """Raise OSError if nothing has that name, or something other than a regular file."""
-    _check(path.stat(), path)
-
-
 def is_regular(path: Path) -> bool:
-    """Return whether a regular file exists; False if nothing does.
-
-    Raises:
-        OSError: something else has that name, or its status cannot be read.
-    """
+    """Return whether a regular file exists. Raises OSError if something else has that name, or cannot be read."""
     try:
         check_regular(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -47,7 +34,9 @@ def is_regular(path: Path) -> bool:
     return True
 
 
-def _check(found: os.stat_result, path: Path) -> None:
+def check_regular(path: Path, status: os.stat_result | None = None) -> None:
+    """Raise OSError for anything but a regular file, by its status, or that of what has the name."""
+    found = path.stat() if status is None else status
     if not stat.S_ISREG(found.st_mode):
         kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
         raise OSError(None, f"it is {kind}", str(path))

@@ -16,9 +16,10 @@ from jaxtyping import Array, Key
 
 from supermask import masks as mask_functions
 from supermask.actions import Action, ActionFacts, start_weights
+from supermask.counts import Rates, kept_counts
 from supermask.criteria import Criterion, LayerFacts, score_layers
 from supermask.keys import Number, Purpose, derive_key, layer_order
-from supermask.masks import Masks, Rates, full_masks, kept_counts
+from supermask.masks import Masks, full_masks
 from supermask.network_facts import check_scores
 from supermask.networks import Network, initialise
 from supermask.params import Kernels, Params, kernels_of, layer_kinds, with_kernels
@@ -32,7 +33,7 @@ NetworkScores = Callable[[Criterion, Params, Params, Masks, Key[Array, ""]], Ker
 @short
 @dataclass(frozen=True)
 class Origin:
-    """Where the runs of one seed come from: shared by all of them.
+    """Common origin of the runs of one seed.
 
     `rewind` are the parameters that rewinding goes back to, `trained` the kernels at the end of round 0, `gradient`
     that of the loss at initialisation, which only some criteria need, and `ended` all parameters at the end of round 0,
@@ -50,7 +51,7 @@ class Origin:
 @short
 @dataclass(frozen=True)
 class Start:
-    """Where a round starts: its masks, and its parameters with pruned weights frozen."""
+    """Start of a round: its masks, and its parameters with pruned weights frozen."""
 
     masks: Masks
     params: Params
@@ -59,7 +60,7 @@ class Start:
 @short
 @dataclass(frozen=True)
 class Pruning:
-    """What is pruned, how much of it a round, and who answers criteria of the whole network."""
+    """The network to prune, its rates per round, and the scores of criteria of the whole network."""
 
     network: Network
     image_shape: tuple[int, int, int]
@@ -69,9 +70,9 @@ class Pruning:
 
 @short
 class End(NamedTuple):
-    """How a round ended: its masks, its final kernels, and where it had started weights at 0 (no layers: nowhere).
+    """End of a round: its masks, final kernels, and the weights that it had started at 0, in layers that have any.
 
-    `params` are all its final parameters, biases included, which criteria of the whole network need.
+    `params` are all final parameters, which criteria of the whole network need.
     """
 
     masks: Masks
@@ -81,10 +82,7 @@ class End(NamedTuple):
 
 
 def zeroed_of(start: Start, initial: Params) -> Masks:
-    """Where a round starts a kept weight at 0 in place of its initial value.
-
-    Layers without such a weight are left out.
-    """
+    """Return where a round starts a kept weight at 0 in place of its initial value; layers without any are left out."""
     zeroed: Masks = {}
     for layer, kernel in kernels_of(initial).items():
         at_zero = np.asarray(start.params[layer]["kernel"]) == 0
@@ -95,10 +93,7 @@ def zeroed_of(start: Start, initial: Params) -> Masks:
 
 
 def restart(pruning: Pruning, treatment: Treatment, origin: Origin, round_: int, end: End) -> Start:
-    """The start of round `round_` (1 or more) from the end of the round before.
-
-    Everything random in it comes from (seed, purpose, round). Biases go back with the weights.
-    """
+    """Return the start of round `round_`, 1 or more, from the end of the round before. Biases go back with weights."""
     if treatment.schedule == "one_shot":
         end = End(full_masks(origin.trained), origin.trained, {}, origin.ended)
     masks, final, zeroed, _ = end
@@ -123,7 +118,7 @@ def restart(pruning: Pruning, treatment: Treatment, origin: Origin, round_: int,
 
 
 def _asked(pruning: Pruning, criterion: Criterion, origin: Origin, round_: int, end: End) -> mask_functions.Scores:
-    """The criterion's scores at the end of the round before `round_`. Raises ValueError where nobody answers it."""
+    """Return the criterion's scores at the end of the round before. Raises ValueError where nothing answers it."""
     key = draws_key(criterion, origin.seed, round_)
     if not criterion.is_of_network:
         return scores_of(criterion, kernels_of(origin.initial), end.final, end.masks, origin.gradient, key)
@@ -136,7 +131,7 @@ def _asked(pruning: Pruning, criterion: Criterion, origin: Origin, round_: int, 
 
 
 def draws_key(criterion: Criterion, seed: int, round_: int = 0) -> Key[Array, ""] | None:
-    """The key that a criterion draws from; None for one that asks for none."""
+    """Return the key that a criterion draws from; None for one that asks for none."""
     if "key" in criterion.needs or criterion.is_of_network:
         return derive_key(seed, Purpose.CRITERION, round_)
     return None
@@ -149,7 +144,7 @@ def facts_of(
     gradient: Kernels | None,
     key: Key[Array, ""] | None = None,
 ) -> dict[str, LayerFacts]:
-    """What criteria may ask of every layer."""
+    """Return the facts of every layer, which criteria ask for."""
     return {
         layer: LayerFacts(
             jnp.asarray(initial[layer]),
@@ -170,10 +165,7 @@ def scores_of(
     gradient: Kernels | None,
     key: Key[Array, ""] | None = None,
 ) -> mask_functions.Scores:
-    """The criterion's scores of every layer, kernels and masks being on the host or on a device; compiled.
-
-    Raises MemberError where `check_numbers` does.
-    """
+    """Return the criterion's scores of every layer; compiled. Raises MemberError as `check_numbers` does."""
     scores = _scores_of(criterion, initial, final, masks, gradient, key)
     check_numbers(criterion, scores, masks, (initial, final))
     return scores
@@ -200,7 +192,7 @@ def _scores_of(
 
 
 Named = tuple[Number, Number]
-"""Seed and round: the numbers that a round's keys are derived from, inside of what is compiled."""
+"""Seed and round, from which compiled code derives a round's keys."""
 
 
 @jax.jit
@@ -223,7 +215,7 @@ def _start_kernels(
     before: tuple[Kernels, Kernels, Kernels, Masks, Masks],
     masks: Masks,
 ) -> Kernels:
-    """`start_weights` of every layer, each layer with keys of its own."""
+    """Return `start_weights` of every layer, each with keys of its own."""
     keys = [_key(named, purpose) for purpose in (Purpose.KEPT_VALUES, Purpose.PRUNED_VALUES)]
     kernels: Kernels = {}
     for index, layer in enumerate(layer_order(masks)):

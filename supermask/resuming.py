@@ -23,7 +23,7 @@ class Checkpoints(Protocol):
     """Storage of unfinished trainings, by a key that identifies everything that determines them."""
 
     def due(self) -> bool:
-        """Whether it is time for the next checkpoint."""
+        """Return whether it is time for the next checkpoint."""
         ...
 
     def load(self, key: str) -> Mapping[str, np.ndarray] | None:

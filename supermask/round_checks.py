@@ -1,4 +1,4 @@
-"""What is allowed of rounds of pruning by one's own training function: checked before it runs, and when it returns."""
+"""Checks of a user's own training function in rounds of pruning: of its arguments, and of what it returns."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ COLUMNS = ("criterion", "kept", "pruned", "ranking", "seed", "round", "weights_r
 
 
 def checked(treatments: Sequence[Treatment], seeds: Iterable[int | np.integer]) -> tuple[list[Treatment], list[int]]:
-    """Treatments and seeds, each once. Raises ValueError for what is not allowed."""
+    """Return treatments and seeds, each once. Raises ValueError for impossible ones."""
     for seed in (given := _several("seeds", seeds)):
         check_seed(seed)
     every = list(dict.fromkeys(map(int, given)))
@@ -36,7 +36,7 @@ def checked(treatments: Sequence[Treatment], seeds: Iterable[int | np.integer]) 
 
 
 def _several(argument: str, given: Any) -> list[Any]:
-    """What is given as a list. Raises ValueError for none, and for what is no list."""
+    """Return a list. Raises ValueError for an empty one, and for anything else."""
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise ValueError(f"{argument} are {given!r}; allowed: a list of one or more")
     if not (found := list(given)):
@@ -45,7 +45,7 @@ def _several(argument: str, given: Any) -> list[Any]:
 
 
 def outcome_of(returned: Any) -> tuple[PyTree, Any]:
-    """What `train` returned. Raises ValueError where it is no pair."""
+    """Return what `train` returned. Raises ValueError unless it is a pair."""
     if not isinstance(returned, tuple) or len(returned) != 2:
         raise ValueError(f"train returned a {type(returned).__name__}; allowed: (final parameters, metrics)")
     return returned
@@ -66,7 +66,7 @@ def check_final(leaves: Leaves, masks: Mapping[str, Any], final: PyTree) -> None
 
 
 def metrics_of(metrics: Any) -> dict[str, float]:
-    """Metrics as numbers by name. Raises ValueError for anything else."""
+    """Return metrics as numbers by name. Raises ValueError for anything else."""
     if not isinstance(metrics, Mapping):
         raise ValueError(f"train returned metrics of {type(metrics).__name__}; allowed: a dict of numbers by name")
     numbers = {}

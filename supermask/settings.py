@@ -31,20 +31,12 @@ NUMBERS: Mapping[str, Any] = {
 
 
 def check_draws() -> None:
-    """Refuse to draw under settings by which a seed stands for other numbers.
-
-    Raises:
-        ValueError: naming the setting, its value and what is allowed.
-    """
+    """Raise ValueError under settings by which a seed stands for other numbers."""
     _check({name: value for name, value in _current().items() if name in (*DRAWS, FLAX)})
 
 
 def check_numbers() -> None:
-    """Refuse to make results that are kept under settings other than the command's.
-
-    Raises:
-        ValueError: naming the setting, its value and what is allowed.
-    """
+    """Raise ValueError under other settings than the command's, before results are made that are kept."""
     _check(_current())
 
 
@@ -58,9 +50,9 @@ def pin_numbers() -> dict[str, Any]:
 
 @contextmanager
 def pinned_numbers() -> Iterator[None]:
-    """`pin_numbers` for as long as it lasts: for a command that may be called from somebody's own process.
+    """Pin the settings within the block, for a command that may be called from a user's own process.
 
-    Where JAX is not there yet and no variable of the environment names a setting, nothing is imported.
+    Imports nothing if JAX is not imported yet and no environment variable names a setting.
     """
     if "jax" not in sys.modules and not any(name.upper() in os.environ for name in (*NUMBERS, FLAX)):
         yield

@@ -20,13 +20,13 @@ VALUES = (-4.0, -2.0, -1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0, 4.0)
 
 
 def typical_weight(params: Params, masks: Masks) -> float:
-    """The root mean square of all live weights."""
+    """Return the root mean square of all live weights."""
     live = np.concatenate([np.asarray(kernel)[np.asarray(masks[n])] for n, kernel in kernels_of(params).items()])
     return float(np.sqrt(np.mean(np.square(live, dtype=np.float64))))
 
 
 def share_one_weight(params: Params, masks: Masks, value: float | Float[Array, ""], *, signs: bool) -> Params:
-    """The parameters with every live weight at `value`, times its own sign if `signs`; dead ones at 0."""
+    """Return the parameters with every live weight at `value`, times its own sign if `signs`; dead ones at 0."""
     kernels = {
         layer: jnp.where(jnp.asarray(masks[layer]), value * (jnp.sign(kernel) if signs else jnp.ones_like(kernel)), 0.0)
         for layer, kernel in kernels_of(params).items()

@@ -44,7 +44,7 @@ def _fields(value: Any, room: int) -> str:
 
 
 def _text(value: Any, room: int) -> str:
-    """One value in at most `room` characters."""
+    """Return a value's text in at most `room` characters."""
     if isinstance(value, np.ndarray | np.generic) or (hasattr(value, "shape") and hasattr(value, "dtype")):
         return _array(value)
     if isinstance(value, Mapping):
@@ -63,13 +63,13 @@ def _text(value: Any, room: int) -> str:
 
 
 def _has_fields(value: Any) -> bool:
-    """Whether it is told by its fields: a named tuple, or a dataclass that does not write its own text."""
+    """Return whether its text shows its fields: a named tuple, or a dataclass without a text of its own."""
     parameters = getattr(value, "__dataclass_params__", None)
     return hasattr(value, "_fields") or (parameters is not None and parameters.repr)
 
 
 def _array(array: Any) -> str:
-    """`float32[784, 300]`; the number where there's one."""
+    """Return a text such as `float32[784, 300]`; for a scalar, its number."""
     if array.shape == () and getattr(array.dtype, "kind", "V") in "biuf":
         try:
             return f"{np.asarray(array)[()]:.6g}"

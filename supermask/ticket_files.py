@@ -28,7 +28,7 @@ FORMAT = "supermask training 1"
 @short
 @dataclass(frozen=True)
 class Stored:
-    """What is kept of a training: final leaves and masks by path, and what JSON can say of it."""
+    """A training's file: final leaves and masks by path, and a description as JSON."""
 
     final: Mapping[str, np.ndarray]
     masks: Mapping[str, Bool[np.ndarray, "..."]]
@@ -36,13 +36,13 @@ class Stored:
 
 
 def id_of(description: Mapping[str, Any]) -> str:
-    """The first 32 hex digits of the SHA-256 of a description's JSON."""
+    """Return the first 32 hex digits of the SHA-256 of a description's JSON."""
     text = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def digest_of(leaves: Mapping[str, Any]) -> str:
-    """SHA-256 (hex) of arrays by path: names, types, shapes and bits."""
+    """Return the SHA-256 (hex) of arrays by path: names, types, shapes and bits."""
     digest = hashlib.sha256()
     for path in sorted(leaves):
         array = np.asarray(leaves[path])
@@ -52,12 +52,12 @@ def digest_of(leaves: Mapping[str, Any]) -> str:
 
 
 def path_of(folder: Path, training: str) -> Path:
-    """The file of the training with that id."""
+    """Return the path of the training with that id."""
     return folder / f"{training}.safetensors"
 
 
 def write(folder: Path, training: str, stored: Stored) -> None:
-    """Write a training's file. Raises OSError where it cannot be."""
+    """Write a training's file. Raises OSError if that fails."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"final/{path}": np.array(leaf, order="C", copy=None) for path, leaf in stored.final.items()}
     tensors |= {f"mask/{path}": pack(mask) for path, mask in stored.masks.items()}

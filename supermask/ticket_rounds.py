@@ -66,7 +66,7 @@ class Tickets:
     folder: Path
 
     def frame(self) -> "pd.DataFrame":
-        """A tidy table with a row for each treatment, seed and round, in `COLUMNS`, then metrics, then `id`.
+        """Return a tidy table with a row for each treatment, seed and round, in `COLUMNS`, then metrics, then `id`.
 
         Round 0, whose training all treatments of a seed share, has a row for each of them: no criterion is missing.
         """
@@ -84,7 +84,7 @@ class Tickets:
         return pd.DataFrame([row(each) for each in self.results])
 
     def load(self, result: TrainingResult, params: PyTree) -> tuple[PyTree, MaskTree]:
-        """The final parameters and the masks of a result, in the structure of `params`.
+        """Return the final parameters and the masks of a result, in the structure of `params`.
 
         Raises ValueError where they do not fit, and where the file is damaged or gone.
         """
@@ -166,19 +166,19 @@ class _Ended:
 
 @dataclass(frozen=True)
 class _Asked:
-    """What criteria may ask of the user's network, as functions of a seed."""
+    """The user's functions that criteria may ask for."""
 
     gradient: Callable[[PyTree, int], PyTree] | None
     loss: Callable[[PyTree, int], Any] | None
     outputs: Outputs | None
 
     def loss_of(self, seed: int) -> Loss | None:
-        """The loss as a function of parameters alone."""
+        """Return the loss as a function of parameters alone."""
         loss = self.loss
         return None if loss is None else lambda params: loss(params, seed)
 
     def gradient_of(self, seed: int, initial: PyTree) -> PyTree:
-        """The gradient at the initial parameters."""
+        """Return the gradient at the initial parameters."""
         if self.gradient is not None:
             return self.gradient(initial, seed)
         loss = self.loss_of(seed)
@@ -198,7 +198,7 @@ class _Loop:
     code: str
 
     def of_seed(self, seed: int, treatments: Sequence[Treatment], rounds: int) -> Iterator[TrainingResult]:
-        """All results of a seed. Trainings that treatments share are done once."""
+        """Yield all results of a seed. Trainings that treatments share are done once."""
         initial = _own(self.initialise(seed))
         leaves = leaves_of(initial, self.where)
         dense = leaves.as_masks({path: np.ones(leaves.all[path].shape, bool) for path in leaves.prunable})
@@ -214,7 +214,7 @@ class _Loop:
                 yield self._result(one, seed, round_, ended)
 
     def _next(self, one: Treatment, seed: int, round_: int, initial: PyTree, before: _Ended) -> _Ended:
-        """The training after one more pruning."""
+        """Train after one more pruning."""
         fresh = self.initialise(_fresh_seed(seed, round_)) if "w_fresh" in one.kept.needs else None
         ties, values = (derive_key(seed, purpose, round_) for purpose in (Purpose.TIES, Purpose.KEPT_VALUES))
         slope = self.asked.gradient_of(seed, _own(initial)) if "gradient" in one.criterion.needs else None
@@ -252,7 +252,7 @@ class _Loop:
         return self._ended(own | rest | new, _like(begun, initial), masks, seed)
 
     def _ended(self, description: Mapping[str, Any], params: PyTree, masks: MaskTree, seed: int) -> _Ended:
-        """A training as it is stored, or as it is trained now, and then stored."""
+        """Return the stored training, or train now and store it."""
         training = id_of(description)
         leaves, by_path = masked_leaves(params, masks)
         stored = read(self.folder, training)
@@ -274,7 +274,7 @@ class _Loop:
 
 
 def _identity(train: Train, version: str) -> str:
-    """What tells a training function from another one. Raises ValueError where its code cannot be read."""
+    """Return the identity of a training function. Raises ValueError if its code cannot be read."""
     if version:
         return f"version {version}"
     try:
@@ -285,24 +285,24 @@ def _identity(train: Train, version: str) -> str:
 
 
 def _fresh_seed(seed: int, round_: int) -> int:
-    """The seed of a round's new draw, of 31 bits."""
+    """Return the seed of a round's new draw, of 31 bits."""
     return int(jax.random.bits(derive_key(seed, Purpose.FRESH_WEIGHTS, round_), dtype=jnp.uint32) >> 1)
 
 
 def _arrays(tree: PyTree) -> dict[str, np.ndarray]:
-    """A pytree's leaves by path, on the host."""
+    """Return a pytree's leaves by path, on the host."""
     return {path: np.asarray(leaf) for path, leaf in present(tree).items()}
 
 
 def _own(tree: PyTree) -> PyTree:
-    """The tree, with copies of its NumPy arrays."""
+    """Return the tree with copies of its NumPy arrays."""
     return _like(tree, tree)
 
 
 def _like(tree: PyTree, other: PyTree) -> PyTree:
-    """The tree with NumPy arrays where the other one has them, and JAX's elsewhere.
+    """Return the tree with NumPy arrays where the other one has them, and JAX's elsewhere.
 
-    NumPy's are copies, for a training function may work in place, or return what it goes on writing to.
+    NumPy's are copies, because a training function may work in place.
     """
     kinds = flattened(other)
     every = Leaves(structure_of(tree), flattened(tree), ())

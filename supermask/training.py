@@ -109,12 +109,10 @@ class Trainer:
         self._placed  # noqa: B018 - raises before training if the data does not fit the network
 
     def train(self, jobs: Sequence[Job], on_progress: OnProgress = ignore_progress) -> list[Trained]:
-        """Train all jobs, as many at once as there are slots, and return their outcomes in order.
+        """Train all jobs in populations; return their outcomes in order. Raises ValueError for unfit masks.
 
         A population contains jobs of one length. Networks trained on live weights alone (`supermask.live_weights`), and
         networks that leave out different numbers of dead units (`supermask.compaction`), form populations of their own.
-
-        Raises ValueError for masks that do not fit the network.
         """
         networks.check_descends(self.network)
         for job in jobs:
@@ -145,7 +143,7 @@ class Trainer:
     def scores(
         self, criterion: Criterion, initial: Params, final: Params, masks: Masks, key: Key[Array, ""]
     ) -> Kernels:
-        """Scores by layer of a criterion of the whole network, which asks for the loss over the training split."""
+        """Return a whole-network criterion's scores by layer; its loss is that of the training split."""
         given = initial, final, dict(masks), key, self._placed.train
         return jax.tree.map(np.asarray, self._network_scores(criterion, *given))
 
@@ -163,8 +161,7 @@ class Trainer:
         """Return test loss and accuracy of a network under each mask of one ranking, without training.
 
         Each level keeps the `level[layer]` best-ranked weights of a layer and sets the others to 0. On CPU, sums of
-        dense networks grow from level to level (`nested_levels`), with one thread per device. Elsewhere the network and
-        its ranks are sent to the devices once, which make each mask from one number per layer.
+        dense networks grow from level to level (`nested_levels`). Elsewhere the devices make each mask from the ranks.
         """
         network = self.network
         check_layers("ranks", ranks, networks.kernels_of(params))

@@ -29,8 +29,6 @@ class Treatment:
     rewind_step: the step of round 0 whose weights 'rewind' goes back to; training then takes the steps after it.
 
     `supermask.named_members.BUILT_IN.treatment("movement")` makes one from names.
-
-    Raises ValueError where a value is not allowed.
     """
 
     criterion: Criterion = CRITERIA["large_final"]
@@ -57,7 +55,7 @@ class Treatment:
 
 
 def _check_member(argument: str, given: Any, kind: type[Member], example: str) -> None:
-    """Raises ValueError for what is no such member, such as a name or a bare function."""
+    """Raise ValueError for anything but such a member, such as a name or a bare function."""
     if not isinstance(given, kind):
         decorator = {Criterion: "criterion", KeptAction: "kept_action", PrunedAction: "pruned_action"}[kind]
         text = given.__name__ if callable(given) and hasattr(given, "__name__") else repr(given)
@@ -74,7 +72,7 @@ def treatment(
     *,
     ranking: str = "layer",
 ) -> Treatment:
-    """How a ticket is found: which weights are kept, where they restart, and where the others are frozen.
+    """Return a treatment: which weights are kept, where they restart, and where the others are frozen.
 
     The functions are those of `supermask`, such as `magnitude_increase`, `rewind` and `zero`, or your own.
 
@@ -89,7 +87,7 @@ def treatment(
 
 
 def _member(given: Any, known: Mapping[str, Any], make: Callable[..., Any]) -> Any:
-    """The member that a function is, or is made. Two members of one function, such as aliases, are the first."""
+    """Return the function's member, or make one. Of two members of one function, such as aliases, the first counts."""
     if isinstance(given, Member):
         return given
     return next((member for member in known.values() if member.function is given), None) or make(given)

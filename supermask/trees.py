@@ -28,9 +28,9 @@ _DENSE = re.compile(
 
 
 def by_default(path: str, leaf: Any) -> bool:
-    """Whether a leaf is pruned where nothing else is said.
+    """Return whether a leaf is pruned by default.
 
-    It has two axes or more and is of floating-point numbers, and its path names no bias, normalisation or embedding.
+    It is if it has two axes or more of floating-point numbers and its path names no bias, normalisation or embedding.
     """
     return getattr(leaf, "ndim", 0) >= 2 and jnp.issubdtype(leaf.dtype, jnp.floating) and _DENSE.search(path) is None
 
@@ -44,7 +44,7 @@ class Leaves:
     prunable: tuple[str, ...]
 
     def chosen(self, tree: PyTree) -> dict[str, Any]:
-        """The prunable leaves of another pytree, by path. Raises ValueError where it has other paths than this one.
+        """Return the prunable leaves of another pytree, by path. Raises ValueError if it has other paths.
 
         Leaves are found by path, not by the type of what holds them: Flax's optimiser passes an NNX state's arrays
         without their `nnx.Param`, and means the same leaves.
@@ -56,7 +56,7 @@ class Leaves:
         return {path: found[path] for path in self.prunable}
 
     def fitting(self, what: str, tree: PyTree) -> dict[str, Any]:
-        """The same of a pytree that has a value for every weight. Raises ValueError, too, where shapes differ.
+        """Return the same of a pytree that has a value for every weight. Raises ValueError also if shapes differ.
 
         what: begins the error: "score of {} has", with a leaf's path in the place of the braces.
         """
@@ -67,18 +67,18 @@ class Leaves:
         return found
 
     def with_chosen(self, values: Mapping[str, Any]) -> PyTree:
-        """The parameters with other values in the place of some leaves."""
+        """Return the parameters with other values in place of some leaves."""
         return self.treedef.unflatten([values.get(path, leaf) for path, leaf in self.all.items()])
 
     def as_masks(self, masks: Mapping[str, Any]) -> MaskTree:
-        """Masks by path as a pytree of this structure, with None where there is none."""
+        """Return masks by path as a pytree of this structure, with None where there is none."""
         return self.treedef.unflatten([masks.get(path) for path in self.all])
 
 
 def leaves_of(params: PyTree, where: Where | None = None) -> Leaves:
-    """Takes parameters apart; `where` says which leaves are pruned, by default `by_default`.
+    """Take parameters apart; `where` says which leaves are pruned, by default `by_default`.
 
-    Raises ValueError where nothing is, and for a leaf that is no array of floating-point numbers.
+    Raises ValueError if none is, and for a chosen leaf that is no array of floating-point numbers.
     """
     rule = by_default if where is None else where
     leaves, treedef = flattened(params), structure_of(params)
@@ -95,9 +95,9 @@ def leaves_of(params: PyTree, where: Where | None = None) -> Leaves:
 
 
 def masked_leaves(params: PyTree, masks: MaskTree) -> tuple[Leaves, dict[str, Any]]:
-    """Parameters taken apart by the masks that there are, and those masks by path.
+    """Return parameters taken apart by their masks, and the masks by path.
 
-    Raises ValueError where structures differ, and for masks that are not boolean arrays of the leaves' shapes.
+    Raises ValueError if structures differ, and for masks that are not boolean arrays of the leaves' shapes.
     """
     found = flattened(params)
     leaves = Leaves(structure_of(params), found, tuple(found))
@@ -111,7 +111,7 @@ def masked_leaves(params: PyTree, masks: MaskTree) -> tuple[Leaves, dict[str, An
 
 
 def pruned_leaves(params: PyTree, masks: MaskTree) -> tuple[Leaves, dict[str, Any]]:
-    """The same, of masks of which there must be one at least. Raises ValueError where there is none, too."""
+    """Return the same for at least one mask. Raises ValueError also if there is none."""
     leaves, own = masked_leaves(params, masks)
     if not own:
         raise ValueError("masks have no mask; allowed: at least one boolean array in the place of a leaf")
@@ -119,7 +119,7 @@ def pruned_leaves(params: PyTree, masks: MaskTree) -> tuple[Leaves, dict[str, An
 
 
 def only_kept(tree: PyTree, masks: MaskTree, dead: float) -> PyTree:
-    """The tree with `dead` in the place of what the masks leave out. Raises ValueError where the masks do not fit."""
+    """Return the tree with `dead` in place of pruned weights. Raises ValueError if the masks do not fit."""
     leaves, own = masked_leaves(tree, masks)
     kept = {
         path: jnp.where(mask, leaves.all[path], jnp.asarray(dead, leaves.all[path].dtype)) for path, mask in own.items()
@@ -128,17 +128,17 @@ def only_kept(tree: PyTree, masks: MaskTree, dead: float) -> PyTree:
 
 
 def flattened(tree: PyTree) -> dict[str, Any]:
-    """A pytree's leaves by path; None is a leaf."""
+    """Return a pytree's leaves by path; None is a leaf."""
     return {path_of(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)[0]}
 
 
 def present(tree: PyTree) -> dict[str, Any]:
-    """A pytree's leaves by path, but for None."""
+    """Return a pytree's leaves by path, except None."""
     return {path: leaf for path, leaf in flattened(tree).items() if leaf is not None}
 
 
 def structure_of(tree: PyTree) -> Any:
-    """A pytree's structure, of which `flattened` has the leaves."""
+    """Return the structure of which `flattened` has the leaves."""
     return jax.tree.structure(tree, is_leaf=_is_none)
 
 
@@ -147,9 +147,6 @@ def _is_none(leaf: Any) -> bool:
 
 
 def path_of(path: tuple[Any, ...]) -> str:
-    """A leaf's path as text: keys, indices and attributes with '/' between them.
-
-    Wrappers that hold a leaf's value, as Flax's do, are no part of it.
-    """
+    """Return a leaf's path as text: keys, indices and attributes joined by '/', without wrappers such as Flax's."""
     parts = [str(next(getattr(key, name) for name in ("key", "idx", "name") if hasattr(key, name))) for key in path]
     return "/".join(part for part in parts if part not in ("value", "raw_value")) or "parameters"

@@ -18,12 +18,10 @@ from supermask.params import AnyArray, Kernels, Params, kernels_of, masked, with
 
 
 def untrained_kernels(initial: Kernels, weights: str) -> Kernels:
-    """The kernels that a supermask goes onto, made from the initial ones.
+    """Return the kernels under a supermask, made from the initial ones. Raises ValueError for another name.
 
     'initial': as they are. 'signed_constant': sign(wi)·std of the layer (Zhou et al. 2019). 'kaiming': scaled to the
     variance 2 / fan-in. 'signed_kaiming': sign(wi)·√(2 / fan-in) (Ramanujan et al. 2020, section 3).
-
-    Raises ValueError for another name.
     """
     if weights not in WEIGHTS:
         raise ValueError(f"weights is {weights!r}; allowed: {', '.join(WEIGHTS)}")
@@ -37,7 +35,7 @@ def untrained_kernels(initial: Kernels, weights: str) -> Kernels:
 
 
 def rescaling(mask: Bool[Array, "*shape"] | Float[Array, "*shape"]) -> Float[Array, ""]:
-    """Dynamic weight rescaling: weights in the layer over ones in its mask; 1 for a mask without ones.
+    """Return the factor of dynamic weight rescaling: weights in the layer over ones in its mask, or 1 without ones.
 
     Zhou et al. 2019, section 5.2. A mask of floats, 0 and 1, has a gradient.
     """
@@ -46,16 +44,13 @@ def rescaling(mask: Bool[Array, "*shape"] | Float[Array, "*shape"]) -> Float[Arr
 
 
 def masked_kernels(kernels: Kernels, masks: Mapping[str, Bool[AnyArray, "..."]], rescaled: bool) -> Kernels:
-    """Kernels under their masks, 0 elsewhere; `rescaled` multiplies each layer by its `rescaling`."""
+    """Return kernels under their masks, 0 elsewhere; `rescaled` multiplies each layer by its `rescaling`."""
     if rescaled:
         kernels = {n: jnp.asarray(kernel) * rescaling(jnp.asarray(masks[n])) for n, kernel in kernels.items()}
     return masked(kernels, masks)
 
 
 def untrained_network(initial: Params, weights: str) -> Params:
-    """The parameters that a supermask goes onto, arrays on the host: `untrained_kernels`, and the initial biases.
-
-    `Trainer.evaluate_levels` gives their scores under the masks of a ranking.
-    """
+    """Return the parameters under a supermask, on the host: `untrained_kernels`, and the initial biases."""
     kernels = untrained_kernels(kernels_of(initial), weights)
     return with_kernels(initial, {layer: np.asarray(kernel) for layer, kernel in kernels.items()})

@@ -1,4 +1,4 @@
-"""Criteria of the whole network, asked of the toolkit's networks: the training loss, and outputs on inputs of 1."""
+"""Answers criteria of the whole network for the toolkit's networks: the training loss, and outputs on inputs of 1."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -75,7 +75,7 @@ def facts_of_network(
     key: Key[Array, ""],
     examples: Examples,
 ) -> NetworkFacts:
-    """What criteria may ask of a network whose initial and final parameters are `ends`, with masks by layer."""
+    """Return the facts of a network whose initial and final parameters are `ends`, with masks by layer."""
     leaves = leaves_of(ends[0], lambda path, leaf: path in {f"{layer}/kernel" for layer in masks})
     alive = leaves.as_masks({f"{layer}/kernel": jnp.asarray(mask) for layer, mask in masks.items()})
     ones = jnp.ones((1, *image_shape), jnp.float32)

@@ -108,7 +108,7 @@ def rectify(
 
 
 def rectify_gradient(dy: Float[Array, "batch h w features"], chosen: Array, *, pool: bool) -> Array:
-    """The gradient of `rectify` with respect to z + bias.
+    """Return the gradient of `rectify` with respect to z + bias.
 
     The first of tied maxima gets all of a window's gradient, and nothing passes a ReLU at exactly 0.
     """
@@ -122,7 +122,7 @@ def rectify_gradient(dy: Float[Array, "batch h w features"], chosen: Array, *, p
 
 
 def _combine(coefficients: Sequence[float], terms: Sequence[Array]) -> Array:
-    """A linear combination, of plain sums as far as can be: multiplications by 0 and 1 are left out."""
+    """Return a linear combination without multiplications by 0 and 1."""
     scaled = (term if c == 1 else float(c) * term for c, term in zip(coefficients, terms, strict=True) if c)
     return reduce(jnp.add, scaled)
 
@@ -140,7 +140,7 @@ def _kernel_points(kernel: Float[Array, "3 3 a b"]) -> Float[Array, "6 6 a b"]:
 
 
 def _write(workspace: Array, update: Array, *start: int | Array) -> Array:
-    """The workspace with `update` at `start`, and at 0 along the axes not given."""
+    """Return the workspace with `update` at `start`, and at 0 along the axes not given."""
     return lax.dynamic_update_slice(workspace, update, start + (0,) * (workspace.ndim - len(start)))
 
 
@@ -251,7 +251,7 @@ _Saved = tuple[Array, Array, Array]  # x, the kernel, and what `rectify_gradient
 
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _layer(x: Array, kernel: Array, bias: Array, images: int, pool: bool) -> Array:
-    """The layer for sides that 4 divides and a batch of equal chunks of `images`."""
+    """Return the layer for sides that 4 divides and a batch of equal chunks of `images`."""
     return _forward(x, kernel, bias, images, pool)[0]
 
 

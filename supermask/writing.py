@@ -22,13 +22,7 @@ _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)|/dev/(stdout|stderr)")
 
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:
-    """Replace a file's content atomically, or leave it unchanged.
-
-    See `replacing` for links, devices and pipes.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+    """Replace a file's content atomically, by `replacing`. Raises OSError if it cannot be written."""
     with replacing(path) as part, part.open("wb") as file:
         file.write(content)
 
@@ -40,8 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
     If the block raises, the file is deleted. Links are followed: their target is replaced. A character device or a pipe
     stays, and the content is written into it.
 
-    Raises:
-        OSError: the file cannot be written; a folder, a disk or a socket has that name; the pipe has no reader.
+    Raises OSError if the file cannot be written: a folder, a disk or a socket has that name, or a pipe has no reader.
     """
     now = _existing(path)
     into = now is not None and (not stat.S_ISREG(now.st_mode) or _DESCRIPTOR.fullmatch(str(path)) is not None)

@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 
 from supermask.analysis.drawing.figure import diverged, write
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.drawing.tables import tidy_table
 from supermask.analysis.kinds.plan import results_of
 from supermask.analysis.kinds.rounds import Unpruned

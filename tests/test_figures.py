@@ -18,8 +18,7 @@ from supermask.analysis.drawing import plots, styles
 from supermask.analysis.drawing.captions import caption
 from supermask.analysis.drawing.figure import write, write_page
 from supermask.analysis.drawing.frame import Frame
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.kinds.rounds import UNPRUNED
 from supermask.analysis.running import runner
 from supermask.analysis.store.store import Store

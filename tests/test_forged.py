@@ -14,8 +14,7 @@ from supermask.analysis.command.cli import run_command
 from supermask.analysis.command.commands import FAILED, MISUSED
 from supermask.analysis.command.merging import merge
 from supermask.analysis.command.verify import verify
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.drawing.tables import tidy_table
 from supermask.analysis.kinds import KINDS, kind_of
 from supermask.analysis.kinds.plan import results_of

@@ -14,7 +14,7 @@ from test_site import commands_of
 import supermask as sm
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.drawing import notebook as nb
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Shown
 from supermask.analysis.running.cluster.sending import packed, unpacked
 from supermask.analysis.studies.experiment import Study
 from supermask.analysis.studies.plugin_files import load_plugin

@@ -10,19 +10,23 @@ import pandas as pd
 import pytest
 
 from supermask.analysis.command.arguments import parser_of
+from supermask.analysis.command.bench.run import WORK
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.command.commands import MISUSED, OK
+from supermask.analysis.command.exporting import WEIGHTS
 from supermask.analysis.command.options import check_shown, check_used, own_names, said, used_by
 from supermask.analysis.command.reproduce import FigureRequest
 from supermask.analysis.drawing.captions import caption, label
+from supermask.analysis.drawing.frame import FORMATS
 from supermask.analysis.kinds.plan import ids_needed, uses_of
 from supermask.analysis.running.cluster.sending import packed, unpacked
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.plugin_files import Plugin
-from supermask.analysis.studies.protocols import Changes, protocol
+from supermask.analysis.studies.protocols import PROTOCOLS, Changes, protocol
 from supermask.analysis.system.errors import UsageError
 from supermask.criteria import power
 from supermask.datasets import DATASETS
+from supermask.exporting import LAYOUTS
 from supermask.figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
 from supermask.named_members import BUILT_IN
@@ -138,14 +142,23 @@ def test_an_option_that_some_figures_do_not_depend_on_is_said(capsys):
 
 
 @pytest.mark.parametrize(
-    ("option", "following", "names"), [("network", "seeds", NETWORKS), ("dataset", "data-dir", DATASETS)]
+    ("command", "option", "names"),
+    [
+        ("reproduce", "network", NETWORKS),
+        ("reproduce", "dataset", DATASETS),
+        ("reproduce", "protocol", PROTOCOLS),
+        ("reproduce", "format", FORMATS),
+        ("explore", "protocol", PROTOCOLS),
+        ("explore", "dataset", [name for name, info in DATASETS.items() if info.image_shape[2] == 1]),
+        ("export", "layout", LAYOUTS),
+        ("export", "weights", WEIGHTS),
+        ("bench", "work", WORK),
+    ],
 )
-def test_help_names_every_network_and_data_set(option, following, names, capsys):
-    """They are spelled out in `arguments`, because importing them would take help a second."""
-    with pytest.raises(SystemExit):
-        parser_of(CATALOGUE).parse_args(["reproduce", "--help"])
-    text = " ".join(capsys.readouterr().out.split())
-    (said,) = re.findall(rf"--{option} NAME ([^\[\]]*?) --{following}", text)
+def test_help_names_every_choice(command, option, names):
+    """Help spells the names out, because importing them would take it a second."""
+    (commands,) = (action for action in parser_of(CATALOGUE)._actions if action.metavar == "COMMAND")
+    (said,) = (action.help for action in commands.choices[command]._actions if action.dest == option)
     assert not [name for name in names if not re.search(rf"\b{name}\b", said)]
 
 

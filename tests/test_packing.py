@@ -10,8 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from supermask.analysis.command.cli import run_command
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.kinds.plan import results_of, workload
 from supermask.analysis.running import runner
 from supermask.analysis.store.store import Store

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from supermask.analysis.drawing.report import METHOD, Subject, check_report, markdown_text, write_report
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Shown
 from supermask.analysis.running import runner
 from supermask.analysis.store.store import Store
 from supermask.analysis.studies.experiment import Experiment

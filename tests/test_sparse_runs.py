@@ -9,8 +9,7 @@ import pytest
 
 from supermask.analysis.drawing import plots
 from supermask.analysis.drawing.figure import collapsed, write
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.drawing.tables import tidy_table
 from supermask.analysis.kinds import kind_of, sparse_training
 from supermask.analysis.kinds.plan import results_of, workload

@@ -39,7 +39,7 @@ def facts_for(member: Member, seed: int, shape: tuple[int, ...] = SHAPES[0]) -> 
 
 
 def _network(initial: Array, final: Array, alive: Array, seed: int) -> NetworkFacts:
-    """A network of two dense layers; the first is `initial` as a matrix, in the shape that is asked for."""
+    """Return facts of a network of two dense layers; the first is `initial` as a matrix, in the requested shape."""
     wide = (int(np.prod(initial.shape[:-1])), initial.shape[-1])
     random = np.random.default_rng(seed + 1)
     inputs, wanted, above = (
@@ -75,7 +75,7 @@ def results_of(member: Member, facts: Facts) -> dict[str, Array]:
 
 
 def has_the_layers_shape_and_no_nan(member: Member) -> None:
-    """Scores or values are float32, of the kernel's shape, and none is NaN; values are finite."""
+    """Check that scores or values are float32, of the kernel's shape, and not NaN; values are finite."""
     for shape in SHAPES:
         results = results_of(member, facts_for(member, 5, shape))
         first = next(iter(results.values()))
@@ -87,7 +87,7 @@ def has_the_layers_shape_and_no_nan(member: Member) -> None:
 
 
 def jit_equals_eager(member: Member) -> None:
-    """Compiled and uncompiled give the same, but for rounding."""
+    """Check that it gives the same compiled and uncompiled, but for rounding."""
     facts = facts_for(member, 6)
     if isinstance(facts, NetworkFacts):
         loss, outputs = facts.given_loss, facts.given_outputs
@@ -103,7 +103,7 @@ def jit_equals_eager(member: Member) -> None:
 
 
 def same_key_same_bits(member: Member) -> None:
-    """Called twice with the same facts, it gives the same."""
+    """Check that it gives the same for the same facts."""
     facts = facts_for(member, 1)
     again = results_of(member, facts)
     for path, result in results_of(member, facts).items():
@@ -111,7 +111,7 @@ def same_key_same_bits(member: Member) -> None:
 
 
 def order_of_weights_does_not_matter(member: Member) -> None:
-    """A criterion judges weights, not their places; one that draws, or judges by the network, may tell them apart."""
+    """Check that a criterion ignores a weight's place, unless it draws or judges by the network."""
     facts = facts_for(member, 7)
     if isinstance(facts, LayerFacts) and isinstance(member, Criterion) and "key" not in member.needs:
         order = np.random.default_rng(0).permutation(35)
@@ -122,7 +122,7 @@ def order_of_weights_does_not_matter(member: Member) -> None:
 
 
 def pruned_weights_have_no_say(member: Member) -> None:
-    """What a pruned weight is frozen at does not change the scores of live ones; the network's loss may feel it."""
+    """Check that a pruned weight's value does not change the scores of live ones, unless by the network's loss."""
     facts = facts_for(member, 9)
     if isinstance(facts, LayerFacts) and isinstance(member, Criterion):
         other = facts._replace(w_final=jnp.where(facts.alive, facts.w_final, 0.0))
@@ -131,7 +131,7 @@ def pruned_weights_have_no_say(member: Member) -> None:
 
 
 def masks_have_exact_counts(member: Member) -> None:
-    """Masks made from its scores keep exactly as many weights as asked for."""
+    """Check that masks made from its scores have exact counts."""
     if isinstance(member, Criterion):
         facts = facts_for(member, 10)
         scores = results_of(member, facts)
@@ -149,7 +149,7 @@ def masks_have_exact_counts(member: Member) -> None:
 
 
 def is_documented(member: Member) -> None:
-    """Its function says what it does; a criterion has a formula."""
+    """Check that its function has a docstring, and that a criterion has a formula."""
     assert member.function.__doc__, "its function has no docstring"
     assert not isinstance(member, Criterion) or member.formula, "it has no formula"
 

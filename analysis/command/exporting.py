@@ -42,10 +42,10 @@ class Exported(NamedTuple):
 
 
 def export_source(source: str, output: Path, layout: str, weights: str, results: Path) -> None:
-    """Writes the arrays of a packed file, or of a stored round or learned mask, and says how to read them.
+    """Write the arrays of a packed file, or of a stored round or learned mask, and print what was written.
 
-    Raises UsageError where there is no such source, where it has no such weights, and where the output cannot be
-    written or is a file of another kind; StoreError for a damaged file; FileError where writing fails.
+    Raises UsageError for a missing source or weights and for an output that cannot be replaced; StoreError for a
+    damaged file; FileError if writing fails.
     """
     choose("layout", layout, LAYOUTS)
     choose("weights", weights, WEIGHTS)

@@ -15,9 +15,8 @@ TOGETHER = 100
 def merge(store: Store, other: Path) -> tuple[int, int]:
     """Copy every result of another folder that this one lacks. Returns the numbers of new and of known results.
 
-    The same result with the same numbers in both is a duplicate. Raises UsageError where the other folder is none or
-    has no results. Raises StoreError, before anything is copied, where the numbers differ: with both provenances, for
-    the user to decide; where the other folder is damaged; and where a record is no result of this version's kinds.
+    Raises UsageError for a folder without results; StoreError, before anything is copied, where the numbers of a result
+    differ, with both provenances; for a damaged folder; and for a record that is no result of this version's kinds.
     """
     check_stored("merge", other)
     with Store(other, for_reading=True) as source:
@@ -45,7 +44,9 @@ def _compared(store: Store, source: Store) -> tuple[list[str], int]:
             if not _same(theirs, ours):
                 raise StoreError(_conflict(ours, theirs, store.folder, source.folder))
         else:
-            _check_arrays(source, theirs)
+            arrays = source.arrays(theirs.id) if theirs.arrays_sha256 else None
+            if fault := fault_of_arrays(theirs, arrays):
+                raise _no_result(source, theirs, fault)
             new.append(theirs.id)
     return new, known
 
@@ -62,13 +63,6 @@ def _checked(source: Store) -> Iterator[StoredResult]:
         if fault := fault_of(result) or fault_of_texts(record.description, record.metrics, record.made_with):
             raise _no_result(source, result, fault)
         yield result
-
-
-def _check_arrays(source: Store, result: StoredResult) -> None:
-    """Raise StoreError if a result's arrays are damaged, or are not those of its kind."""
-    arrays = source.arrays(result.id) if result.arrays_sha256 else None
-    if fault := fault_of_arrays(result, arrays):
-        raise _no_result(source, result, fault)
 
 
 def _no_result(source: Store, result: StoredResult, fault: str) -> StoreError:

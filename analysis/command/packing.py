@@ -37,8 +37,7 @@ def pack_result(results: Path, run: str, path: Path, sample: int | None) -> None
 
     `run` is a result's id or its beginning, or 'best', the highest validation accuracy; `sample` picks one of the drawn
     masks that the result was judged by, in place of the rounded one.
-    Raises UsageError where there is no such result, where it has no drawn masks, where the file cannot be written or is
-    not a packed network; FileError where writing it fails.
+    Raises UsageError for a missing result or drawn mask, or a file that cannot be written; FileError if that fails.
     """
     check_stored("results", results)
     if sample is not None and not 0 <= sample < EVALUATION_SAMPLES:

@@ -65,18 +65,18 @@ def add_look(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:
-    """The option that says where full data sets are."""
+    """Add the option for the folder of full data sets."""
     where = "where full data sets are (default: $SUPERMASK_DATA, then the cache)"
     parser.add_argument("--data-dir", type=path, metavar="DIR", help=where)
 
 
 def add_results_folder(parser: argparse.ArgumentParser) -> None:
-    """The option that names the results folder."""
+    """Add the option for the results folder."""
     parser.add_argument(
         "--results", type=path, default=Path("results"), metavar="DIR", help="results folder (default: ./results)"
     )
 
 
 def add_devices(parser: argparse.ArgumentParser) -> None:
-    """The option that says how many of the CPU's devices to use."""
+    """Add the option for the number of CPU devices."""
     parser.add_argument("--devices", type=int, metavar="N", help="CPU devices to use (default: one a core)")

@@ -14,8 +14,7 @@ from supermask.analysis.command.trying import try_members
 from supermask.analysis.drawing.captions import label
 from supermask.analysis.drawing.figure import Figure, collapsed, diverged, write, write_page
 from supermask.analysis.drawing.frame import SCREEN, Look
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.kinds.plan import Workload, ids_needed, lengths, missing_results, workload
 from supermask.analysis.running import runner
 from supermask.analysis.running.cluster.connection import Connection, connected
@@ -130,7 +129,7 @@ def reproduce(request: FigureRequest, dry_run: bool) -> int:
 
 
 def _measured(console: Screen, experiment: Experiment) -> StepSeconds:
-    """Measures this machine, and says so: compiling alone can take ten seconds."""
+    """Measure this machine, and announce it, since compiling alone can take ten seconds."""
     doing = f"measuring this machine by a short training of {experiment.protocol.network}: up to {SECONDS:.0f} seconds"
     console.print(doing)
     with console.status(doing) as status:

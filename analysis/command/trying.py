@@ -1,4 +1,4 @@
-"""Calls a user's own criteria and actions once, before anything is trained: what they raise is told at once."""
+"""Calls a user's own criteria and actions once before anything is trained, so that their errors appear at once."""
 
 from collections.abc import Sequence
 

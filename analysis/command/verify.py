@@ -247,14 +247,14 @@ def _with_provenance(record: Record) -> Record:
 
 
 def _set_aside(folder: Path, path: Path) -> Path | None:
-    """Moves a file to the folder of what is damaged, under a name that is free. None where there is no such file."""
+    """Move a file to the folder of damaged files, under a free name. Returns None if there is no such file."""
     if not os.path.lexists(path):
         return None
     return path.replace(_free(folder, path.stem, path.suffix))
 
 
 def _keep_aside(folder: Path, path: Path) -> Path | None:
-    """Gives a file a second name in the folder of what is damaged. None where there is no such file."""
+    """Give a file a second name in the folder of damaged files. Returns None if there is no such file."""
     if not path.exists():
         return None
     kept = _free(folder, path.stem, path.suffix)
@@ -266,7 +266,7 @@ def _keep_aside(folder: Path, path: Path) -> Path | None:
 
 
 def _write_aside(folder: Path, name: str, records: Sequence[Record]) -> Path:
-    """Writes down what records read as, for whoever wants to look."""
+    """Write the content of damaged records to a file."""
     path = _free(folder, name, ".json")
     rows = [{column: str(value) for column, value in record._asdict().items()} for record in records]
     write_whole(path, json.dumps(rows[0] if name.startswith("record") else rows, indent=1).encode())

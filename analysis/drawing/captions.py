@@ -105,7 +105,7 @@ def stem(
     else:
         chosen = [name for name in shown_by_default if name in names] + sorted(own)
         parts.append(_short("+".join(chosen), f"{len(chosen)}-lines", chosen))
-    return "-".join(_slug(part) for part in parts)
+    return "-".join(re.sub(r"[^\w.+-]+", "-", part).strip("-.") for part in parts)
 
 
 def _value(value: Any) -> str:
@@ -119,8 +119,3 @@ def _short(words: str, kind: str, content: Any) -> str:
     if len(words.encode()) <= LONGEST:
         return words
     return f"{kind}-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]}"
-
-
-def _slug(text: str) -> str:
-    """Return the text without characters that do not belong in a file name."""
-    return re.sub(r"[^\w.+-]+", "-", text).strip("-.")

@@ -34,10 +34,9 @@ _OF_PARTS = {"panel", "part", "kind"}
 def check_cells(csv: Path, text: str) -> None:
     """Refuse a table that would be drawn differently from its text.
 
-    Raises:
-        UsageError: the file is no CSV, a column is named twice or not at all, a row has other columns than the header,
-            a number has a decimal comma, or a column of numbers holds something else. The message has file, line,
-            column, and what is allowed.
+    Raises UsageError if the file is no CSV, a column is named twice or not at all, a row has other columns than the
+    header, a number has a decimal comma, or a column of numbers holds something else. The message has file, line,
+    column, and what is allowed.
     """
     lines = reader(io.StringIO(text))
     try:

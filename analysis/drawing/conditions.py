@@ -66,7 +66,7 @@ def _fits(text: str, kind: ColumnType) -> bool:
 
 
 def number_of(text: str) -> float | None:
-    """Return the number that a text reads as, if it is one; 1_0 is none, though it is to Python."""
+    """Return the number that a text stands for, or None; unlike Python, it takes no underscores."""
     try:
         return None if "_" in text else float(text)
     except ValueError:

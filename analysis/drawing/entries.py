@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 class CatalogueEntry(Protocol):
-    """What the command needs to know about a figure before it is loaded."""
+    """A figure's facts before it is loaded."""
 
     @property
     def paper(self) -> str:

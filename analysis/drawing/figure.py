@@ -12,8 +12,7 @@ import pandas as pd
 from supermask.analysis.drawing.captions import caption, stem
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.frame import SCREEN, Frame, Look, Picture, read_style, settings
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.drawing.statistics import diverged_rows
 from supermask.analysis.drawing.styles import Styles
 from supermask.analysis.studies.experiment import Experiment, Study
@@ -73,9 +72,8 @@ def diverged(table: pd.DataFrame) -> int:
 def collapsed(table: pd.DataFrame, classes: int) -> int:
     """Return the number of rows of trainings that learned nothing: their best validation loss is at least a guess's.
 
-    The loss of guessing is the logarithm of the number of classes. A network that learns only the frequencies of the
-    classes is within 1% of it, if classes are about equally frequent. Rows without a training, which have no
-    `early_stop_step`, do not count.
+    The loss of guessing is the logarithm of the number of classes. A network that learns only the frequencies of about
+    equally frequent classes is within 1% of it. Rows without an `early_stop_step` have no training and do not count.
     """
     if not {"early_stop_step", "validation_loss"} <= set(table.columns):
         return 0
@@ -122,10 +120,8 @@ def write_page(figure: Figure, results: Results, table: Path) -> list[Path]:
 def render(figure: Figure, text: str, words: str, base: str, look: Look = SCREEN) -> dict[str, bytes]:
     """Draw the picture of a CSV table with a caption; return its formats by ending. `base` prefixes the SVG's ids.
 
-    The same table gives the same SVG and PDF to the byte, since they contain no dates and no random ids. All formats
-    have the complete caption, as one line, in their metadata.
-
-    Raises UsageError if the user's style cannot be drawn.
+    The same table gives the same SVG and PDF to the byte. All formats have the complete caption, as one line, in their
+    metadata. Raises UsageError if the user's style cannot be drawn.
     """
     import matplotlib
 

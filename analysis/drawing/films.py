@@ -1,4 +1,4 @@
-"""A page with a slider over the wirings that a neural graph had while it was trained, in one file of its own."""
+"""A self-contained page with a slider over the wirings of a neural graph during training."""
 
 import base64
 import html
@@ -38,7 +38,7 @@ class Film:
 
 
 def film_page(title: str, caption: str, films: Sequence[Film]) -> str:
-    """Return the page: it reads nothing but itself."""
+    """Return the self-contained page."""
     data = json.dumps([_record(film) for film in films], separators=(",", ":"), allow_nan=False)
     page = files("supermask.analysis.drawing").joinpath("templates", "film.html").read_text(encoding="utf-8")
     return Template(page).substitute(

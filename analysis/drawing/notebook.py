@@ -29,8 +29,7 @@ from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import Frame, Picture, settings
 from supermask.analysis.drawing.own_figures import Lines
 from supermask.analysis.drawing.own_figures import figure as figure
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.kinds.plan import Workload, missing_results, workload
 from supermask.analysis.running import runner
 from supermask.analysis.running.interrupts import Stop

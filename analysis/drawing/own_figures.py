@@ -17,8 +17,7 @@ import pandas as pd
 from supermask.analysis.drawing.claims import Claim as Claim
 from supermask.analysis.drawing.figure import Figure
 from supermask.analysis.drawing.frame import BANDS, Frame, Picture, finish
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.kinds import kind_of
 from supermask.analysis.studies.experiment import Study
 from supermask.analysis.studies.own_figures import OwnFigure, with_members

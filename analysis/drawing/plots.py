@@ -51,10 +51,7 @@ def unpruned_line(axes: Axes, table: pd.DataFrame, by: str = "criterion", value:
 
 
 def stars(axes: Axes, table: pd.DataFrame, first: str, second: str, value: str = "test_accuracy") -> str:
-    """Draw a star above each level at which two criteria differ (paired t-test).
-
-    Returns the sentence that explains the stars; empty if there is none.
-    """
+    """Draw a star above each level at which two criteria differ (paired t-test); return the words that explain it."""
     tests = paired_tests(table, "criterion", first, second, value)
     significant = tests.loc[tests["p_value"] < SIGNIFICANCE, "round"]
     pair = table[table["criterion"].isin([first, second]) & table["round"].isin(significant)]
@@ -97,10 +94,7 @@ def _room_for_ticks(axes: Axes) -> int:
 
 
 def remaining_ticks(least: float, most: float, room: int = 10) -> list[float]:
-    """Return ticks of a log axis in percent: 1, 2 and 5 of each decade, or fewer or others to suit their number.
-
-    Works for any range, also below a tenth of a percent. `room` is the maximum number of ticks.
-    """
+    """Return at most `room` ticks of a log axis in percent: 1, 2 and 5 of each decade if they fit, for any range."""
     from matplotlib.ticker import MaxNLocator
 
     decades = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)

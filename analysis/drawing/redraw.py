@@ -28,10 +28,7 @@ _TEXT = re.compile(r"<text[^>]*>([^<]*)</text>")
 
 
 def figure_name(csv: Path, names: Iterable[str]) -> str:
-    """Return the figure of a table, from the beginning of its file name, as given by `write`.
-
-    Raises UsageError if it names no figure.
-    """
+    """Return the figure of a table, from the beginning of its file name. Raises UsageError if that names none."""
     allowed = list(names)
     fitting = [name for name in allowed if csv.name.startswith(f"{name}-")]
     if csv.suffix != ".csv" or not fitting:

@@ -21,8 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from supermask.analysis.drawing.captions import caption
 from supermask.analysis.drawing.claims import ENOUGH_SEEDS, Judgement, Verdict, judge_all
 from supermask.analysis.drawing.figure import Figure, write
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.drawing.statistics import FEWEST_PAIRS
 from supermask.analysis.kinds.plan import missing_results, results_needed
 from supermask.analysis.store.store import Store

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from supermask.analysis.drawing.captions import label
-from supermask.analysis.drawing.shown import Shown
 from supermask.analysis.kinds.genuine import genuine_arrays, genuine_result
 from supermask.analysis.kinds.learned_mask import rounded
 from supermask.analysis.kinds.plan import results_of
@@ -17,9 +16,18 @@ from supermask.analysis.store.store import Store
 from supermask.analysis.studies.experiment import Experiment, Study, choices_of
 from supermask.learned_masks import LearnedMask
 from supermask.masks import Masks
+from supermask.named_members import BUILT_IN, Members
 from supermask.networks import Kernels, Params, kernels_of
 from supermask.restarts import Treatment
 from supermask.sparse_training.runs import SparseRun
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The lines or panels of a figure: its own labels, and names of criteria or actions, which `members` knows."""
+
+    names: tuple[str, ...]
+    members: Members = BUILT_IN
 
 
 @dataclass(frozen=True)

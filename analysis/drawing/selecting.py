@@ -93,7 +93,7 @@ def _same(each: Condition) -> Narrowed:
 
 
 def _near(each: Condition) -> Narrowed:
-    """Numbers compare to some digits: SQL lets a digit less through."""
+    """Compare numbers to one digit less than the final comparison does."""
     number = number_of(each.text)
     assert number is not None  # noqa: S101  for the type checker: conditions on numbers have one
     paths = _NUMBERS[each.column]
@@ -104,7 +104,7 @@ def _near(each: Condition) -> Narrowed:
 
 
 def _chosen(each: Condition) -> Narrowed:
-    """A rule has had other names, and a default is not stored."""
+    """Match all names that a rule has had, and a default, which is not stored."""
     names = sorted(stored_names(each.text))
     marks, own = ", ".join("?" * len(names)), _field(f"treatment.{each.column}")
     return f"({own} IS NULL OR {own} IN ({marks}) OR {_field(each.column)} IN ({marks}))", [*names, *names]

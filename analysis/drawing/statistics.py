@@ -23,8 +23,7 @@ def bands(table: pd.DataFrame, by: Sequence[str], value: str) -> pd.DataFrame:
 def diverged_rows(table: pd.DataFrame) -> pd.Series:
     """Return which rows are of diverged trainings, which have a loss that is not finite.
 
-    A network of NaN still has an accuracy (it answers class 0) and a step of lowest validation loss (the start), so
-    these cannot be used.
+    A network of NaN still has an accuracy, as it answers class 0, and a step of lowest validation loss, the start.
     """
     losses = table[[name for name in table.columns if "loss" in str(name).split("_")]]
     return pd.Series(~np.isfinite(losses.to_numpy(float)).all(axis=1), index=table.index)
@@ -47,9 +46,8 @@ def paired_p_value(first: Sequence[float], second: Sequence[float]) -> float:
 
     Equal seeds share initial weights and data order, so treatments are compared within seeds. If all differences are
     equal, a t-test is undefined: p is 1 if they are 0, else that of the sign test, 2 · 2⁻ⁿ for n pairs. Accuracies that
-    happen to differ by the same few images on three seeds thus do not count as certain.
-
-    Raises ValueError if the lengths differ.
+    happen to differ by the same few images on three seeds thus do not count as certain. Raises ValueError if the
+    lengths differ.
     """
     if len(first) != len(second):
         raise ValueError(f"second has {len(second)} values; allowed: as many as first, {len(first)}")

@@ -1,6 +1,6 @@
 """Tables of `supermask.lottery_rounds`: seeds compared in pairs, and a picture."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import cycle
 from typing import Any
 
@@ -61,7 +61,7 @@ def styles_of(labels: Iterable[str]) -> Styles:
 
 
 def labelled(table: pd.DataFrame, value: str) -> pd.DataFrame:
-    """The table with a column `treatment`: the names of what differs between its treatments.
+    """Return the table with a column `treatment`: the names of the choices in which its treatments differ.
 
     Raises ValueError for a table that is not one of `lottery_rounds`, and where it has no such metric.
     """
@@ -69,8 +69,4 @@ def labelled(table: pd.DataFrame, value: str) -> pd.DataFrame:
     if missing := [name for name in needed if name not in table.columns]:
         raise ValueError(f"table has no column {missing[0]!r}; it has {', '.join(map(str, table.columns))}")
     differing = [name for name in TREATMENT if table[name].nunique() > 1] or ["criterion"]
-    return table.assign(treatment=_joined(table, differing))
-
-
-def _joined(table: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
-    return table[list(columns)].astype(str).agg(", ".join, axis=1)
+    return table.assign(treatment=table[differing].astype(str).agg(", ".join, axis=1))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import pandas as pd
 
@@ -11,31 +11,32 @@ from supermask.analysis.drawing import plots
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import Frame, Picture
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.drawing.styles import Style, Styles
 from supermask.analysis.kinds.rounds import UNPRUNED
 from supermask.analysis.studies.experiment import Study, choices_of
 from supermask.named_members import Members
 from supermask.restarts import Treatment
 
+Run = TypeVar("Run")
+
 
 @dataclass(frozen=True)
-class Line:
-    """A treatment and the style of its line."""
+class Line(Generic[Run]):
+    """A run and the style of its line."""
 
-    treatment: Treatment
+    run: Run
     style: Style
 
 
-def styles_of(lines: Mapping[str, Line]) -> Styles:
+def styles_of(lines: Mapping[str, Line[Any]]) -> Styles:
     """Return styles by label."""
     return {label: line.style for label, line in lines.items()}
 
 
 def treatment_drawing(
     compares: Literal["kept", "pruned", "else"],
-    lines: Mapping[str, Line],
+    lines: Mapping[str, Line[Treatment]],
     draw: Callable[[pd.DataFrame, Frame], Picture],
     claims: tuple[Claim, ...] = (),
 ) -> Drawing:
@@ -45,7 +46,7 @@ def treatment_drawing(
     """
 
     def treatment_of(label: str, members: Members) -> Treatment:
-        return lines[label].treatment if label in lines else members.treatment(**{compares: label})  # type: ignore[arg-type]
+        return lines[label].run if label in lines else members.treatment(**{compares: label})  # type: ignore[arg-type]
 
     def study(shown: Shown) -> Study:
         return Study(tuple(treatment_of(label, shown.members) for label in shown.names))

@@ -115,7 +115,7 @@ def seed_run(results: Results, seed: int) -> SeedRun:
 
 
 def check_images(data: Dataset) -> None:
-    """Raises UsageError for images that the page cannot show: with colours, of numbers, or of one row or column."""
+    """Raise UsageError for images that the page cannot show: with colours, of numbers, or of one row or column."""
     height, width, channels = data.image_shape
     found = "colours" if channels != 1 else "numbers in place of bytes" if data.dtype != np.uint8 else ""
     if min(height, width) < FEWEST_PIXELS:
@@ -231,7 +231,7 @@ def _seed_entry(run: SeedRun, network: Network, shown: Split, maximum: int) -> d
 
 
 def _as_drawn(seed: int, initial: Mapping[str, Any]) -> bool:
-    """Whether weights are, to the bit, what a packed file stands for: on some machines JAX rounds draws otherwise."""
+    """Return whether weights equal those of a packed file to the bit: on some machines JAX rounds draws otherwise."""
     return all(
         np.array_equal(kernel, glorot_kernel(layer_key(seed, layer), kernel.shape, glorot_deviation(kernel.shape)))
         for layer, kernel in initial.items()

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from supermask import datasets
-from supermask.analysis.drawing.results import Results
-from supermask.analysis.drawing.shown import Shown
+from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.explorer.bundle import PRUNING, check_images, make_bundle, seed_run
 from supermask.analysis.explorer.server import SiteServer
 from supermask.analysis.explorer.single import check_page, write_page
@@ -105,7 +104,7 @@ def explore(request: ExplorerRequest) -> int:
 
 
 def _is_page(export: Path) -> bool:
-    """Whether the export is a single file rather than a site's folder."""
+    """Return whether the export is a single file rather than a site's folder."""
     return export.suffix.lower() in (".html", ".htm")
 
 

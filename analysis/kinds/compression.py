@@ -61,7 +61,7 @@ class Compression(Kind[CompressionRun]):
         return (run.source,)
 
     def make(self, context: Context, runs: Sequence[CompressionRun]) -> None:
-        """Quantises, tunes and codes what is missing, and measures the files. Networks are tuned in populations."""
+        """Quantise, tune and code what is missing, and measure the files. Networks are tuned in populations."""
         experiment, store = context.experiment, context.store
         missing = self.missing(context, ((run, seed) for run in runs for seed in experiment.seeds))
         if not missing:
@@ -85,11 +85,11 @@ class Compression(Kind[CompressionRun]):
         self.make_in_populations(context, missing, placement.slots, compressed)
 
     def columns(self, description: Description) -> dict[str, Any]:
-        """Bits of each layer's shared values."""
+        """Return the bits of each layer's shared values."""
         return {"bits": " ".join(f"{n}={bits}" for n, bits in sorted(description["compression"]["bits"].items()))}
 
     def check_arrays(self, description: Description, arrays: Arrays) -> None:
-        """The file's bytes."""
+        """Check the file's bytes."""
         if check_array(arrays, "file", "u", (None,)).dtype != np.uint8:
             raise ValueError(f"array file is {arrays['file'].dtype}; it should be uint8")
 
@@ -140,7 +140,7 @@ def keep_file(folder: Path, id_: str, content: bytes) -> Path:
 
 
 def _write(experiment: Experiment, run: CompressionRun, seed: int, quantised: Quantised, store: Storage) -> Written:
-    """Writes the file, reads it back, and checks that it decodes to what was written, bit for bit."""
+    """Write the file, read it back, and check that it decodes to the same network, bit for bit."""
     name = experiment.protocol.network
     index_bits = recipe_of(name, run.recipe).index_bits
     content, sizes = compress(name, experiment.data.image_shape, quantised, index_bits)
@@ -158,7 +158,7 @@ def _write(experiment: Experiment, run: CompressionRun, seed: int, quantised: Qu
 
 
 def _quantised(experiment: Experiment, run: CompressionRun, seed: int, store: Storage) -> Quantised:
-    """The run's trained network, its weights as shared values."""
+    """Return the run's trained network, its weights as shared values."""
     start = shapes_of(experiment.network, experiment.data.image_shape)
     arrays = store.arrays(SPARSE.results(experiment, run.source, seed)[0].id)
     masks, params = decode_params(arrays, start)
@@ -169,7 +169,7 @@ def _quantised(experiment: Experiment, run: CompressionRun, seed: int, store: St
 
 
 def metrics_of(file: Written, untuned: Scores, tuned: Scores) -> dict[str, float]:
-    """The metrics of a compressed network; sizes in bytes, `file_bytes` as measured on disk."""
+    """Return the metrics of a compressed network; sizes in bytes, `file_bytes` as measured on disk."""
     weights = sum(leaves["kernel"].size for leaves in file.params.values())
     return {
         "test_accuracy": float(tuned.accuracy),

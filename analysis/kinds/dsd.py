@@ -35,7 +35,7 @@ class DenseSparseDense(Kind[DSDRun]):
     metrics = (*TRAINING_METRICS, *(f"test_accuracy_{phase}" for phase in PHASES))
 
     def describe(self, experiment: Experiment, run: DSDRun, seed: int) -> Sequence[Description]:
-        """The sparsity of the middle phase, and the last phase's rate over the others'."""
+        """Describe the sparsity of the middle phase, and the last phase's rate over the others'."""
         own = {"dsd": {"sparsity": run.sparsity, "last_rate": LAST_RATE}} | counts_of({"sparsity": run.sparsity})
         base = experiment.describe(self.name, seed, phase_of(experiment))
         if run.sparsity and (kernels := dense_kernels(experiment)):
@@ -50,7 +50,7 @@ class DenseSparseDense(Kind[DSDRun]):
         return (tuple(runs),) if runs else ()
 
     def make(self, context: Context, runs: Sequence[DSDRun]) -> None:
-        """Trains every missing run of a seed together, and seeds that lack the same runs side by side."""
+        """Train every missing run of a seed together, and seeds that lack the same runs side by side."""
         experiment = context.experiment
         network, shape = experiment.network, experiment.data.image_shape
         lacking: dict[tuple[DSDRun, ...], list[int]] = {}
@@ -74,7 +74,7 @@ class DenseSparseDense(Kind[DSDRun]):
             context.keep(self.name, results)
 
     def columns(self, description: Description) -> dict[str, Any]:
-        """The sparsity of the middle phase."""
+        """Return the sparsity of the middle phase."""
         return {"sparsity": description["dsd"]["sparsity"]}
 
     def uses(self, run: DSDRun) -> frozenset[str]:
@@ -82,7 +82,7 @@ class DenseSparseDense(Kind[DSDRun]):
         return frozenset({"sparse_epochs"})
 
     def length(self, protocol: Protocol, runs: Sequence[DSDRun]) -> str:
-        """Epochs."""
+        """Return the epochs."""
         return f"{count(protocol.sparse.epochs, 'epoch')} a phase"
 
     def work(self, experiment: Experiment, description: Description) -> float:
@@ -103,6 +103,6 @@ def phase_of(experiment: Experiment) -> TrainingConfig:
 
 
 def metrics_of(phases: Phases) -> dict[str, float]:
-    """The last phase's metrics, and the accuracy at the end of each phase."""
+    """Return the last phase's metrics, and the accuracy at the end of each phase."""
     ends = {f"test_accuracy_{n}": float(p.test_at_end.accuracy) for n, p in zip(PHASES, phases, strict=True)}
     return training_metrics(phases.last) | ends

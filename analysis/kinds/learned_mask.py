@@ -2,19 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import product
 from typing import Any, ClassVar
 
 import numpy as np
 
+from supermask.analysis.kinds import metrics
 from supermask.analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made, training_flops
 from supermask.analysis.kinds.fields import NUMBER, TEXT, TRUTH, ColumnTypes, Parts
 from supermask.analysis.kinds.layout import check_array, check_curves, check_layers, params_of
+from supermask.analysis.kinds.metrics import ENDS, training_metrics
 from supermask.analysis.store.identity import REVISIONS, Description
 from supermask.analysis.studies.experiment import Experiment, counts_of, without_defaults
 from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.system.words import count
-from supermask.intervals import TrainingConfig, steps_of
+from supermask.intervals import TrainingConfig
 from supermask.learned_masks import LearnedOutcome, MaskJob, MaskTrainer, mask_optimiser
 from supermask.lottery import initial_of
 from supermask.mask_logits import LearnedMask, kept_by_layer, rounded_masks
@@ -24,6 +25,12 @@ from supermask.networks import Kernels, Params, kernels_of
 
 OPTIMISERS = {"sgd": "sgd, momentum 0.9", "adam": "adam, cosine to 0"}
 """Optimisers of learned masks by their names in descriptions."""
+
+_DRAWN = metrics.SCORES | {
+    f"weights_remaining{ending}": (f"validation_at_{moment}", "remaining") for ending, moment in ENDS.items()
+}
+SCORES = _DRAWN | {f"rounded_{name}": (moment, f"rounded_{what}") for name, (moment, what) in _DRAWN.items()}
+"""Metrics of a learned mask, drawn and rounded: see `metrics.training_metrics`."""
 
 
 class LearnedMasks(Kind[LearnedMask]):
@@ -49,20 +56,11 @@ class LearnedMasks(Kind[LearnedMask]):
         "start": "mixed",
         "kept_fraction": "number",
     }
-    metrics = (
-        *("early_stop_step", "weights_remaining", "rounded_weights_remaining"),
-        *("weights_remaining_at_end", "rounded_weights_remaining_at_end"),
-        *(
-            f"{rounded}{split}_{what}{at}"
-            for rounded, split, what, at in product(
-                ("", "rounded_"), ("test", "validation"), ("accuracy", "loss"), ("", "_at_end")
-            )
-        ),
-    )
+    metrics = ("early_stop_step", *SCORES)
     has_arrays = True
 
     def describe(self, experiment: Experiment, run: LearnedMask, seed: int) -> Sequence[Description]:
-        """The mask's choices, defaults left out."""
+        """Describe the mask's choices without defaults."""
         config, name = training_of(experiment, run.method), experiment.protocol.masks.optimiser
         own: Description = {"samples": EVALUATION_SAMPLES, "mask": without_defaults(run)}
         if run.rescaled and run.method != "edge_popup":
@@ -72,11 +70,11 @@ class LearnedMasks(Kind[LearnedMask]):
         return (experiment.describe(self.name, seed, config, OPTIMISERS[name]) | own,)
 
     def group(self, run: LearnedMask) -> str:
-        """Masks of one method are learned by one program."""
+        """Group by method, since each has its own program."""
         return f"learned, {run.method}"
 
     def make(self, context: Context, runs: Sequence[LearnedMask]) -> None:
-        """Learns the masks that the store lacks, method by method."""
+        """Learn the masks that the store lacks, method by method."""
         experiment = context.experiment
         missing = self.missing(context, ((run, seed) for seed in experiment.seeds for run in runs))
         if not missing:
@@ -101,7 +99,7 @@ class LearnedMasks(Kind[LearnedMask]):
             self.make_in_populations(context, own, placement.slots, learn)
 
     def columns(self, description: Description) -> dict[str, Any]:
-        """The mask's choices, defaults written out; None for those without a meaning for it."""
+        """Return the mask's choices with defaults; None for those without a meaning for it."""
         mask = vars(LearnedMask()) | description["mask"]
         scored = mask["method"] == "edge_popup"
         # Until revision 4 the gradient took the factor of rescaling for constant.
@@ -110,7 +108,7 @@ class LearnedMasks(Kind[LearnedMask]):
         return mask | of_factor | {"kept": None, "kept_fraction": mask["kept"] if scored else None}
 
     def check_arrays(self, description: Description, arrays: Mapping[str, np.ndarray]) -> None:
-        """A logit a weight, and curves."""
+        """Check a logit per weight, and curves."""
         check_curves(arrays, ("loss", "accuracy"))
         params = params_of(description)
         if params is not None and check_layers(arrays, "logits.") != sorted(params):
@@ -119,11 +117,11 @@ class LearnedMasks(Kind[LearnedMask]):
             check_array(arrays, f"logits.{layer}", "f", kernel.shape)
 
     def uses(self, run: LearnedMask) -> frozenset[str]:
-        """Its own length."""
+        """Return its own length."""
         return frozenset({"mask_epochs"})
 
     def length(self, protocol: Protocol, runs: Sequence[LearnedMask]) -> str:
-        """Epochs."""
+        """Return the epochs."""
         return f"masks learned for {count(protocol.masks.epochs, 'epoch')}"
 
     def work(self, experiment: Experiment, description: Description) -> float:
@@ -131,11 +129,11 @@ class LearnedMasks(Kind[LearnedMask]):
         return float(description["steps"] * description["batch_size"] / experiment.protocol.batch_size)
 
     def flops(self, experiment: Experiment, description: Description, forward: float) -> float:
-        """An evaluation looks at the rounded mask and at several drawn ones."""
+        """Return the FLOPs; an evaluation judges the rounded mask and several drawn ones."""
         return training_flops(experiment, description, forward, looks=1 + EVALUATION_SAMPLES)
 
     def size(self, experiment: Experiment, description: Description, params: Params) -> float:
-        """Logits and curves."""
+        """Return the bytes of logits and curves."""
         weights = sum(kernel.size for kernel in kernels_of(params).values())
         evaluations = description["steps"] // description["evaluate_every"] + 2
         return RECORD_BYTES + FILE_BYTES + 4 * weights + 28 * evaluations
@@ -147,52 +145,29 @@ LEARNED = LearnedMasks()
 def training_of(experiment: Experiment, method: str) -> TrainingConfig:
     """Return the training of masks by a method, with epochs converted to steps."""
     masks = experiment.protocol.masks
-    return TrainingConfig(
-        steps=steps_of(masks.epochs, len(experiment.data.train), masks.batch_size),
-        learning_rate=masks.learning_rate if method == "bernoulli" else masks.score_learning_rate,
-        batch_size=masks.batch_size,
-        evaluate_every=masks.evaluate_every,
-    )
+    rate = masks.learning_rate if method == "bernoulli" else masks.score_learning_rate
+    return experiment.config(masks.epochs, rate, masks.batch_size, masks.evaluate_every)
 
 
 def rounded(run: LearnedMask, arrays: Mapping[str, np.ndarray]) -> Masks:
-    """The rounded mask of a stored run."""
+    """Return the rounded mask of a stored run."""
     logits = decode_logits(arrays)
     masks = rounded_masks(run.method, logits, kept_by_layer(run, logits))
     return {layer: np.asarray(mask) for layer, mask in masks.items()}
 
 
 def metrics_of(outcome: LearnedOutcome) -> dict[str, float]:
-    """The metrics of a learned mask: means over drawn masks, and the rounded mask's own, as `rounded_…`."""
-    metrics = {"early_stop_step": float(outcome.early_stop)}
-    for split, at, scores in (
-        ("test", "", outcome.test_at_early_stop),
-        ("test", "_at_end", outcome.test_at_end),
-        ("validation", "", outcome.validation_at_early_stop),
-        ("validation", "_at_end", outcome.validation_at_end),
-    ):
-        metrics |= {
-            f"{split}_accuracy{at}": float(scores.accuracy),
-            f"{split}_loss{at}": float(scores.loss),
-            f"rounded_{split}_accuracy{at}": float(scores.rounded_accuracy),
-            f"rounded_{split}_loss{at}": float(scores.rounded_loss),
-        }
-    best, end = outcome.validation_at_early_stop, outcome.validation_at_end
-    return metrics | {
-        "weights_remaining": float(best.remaining),
-        "rounded_weights_remaining": float(best.rounded_remaining),
-        "weights_remaining_at_end": float(end.remaining),
-        "rounded_weights_remaining_at_end": float(end.rounded_remaining),
-    }
+    """Return metrics: means over drawn masks, and the rounded mask's own, as `rounded_…`."""
+    return training_metrics(outcome, SCORES)
 
 
 def encode(outcome: LearnedOutcome) -> dict[str, np.ndarray]:
-    """The arrays of a learned mask: its logits (or scores), and the curves of its training."""
+    """Return the arrays of a learned mask: its logits (or scores), and the curves of its training."""
     arrays = {f"logits.{layer}": np.asarray(values) for layer, values in outcome.logits.items()}
     arrays["curve.evaluated_at"] = np.asarray(outcome.evaluated_at)
     return arrays | {f"curve.{name}": np.asarray(curve) for name, curve in outcome.curves._asdict().items()}
 
 
 def decode_logits(arrays: Mapping[str, np.ndarray]) -> Kernels:
-    """The logits (or scores) of a learned mask."""
+    """Return the logits (or scores) of a learned mask."""
     return {name.removeprefix("logits."): array for name, array in arrays.items() if name.startswith("logits.")}

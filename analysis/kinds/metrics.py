@@ -1,28 +1,28 @@
 """Metrics and curves that are stored for every training."""
 
+from collections.abc import Mapping
+from itertools import product
+
+from supermask.learned_masks import LearnedOutcome
 from supermask.training import Trained
 
 CURVES = ("evaluated_at", "validation_loss", "validation_accuracy")
 """The fields of `Trained` that are stored as arrays, as `curve.NAME`."""
 
+ENDS = {"": "early_stop", "_at_end": "end"}
+"""Endings of metrics' names, and the moments of an outcome that they stand for."""
 
-TRAINING_METRICS = (
-    *("test_accuracy", "test_loss", "test_accuracy_at_end", "test_loss_at_end", "early_stop_step"),
-    *("validation_accuracy", "validation_loss", "validation_accuracy_at_end", "validation_loss_at_end"),
-)
-"""Names of the metrics of `training_metrics`."""
+SCORES = {
+    f"{split}_{what}{ending}": (f"{split}_at_{moment}", what)
+    for split, what, (ending, moment) in product(("test", "validation"), ("accuracy", "loss"), ENDS.items())
+}
+TRAINING_METRICS = ("early_stop_step", *SCORES)
+"""Names of the metrics of every training: accuracies are fractions, losses nats."""
 
 
-def training_metrics(trained: Trained) -> dict[str, float]:
-    """The metrics of a training: accuracies are fractions, losses nats, early_stop_step the papers' early stopping."""
-    return {
-        "test_accuracy": float(trained.test_at_early_stop.accuracy),
-        "test_loss": float(trained.test_at_early_stop.loss),
-        "test_accuracy_at_end": float(trained.test_at_end.accuracy),
-        "test_loss_at_end": float(trained.test_at_end.loss),
-        "early_stop_step": float(trained.early_stop),
-        "validation_accuracy": float(trained.validation_at_early_stop.accuracy),
-        "validation_loss": float(trained.validation_at_early_stop.loss),
-        "validation_accuracy_at_end": float(trained.validation_at_end.accuracy),
-        "validation_loss_at_end": float(trained.validation_at_end.loss),
-    }
+def training_metrics(
+    outcome: Trained | LearnedOutcome, scores: Mapping[str, tuple[str, str]] = SCORES
+) -> dict[str, float]:
+    """Return the step of early stopping, and scores by name: each a field of one of the outcome's scores."""
+    found = {name: float(getattr(getattr(outcome, moment), what)) for name, (moment, what) in scores.items()}
+    return {"early_stop_step": float(outcome.early_stop)} | found

@@ -18,13 +18,14 @@ from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.system.words import count
 from supermask.bits import pack, unpack
 from supermask.datasets import Dataset
-from supermask.intervals import TrainingConfig, steps_of
+from supermask.intervals import TrainingConfig
 from supermask.lottery import initial_of
-from supermask.masks import Masks, agreement
+from supermask.masks import Masks
 from supermask.networks import Params, parameter_count
 from supermask.neural_graphs.discovery import DISCOVER
 from supermask.neural_graphs.graph import EDGES, NeuralGraph
 from supermask.neural_graphs.runs import GraphRun, Pixels, augmentation_of, edges_between, graph_job, pixel_statistics
+from supermask.overlaps import agreement
 from supermask.sparse_training.progress import SparseTrained
 from supermask.sparse_training.runs import SGD_COSINE, SGD_STEPS, sgd_cosine, sgd_in_steps
 from supermask.sparse_training.trainer import SparseTrainer
@@ -55,7 +56,7 @@ class NeuralGraphs(Kind[GraphRun]):
     has_arrays = True
 
     def describe(self, experiment: Experiment, run: GraphRun, seed: int) -> Sequence[Description]:
-        """The graph's size and setting, its wiring, and how training images are augmented."""
+        """Describe the graph's size and setting, its wiring, and the augmentation of training images."""
         graph = graph_of(experiment, run.setting)
         own = {name: getattr(graph, name) for name in ("setting", "nodes", "edges", "inputs", "features", "side")}
         own |= {"ode_steps": graph.ode_steps} if run.setting == "continuous" else {"steps": graph.steps}
@@ -69,7 +70,7 @@ class NeuralGraphs(Kind[GraphRun]):
         return f"graphs, {run.setting}"
 
     def make(self, context: Context, runs: Sequence[GraphRun]) -> None:
-        """Trains what the store lacks: all wirings and seeds of a setting in populations."""
+        """Train what the store lacks: all wirings and seeds of a setting in populations."""
         experiment = context.experiment
         missing = self.missing(context, ((run, seed) for seed in experiment.seeds for run in runs))
         for setting in dict.fromkeys(run.setting for run, _ in missing):
@@ -99,11 +100,11 @@ class NeuralGraphs(Kind[GraphRun]):
         self.make_in_populations(context, jobs, placement.slots, train)
 
     def columns(self, description: Description) -> dict[str, Any]:
-        """The graph and its wiring."""
+        """Return the graph and its wiring."""
         return {name: description["graph"].get(name) for name in ("setting", "wiring", "nodes", "edges")}
 
     def check_arrays(self, description: Description, arrays: Mapping[str, np.ndarray]) -> None:
-        """Wirings of one size at three moments, live edges and curves."""
+        """Check wirings of one size at three moments, live edges and curves."""
         length = check_curves(arrays)
         check_array(arrays, "curve.grown", "iu", (length, 1))
         if description["revision"] >= WATCHED:
@@ -114,11 +115,11 @@ class NeuralGraphs(Kind[GraphRun]):
         check_array(arrays, f"{EDGES}.kernel", "f", (live[-1],))
 
     def uses(self, run: GraphRun) -> frozenset[str]:
-        """Its own length."""
+        """Return its own length."""
         return frozenset({"graph_epochs"})
 
     def length(self, protocol: Protocol, runs: Sequence[GraphRun]) -> str:
-        """Epochs."""
+        """Return the epochs."""
         return f"graphs trained for {count(protocol.graph.epochs, 'epoch')}"
 
     def work(self, experiment: Experiment, description: Description) -> float:
@@ -130,7 +131,7 @@ class NeuralGraphs(Kind[GraphRun]):
         return training_flops(experiment, description, forward_flops(experiment, description))
 
     def size(self, experiment: Experiment, description: Description, params: Params) -> float:
-        """Three wirings, live edges and all other parameters."""
+        """Return the bytes of three wirings, live edges and all other parameters."""
         graph = graph_of(experiment, description["graph"]["setting"])
         evaluations = description["steps"] // description["evaluate_every"] + 2
         values = parameter_count(graph, experiment.data.image_shape) - graph.possible_edges + graph.edges
@@ -144,24 +145,20 @@ GRAPHS = NeuralGraphs()
 
 def training_of(experiment: Experiment) -> TrainingConfig:
     """Return the training of neural graphs, with epochs converted to steps and one evaluation per epoch."""
-    graph, images = experiment.protocol.graph, len(experiment.data.train)
-    return TrainingConfig(
-        steps=steps_of(graph.epochs, images, graph.batch_size),
-        learning_rate=graph.learning_rate,
-        batch_size=graph.batch_size,
-        evaluate_every=max(images // graph.batch_size, 1),
-    )
+    graph = experiment.protocol.graph
+    an_epoch = max(len(experiment.data.train) // graph.batch_size, 1)
+    return experiment.config(graph.epochs, graph.learning_rate, graph.batch_size, evaluate_every=an_epoch)
 
 
 def graph_of(experiment: Experiment, setting: str) -> NeuralGraph:
-    """The protocol's neural graph in a setting."""
+    """Return the protocol's neural graph in a setting."""
     graph = experiment.protocol.graph
     size = graph.nodes, graph.edges, graph.inputs, graph.features
     return NeuralGraph(setting, *size, side=graph.side, ode_steps=graph.ode_steps, classes=experiment.data.classes)
 
 
 def network_of(experiment: Experiment, setting: str) -> NeuralGraph:
-    """The same, which normalises images as the experiment's training images are distributed."""
+    """Return the same, normalising images by the statistics of the experiment's training images."""
     mean, deviation = _pixels(experiment.data)
     graph: NeuralGraph = graph_of(experiment, setting).clone(pixel_mean=mean, pixel_deviation=deviation)
     return graph
@@ -173,7 +170,7 @@ def _pixels(data: Dataset) -> tuple[Pixels, Pixels]:
 
 
 def group_of(nodes: int) -> int:
-    """How many neighbouring nodes a picture of a wiring shows as one."""
+    """Return the number of neighbouring nodes that a picture of a wiring shows as one."""
     return 1 if nodes <= FINEST else -(-nodes // COARSE)
 
 
@@ -183,18 +180,18 @@ def forward_flops(experiment: Experiment, description: Description) -> float:
 
 
 def cost_of(experiment: Experiment, description: Description) -> float:
-    """A step of the described graph, in steps of the experiment's network at the protocol's batch size."""
+    """Return the cost of a step of the graph, in steps of the experiment's network at the protocol's batch size."""
     protocol, shape = experiment.protocol, experiment.data.image_shape
     products = graph_of(experiment, description["graph"]["setting"]).products(shape)
     return products / parameter_count(experiment.network, shape) * description["batch_size"] / protocol.batch_size
 
 
 def metrics_of(graph: NeuralGraph, outcome: SparseTrained) -> dict[str, float]:
-    """The metrics of a neural graph: those of every training; its parameters; how much of its wiring it kept.
+    """Return the metrics of a neural graph: those of every training, and of its wiring.
 
-    `carrying_edges` counts the live edges that carry anything. `parameters` counts live edges and everything that is
-    neither an edge nor a running statistic. `kept_from_start` is the fraction of the final
-    wiring that was live at the start, `changes` how often an edge came alive, over the live edges.
+    `carrying_edges` counts the live edges that carry anything; `parameters` live edges and everything that is neither
+    an edge nor a running statistic. `kept_from_start` is the fraction of the final wiring that was live at the start,
+    `changes` the number of times that an edge came alive, over the live edges.
     """
     first, last = outcome.structure.first[EDGES], outcome.structure.last[EDGES]
     live, possible = int(np.sum(last)), last.size
@@ -212,7 +209,7 @@ def metrics_of(graph: NeuralGraph, outcome: SparseTrained) -> dict[str, float]:
 
 
 def encode(outcome: SparseTrained) -> dict[str, np.ndarray]:
-    """The arrays of a neural graph: its wiring at three moments, its final parameters, and curves.
+    """Return the arrays of a neural graph: its wiring at three moments, its final parameters, and curves.
 
     `curve.wiring` counts the edges between groups of nodes at every evaluation: see `runs.edges_between`.
     """
@@ -234,12 +231,12 @@ def encode(outcome: SparseTrained) -> dict[str, np.ndarray]:
 
 
 def decode_wiring(arrays: Mapping[str, np.ndarray], moment: str, possible: int) -> np.ndarray:
-    """Which of the possible edges are live at a moment, one of MOMENTS."""
+    """Return which of the possible edges are live at a moment, one of MOMENTS."""
     return unpack(arrays[f"{moment}.{EDGES}"], (possible,))
 
 
 def decode_graph(arrays: Mapping[str, np.ndarray], start: Params) -> tuple[Masks, Params]:
-    """The final wiring and parameters; `start` gives their shapes."""
+    """Return the final wiring and parameters; `start` gives their shapes."""
     live = decode_wiring(arrays, "last", start[EDGES]["kernel"].size)
     params: Params = {layer: {name: arrays[f"{layer}.{name}"] for name in leaves} for layer, leaves in start.items()}
     kernel = np.zeros(live.shape, np.float32)

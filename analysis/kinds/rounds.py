@@ -75,7 +75,7 @@ class Rounds(Kind[Treatment | Unpruned]):
         return tuple(base | {"round": round_, "revision": each} | own for round_, each in enumerate(revisions, 1))
 
     def sources(self, run: Treatment | Unpruned) -> Sequence[Hashable]:
-        """A treatment starts from the unpruned network's training."""
+        """Return the unpruned network's training for a treatment."""
         return () if isinstance(run, Unpruned) else (Unpruned(),)
 
     def group(self, run: Treatment | Unpruned) -> str:
@@ -83,7 +83,7 @@ class Rounds(Kind[Treatment | Unpruned]):
         return "round 0" if isinstance(run, Unpruned) else "rounds"
 
     def make(self, context: Context, runs: Sequence[Treatment | Unpruned]) -> None:
-        """Trains the rounds that the store lacks, all runs side by side, a round at a time."""
+        """Train the rounds that the store lacks, all runs side by side, a round at a time."""
         experiment = context.experiment
         every = [(run, seed) for run in runs for seed in experiment.seeds]
         lacking = self.missing(context, every)
@@ -103,7 +103,7 @@ class Rounds(Kind[Treatment | Unpruned]):
         return dict.fromkeys(("criterion", "kept", "pruned"), UNPRUNED)
 
     def check_arrays(self, description: Description, arrays: Mapping[str, np.ndarray]) -> None:
-        """Parameters at both ends of round 0; what a later round differs in."""
+        """Check parameters at both ends of round 0, or the differences of a later round."""
         check_curves(arrays)
         params = params_of(description)
         if params is None:
@@ -125,17 +125,17 @@ class Rounds(Kind[Treatment | Unpruned]):
         return frozenset({"epochs"} if isinstance(run, Unpruned) else {"epochs", "rounds", "rates"})
 
     def length(self, protocol: Protocol, runs: Sequence[Treatment | Unpruned]) -> str:
-        """Epochs and rounds."""
+        """Return epochs and rounds."""
         if all(isinstance(run, Unpruned) for run in runs):
             return count(protocol.epochs, "epoch")
         return f"{count(protocol.epochs, 'epoch')} a round, {count(protocol.rounds, 'round')}"
 
     def work(self, experiment: Experiment, description: Description) -> float:
-        """Its steps; fewer after rewinding to a later step."""
+        """Return its steps; fewer after rewinding to a later step."""
         return float(description["steps"] - description.get("treatment", {}).get("rewind_step", 0))
 
     def size(self, experiment: Experiment, description: Description, params: Params) -> float:
-        """Round 0 is stored whole, a later round by what cannot be told from it."""
+        """Return the bytes: round 0 is stored whole, a later round by its differences."""
         kernels = kernels_of(params)
         weights = sum(kernel.size for kernel in kernels.values())
         biases = sum(leaves["bias"].size for leaves in params.values())
@@ -154,9 +154,9 @@ ROUNDS = Rounds()
 
 
 def _revisions(experiment: Experiment, run: Treatment) -> list[int]:
-    """By what code the rounds from the first on are trained: later ones, sparser, may be on live weights alone.
+    """Return the revision of each round's code: later, sparser rounds may be trained on live weights alone.
 
-    An action of the user's own may freeze all pruned weights at 0.
+    A user-defined action may freeze all pruned weights at 0.
     """
     rates, rounds = experiment.protocol.rates, experiment.protocol.rounds
     if not (kernels := dense_kernels(experiment)):
@@ -236,12 +236,11 @@ class StoredRounds:
 
 
 def encode(record: RoundRecord, initial: Params) -> dict[str, np.ndarray]:
-    """The arrays of a round's record; `initial` are the seed's initial parameters.
+    """Return the arrays of a round's record; `initial` are the seed's initial parameters.
 
-    Round 0 is stored whole: initial and final parameters. A later round is stored by what cannot be told from round 0:
-    the mask as bits, the kept weights' final values, which pruned weights are frozen at their initial value rather than
-    at 0, and which kept weights started at 0, where an action asks for that. At 1% of weights that is a fiftieth of the
-    network's size.
+    Round 0 is stored whole. A later round is stored by its differences: the mask as bits, the kept weights' final
+    values, which pruned weights are frozen at their initial value rather than at 0, and, where an action asks for it,
+    which kept weights started at 0. At 1% of weights that is a fiftieth of the network's size.
     """
     final = record.trained.params
     arrays = {f"curve.{name}": np.asarray(getattr(record.trained, name)) for name in CURVES}

@@ -53,7 +53,7 @@ def _is_seed(value: object) -> bool:
 
 
 def _is_metric(value: object) -> bool:
-    """Losses overflow as float32, which is infinite from 3.4e38 on; what is larger can hardly be drawn."""
+    """Return whether it is a metric: float32 is infinite from 3.4e38 on, and larger numbers cannot be drawn."""
     return value is None or (isinstance(value, int | float) and is_number(value) and abs(value) <= LARGEST)
 
 

@@ -20,12 +20,13 @@ from supermask.analysis.system.errors import UsageError, choose
 from supermask.analysis.system.words import count
 from supermask.bits import pack, unpack
 from supermask.compression.pruning import RECIPES, Recipe, kept_counts_of
-from supermask.intervals import TrainingConfig, steps_of
+from supermask.intervals import TrainingConfig
 from supermask.keys import Purpose, derive_key
 from supermask.live_weights import pays
 from supermask.lottery import initial_of
-from supermask.masks import Masks, agreement, full_masks
+from supermask.masks import Masks, full_masks
 from supermask.networks import Network, initialise, shapes_of
+from supermask.overlaps import agreement
 from supermask.params import Kernels, Params, kernels_of
 from supermask.sparse_training import METHODS, Horizon, layer_counts
 from supermask.sparse_training.densities import DISTRIBUTIONS, FIRST_DENSE
@@ -56,10 +57,7 @@ class SparseTrainings(Kind[SparseRun]):
     has_arrays = True
 
     def describe(self, experiment: Experiment, run: SparseRun, seed: int) -> Sequence[Description]:
-        """The run, and its method's choices in full: another choice, another result.
-
-        Raises UsageError where the training is too short for its method.
-        """
+        """Describe the run, and all choices of its method. Raises UsageError if it is too short for the method."""
         _check_length(experiment, run)
         _check_density(experiment, run)
         own: dict[str, Any] = {"sparse": _fields(run)}
@@ -76,7 +74,7 @@ class SparseTrainings(Kind[SparseRun]):
         return (base | own,)
 
     def sources(self, run: SparseRun) -> Sequence[Hashable]:
-        """The run whose final structure, or weights, it starts with."""
+        """Return the run whose final structure, or weights, it starts with."""
         return () if run.source is None else (run.source,)
 
     def group(self, run: SparseRun) -> str:
@@ -85,7 +83,7 @@ class SparseTrainings(Kind[SparseRun]):
         return f"sparse, {run.method}{size}{', from another' if run.source is not None else ''}"
 
     def make(self, context: Context, runs: Sequence[SparseRun]) -> None:
-        """Trains what the store lacks: first the methods themselves, then what starts from what they found.
+        """Train what the store lacks: first the methods themselves, then the runs that start from their results.
 
         Networks of one method and shape are trained in populations, whatever their seeds and densities.
         """
@@ -120,11 +118,11 @@ class SparseTrainings(Kind[SparseRun]):
         self.make_in_populations(context, jobs, placement.slots, train)
 
     def columns(self, description: Description) -> dict[str, Any]:
-        """The run, defaults written out."""
+        """Return the run with defaults."""
         return vars(SparseRun()) | description["sparse"]
 
     def check_arrays(self, description: Description, arrays: Mapping[str, np.ndarray]) -> None:
-        """Masks at both ends, live weights, biases and curves; of a narrower network, whose shapes are its own."""
+        """Check masks at both ends, live weights, biases and curves; a narrower network has shapes of its own."""
         length, layers = check_curves(arrays), check_layers(arrays, "last.")
         for curve in ("curve.live", "curve.grown"):
             check_array(arrays, curve, "iu", (length, len(layers)))
@@ -140,15 +138,15 @@ class SparseTrainings(Kind[SparseRun]):
             check_array(arrays, f"bias.{layer}", "f", params[layer]["bias"].shape if params else (None,))
 
     def uses(self, run: SparseRun) -> frozenset[str]:
-        """Its own length."""
+        """Return its own length."""
         return frozenset({"sparse_epochs"})
 
     def length(self, protocol: Protocol, runs: Sequence[SparseRun]) -> str:
-        """Epochs."""
+        """Return the epochs."""
         return count(protocol.sparse.epochs, "epoch")
 
     def size(self, experiment: Experiment, description: Description, params: Params) -> float:
-        """Two masks, live weights and curves."""
+        """Return the bytes of two masks, live weights and curves."""
         weights = sum(kernel.size for kernel in kernels_of(params).values())
         biases = sum(leaves["bias"].size for leaves in params.values())
         evaluations = description["steps"] // description["evaluate_every"] + 2
@@ -160,7 +158,7 @@ SPARSE = SparseTrainings()
 
 
 def live_weights_pay(experiment: Experiment, run: SparseRun, steps: int) -> bool:
-    """Return whether so many steps on live weights alone pay, of a network that is as sparse as the run asks."""
+    """Return whether that number of steps on live weights alone pays at the run's density."""
     if run.method == SMALL_DENSE or not (kernels := dense_kernels(experiment)):
         return False
     counts = _counts(experiment.protocol.network, kernels, run)
@@ -168,7 +166,7 @@ def live_weights_pay(experiment: Experiment, run: SparseRun, steps: int) -> bool
 
 
 def _on_live_weights(experiment: Experiment, run: SparseRun) -> bool:
-    """Whether any of its steps are taken on live weights alone, by the time when it is as sparse as asked."""
+    """Return whether any of its steps are taken on live weights alone at its final density."""
     return (
         run.method != SMALL_DENSE
         and METHODS[run.method].sparse_steps
@@ -177,7 +175,7 @@ def _on_live_weights(experiment: Experiment, run: SparseRun) -> bool:
 
 
 def _check_length(experiment: Experiment, run: SparseRun) -> None:
-    """Raises UsageError where the training is too short for its method."""
+    """Raise UsageError if the training is too short for its method."""
     if run.method not in METHODS:
         return
     training = training_of(experiment)
@@ -187,7 +185,7 @@ def _check_length(experiment: Experiment, run: SparseRun) -> None:
 
 
 def _check_density(experiment: Experiment, run: SparseRun) -> None:
-    """Raises UsageError where the network cannot be so sparse with its first layer dense."""
+    """Raise UsageError if the network cannot be that sparse with its first layer dense."""
     if run.distribution == FIRST_DENSE:
         try:
             kernels = kernels_of(shapes_of(experiment.network, experiment.data.image_shape))
@@ -213,13 +211,7 @@ def _fields(run: SparseRun) -> dict[str, Any]:
 
 def training_of(experiment: Experiment) -> TrainingConfig:
     """Return the training of sparse networks, with epochs converted to steps."""
-    protocol = experiment.protocol
-    return TrainingConfig(
-        steps=steps_of(protocol.sparse.epochs, len(experiment.data.train), protocol.batch_size),
-        learning_rate=protocol.sparse.learning_rate,
-        batch_size=protocol.batch_size,
-        evaluate_every=protocol.evaluate_every,
-    )
+    return experiment.config(experiment.protocol.sparse.epochs, experiment.protocol.sparse.learning_rate)
 
 
 def live_weights(description: Description, params: Params) -> float:
@@ -231,7 +223,7 @@ def live_weights(description: Description, params: Params) -> float:
 
 
 def network_of(experiment: Experiment, run: SparseRun) -> Network:
-    """The network that is trained: the experiment's, or a narrower one."""
+    """Return the network that is trained: the experiment's, or a narrower one."""
     network, shape = experiment.network, experiment.data.image_shape
     if run.method != SMALL_DENSE:
         return network
@@ -243,7 +235,7 @@ def network_of(experiment: Experiment, run: SparseRun) -> Network:
 def _job(
     experiment: Experiment, network: Network, run: SparseRun, seed: int, params: Params, store: Storage
 ) -> SparseJob:
-    """A run's training; `params` are the seed's initial ones."""
+    """Return a run's training; `params` are the seed's initial ones."""
     shape, masks = experiment.data.image_shape, None
     if run.source is not None:
         arrays = store.arrays(SPARSE.results(experiment, run.source, seed)[0].id)
@@ -267,17 +259,17 @@ def recipe_of(network: str, name: str) -> Recipe:
 
 
 def _counts(name: str, kernels: Kernels, run: SparseRun) -> dict[str, int]:
-    """Live weights of each layer, of a network by its name and the shapes of its kernels."""
+    """Return each layer's number of live weights, given the network's name and its kernels' shapes."""
     if run.distribution not in DISTRIBUTIONS:
         return kept_counts_of(recipe_of(name, run.distribution), kernels)
     return layer_counts({layer: kernel.shape for layer, kernel in kernels.items()}, run.density, run.distribution)
 
 
 def metrics_of(outcome: SparseTrained) -> dict[str, float]:
-    """The metrics of a sparse training: those of every training; its weights; how much of its start the end still has.
+    """Return the metrics of a sparse training: those of every training, and of its structure.
 
-    `live_weights` is their number. `kept_from_start` is the fraction of the final structure that was live at the start,
-    `changes` how often a weight came alive, over the live weights.
+    `kept_from_start` is the fraction of the final structure that was live at the start, `changes` the number of times
+    that a weight came alive, over the live weights.
     """
     first, last = outcome.structure.first, outcome.structure.last
     live = sum(int(np.sum(mask)) for mask in last.values())
@@ -291,7 +283,7 @@ def metrics_of(outcome: SparseTrained) -> dict[str, float]:
 
 
 def encode(outcome: SparseTrained) -> dict[str, np.ndarray]:
-    """The arrays of a sparse training: structure at the start and the end, final live weights, and curves."""
+    """Return the arrays of a sparse training: structure at both ends, final live weights, and curves."""
     trained, structure = outcome
     arrays = {f"curve.{name}": np.asarray(getattr(trained, name)) for name in CURVES}
     arrays |= {"curve.live": structure.live.astype(np.int64), "curve.grown": structure.grown.astype(np.int64)}
@@ -303,12 +295,12 @@ def encode(outcome: SparseTrained) -> dict[str, np.ndarray]:
 
 
 def decode_masks(arrays: Mapping[str, np.ndarray], part: str, params: Params) -> Masks:
-    """Masks of the 'first' or 'last' step; `params` gives the kernels' shapes."""
+    """Return the masks of the 'first' or 'last' step; `params` gives the kernels' shapes."""
     return {layer: unpack(arrays[f"{part}.{layer}"], kernel.shape) for layer, kernel in kernels_of(params).items()}
 
 
 def decode_params(arrays: Mapping[str, np.ndarray], start: Params) -> tuple[Masks, Params]:
-    """Final masks and parameters; `start` gives the kernels' shapes."""
+    """Return the final masks and parameters; `start` gives the kernels' shapes."""
     masks = decode_masks(arrays, "last", start)
     params: Params = {}
     for layer, mask in masks.items():

@@ -84,7 +84,7 @@ class UntrainedMasks(Kind[Untrained]):
         trainer: Trainer,
         initial: Params,
     ) -> None:
-        """Evaluates and stores the missing levels of one run under its criterion's ranks."""
+        """Evaluate and store the missing levels of one run under its criterion's ranks."""
         experiment, kernels = context.experiment, kernels_of(initial)
         rates = experiment.protocol.rates.by_layer(layer_kinds(kernels))
         sizes = {layer: kernel.size for layer, kernel in kernels.items()}
@@ -103,11 +103,11 @@ class UntrainedMasks(Kind[Untrained]):
         context.keep(self.name, results, len(levels) * self.work(experiment, named[0].description))
 
     def columns(self, description: Description) -> dict[str, Any]:
-        """Its level of sparsity, as a round; masks are cut at one shot."""
+        """Return its level of sparsity, as a round; masks are cut at one shot."""
         return {"round": description["level"], "schedule": "one_shot"}
 
     def uses(self, run: Untrained) -> frozenset[str]:
-        """Levels and rates."""
+        """Return levels and rates."""
         return frozenset({"rounds", "rates"})
 
     def length(self, protocol: Protocol, runs: Sequence[Untrained]) -> str:
@@ -129,7 +129,7 @@ UNTRAINED = UntrainedMasks()
 def _one_shot_ranks(
     criterion: Criterion, seed: int, trainer: Trainer, initial: Params, final: Params
 ) -> Mapping[str, np.ndarray]:
-    """One ranking a layer, which every level of sparsity is cut from."""
+    """Return one ranking per layer, from which every level of sparsity is cut."""
     masks = full_masks(kernels_of(initial))
     key = draws_key(criterion, seed)
     if key is not None and criterion.is_of_network:

@@ -68,13 +68,15 @@ class Experiment:
     @property
     def training(self) -> TrainingConfig:
         """Training of each network of the rounds, with epochs converted to steps on this data set."""
-        protocol = self.protocol
-        return TrainingConfig(
-            steps=steps_of(protocol.epochs, len(self.data.train), protocol.batch_size),
-            learning_rate=protocol.learning_rate,
-            batch_size=protocol.batch_size,
-            evaluate_every=protocol.evaluate_every,
-        )
+        return self.config(self.protocol.epochs, self.protocol.learning_rate)
+
+    def config(
+        self, epochs: float, learning_rate: float, batch_size: int | None = None, evaluate_every: int | None = None
+    ) -> TrainingConfig:
+        """Return a training of that many epochs of this data set; the batch size is the protocol's by default."""
+        size = batch_size or self.protocol.batch_size
+        steps = steps_of(epochs, len(self.data.train), size)
+        return TrainingConfig(steps, learning_rate, size, evaluate_every or self.protocol.evaluate_every)
 
     def describe(
         self, kind: str, seed: int, training: TrainingConfig | None = None, optimiser: str = "adam"

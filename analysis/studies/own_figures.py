@@ -1,4 +1,4 @@
-"""What a plug-in file's figure is to the layers below drawing: a name, and the runs that it needs."""
+"""A plug-in file's figure for the layers below drawing: its name, and the runs that it needs."""
 
 from collections.abc import Hashable
 from dataclasses import fields, replace

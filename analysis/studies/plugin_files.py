@@ -45,8 +45,7 @@ class Plugin:
 def load_plugin(path: Path) -> Plugin:
     """Run the file and collect its decorated functions, also from lists and dicts, and its figures.
 
-    Raises:
-        UsageError: the file cannot be read, raises an error, defines nothing, or uses a name that is taken.
+    Raises UsageError if it cannot be read, raises an error, defines nothing, or uses a name that is taken.
     """
     try:
         content = read_regular(path)
@@ -79,7 +78,7 @@ def load_plugin(path: Path) -> Plugin:
 
 
 def _place(member: Member) -> tuple[type, str, int]:
-    """What two members share that are one: `supermask.treatment` makes one of a function each time."""
+    """Return the identity of a member: `supermask.treatment` makes a new one of a function each time."""
     return type(member), member.name, id(member.function)
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from supermask.analysis.system.errors import UsageError, between, choose, whole_between
-from supermask.masks import LAYER_KINDS, Rates
+from supermask.counts import LAYER_KINDS, Rates
 from supermask.networks import NETWORKS
 from supermask.sparse_training.runs import SCHEDULES
 

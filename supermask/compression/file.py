@@ -103,9 +103,7 @@ def compress(
 
 
 def decompress(content: bytes) -> tuple[str, Quantised]:
-    """Return the network's name and the network; `quantisation.expand` makes its parameters.
-
-    No memory is allocated before the header's counts are known to fit the named network.
+    """Return the network's name and the network. Memory is allocated only for counts that fit the named network.
 
     Raises CompressedError for a file that is truncated, altered, foreign, of another version or inconsistent.
     """

@@ -83,10 +83,7 @@ def kept_counts_of(recipe: Recipe, kernels: Kernels) -> dict[str, int]:
 
 
 def largest_of_layers(params: Params, sparsity: float, seed: int) -> Masks:
-    """Return masks of each layer's largest |w|, all but floor(sparsity × its size): those of DSD's sparse phase.
-
-    Han et al. 2017 (arXiv 1607.04381), section 3.2.
-    """
+    """Return masks of each layer's largest |w|, all but floor(sparsity × its size): Han et al. 2017, section 3.2."""
     kernels = kernels_of(params)
     sizes = {layer: jnp.abs(jnp.asarray(kernel)) for layer, kernel in kernels.items()}
     counts = {layer: size.size - share(sparsity, size.size) for layer, size in sizes.items()}

@@ -15,8 +15,6 @@ class CompressionRun:
     recipe: 'paper' for the paper's percentages and bits, 'further' for smaller ones: see `RECIPES`.
     bits: bits of the shared values in every layer; 0 for the recipe's.
     pruned: whether the network was pruned first, by the recipe; otherwise every weight is kept.
-
-    Raises ValueError where a value is not allowed.
     """
 
     recipe: str = "paper"

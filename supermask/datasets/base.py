@@ -127,10 +127,7 @@ class Dataset:
 
 
 def make_split(images: Pixels, labels: Integer[np.ndarray, " n"]) -> Split:
-    """Make a split of these images and labels, as contiguous read-only arrays.
-
-    Read-only, because splits share memory: train and validation are views of one array.
-    """
+    """Make a split of contiguous arrays, which are read-only because train and validation are views of one array."""
     images = np.ascontiguousarray(images)
     wide = labels.astype(np.int32)
     images.flags.writeable = wide.flags.writeable = False
@@ -167,8 +164,7 @@ def reason(error: Exception) -> str:
 def first_regular(paths: Iterable[Path], expected: str) -> Path | None:
     """Return the first of several paths that is a regular file, following links; None if none exists.
 
-    Raises:
-        DataError: no path is a regular file, but one is something else: a folder, a pipe, a device.
+    Raises DataError if no path is a regular file, but one is something else: a folder, a pipe, a device.
     """
     others = []
     for path in paths:
@@ -185,8 +181,7 @@ def first_regular(paths: Iterable[Path], expected: str) -> Path | None:
 def is_folder(path: Path, expected: str) -> bool:
     """Return whether a folder exists; False if nothing does.
 
-    Raises:
-        DataError: something else has that name, or its status cannot be read.
+    Raises DataError if something else has that name, or its status cannot be read.
     """
     try:
         if path.is_dir():

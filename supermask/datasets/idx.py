@@ -40,8 +40,7 @@ class IdxFile:
     def find(self, folder: Path) -> Path | None:
         """Find the file in this folder under any of its usual names, unpacked ones first; None if there is none.
 
-        Raises:
-            DataError: something other than a file has such a name.
+        Raises DataError if something other than a file has such a name.
         """
         published = self.archive.name.removesuffix(".gz")
         names = (published, published.replace("-idx", ".idx"))
@@ -132,8 +131,7 @@ class IdxSource:
 
         Nothing is written to `cache`: these files unpack fast.
 
-        Raises:
-            DataError: a file is not the expected one.
+        Raises DataError if a file is not the expected one.
         """
         arrays = [file.read(path, self.lookalikes) for file, path in zip(self.files, paths, strict=True)]
         train_images, train_labels, test_images, test_labels = arrays

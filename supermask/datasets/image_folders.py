@@ -40,8 +40,7 @@ def read_image_folder(folder: Path) -> tuple[dict[str, Part], int]:
     held out for testing (`arrays.held_out`). Names that begin with a dot do not count, nor do files beside folders of
     classes that are no images.
 
-    Raises:
-        DataError: there are no such folders; a file is no image, or of another size or kind than the others.
+    Raises DataError if there are no such folders, or a file is no image or of another size or kind than the others.
     """
     need("data")
     inside = _folders(folder)

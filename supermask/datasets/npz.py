@@ -36,8 +36,8 @@ _RATIO, _ROOM = 1_100, 1_024  # a byte of deflate stands for 1,032 bytes at most
 def read_npz(path: Path) -> tuple[dict[str, Part], int | None]:
     """Return the parts of a data set, and the number of classes if the file has it.
 
-    Raises:
-        DataError: the file cannot be read, is damaged or foreign, or has other arrays; the message names the array.
+    Raises DataError if the file cannot be read, is damaged or foreign, or has other arrays; the message names the
+    array.
     """
     found = _arrays(path)
     classes = found.pop("classes", None)

@@ -26,8 +26,8 @@ def is_path(name: str) -> bool:
 def read_own(name: str) -> Dataset:
     """Read a data set from the files at a path, and name it after them and the digest of its content.
 
-    Raises:
-        DataError: nothing is there, or something that is no data set; the message names file, array, shape and type.
+    Raises DataError if nothing is there, or something that is no data set; the message names file, array, shape and
+    type.
     """
     try:
         path = Path(name).expanduser()

@@ -71,8 +71,7 @@ class RecordSource:
     def find(self, folder: Path) -> tuple[Path | None, ...]:
         """Find the extracted folder or the archive in this folder; None if there is neither.
 
-        Raises:
-            DataError: something else has that name.
+        Raises DataError if something else has that name.
         """
         extracted = folder / self.folder
         if is_folder(extracted, f"a folder with the files of {self.title}"):

@@ -12,10 +12,10 @@ WORTHWHILE = 2e7
 
 
 def sparse_enough(weights: int, live: int) -> bool:
-    """Whether a step on the live weights alone is faster than one of the dense network."""
+    """Return whether a step on the live weights alone is faster than one of the dense network."""
     return live <= DENSEST * weights
 
 
 def pays(weights: int, live: int, steps: int) -> bool:
-    """Whether live steps pay in a training of `steps` steps of a network with `live` of its `weights` live."""
+    """Return whether live steps pay in `steps` steps of a network with `live` of its `weights` live."""
     return sparse_enough(weights, live) and weights * steps >= WORTHWHILE

@@ -179,14 +179,14 @@ class Engine:
         return self._interval(live, self._no_steps, 0, self._validation)
 
     def test(self, live: Live, params: Params | None = None) -> Scores:
-        """Loss and accuracy on test data, as the network is now or with `params` of its shape and live weights."""
+        """Return loss and accuracy on test data, now or with other `params` of the same shapes and live weights."""
         if params is not None:
             flat = flat_params(self.network.dense_layers, params, live.places)
             live = live._replace(state=aligned(State(flat, live.state.moments)))
         return self._interval(live, self._no_steps, 0, self._test)
 
     def text(self, steps: int) -> str:
-        """Names all that so many steps are made of but for data and networks: for checkpoints."""
+        """Return everything that determines a number of steps, apart from data and networks: for checkpoints."""
         from supermask.live_weights.kernels import SOURCES
 
         optimiser = text_of(self.optimiser, steps)

@@ -61,7 +61,7 @@ class Layer(nn.Module):
 
     @nn.compact
     def __call__(self) -> dict[str, Array]:
-        """The parameters."""
+        """Return the parameters."""
         return {name: self.param(name, init, shape, jnp.float32) for name, (init, shape) in self.leaves.items()}
 
 
@@ -82,8 +82,6 @@ class NeuralGraph(Network):
         numbers.
     ode_steps: number of equal steps of the continuous setting's integrator, diffrax's second-order reversible Heun.
     pixel_mean, pixel_deviation: of each channel, by which images in [0, 1] are normalised; empty for none.
-
-    Raises ValueError where a value is not allowed.
     """
 
     setting: str = "static"
@@ -138,7 +136,7 @@ class NeuralGraph(Network):
         return (self.inputs, *(share + (index < extra) for index in range(self.steps - 1)))
 
     def products(self, image_shape: tuple[int, int, int]) -> float:
-        """Multiplications of one image's forward pass through nodes and edges, stem and read-out apart: an estimate."""
+        """Estimate the multiplications of one image's forward pass, without those of stem and read-out."""
         positions = min(self.side, *image_shape[:2]) ** 2
         filters = positions * self.nodes
         if self.setting == "static":

@@ -24,8 +24,6 @@ class GraphRun:
     """One training of a neural graph, independent of seed, size and protocol.
 
     setting: when nodes act, one of `SETTINGS`. wiring: one of `WIRINGS`.
-
-    Raises ValueError where a value is not allowed.
     """
 
     setting: str

@@ -63,10 +63,7 @@ RANDOM_WIRINGS = ("uniform", *FAMILIES)
 
 
 def random_wiring(graph: NeuralGraph, wiring: str, seed: int) -> Bool[np.ndarray, "edges"]:
-    """Return which of the possible edges a random wiring has: exactly `graph.edges`.
-
-    Raises ValueError for an unknown wiring, or if no graph of the family has enough edges.
-    """
+    """Return which edges a random wiring has. Raises ValueError for an unknown wiring, or one with too few edges."""
     if wiring not in RANDOM_WIRINGS:
         raise ValueError(f"wiring is {wiring!r}; allowed: {', '.join(map(repr, RANDOM_WIRINGS))}")
     check_seed(seed)

@@ -11,7 +11,7 @@ from jaxtyping import Array, PyTree
 from supermask.checks import check_key, check_whole
 from supermask.params import AnyArray, Params, kernels_of, with_kernels
 from supermask.short import short
-from supermask.sparse_training import Horizon, Method, MethodSpec, State
+from supermask.sparse_training import Horizon, MethodSpec, State
 from supermask.sparse_training.base import AnyKey
 from supermask.sparse_training.densities import layer_counts
 from supermask.trees import MaskTree, Where, flattened, leaves_of, masked_leaves, present, structure_of
@@ -65,9 +65,6 @@ def as_optimiser(
     inner = optax.with_extra_args_support(optimiser)
     entry.make(inner, horizon, config)  # raises before training if it is too short
 
-    def method_for(like: PyTree, extra: Mapping[str, Any]) -> Method:
-        return entry.make(_seen_as_layers(inner, like, extra), horizon, config)
-
     def init(params: PyTree) -> SparseState:
         leaves = leaves_of(params, where)
         layers = _as_layers(params, leaves.prunable)
@@ -83,7 +80,7 @@ def as_optimiser(
         if params is None:
             raise ValueError("params are missing; allowed: update(gradient, state, params)")
         _, masks = masked_leaves(params, state.masks)
-        method, layers = method_for(params, extra), _as_layers(params, masks)
+        method, layers = entry.make(_seen_as_layers(inner, params, extra), horizon, config), _as_layers(params, masks)
         before, grads = state.method._replace(masks=masks), _as_layers(updates, masks)
         moved, after, added = method.step(before, grads, layers)
         stay = lambda state, grads, params: (params, state)  # noqa: E731

@@ -177,10 +177,7 @@ def initial_state(
 
 
 def random_masks(key: AnyKey, kernels: Kernels, counts: Counts) -> Masks:
-    """Choose exactly `counts[layer]` weights of each layer at random: the first ones of a random order.
-
-    Sorting is slower than `keep_best` on CPU, but it compiles in a fraction of the time and runs once per training.
-    """
+    """Choose exactly `counts[layer]` weights of each layer at random, by sorting: it compiles fast, and runs once."""
     masks: Masks = {}
     for index, layer in enumerate(layer_order(kernels)):
         size = kernels[layer].size
@@ -216,8 +213,6 @@ def move_to(
     optimiser: optax.GradientTransformation, state: State, params: Params, masks: Masks
 ) -> tuple[Params, State]:
     """Change to other masks: a weight that comes alive starts at 0, and so does its state in the optimiser.
-
-    A weight that is live before and after is unaffected.
 
     Raises ValueError for an optimiser whose state of single weights cannot be identified (see `restarted`).
     """

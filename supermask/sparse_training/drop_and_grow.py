@@ -48,8 +48,6 @@ class DropAndGrowConfig:
     fraction: fraction of a layer's live weights dropped at the first change; decays to 0 along half a cosine.
     every: steps between changes; 0 for the horizon's default.
     until: fraction of the training after which masks stay fixed.
-
-    Raises ValueError where a value is not allowed.
     """
 
     fraction: float = 0.3

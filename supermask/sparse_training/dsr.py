@@ -50,8 +50,6 @@ class DSRConfig:
     fraction: N over the live weights: the fraction of them that a change aims to move.
     every: initial number of steps between changes; 0 for the horizon's default.
     doublings: fractions of the training after which that number doubles.
-
-    Raises ValueError where a value is not allowed.
     """
 
     threshold: float = 1e-3

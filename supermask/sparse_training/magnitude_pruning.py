@@ -38,8 +38,6 @@ class MagnitudePruningConfig:
 
     every: steps between prunings; 0 for the horizon's default.
     until: fraction of the training at which the requested number of weights is reached.
-
-    Raises ValueError where a value is not allowed.
     """
 
     every: int = 0

@@ -50,7 +50,7 @@ def _check_own_state(optimiser: optax.GradientTransformation, params: Params) ->
 
 
 def _of_every_weight(leaf: Any, kernel: Any) -> bool:
-    """Whether a leaf of the state has one number for every weight of the kernel, or several along leading axes."""
+    """Return whether a leaf of the state has one number per weight of the kernel, or several along leading axes."""
     return leaf.shape[max(leaf.ndim - kernel.ndim, 0) :] == kernel.shape
 
 

@@ -38,8 +38,6 @@ class SparseRun:
     structure: the method whose final mask a static training from scratch uses; '' for none.
     start: 'initial' for the seed's own initial weights, 'fresh' for another draw, 'trained' for the dense network's.
     shape: shape of a small dense network, a name in `SMALL_SHAPES`.
-
-    Raises ValueError where a value is not allowed.
     """
 
     method: str = "static"

@@ -56,8 +56,6 @@ class SparseMomentumConfig:
     decay: β.
     dense_below: sparsity below which a layer counts as dense, and may prune at most its sparsity; 0 for no layer.
     most_grown: fraction of a layer's dead places, after pruning, that may be grown.
-
-    Raises ValueError where a value is not allowed.
     """
 
     fraction: float = 0.5

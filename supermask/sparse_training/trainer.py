@@ -99,10 +99,7 @@ class SparseTrainer:
         self._placed  # noqa: B018 - raises before training if the data does not fit the network
 
     def train(self, jobs: Sequence[SparseJob], on_progress: OnProgress = ignore_progress) -> list[SparseTrained]:
-        """Train all jobs, as many at once as there are slots, and return their outcomes in order.
-
-        Raises ValueError for counts or masks that do not fit the network.
-        """
+        """Train all jobs in populations; return outcomes in order. Raises ValueError for unfit counts or masks."""
         for job in jobs:
             _check_job(job)
         outcomes: dict[int, SparseTrained] = {}
@@ -140,7 +137,7 @@ class SparseTrainer:
         return Progress(moving, UNSEEN, best, state.masks)
 
     def _is_live(self, job: SparseJob) -> bool:
-        """Whether steps are taken on live weights alone once these are few enough, which requires uint8 data."""
+        """Return whether steps are taken on live weights alone once these are few enough; this requires uint8 data."""
         can = self.network.dense_layers and self.placement.one_at_a_time and self.data.dtype == np.uint8
         if self.augmentation is not None or self.watched is not None:
             return False

@@ -115,7 +115,7 @@ FAULTS = (
     ),
     Fault(
         "the output layer pruned like the others",
-        "supermask.masks",
+        "supermask.counts",
         "float(getattr(self, kind)) for layer, kind",
         'float(getattr(self, "dense" if kind == "output" else kind)) for layer, kind',
     ),

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class Comparison:
 
     name: str
     unit: str
-    ours: Callable[[], None]
+    ours: Callable[[], object]
     units: int
     peer: Mapping[str, Any] | None = None
     peer_units: int = 0
@@ -64,19 +65,8 @@ def training(network: str, steps: int, validation: int = 1) -> Comparison:
     trainer, jobs = population(network, steps, validation)
     peer = peer_of(network, "training") | {"steps": max(steps // 4, 1) if network == "fc" else steps}
     name = f"{network}: training" + (" and validation" if validation > 1 else "")
-
-    def ours() -> None:
-        trainer.train(jobs)
-
-    return Comparison(
-        name,
-        NETWORK_STEP,
-        ours,
-        steps * len(jobs),
-        peer if validation == 1 else None,
-        peer["steps"],
-        peer_units_each=True,
-    )
+    told, ours = peer if validation == 1 else None, partial(trainer.train, jobs)
+    return Comparison(name, NETWORK_STEP, ours, steps * len(jobs), told, peer["steps"], peer_units_each=True)
 
 
 def learning_masks(network: str, steps: int, optimiser: str) -> Comparison:
@@ -86,11 +76,8 @@ def learning_masks(network: str, steps: int, optimiser: str) -> Comparison:
     jobs = [MaskJob(params, LearnedMask("signed_constant", rescaled=True), seed) for seed in range(placement.slots)]
     chosen = mask_optimiser(optimiser, config.learning_rate, steps)
     trainer = MaskTrainer(NETWORKS[network], data_of(network, 1), config, placement, chosen)
-
-    def ours() -> None:
-        trainer.train(jobs)
-
-    return Comparison(f"{network}: learning a mask, {optimiser}", NETWORK_STEP, ours, steps * len(jobs))
+    name = f"{network}: learning a mask, {optimiser}"
+    return Comparison(name, NETWORK_STEP, partial(trainer.train, jobs), steps * len(jobs))
 
 
 def late_rounds(steps: int, networks: int, prepare_steps: int, folder: Path) -> Comparison:

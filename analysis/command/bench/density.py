@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +42,7 @@ def _at(density: float, chosen: Trainer, dense: Trainer, folder: Path) -> list[C
     peer = peer_of("fc", "training") | {"steps": peer_steps, "masks": str(file), "networks": len(jobs)}
 
     def comparison(name: str, trainer: Trainer, modes: tuple[str, ...]) -> Comparison:
-        def ours() -> None:
-            trainer.train(jobs)
-
+        ours = partial(trainer.train, jobs)
         told, units = peer if modes else None, peer_steps * len(jobs)
         return Comparison(name.format(density), NETWORK_STEP, ours, steps * len(jobs), told, units, modes=modes)
 

@@ -92,7 +92,7 @@ def bench(names: Sequence[str], pairs: int, steps: int | None, output: Path | No
 
 
 def show(console: Screen, rows: Sequence[Row], pairs: int) -> None:
-    """Prints the measurements as tables that are no wider than the screen."""
+    """Print the measurements as tables that are no wider than the screen."""
     title = f"medians of {pairs} turns (lowest to highest); PyTorch's time as a multiple of ours"
     modes = [mode for mode in dict.fromkeys((*MODES, *density.MODES)) if mode in MODES or _has(rows, mode)]
     print_table(console, title, ("work", "unit", "ours", *(f"PyTorch {mode}" for mode in modes)), _table(rows, modes))
@@ -129,7 +129,7 @@ def _late_rounds(steps: int | None, folder: Path) -> list[list[Comparison]]:
 
 
 def _density(steps: int | None, folder: Path) -> list[list[Comparison]]:
-    """A density is a group: PyTorch's processes for all of them took more memory than a small machine has."""
+    """Group by density: PyTorch's processes for all densities at once need more memory than a small machine has."""
     found = density.densities(steps or 500, folder)
     return [found[at : at + 2] for at in range(0, len(found), 2)]
 

@@ -133,7 +133,9 @@ class Foreman:
                 if self._stop.requested and not self._worth_waiting_for():
                     break
                 if why := self._watch.given_up:
-                    self._give_up(why)
+                    left = sum(len(order.task.wanted) for order in self._orders())
+                    self._waiting = []
+                    self._failures.append(Failure("what was left", left, f"cluster: {why}"))
                     break
         finally:
             for future, _ in self._under_way.values():
@@ -212,11 +214,6 @@ class Foreman:
             for key in [key for key, (_, order) in self._under_way.items() if order.begun is None]:
                 self._link.drop(self._under_way.pop(key)[0])
         return not self._stop.overdue and any(order.begun in self._present for _, order in self._under_way.values())
-
-    def _give_up(self, why: str) -> None:
-        left = sum(len(order.task.wanted) for order in self._orders())
-        self._waiting = []
-        self._failures.append(Failure("what was left", left, f"cluster: {why}"))
 
     # Hearing ----------------------------------------------------------------------------------------------------------
 

@@ -77,7 +77,8 @@ class Link:
         # What is sent goes along with its task. Scattered, it would be lost with one worker, and Dask's scheduler may
         # then queue it, as if it could be computed, and stop hearing this client once it is scattered again.
         future = self._client.submit(work, bare, packed(task.study), given, key, key=key, pure=False, **where)
-        future.add_done_callback(self._fetch_aside)
+        # In a thread of its own, because Dask waits for a lost outcome until it is computed again.
+        future.add_done_callback(lambda done: threading.Thread(target=self._fetch, args=(done,), daemon=True).start())
         return future
 
     def drop(self, future: Future[Any]) -> None:
@@ -85,10 +86,6 @@ class Link:
         if self.running:
             with suppress(OSError):
                 future.cancel()
-
-    def _fetch_aside(self, future: Future[Any]) -> None:
-        """Fetch an outcome in a thread, because Dask waits for a lost outcome until it is computed again."""
-        threading.Thread(target=self._fetch, args=(future,), daemon=True).start()
 
     def _fetch(self, future: Future[Any]) -> None:
         try:

@@ -47,6 +47,6 @@ def unpacked(runs: Sequence[SentRun], members: Members) -> Study:
 
 
 def _packed(value: Any) -> Any:
-    """A user's own member by name and source: its code is the plugin's. The toolkit's own are sent as they are."""
+    """Return a user-defined member by name and source, since its code is the plugin's; anything else as it is."""
     own = isinstance(value, Member) and value.source and not value.is_of_toolkit
     return OwnMember(value.name, value.source) if own else value
