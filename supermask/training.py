@@ -40,7 +40,7 @@ from supermask.evaluation import (
 from supermask.extras import need
 from supermask.intervals import Course, DataOrder, OnProgress, Stepping, ignore_progress
 from supermask.intervals import TrainingConfig as TrainingConfig
-from supermask.live_weights import Adam, Engine, LiveMasks, live_masks, pays
+from supermask.live_weights import Adam, Engine, LiveMasks, live_masks, pays, serves
 from supermask.live_weights.population import evaluate_live, train_live
 from supermask.masks import Masks
 from supermask.nested_levels import evaluate_nested
@@ -184,8 +184,8 @@ class Trainer:
         return (self.config.steps if job.last_step is None else job.last_step) - job.first_step
 
     def _live_masks(self, job: Job) -> LiveMasks | None:
-        """Return the live weights of a job to train on them alone: uint8 data, Adam, CPU, and where that pays."""
-        if self.optimiser is not None or not self.placement.one_at_a_time or self.data.dtype != np.uint8:
+        """Return the live weights of a job to train on them alone: under Adam, and where that pays."""
+        if self.optimiser is not None or not serves(self.network, self.placement, self.data.dtype):
             return None
         kernels = networks.kernels_of(job.params)
         size = sum(kernel.size for kernel in kernels.values())

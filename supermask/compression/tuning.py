@@ -20,7 +20,7 @@ from supermask.datasets import Dataset
 from supermask.descent import Descent, Rule, descending, stepping, train_population
 from supermask.evaluation import UNSEEN, PlacedData, cross_entropy, evaluate
 from supermask.intervals import Course, DataOrder, OnProgress, TrainingConfig, ignore_progress
-from supermask.live_weights import Adam, Engine, pays
+from supermask.live_weights import Adam, Engine, pays, serves
 from supermask.live_weights.population import move_live
 from supermask.live_weights.shared import values_of
 from supermask.networks import Network, check_descends
@@ -70,7 +70,7 @@ class CentroidTrainer:
         return [tuned[index] for index in range(len(networks))]
 
     def _on_live_weights(self, quantised: Quantised) -> bool:
-        if not (self.network.dense_layers and self.placement.one_at_a_time and self.data.dtype == np.uint8):
+        if not serves(self.network, self.placement, self.data.dtype):
             return False
         weights, live = (sum(int(f(mask)) for mask in quantised.masks.values()) for f in (np.size, np.sum))
         return pays(weights, live, self.config.steps)

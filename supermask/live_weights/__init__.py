@@ -8,6 +8,7 @@ params = engine.params(live)
 """
 
 from supermask.live_weights.choice import pays as pays
+from supermask.live_weights.choice import serves as serves
 from supermask.live_weights.choice import sparse_enough as sparse_enough
 from supermask.live_weights.engine import Engine as Engine
 from supermask.live_weights.engine import Live as Live

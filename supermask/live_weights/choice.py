@@ -1,5 +1,12 @@
 """Decides whether a training takes its steps on live weights alone; the crossover is defined only here."""
 
+from typing import Any
+
+import numpy as np
+
+from supermask.networks import Network
+from supermask.population import Placement
+
 DENSEST = 0.6
 """Largest fraction of live weights at which steps on them are faster than XLA's dense products.
 
@@ -9,6 +16,11 @@ machine. In that range they differ by at most a fifth.
 
 WORTHWHILE = 2e7
 """Weights × steps from which it pays: they take a few hundredths of a second as dense steps."""
+
+
+def serves(network: Network, placement: Placement, dtype: np.dtype[Any]) -> bool:
+    """Return whether the engine can train the network: dense layers alone, one network at a time, bytes as pixels."""
+    return bool(network.dense_layers) and placement.one_at_a_time and dtype == np.uint8
 
 
 def sparse_enough(weights: int, live: int) -> bool:

@@ -30,7 +30,7 @@ from supermask.intervals import (
     train_in_intervals,
 )
 from supermask.keys import Purpose, derive_key
-from supermask.live_weights import Adam, Engine, Momentum, Optimiser, pays
+from supermask.live_weights import Adam, Engine, Momentum, Optimiser, pays, serves
 from supermask.masks import Masks
 from supermask.networks import Network
 from supermask.params import AnyArray, Params, kernels_of
@@ -137,10 +137,10 @@ class SparseTrainer:
         return Progress(moving, UNSEEN, best, state.masks)
 
     def _is_live(self, job: SparseJob) -> bool:
-        """Return whether steps are taken on live weights alone once these are few enough; this requires uint8 data."""
-        can = self.network.dense_layers and self.placement.one_at_a_time and self.data.dtype == np.uint8
+        """Return whether steps are taken on live weights alone once these are few enough."""
         if self.augmentation is not None or self.watched is not None:
             return False
+        can = serves(self.network, self.placement, self.data.dtype)
         if not can or not isinstance(self.optimiser, Adam | Momentum) or self.method.dense_steps is None:
             return False
         weights = sum(kernel.size for kernel in kernels_of(job.params).values())
