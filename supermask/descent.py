@@ -85,7 +85,7 @@ def stepping(program: Run, course: Course, starts: Sequence[Descent], given: Seq
     place, data = course.data.placement, course.data
     state, fixed, counts = place.stack(starts), place.stack(given), course.counts
 
-    def arguments(done: int, length: int) -> tuple[PyTree, PyTree, Int32[Array, "devices"]]:
+    def arguments(done: int, length: int) -> tuple[PyTree, PyTree, Int32[Array, " devices"]]:
         return (fixed, course.batches(done, length)), (data.train, data.validation, length), counts
 
     return Stepping(

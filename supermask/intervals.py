@@ -77,7 +77,7 @@ class Course:
         return [0, *(min(every, self.steps - at) for at in range(0, self.steps, every))]
 
     @property
-    def counts(self) -> Int32[Array, "devices"]:
+    def counts(self) -> Int32[Array, " devices"]:
         """Number of networks on each device."""
         return self.data.placement.counts(len(self.orders))
 

@@ -87,7 +87,7 @@ def batch_order(
 
 
 @lru_cache(maxsize=64)
-def _permutation(seed: int, epoch: int, examples: int) -> Int32[np.ndarray, "examples"]:
+def _permutation(seed: int, epoch: int, examples: int) -> Int32[np.ndarray, " examples"]:
     """Cached for networks of the same seed and for the next batches of the epoch: a few megabytes."""
     entropy = np.random.SeedSequence([int(Purpose.DATA_ORDER), seed, epoch])
     order = np.random.Generator(np.random.Philox(entropy)).permutation(examples).astype(np.int32)

@@ -90,6 +90,6 @@ def _model() -> Any:
     return constriction.stream.model.Bernoulli(perfect=False)
 
 
-def _frequencies(counts: np.ndarray, shape: tuple[int, ...]) -> Float[np.ndarray, "weights"]:
+def _frequencies(counts: np.ndarray, shape: tuple[int, ...]) -> Float[np.ndarray, " weights"]:
     """Return each weight's probability of being kept, from its row's count."""
     return np.repeat(counts.astype(np.float64) / shape[1], shape[1])

@@ -24,7 +24,7 @@ from supermask.cores import cores
 
 Item = TypeVar("Item")
 Body = Callable[[PyTree, PyTree, PyTree], PyTree]
-Run = Callable[[PyTree, PyTree, PyTree, Int32[Array, "devices"]], PyTree]
+Run = Callable[[PyTree, PyTree, PyTree, Int32[Array, " devices"]], PyTree]
 
 _NETWORKS = PartitionSpec("networks")
 _EVERYWHERE = PartitionSpec()
@@ -65,7 +65,7 @@ class Placement:
         """Copy arrays that all networks read, such as the data, to each device."""
         return jax.device_put(tree, NamedSharding(self.mesh, _EVERYWHERE))
 
-    def counts(self, networks: int) -> Int32[Array, "devices"]:
+    def counts(self, networks: int) -> Int32[Array, " devices"]:
         """Return the number of networks on each device, distributed evenly."""
         share, extra = divmod(networks, len(self.devices))
         per_device = [share + (index < extra) for index in range(len(self.devices))]

@@ -27,8 +27,8 @@ class Film:
     nodes: int
     inputs: int
     features: int
-    steps: Integer[np.ndarray, "evaluations"]
-    accuracy: Float[np.ndarray, "evaluations"]
+    steps: Integer[np.ndarray, " evaluations"]
+    accuracy: Float[np.ndarray, " evaluations"]
     counts: Integer[np.ndarray, "evaluations groups groups"]
 
     def __post_init__(self) -> None:

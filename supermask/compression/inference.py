@@ -27,7 +27,7 @@ from supermask.keys import layer_order
 from supermask.short import short
 
 Vector = Float32[np.ndarray, "features"]
-Apply = Callable[[str, Float32[np.ndarray, "inputs"]], Vector]
+Apply = Callable[[str, Float32[np.ndarray, " inputs"]], Vector]
 
 ENGINES = ("dense", "sparse", "shared")
 
@@ -36,9 +36,9 @@ ENGINES = ("dense", "sparse", "shared")
 class Columns(NamedTuple):
     """A layer's live weights by input: starts of the columns, and each weight's output and code."""
 
-    starts: Int32[np.ndarray, "starts"]
-    rows: UInt16[np.ndarray, "live"]
-    codes: UInt8[np.ndarray, "live"]
+    starts: Int32[np.ndarray, " starts"]
+    rows: UInt16[np.ndarray, " live"]
+    codes: UInt8[np.ndarray, " live"]
     codebook: Vector
     outputs: int
 

@@ -154,7 +154,7 @@ def _labels(part: Part, images: int) -> Int32[np.ndarray, " n"]:
     return array.astype(np.int32).reshape(images)
 
 
-def _classes(parts: Mapping[str, Part], labels: Mapping[str, Int32[np.ndarray, "_"]], given: int | None) -> int:
+def _classes(parts: Mapping[str, Part], labels: Mapping[str, Int32[np.ndarray, " _"]], given: int | None) -> int:
     """Return the number of classes that was given, or that follows from the labels."""
     train, known = parts["train"], np.unique(labels["train"])
     found = _found(train.labels_name, train.labels)

@@ -13,7 +13,7 @@ from supermask.short import short
 LiveMasks = dict[str, Bool[np.ndarray, "_ _"]]
 """Which weights of each layer are live."""
 
-Places = tuple[Int64[np.ndarray, "_"], ...]
+Places = tuple[Int64[np.ndarray, " _"], ...]
 """Positions of each layer's live weights in its flattened kernel, in the order of `Rows`."""
 
 GROUP = 16

@@ -28,7 +28,7 @@ MOMENTUM = 0.1
 
 @jax.custom_vjp
 def normalise(
-    x: Float[Array, "nodes positions batch"], scale: Float[Array, "nodes"], offset: Float[Array, "nodes"]
+    x: Float[Array, "nodes positions batch"], scale: Float[Array, " nodes"], offset: Float[Array, " nodes"]
 ) -> Float[Array, "nodes positions batch"]:
     """Normalise each node of each image to mean 0 and variance 1 over positions; then apply its scale and offset."""
     return _normalised(x, scale, offset)[0]

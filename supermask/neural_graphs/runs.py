@@ -35,7 +35,7 @@ class GraphRun:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(map(repr, choices))}")
 
 
-def candidates(graph: NeuralGraph, wiring: str, seed: int) -> Bool[np.ndarray, "edges"]:
+def candidates(graph: NeuralGraph, wiring: str, seed: int) -> Bool[np.ndarray, " edges"]:
     """Return the candidate edges: all for a discovered wiring, only its own for a random one."""
     return np.ones(graph.possible_edges, bool) if wiring == DISCOVERED else random_wiring(graph, wiring, seed)
 

@@ -62,7 +62,7 @@ FAMILIES: Mapping[str, Family] = {
 RANDOM_WIRINGS = ("uniform", *FAMILIES)
 
 
-def random_wiring(graph: NeuralGraph, wiring: str, seed: int) -> Bool[np.ndarray, "edges"]:
+def random_wiring(graph: NeuralGraph, wiring: str, seed: int) -> Bool[np.ndarray, " edges"]:
     """Return which edges a random wiring has. Raises ValueError for an unknown wiring, or one with too few edges."""
     if wiring not in RANDOM_WIRINGS:
         raise ValueError(f"wiring is {wiring!r}; allowed: {', '.join(map(repr, RANDOM_WIRINGS))}")
@@ -77,7 +77,7 @@ def random_wiring(graph: NeuralGraph, wiring: str, seed: int) -> Bool[np.ndarray
     return live
 
 
-def released_pairs(graph: NeuralGraph) -> Bool[np.ndarray, "edges"]:
+def released_pairs(graph: NeuralGraph) -> Bool[np.ndarray, " edges"]:
     """Return which of the possible edges the released code's random graphs choose among.
 
     In the static setting its mask is cut in steps as wide as there are features, and not in the blocks that act: the
@@ -88,11 +88,11 @@ def released_pairs(graph: NeuralGraph) -> Bool[np.ndarray, "edges"]:
     if graph.setting != "static":
         return np.ones(graph.possible_edges, bool)
     step = np.where(source < graph.inputs, 0, (source - graph.inputs) // graph.features + 1)
-    allowed: Bool[np.ndarray, "edges"] = target >= step * graph.features
+    allowed: Bool[np.ndarray, " edges"] = target >= step * graph.features
     return allowed
 
 
-def _drawn(graph: NeuralGraph, family: Family, random: np.random.Generator) -> Int[np.ndarray, "places"]:
+def _drawn(graph: NeuralGraph, family: Family, random: np.random.Generator) -> Int[np.ndarray, " places"]:
     """Return positions of a family's edges among the possible ones: enough of them, or all of its densest graph."""
     acyclic = graph.setting == "static"
     place = np.where(graph.carrying(), np.arange(graph.possible_edges), -1).reshape(graph.nodes, graph.nodes)

@@ -247,8 +247,8 @@ def step_key(key: AnyKey, step: Int32[Array | np.ndarray, ""] | int) -> Key[Arra
 
 
 def apportion(
-    total: Int32[Array, ""], shares: Float[Array, "layers"], room: Int32[Array, "layers"]
-) -> Int32[Array, "layers"]:
+    total: Int32[Array, ""], shares: Float[Array, " layers"], room: Int32[Array, " layers"]
+) -> Int32[Array, " layers"]:
     """Distribute `total` over layers in proportion to their shares, up to each layer's room; the sum is exact.
 
     What a full layer cannot take goes to the others by their shares, or evenly if those are all 0. The last few units

@@ -124,7 +124,7 @@ def remembered_steps(decay: float) -> int:
     return math.ceil(-24 * math.log(2) / math.log(decay)) if decay else 1
 
 
-def live_means(momentum: dict[str, Float[Array, "..."]], masks: Masks) -> Float[Array, "layers"]:
+def live_means(momentum: dict[str, Float[Array, "..."]], masks: Masks) -> Float[Array, " layers"]:
     """Return each layer's share of the growth: the mean |M| of its live weights over the sum of all layers' means."""
     layers = layer_order(masks)
     sums = [jnp.sum(jnp.where(masks[n], momentum[n], 0.0)) / jnp.maximum(jnp.sum(masks[n]), 1) for n in layers]
@@ -134,11 +134,11 @@ def live_means(momentum: dict[str, Float[Array, "..."]], masks: Masks) -> Float[
 
 def prune_counts(
     part: Float[Array, ""],
-    live: Int32[Array, "layers"],
-    sizes: Int32[Array, "layers"],
-    shares: Float[Array, "layers"],
+    live: Int32[Array, " layers"],
+    sizes: Int32[Array, " layers"],
+    shares: Float[Array, " layers"],
     dense_below: float,
-) -> Int32[Array, "layers"]:
+) -> Int32[Array, " layers"]:
     """Return how many weights each layer prunes: ceil(part · live), less in growing dense layers; one always stays."""
     sparsity = (sizes - live).astype(jnp.float32) / sizes
     growing = (sparsity < dense_below) & (shares > 1 / len(shares))
@@ -147,8 +147,8 @@ def prune_counts(
 
 
 def growth_counts(
-    pruned: Int32[Array, ""], shares: Float[Array, "layers"], dead: Int32[Array, "layers"], most_grown: float
-) -> Int32[Array, "layers"]:
+    pruned: Int32[Array, ""], shares: Float[Array, " layers"], dead: Int32[Array, " layers"], most_grown: float
+) -> Int32[Array, " layers"]:
     """Return how many weights each layer grows; their sum is `pruned`.
 
     Counts follow the shares, up to `most_grown` of a layer's `dead` places. The rest is distributed evenly: every layer
