@@ -231,16 +231,11 @@ export class Lab {
     const { network } = /** @type {Training | Learning} */ (this.training ?? this.learning);
     const tested = this.tested[this.recipe.mode];
     const { width } = network;
-    const { classes } = this.manifest;
     const found = new Uint8Array(tested.count);
     for (let first = 0; first < tested.count; first += width) {
       const chosen = Array.from({ length: Math.min(width, tested.count - first) }, (_, at) => first + at);
-      const outputs = network.forward(tested.take(chosen));
-      for (let at = 0; at < chosen.length; at++) {
-        for (let c = 1; c < classes; c++) {
-          if (outputs[at * classes + c] > outputs[at * classes + found[first + at]]) found[first + at] = c;
-        }
-      }
+      network.forward(tested.take(chosen));
+      for (let at = 0; at < chosen.length; at++) found[first + at] = network.classOf(at);
     }
     return found;
   }

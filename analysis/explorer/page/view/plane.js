@@ -180,7 +180,12 @@ export class PlaneView {
           const final = Math.fround((((row + 0.5) / size) * 2 - 1) * reachFinal);
           inside = score(initial, final, plane.sorted) > plane.threshold;
         }
-        image.data.set([red, green, blue, inside ? 255 : 0], 4 * (y * size + x));
+        if (!inside) continue;
+        const at = 4 * (y * size + x);
+        image.data[at] = red;
+        image.data[at + 1] = green;
+        image.data[at + 2] = blue;
+        image.data[at + 3] = 255;
       }
     }
     context.putImageData(image, 0, 0);

@@ -48,12 +48,13 @@ export function emptyBatch(rows, most) {
 /**
  * Lists the hidden units that are above 0, with their biases added.
  * @param {Batch} batch that is filled
- * @param {Float64Array} sums image by image
+ * @param {Float64Array} sums
+ * @param {import("./layers.js").Steps} steps where the sums are
  * @param {Float64Array} biases
  * @param {Batch} before what the units were computed from
  * @param {boolean} byImage whether they are wanted image by image, too
  */
-export function listActive(batch, sums, biases, { size, labels }, byImage) {
+export function listActive(batch, sums, steps, biases, { size, labels }, byImage) {
   const { start, image, value } = batch;
   batch.size = size;
   batch.labels = labels;
@@ -62,7 +63,7 @@ export function listActive(batch, sums, biases, { size, labels }, byImage) {
   for (let unit = 0; unit < units; unit++) {
     // Every unit is written down, and the next one over it unless it is above 0: a branch would be guessed wrongly.
     for (let at = 0; at < size; at++) {
-      const sum = sums[at * units + unit] + biases[unit];
+      const sum = sums[at * steps.image + unit * steps.unit] + biases[unit];
       image[filled] = at;
       value[filled] = sum;
       filled += sum > 0 ? 1 : 0;

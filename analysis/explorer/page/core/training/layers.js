@@ -1,13 +1,20 @@
 /**
  * A dense layer in two forms: with all its weights, and with its live ones alone. Both read a `Batch`, which lists the
- * inputs that are not 0: four pixels of five are 0, and half the units after a ReLU. Weights are stored input by input;
- * outputs and their gradients image by image.
+ * inputs that are not 0: four pixels of five are 0, and half the units after a ReLU. Weights are stored input by input.
+ * Outputs and their gradients lie as each form reads them: image by image for all weights, whose inner loop is over units;
+ * unit by unit for live ones, whose inner loop is over the images of a unit. Neighbours in memory cost a quarter of what
+ * places far apart do. `Steps` tells where they are.
  *
  * The loops are written out four or eight at a time, because that is twice as fast: sums then stay in registers, and
  * what is looked up is looked up once for several images.
  */
 
 /** @typedef {import("./batches.js").Batch} Batch */
+
+/**
+ * Where a layer's outputs lie, and their gradients: an image and a unit on.
+ * @typedef {{image: number, unit: number}} Steps
+ */
 
 /** All weights: for many live weights, and for pruned weights that are frozen at other values than 0. */
 export class DenseLayer {
@@ -21,6 +28,8 @@ export class DenseLayer {
     this.units = units;
     this.rows = weights.length / units;
     this.sums = new Float64Array(units);
+    /** @type {Steps} */
+    this.steps = { image: units, unit: 1 };
   }
 
   /**
@@ -160,38 +169,40 @@ export class SparseLayer {
    * @param {Float64Array} weights
    * @param {Int32Array} unit that each weight feeds
    * @param {Int32Array} first where an input's weights begin
-   * @param {number} units
+   * @param {number} width images that there is room for
    */
-  constructor(weights, unit, first, units) {
+  constructor(weights, unit, first, width) {
     this.weights = weights;
     this.gradient = new Float64Array(weights.length);
-    this.unit = unit;
+    /** Where the outputs begin of the unit that a weight feeds. */
+    this.place = unit.map((each) => each * width);
     this.first = first;
-    this.units = units;
+    /** @type {Steps} */
+    this.steps = { image: 1, unit: width };
   }
 
   /**
    * @param {Batch} batch
-   * @param {Float64Array} outputs image by image
+   * @param {Float64Array} outputs unit by unit
    */
-  forward({ size, start, image, value }, outputs) {
-    const { weights, unit, first, units } = this;
-    outputs.fill(0, 0, size * units);
+  forward({ start, image, value }, outputs) {
+    const { weights, place, first } = this;
+    outputs.fill(0);
     for (let row = 0; row + 1 < first.length; row++) {
       const [from, to, end] = [first[row], first[row + 1], start[row + 1]];
       if (from === to) continue;
       let entry = start[row];
       for (; entry + 3 < end; entry += 4) {
-        const a = image[entry] * units;
-        const b = image[entry + 1] * units;
-        const c = image[entry + 2] * units;
-        const d = image[entry + 3] * units;
+        const a = image[entry];
+        const b = image[entry + 1];
+        const c = image[entry + 2];
+        const d = image[entry + 3];
         const va = value[entry];
         const vb = value[entry + 1];
         const vc = value[entry + 2];
         const vd = value[entry + 3];
         for (let at = from; at < to; at++) {
-          const fed = unit[at];
+          const fed = place[at];
           const weight = weights[at];
           outputs[a + fed] += weight * va;
           outputs[b + fed] += weight * vb;
@@ -200,9 +211,9 @@ export class SparseLayer {
         }
       }
       for (; entry < end; entry++) {
-        const a = image[entry] * units;
+        const a = image[entry];
         const factor = value[entry];
-        for (let at = from; at < to; at++) outputs[a + unit[at]] += weights[at] * factor;
+        for (let at = from; at < to; at++) outputs[a + place[at]] += weights[at] * factor;
       }
     }
   }
@@ -210,7 +221,7 @@ export class SparseLayer {
   /**
    * Fills `gradient`, and the gradient of every input that is not 0 where that is wanted.
    * @param {Batch} batch
-   * @param {Float64Array} slopes of the outputs, image by image
+   * @param {Float64Array} slopes of the outputs, unit by unit
    * @param {Float64Array | null} back an entry of the batch each
    */
   backward({ start, image, value }, slopes, back) {
@@ -225,42 +236,42 @@ export class SparseLayer {
   /**
    * Adds to the gradients of an input's weights, four images at a time.
    * @param {number} row
-   * @param {Float64Array} slopes
+   * @param {Float64Array} slopes of the outputs, unit by unit
    * @param {Int32Array} image of an entry
    * @param {Float64Array} value of an entry
    * @param {number} begin the first entry
    * @param {number} end
    */
   gradientRow(row, slopes, image, value, begin, end) {
-    const { gradient, unit, units } = this;
+    const { gradient, place } = this;
     const from = this.first[row];
     const to = this.first[row + 1];
     let entry = begin;
     for (; entry + 3 < end; entry += 4) {
-      const a = image[entry] * units;
-      const b = image[entry + 1] * units;
-      const c = image[entry + 2] * units;
-      const d = image[entry + 3] * units;
+      const a = image[entry];
+      const b = image[entry + 1];
+      const c = image[entry + 2];
+      const d = image[entry + 3];
       const va = value[entry];
       const vb = value[entry + 1];
       const vc = value[entry + 2];
       const vd = value[entry + 3];
       for (let at = from; at < to; at++) {
-        const fed = unit[at];
+        const fed = place[at];
         gradient[at] += va * slopes[a + fed] + vb * slopes[b + fed] + (vc * slopes[c + fed] + vd * slopes[d + fed]);
       }
     }
     for (; entry < end; entry++) {
-      const a = image[entry] * units;
+      const a = image[entry];
       const factor = value[entry];
-      for (let at = from; at < to; at++) gradient[at] += factor * slopes[a + unit[at]];
+      for (let at = from; at < to; at++) gradient[at] += factor * slopes[a + place[at]];
     }
   }
 
   /**
    * The same, and fills the input's own gradient.
    * @param {number} row
-   * @param {Float64Array} slopes
+   * @param {Float64Array} slopes of the outputs, unit by unit
    * @param {Int32Array} image of an entry
    * @param {Float64Array} value of an entry
    * @param {Float64Array} back
@@ -268,22 +279,22 @@ export class SparseLayer {
    * @param {number} end
    */
   throughRow(row, slopes, image, value, back, begin, end) {
-    const { weights, gradient, unit, units } = this;
+    const { weights, gradient, place } = this;
     const from = this.first[row];
     const to = this.first[row + 1];
     let entry = begin;
     for (; entry + 3 < end; entry += 4) {
-      const a = image[entry] * units;
-      const b = image[entry + 1] * units;
-      const c = image[entry + 2] * units;
-      const d = image[entry + 3] * units;
+      const a = image[entry];
+      const b = image[entry + 1];
+      const c = image[entry + 2];
+      const d = image[entry + 3];
       const va = value[entry];
       const vb = value[entry + 1];
       const vc = value[entry + 2];
       const vd = value[entry + 3];
       let [ba, bb, bc, bd] = [0, 0, 0, 0];
       for (let at = from; at < to; at++) {
-        const fed = unit[at];
+        const fed = place[at];
         const weight = weights[at];
         const sa = slopes[a + fed];
         const sb = slopes[b + fed];
@@ -301,10 +312,10 @@ export class SparseLayer {
       back[entry + 3] = bd;
     }
     for (; entry < end; entry++) {
-      const a = image[entry] * units;
+      const a = image[entry];
       let sum = 0;
       for (let at = from; at < to; at++) {
-        const slope = slopes[a + unit[at]];
+        const slope = slopes[a + place[at]];
         gradient[at] += value[entry] * slope;
         sum += weights[at] * slope;
       }

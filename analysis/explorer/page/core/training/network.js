@@ -28,7 +28,7 @@ export class TrainedNetwork {
     /** @type {Placed[]} */
     this.placed = shapes.map((shape, at) => {
       const rows = at ? Int32Array.from({ length: shape.inputs }, (_, row) => row) : used;
-      return placedLayer(shape, weights[at], present[at], rows);
+      return placedLayer(shape, weights[at], present[at], rows, width);
     });
     this.biases = shapes.map(({ outputs }) => new Float64Array(outputs));
     this.biasGradients = shapes.map(({ outputs }) => new Float64Array(outputs));
@@ -39,9 +39,8 @@ export class TrainedNetwork {
   }
 
   /**
-   * The outputs for a batch: image by image, then class by class. They hold until the next batch.
+   * Sends a batch through; the last layer's sums are then its outputs.
    * @param {Batch} batch
-   * @returns {Float64Array}
    */
   forward(batch) {
     const { placed, sums, biases, hidden } = this;
@@ -50,13 +49,30 @@ export class TrainedNetwork {
     for (let layer = 0; layer <= last; layer++) {
       placed[layer].layer.forward(inputs, sums[layer]);
       if (layer === last) break;
-      listActive(hidden[layer], sums[layer], biases[layer], inputs, placed[layer + 1].layer instanceof DenseLayer);
+      listActive(hidden[layer], sums[layer], placed[layer].layer.steps, biases[layer], inputs, placed[layer + 1].layer instanceof DenseLayer);
       inputs = hidden[layer];
     }
     const outputs = sums[last];
-    const classes = biases[last].length;
-    for (let at = 0; at < batch.size * classes; at++) outputs[at] += biases[last][at % classes];
-    return outputs;
+    const { steps } = placed[last].layer;
+    biases[last].forEach((bias, c) => {
+      for (let image = 0; image < batch.size; image++) outputs[image * steps.image + c * steps.unit] += bias;
+    });
+  }
+
+  /**
+   * The class of the largest output, or the first of several, for an image of the batch that was sent forward last.
+   * @param {number} image its place in the batch
+   * @returns {number}
+   */
+  classOf(image) {
+    const last = this.placed.length - 1;
+    const outputs = this.sums[last];
+    const { steps } = this.placed[last].layer;
+    /** @type {(c: number) => number} */
+    const output = (c) => outputs[image * steps.image + c * steps.unit];
+    let best = 0;
+    for (let c = 1; c < this.biases[last].length; c++) if (output(c) > output(best)) best = c;
+    return best;
   }
 
   /**
@@ -75,7 +91,7 @@ export class TrainedNetwork {
       }
       const inputs = hidden[layer - 1];
       placed[layer].layer.backward(inputs, slopes[layer], back[layer - 1]);
-      scatter(inputs, back[layer - 1], slopes[layer - 1]);
+      scatter(inputs, back[layer - 1], slopes[layer - 1], placed[layer - 1].layer.steps);
     }
     return loss;
   }
@@ -87,10 +103,11 @@ export class TrainedNetwork {
   biasGradient(layer, size) {
     const gradient = this.biasGradients[layer];
     const slopes = this.slopes[layer];
-    const units = gradient.length;
-    gradient.fill(0);
-    for (let image = 0; image < size; image++) {
-      for (let unit = 0; unit < units; unit++) gradient[unit] += slopes[image * units + unit];
+    const { steps } = this.placed[layer].layer;
+    for (let unit = 0; unit < gradient.length; unit++) {
+      let sum = 0;
+      for (let image = 0; image < size; image++) sum += slopes[image * steps.image + unit * steps.unit];
+      gradient[unit] = sum;
     }
   }
 
@@ -103,16 +120,18 @@ export class TrainedNetwork {
     const last = this.placed.length - 1;
     const outputs = this.sums[last];
     const slopes = this.slopes[last];
-    const classes = this.biases[last].length;
+    const { steps } = this.placed[last].layer;
+    const end = this.biases[last].length * steps.unit;
     let loss = 0;
     for (let image = 0; image < size; image++) {
-      const place = image * classes;
+      const first = image * steps.image;
+      const right = first + labels[image] * steps.unit;
       let most = -Infinity;
-      for (let c = 0; c < classes; c++) most = Math.max(most, outputs[place + c]);
+      for (let at = first; at < first + end; at += steps.unit) most = Math.max(most, outputs[at]);
       let total = 0;
-      for (let c = 0; c < classes; c++) total += slopes[place + c] = Math.exp(outputs[place + c] - most);
-      for (let c = 0; c < classes; c++) slopes[place + c] = (slopes[place + c] / total - (c === labels[image] ? 1 : 0)) / size;
-      loss += Math.log(total) + most - outputs[place + labels[image]];
+      for (let at = first; at < first + end; at += steps.unit) total += slopes[at] = Math.exp(outputs[at] - most);
+      for (let at = first; at < first + end; at += steps.unit) slopes[at] = (slopes[at] / total - (at === right ? 1 : 0)) / size;
+      loss += Math.log(total) + most - outputs[right];
     }
     return loss / size;
   }
@@ -132,13 +151,13 @@ export class TrainedNetwork {
  * Puts the gradients of active units in their places; those of the others are 0.
  * @param {Batch} batch
  * @param {Float64Array} back
- * @param {Float64Array} slopes image by image
+ * @param {Float64Array} slopes
+ * @param {import("./layers.js").Steps} steps where the gradients belong
  */
-function scatter({ size, start, image }, back, slopes) {
-  const units = start.length - 1;
-  slopes.fill(0, 0, size * units);
-  for (let unit = 0; unit < units; unit++) {
-    for (let entry = start[unit]; entry < start[unit + 1]; entry++) slopes[image[entry] * units + unit] = back[entry];
+function scatter({ start, image }, back, slopes, steps) {
+  slopes.fill(0);
+  for (let unit = 0; unit + 1 < start.length; unit++) {
+    for (let entry = start[unit]; entry < start[unit + 1]; entry++) slopes[image[entry] * steps.image + unit * steps.unit] = back[entry];
   }
 }
 
@@ -147,9 +166,10 @@ function scatter({ size, start, image }, back, slopes) {
  * @param {Float32Array} weights
  * @param {Uint8Array} present
  * @param {Int32Array} rows inputs that are read
+ * @param {number} width images that there is room for
  * @returns {Placed}
  */
-function placedLayer({ outputs }, weights, present, rows) {
+function placedLayer({ outputs }, weights, present, rows, width) {
   let live = 0;
   for (const row of rows) for (let unit = 0; unit < outputs; unit++) live += present[row * outputs + unit];
   const dense = live > SPARSE_BELOW * rows.length * outputs;
@@ -167,5 +187,5 @@ function placedLayer({ outputs }, weights, present, rows) {
     first[index + 1] = at;
   });
   const own = Float64Array.from(places, (place) => weights[place]);
-  return { layer: dense ? new DenseLayer(own, outputs) : new SparseLayer(own, fed, first, outputs), places };
+  return { layer: dense ? new DenseLayer(own, outputs) : new SparseLayer(own, fed, first, width), places };
 }
