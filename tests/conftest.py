@@ -158,14 +158,25 @@ def address(quick):  # type: ignore[no-untyped-def]
         yield server.url
 
 
-@pytest.fixture
-def open_page(browser, address):  # type: ignore[no-untyped-def]
-    """Opens the explorer's page. What it says on the console or asks elsewhere is a failure."""
-    from explorer_pages import opener
+@pytest.fixture(scope="module")
+def pages(browser, address):  # type: ignore[no-untyped-def]
+    """Pages of the explorer, in windows that the tests of a module share."""
+    from explorer_pages import Pages
 
-    contexts: list[object] = []
-    trouble: list[str] = []
-    yield opener(browser, address, contexts, trouble)
-    for context in contexts:
-        context.close()  # type: ignore[attr-defined]
-    assert not trouble
+    found = Pages(browser, address)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def open_page(pages):  # type: ignore[no-untyped-def]
+    """Opens the explorer's page. What it says on the console or asks elsewhere is a failure."""
+    yield pages.open
+    pages.rest()
+
+
+@pytest.fixture
+def at(pages):  # type: ignore[no-untyped-def]
+    """Brings the page that tests share to an address. What it says on the console or asks elsewhere is a failure."""
+    yield pages.at
+    pages.rest()

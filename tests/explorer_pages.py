@@ -3,7 +3,6 @@
 import fcntl
 import pickle
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,9 +51,11 @@ def quick_site(folder: Path) -> Quick:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not kept.exists():
             trainer = Trainer(NETWORKS["fc"], data, experiment.training, place(266_610, networks=2))
-            kept.write_bytes(pickle.dumps([on_host(run) for run in train_runs(trainer, [0, 1], rounds=2)]))
-    runs: list[SeedRun] = pickle.loads(kept.read_bytes())  # noqa: S301  this session's own
-    site = site_files(make_bundle(experiment, NETWORKS["fc"], runs))
+            trained = [on_host(run) for run in train_runs(trainer, [0, 1], rounds=2)]
+            kept.write_bytes(pickle.dumps((trained, make_bundle(experiment, NETWORKS["fc"], trained))))
+    runs: list[SeedRun]
+    runs, bundle = pickle.loads(kept.read_bytes())  # noqa: S301  this session's own
+    site = site_files(bundle)
     assert sum(map(len, site.values())) < 6_000_000
     return Quick(site, Reference(data, NETWORKS["fc"], runs), runs)
 
@@ -65,28 +66,155 @@ def on_host(run: SeedRun) -> SeedRun:
     return SeedRun(run.seed, initial, final, run.rounds, last)
 
 
-def opener(browser: Any, address: str, contexts: list[Any], trouble: list[str]) -> Callable[..., Any]:
-    """Opens a page and waits for its first reading; notes what it says on the console or asks elsewhere."""
+HURRY = """() => {
+  for (const name of ["setTimeout", "setInterval"]) {
+    const real = window[name].bind(window);
+    const hurried = (wait) => (wait >= 500 && wait <= 1000 ? wait / 10 : wait);
+    window[name] = (called, wait, ...rest) => real(called, hurried(wait), ...rest);
+  }
+}"""
+"""Has the page wait a tenth as long before a state counts as one that stands still, and between rounds."""
 
-    def opened(fragment: str = "", at: str = address, size: str = "laptop", search: str = "", **options: Any) -> Any:
-        width, height = SIZES[size]
-        context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True, **options)
-        contexts.append(context)
-        page = context.new_page()
-        found = re.match(r"https?://[^/]+", at)
-        origin = found[0] if found else at
-        page.on("console", lambda message: trouble.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("requestfailed", lambda request: trouble.append(f"failed: {request.url}"))
-        context.on(
-            "request",
-            lambda request: None if request.url.startswith((origin, "blob:", "data:")) else trouble.append(request.url),
-        )
-        page.goto(at + search + (f"#{fragment}" if fragment else ""))
+LONGER = 300
+"""Milliseconds longer than any wait of a hurried page: 700 is the longest of those, so it takes 70."""
+
+PLAIN_SUMS = """() => {
+  const numbers = new Float32Array(4096).fill(0.5);
+  const times = [1, 2, 3, 4, 5].map(() => {
+    const asked = performance.now();
+    let sum = 0;
+    for (let again = 0; again < 4000; again++) for (let at = 0; at < 4096; at++) sum += numbers[at] * again;
+    return sum > 0 && performance.now() - asked;
+  });
+  return times.sort((a, b) => a - b)[2];
+}"""
+
+MEDIA: dict[str, Any] = {"color_scheme": "light", "reduced_motion": "no-preference"}
+"""What Playwright has a page believe by itself."""
+
+RENEW = """(fragment) => {
+  for (const each of document.querySelectorAll("details[open]")) each.open = false;
+  document.activeElement?.blur();
+  document.querySelector("input[name=brush][value=paint]").click();
+  scrollTo(0, 0);
+  document.documentElement.dataset.state = "moving";
+  location.hash = "elsewhere";
+  location.hash = fragment;
+}"""
+
+
+class Pages:
+    """Pages of the explorer for the tests of a module, which keeps their windows: a new one costs as much as a test.
+
+    What a page says on the console or asks elsewhere is noted in `trouble`.
+    """
+
+    def __init__(self, browser: Any, address: str, **options: Any) -> None:
+        self.trouble: list[str] = []
+        self._browser = browser
+        self._address = address
+        self._options = options
+        self._kept: list[Any] = []
+        self._out: list[Any] = []
+        self._odd: list[Any] = []
+        self._shared: Any = None
+        self._resting = False
+
+    def open(
+        self,
+        fragment: str = "",
+        at: str | None = None,
+        size: str = "laptop",
+        search: str = "",
+        hurried: bool = True,
+        page: Any = None,
+        **options: Any,
+    ) -> Any:
+        """Loads the page anew, in place of another one if that is given, and waits for its first reading.
+
+        With options of the window, such as a touch screen, it gets one of its own.
+        """
+        media = {name: options.pop(name) for name in MEDIA if name in options}
+        if page is not None:
+            page.goto("about:blank")
+        elif options or not hurried:
+            page = self._window(hurried, **options)
+            self._odd.append(page)
+        else:
+            page = self._kept.pop() if self._kept else self._window()
+            self._out.append(page)
+        self._shape(page, size, media)
+        page.goto((at or self._address) + search + (f"#{fragment}" if fragment else ""))
         page.wait_for_selector("#accuracy[data-right]", timeout=60_000)
         return page
 
-    return opened
+    def at(self, fragment: str = "", size: str = "laptop", **media: Any) -> Any:
+        """The page that tests share, settled at an address: curves are expensive, and a page remembers them.
+
+        What an address holds is as in a page that was just loaded. The list of tries, the places for undo, what was
+        trained and what the browser remembers are those of earlier tests: who asks for these opens a page.
+        """
+        if self._shared is None:
+            self._shared = self._window()
+            self._shared.goto(self._address)
+            self._shared.wait_for_selector("#accuracy[data-right]", timeout=60_000)
+        self._shared.mouse.up()
+        self._shape(self._shared, size, media)
+        self._shared.evaluate(RENEW, fragment)
+        settled(self._shared)
+        return self._shared
+
+    def rest(self) -> None:
+        """Takes the pages back that a test has opened, and fails where one of them made trouble."""
+        self._resting = True
+        for page in self._odd:
+            page.context.close()
+        for page in self._out:
+            page.mouse.up()
+            if page.url.startswith("http"):
+                page.evaluate("localStorage.clear()")
+            page.goto("about:blank")
+        self._kept += self._out
+        self._odd, self._out, self._resting = [], [], False
+        found, self.trouble = self.trouble, []
+        assert not found
+
+    def close(self) -> None:
+        """Closes all windows."""
+        self.rest()
+        for page in [*self._kept, self._shared]:
+            if page is not None:
+                page.context.close()
+
+    def _window(self, hurried: bool = True, **options: Any) -> Any:
+        context = self._browser.new_context(accept_downloads=True, **self._options, **options)
+        if hurried:
+            context.add_init_script(f"({HURRY})()")
+        page = context.new_page()
+        page.on("console", lambda message: self._note(page, f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: self._note(page, str(error)))
+        page.on("requestfailed", lambda request: self._note(page, f"failed: {request.url}"))
+        context.on("request", lambda request: self._ask(page, request.url))
+        return page
+
+    def _note(self, page: Any, word: str) -> None:
+        if not self._resting:
+            self.trouble.append(word)
+
+    def _ask(self, page: Any, url: str) -> None:
+        found = re.match(r"https?://[^/]+", page.url if page.url.startswith("http") else url)
+        if not url.startswith((found[0] if found else page.url, "blob:", "data:")):
+            self._note(page, url)
+
+    def _shape(self, page: Any, size: str, media: dict[str, Any]) -> None:
+        width, height = SIZES[size]
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(**MEDIA | media)
+
+
+def slowness(page: Any) -> float:
+    """How many times as long plain sums take as on idle cores, where they take 15 ms; 1 where they take less."""
+    return max(1.0, float(page.evaluate(PLAIN_SUMS)) / 15)
 
 
 def settled(page: Any) -> str:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from explorer_pages import BEST, draw_a_one, right, settled, with_curves
+from explorer_pages import BEST, LONGER, draw_a_one, right, settled, with_curves
 from explorer_site import asked_in_node
 
 DIGITS = {"digits": True, "names": [], "sizes": [784, 300, 100, 10], "dataset": "MNIST"}
@@ -32,8 +32,8 @@ def test_every_language_has_every_word_and_says_it_itself():
         assert "T-shirt" in said
 
 
-def test_the_article_is_short_and_leads_to_its_sources(open_page):
-    page = open_page()
+def test_the_article_is_short_and_leads_to_its_sources(at):
+    page = at()
     text = page.locator("#article-text").inner_text()
     assert 600 <= len(text.split("Sources")[0].split()) <= 900
     assert "266,200" in text, "the numbers are this network's"
@@ -45,8 +45,8 @@ def test_the_article_is_short_and_leads_to_its_sources(open_page):
 
 
 @pytest.mark.parametrize("how", ["mouse", "keyboard"])
-def test_terms_are_explained_where_they_appear(how, open_page):
-    page = open_page()
+def test_terms_are_explained_where_they_appear(how, at):
+    page = at()
     terms = page.locator("#terms .term")
     assert terms.all_inner_texts() == ["weight", "mask", "criterion", "supermask", "rewind", "sign"]
     for at in range(terms.count()):
@@ -123,7 +123,7 @@ def test_a_challenge_comes_by_link_and_its_best_answers_are_links(open_page):
         page.locator("input[name=kept][value=constant]").check()
         page.locator("#level").fill(str(level))
         settled(page)
-        page.wait_for_timeout(900)
+        page.wait_for_timeout(LONGER)
     assert page.locator("#challenge-result").inner_text().startswith("Not yet: "), "a random mask meets none"
     answers = page.locator("#challenge-answers a")
     assert answers.count() == 2, "those that met it"
@@ -150,10 +150,9 @@ def test_a_challenge_comes_by_link_and_its_best_answers_are_links(open_page):
     assert "challenge" not in settled(page)
 
 
-def test_the_tour_gives_no_answer_away_by_a_challenge(open_page):
-    page = open_page("challenge=any-50-90&tour=5.0")
-    settled(page)
-    page.wait_for_timeout(900)
+def test_the_tour_gives_no_answer_away_by_a_challenge(at):
+    page = at("challenge=any-50-90&tour=5.0")
+    page.wait_for_timeout(LONGER)
     assert page.locator("#challenge-result").inner_text() == ""
     assert page.locator("#challenge-answers a").count() == 0
 
@@ -190,17 +189,16 @@ def test_drawn_digits_are_kept_as_a_test_set(open_page):
 
 
 def test_nonsense_in_the_browsers_memory_is_passed_over(open_page):
-    page = open_page(BEST)
+    page = open_page("challenge=paint")
     about = page.evaluate("fetch('bundle/bundle.json').then((a) => a.json()).then(({ about }) => about.dataset)")
     for nonsense in ("{", "7", '[[1, "!"], [99, "AA"], null, ["x", 3]]'):
         page.evaluate("([at, text]) => localStorage.setItem(at, text)", [f"drawn {about}", nonsense])
         page.evaluate("([at, text]) => localStorage.setItem(at, text)", ["answers paint", nonsense])
-        other = open_page("challenge=paint")
-        settled(other)
-        assert other.locator("#mine-reading").inner_text() == "Nothing is kept yet."
         page.reload()
         page.wait_for_selector("#accuracy[data-right]")
+        settled(page)
         assert page.locator("#mine-reading").inner_text() == "Nothing is kept yet."
+        assert page.locator("#challenge-empty").is_visible()
 
 
 # Parts for a lecture --------------------------------------------------------------------------------------------------
@@ -225,11 +223,12 @@ def test_a_lecturers_link_shows_parts_and_hides_others(search, shown, open_page)
     assert settled(page), "what is hidden works all the same"
 
 
-def test_text_is_larger_for_a_projector(open_page):
+def test_text_is_larger_for_a_projector(open_page, at):
     size = "parseFloat(getComputedStyle(document.documentElement).fontSize)"
-    usual, large = (open_page(search=search, size="projector").evaluate(size) for search in ("", "?size=large"))
+    page = at(size="projector")
+    usual, large = page.evaluate(size), open_page(search="?size=large", size="projector").evaluate(size)
     assert large > 1.2 * usual
-    page = open_page(size="projector")
     page.locator("#size").check()
     assert page.evaluate(size) == large
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.locator("#size").uncheck()

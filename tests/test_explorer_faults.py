@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from explorer_pages import BEST, right, settled, with_curves
+from explorer_pages import BEST, LONGER, right, settled, with_curves
 from explorer_site import PAGE, serving
 from PIL import Image
 
@@ -23,9 +23,8 @@ def shown_everywhere(page) -> None:
     )
 
 
-def test_whoever_changes_anything_ends_what_plays(open_page):
-    page = open_page("mask=round")
-    settled(page)
+def test_whoever_changes_anything_ends_what_plays(at):
+    page = at("mask=round")
     for change in ("input[name=criterion][value=movement]", "input[name=pruned][value=initial]", "#tour-start"):
         pressed = page.evaluate(
             """(change) => {
@@ -36,14 +35,14 @@ def test_whoever_changes_anything_ends_what_plays(open_page):
         )
         assert pressed == ["true", "false"], change
         after = settled(page)
-        page.wait_for_timeout(900)
+        page.wait_for_timeout(LONGER)
         assert page.evaluate("location.hash") == after, "and nothing goes on by itself"
     page.locator("#tour-end").click()
     shown_everywhere(page)
 
 
-def test_the_tour_answers_for_the_network_that_is_shown(open_page):
-    page = open_page(BEST)
+def test_the_tour_answers_for_the_network_that_is_shown(at):
+    page = at(BEST)
     page.locator("#tour-start").click()
     page.locator("#tour-options label").nth(0).click()
     page.locator("#level").fill("70")
@@ -63,10 +62,9 @@ def test_the_tour_answers_for_the_network_that_is_shown(open_page):
     assert page.get_attribute("#level", "class") == "changed", "the control that a step changed"
 
 
-def test_weights_that_a_draw_has_chosen_are_said_to_be(open_page, quick):
+def test_weights_that_a_draw_has_chosen_are_said_to_be(at, quick):
     """Of 41% kept weights that 'changed their sign', most kept it: there are no more that did."""
-    page = open_page("criterion=large_final_diff_sign&level=4")
-    settled(page)
+    page = at("criterion=large_final_diff_sign&level=4")
     run = quick.runs[0]
     kernels = [(np.asarray(run.initial[n]["kernel"]), np.asarray(run.final[n]["kernel"])) for n in run.initial]
     flipped = sum(int((np.sign(i) != np.sign(f)).sum()) for i, f in kernels) / sum(i.size for i, _ in kernels)
@@ -114,10 +112,9 @@ def test_a_swipe_over_the_plane_scrolls_and_a_tap_moves_the_boundary(open_page):
     assert page.evaluate("getComputedStyle(document.querySelector('#plane-canvas')).touchAction") == "none"
 
 
-def test_the_saved_picture_keeps_the_planes_shape_and_the_dashes(open_page, tmp_path):
-    page = open_page(BEST, color_scheme="light")
+def test_the_saved_picture_keeps_the_planes_shape_and_the_dashes(at, tmp_path):
+    page = at(BEST, color_scheme="light")
     with_curves(page)
-    settled(page)
     with page.expect_download() as download:
         page.locator("#save-picture").click()
     download.value.save_as(tmp_path / "mask.png")
@@ -168,9 +165,8 @@ def test_the_list_holds_tries_alone_and_each_keeps_its_number(open_page):
     assert answer == [200, 51, 250, 200, "250"], "numbers stay, in the list and in the table"
 
 
-def test_the_slider_shows_what_is_kept_and_never_leaves_a_mode_by_itself(open_page):
-    page = open_page("mask=round&round=2")
-    settled(page)
+def test_the_slider_shows_what_is_kept_and_never_leaves_a_mode_by_itself(at):
+    page = at("mask=round&round=2")
     assert page.locator("#level").is_disabled()
     assert "round decides" in page.locator("#level-note").inner_text()
     kept = percents(page.locator("#level-value").inner_text())[0]
@@ -190,8 +186,8 @@ def test_the_slider_shows_what_is_kept_and_never_leaves_a_mode_by_itself(open_pa
     assert page.locator("#level").is_enabled()
 
 
-def test_the_focus_is_never_lost(open_page):
-    page = open_page(BEST)
+def test_the_focus_is_never_lost(at):
+    page = at(BEST)
     focus = "document.activeElement.className || document.activeElement.id || document.activeElement.tagName"
     page.locator("#pin").focus()
     page.keyboard.press("Enter")
@@ -210,8 +206,8 @@ def test_the_focus_is_never_lost(open_page):
     assert page.evaluate("document.activeElement.id") == "pin", "removing the last"
 
 
-def test_columns_are_seen_in_the_order_in_which_they_are_reached(open_page):
-    page = open_page()
+def test_columns_are_seen_in_the_order_in_which_they_are_reached(at):
+    page = at()
     for width in (800, 1100, 1300):
         page.set_viewport_size({"width": width, "height": 800})
         boxes = [page.locator(f"#{part}").bounding_box() for part in ("which", "values", "reads")]
@@ -219,8 +215,8 @@ def test_columns_are_seen_in_the_order_in_which_they_are_reached(open_page):
         assert places == sorted(places), width
 
 
-def test_at_400_percent_there_is_room_beneath_the_headline(open_page):
-    page = open_page(size="zoomed")
+def test_at_400_percent_there_is_room_beneath_the_headline(at):
+    page = at(size="zoomed")
     page.evaluate("scrollTo(0, 2000)")
     fixed = page.locator(".sticky").bounding_box()
     assert fixed["y"] + fixed["height"] <= 0, "it scrolls away with the rest"
@@ -229,9 +225,8 @@ def test_at_400_percent_there_is_room_beneath_the_headline(open_page):
     assert 0 <= page.locator(".sticky").bounding_box()["y"] < 5, "on a phone it stays in sight"
 
 
-def test_what_can_be_done_is_written_on_the_page(open_page):
-    page = open_page(BEST)
-    settled(page)
+def test_what_can_be_done_is_written_on_the_page(at):
+    page = at(BEST)
     assert "Drag the boundary" in page.locator("#plane-help").inner_text()
     assert "Click the chart" in page.locator("#reads").inner_text()
     assert "no clear difference" not in page.locator("#curve-reading").inner_text().lower()
@@ -290,9 +285,8 @@ def test_a_failing_worker_and_a_missing_origin_are_said(browser, quick):
     assert "frame without an origin" in html, "said without a script, for there none is run"
 
 
-def test_every_sentence_is_in_one_table_and_old_words_are_gone(open_page):
-    page = open_page(BEST)
-    settled(page)
+def test_every_sentence_is_in_one_table_and_old_words_are_gone(at):
+    page = at(BEST)
     text = page.locator("body").inner_text()
     for old in ("by lot", "read right", "it reads", "large_final", "a layer,", "the 0% of"):
         assert old not in text, old

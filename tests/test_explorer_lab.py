@@ -4,19 +4,9 @@ import re
 import statistics
 
 import pytest
-from explorer_pages import BEST, right, settled, with_curves
+from explorer_pages import BEST, PLAIN_SUMS, right, settled, slowness, with_curves
 
 DENSE = "lab=weights&criterion=large_final&level=8&kept=initial"
-PLAIN_SUMS = """() => {
-  const numbers = new Float32Array(4096).fill(0.5);
-  const times = [1, 2, 3, 4, 5].map(() => {
-    const asked = performance.now();
-    let sum = 0;
-    for (let again = 0; again < 4000; again++) for (let at = 0; at < 4096; at++) sum += numbers[at] * again;
-    return sum > 0 && performance.now() - asked;
-  });
-  return times.sort((a, b) => a - b)[2];
-}"""
 
 
 def rests(page) -> None:
@@ -102,7 +92,7 @@ def test_a_mask_is_learned_in_six_seconds(open_page):
     before = right(page) / 1000
     untrained = page.locator("#net-reading").inner_text()
     # On idle cores plain sums take 15 ms, which slow down with the machine.
-    limit = 6 * max(1.0, page.evaluate(PLAIN_SUMS) / 15)
+    limit = 6 * slowness(page)
     page.locator("#lab-train").click()
     page.wait_for_function("limit => document.documentElement.dataset.trained > limit", arg=limit, timeout=120_000)
     page.locator("#lab-train").click()

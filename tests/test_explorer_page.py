@@ -11,7 +11,7 @@ import threading
 
 import numpy as np
 import pytest
-from explorer_pages import BEST, draw_a_one, right, settled, with_curves
+from explorer_pages import BEST, LONGER, Pages, draw_a_one, right, settled, slowness, with_curves
 from explorer_reference import KEPT, PRUNED, SHOWN, digests, read_otherwise, setting
 from explorer_site import serving
 
@@ -120,9 +120,10 @@ DRAGGED = """async () => {
 """Drags the slider; returns the milliseconds from each step to its accuracy, and those of plain sums in between."""
 
 
+@pytest.mark.slow
 def test_the_accuracy_follows_the_slider(open_page):
     """From a slider's step to the new accuracy on the page, at 30% of weights or fewer, while it is dragged."""
-    page = open_page("level=6&criterion=large_final_same_sign&kept=constant")
+    page = open_page("level=6&criterion=large_final_same_sign&kept=constant", hurried=False)
     with_curves(page)
     settled(page)
     # With cores to spare it takes 30 to 45 ms (50 are allowed), and plain sums 15, which slow down with the machine.
@@ -146,8 +147,8 @@ def test_the_accuracy_follows_the_slider(open_page):
         page.locator("#level").fill("24")
 
 
-def test_dragging_never_freezes_the_page(open_page):
-    page = open_page()
+def test_dragging_never_freezes_the_page(at):
+    page = at()
     page.evaluate(
         """() => {
           window.longest = 0;
@@ -168,9 +169,9 @@ def test_dragging_never_freezes_the_page(open_page):
         page.mouse.move(box["x"] + 20 + step * (box["width"] - 40) / 80, box["y"] + box["height"] / 2)
     page.mouse.up()
     settled(page)
-    longest = page.evaluate("window.longest")
-    print(f"longest frame while dragging: {longest:.0f} ms")
-    assert longest < 500
+    longest, slower = page.evaluate("window.longest"), slowness(page)
+    print(f"longest frame while dragging: {longest:.0f} ms, on a machine that is slower by {slower:.1f}")
+    assert longest < 500 * slower
 
 
 # Every control, by mouse and by keyboard ------------------------------------------------------------------------------
@@ -186,8 +187,8 @@ RADIOS = {
 
 
 @pytest.mark.parametrize("how", ["mouse", pytest.param("keyboard", marks=pytest.mark.slow)])
-def test_every_choice_works(how, open_page):
-    page = open_page(BEST)
+def test_every_choice_works(how, at):
+    page = at(BEST)
     for name, (value, expected) in RADIOS.items():
         wanted = page.locator(f"input[name={name}][value='{value}']")
         if how == "mouse":
@@ -271,9 +272,16 @@ def test_every_slider_and_button_works(how, open_page):
     assert "&round=1" in settled(page)
     press("#round-back")
     assert "&round=" not in settled(page)
+    page.evaluate(
+        """() => {
+          const button = document.querySelector("#round-play");
+          window.pressed = [];
+          const note = () => window.pressed.push(button.getAttribute("aria-pressed"));
+          new MutationObserver(note).observe(button, { attributeFilter: ["aria-pressed"] });
+        }"""
+    )
     press("#round-play")
-    page.wait_for_selector("#round-play[aria-pressed=true]")
-    page.wait_for_selector("#round-play[aria-pressed=false]", timeout=20_000)
+    page.wait_for_function("() => ['true', 'false'].every((each, at) => window.pressed[at] === each)", timeout=20_000)
     assert "&round=2" in settled(page)
     rows = page.locator("#tries tbody tr").count()
     assert rows >= 5
@@ -292,8 +300,8 @@ def test_every_slider_and_button_works(how, open_page):
     page.evaluate("localStorage.clear()")
 
 
-def test_the_boundary_is_dragged_and_the_plane_painted(open_page):
-    page = open_page("criterion=large_final&kept=initial&level=10")
+def test_the_boundary_is_dragged_and_the_plane_painted(at):
+    page = at("criterion=large_final&kept=initial&level=10")
     plane = page.locator("#plane-canvas")
     plane.scroll_into_view_if_needed()
     box = plane.bounding_box()
@@ -334,8 +342,8 @@ def test_the_boundary_is_dragged_and_the_plane_painted(open_page):
 
 
 @pytest.mark.parametrize("how", ["mouse", "keyboard"])
-def test_a_digit_of_ones_own_is_read(how, open_page):
-    page = open_page(BEST)
+def test_a_digit_of_ones_own_is_read(how, at):
+    page = at(BEST)
     if how == "mouse":
         draw_a_one(page)
     else:
@@ -350,8 +358,8 @@ def test_a_digit_of_ones_own_is_read(how, open_page):
     assert "own=" not in settled(page)
 
 
-def test_live_values_on_hover(open_page):
-    page = open_page(BEST)
+def test_live_values_on_hover(at):
+    page = at(BEST)
     with_curves(page)
     for selector, reading, expected in (
         ("#plane-canvas", "#plane-reading", r"near \(.*\): [\d,]+ of [\d,]+ kept"),
@@ -421,8 +429,14 @@ def test_the_tour_runs_to_its_end_by_keyboard_alone(open_page):
     page.wait_for_selector("#tour", state="hidden")
 
 
-def test_the_address_restores_the_exact_state(open_page, address):
-    page = open_page("seed=1&criterion=movement&level=7.25&kept=reshuffled&signs=any&flip=output")
+@pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["shown", "curves"])
+def curves_too(request):
+    """Whether a test waits for the curves, which cost most of its time."""
+    return request.param
+
+
+def test_the_address_restores_the_exact_state(open_page, at, curves_too):
+    page = at("seed=1&criterion=movement&level=7.25&kept=reshuffled&signs=any&flip=output")
     page.locator("#pin").click()
     page.locator("input[name=criterion][value=painted]").check()
     box = page.locator("#plane-canvas").bounding_box()
@@ -440,21 +454,37 @@ def test_the_address_restores_the_exact_state(open_page, address):
     state = settled(page)
     other = open_page(state[1:])
     assert settled(other) == state
-    with_curves(page)
-    with_curves(other)
-    for selector in ("#headline", "#explanation", "#own-reading", "#seen-words", "#pins", "#curve-reading", "#strip"):
+    for selector in ("#headline", "#explanation", "#own-reading", "#seen-words", "#pins", "#strip"):
         assert other.locator(selector).inner_text() == page.locator(selector).inner_text(), selector
     assert right(other) == right(page)
     for selector in ("#seen-canvas", "#plane-canvas"):
         pictures = [each.evaluate("c => c.toDataURL()") for each in (p.locator(selector) for p in (page, other))]
         assert pictures[0] == pictures[1], selector
+    if curves_too:
+        with_curves(page)
+        with_curves(other)
+        for selector in ("#pins", "#curve-reading"):
+            assert other.locator(selector).inner_text() == page.locator(selector).inner_text(), selector
+
+
+def test_nonsense_in_the_address_is_passed_over(open_page):
     nonsense = "seed=x&level=1e9&criterion=__proto__&region=!&pin=%00&own=AA&tour=9"
-    assert settled(open_page(nonsense)) == settled(open_page())
+    page = open_page(nonsense)
+    said = settled(page)
+    assert said == settled(open_page(page=page))
+
+
+@pytest.fixture(scope="module")
+def checkable(browser, address):
+    """The page that tests share, which lets a checker run scripts of its own in it."""
+    found = Pages(browser, address, bypass_csp=True)
+    yield found
+    found.close()
 
 
 @pytest.mark.parametrize("size", ["phone", "laptop", "projector", "zoomed"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_an_accessibility_checker_finds_nothing_serious(size, scheme, open_page):
+def test_an_accessibility_checker_finds_nothing_serious(size, scheme, checkable):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     states = {
         "phone": "mask=painted&challenge=any-80-2",
@@ -462,7 +492,7 @@ def test_an_accessibility_checker_finds_nothing_serious(size, scheme, open_page)
         "projector": "pin=criterion%3Drandom&seen=unit",
         "zoomed": BEST,
     }
-    page = open_page(states[size], size=size, color_scheme=scheme, bypass_csp=True)
+    page = checkable.at(states[size], size=size, color_scheme=scheme)
     with_curves(page)
     page.locator("summary").click()
     found = axe.Axe().run(page).response["violations"]
@@ -476,26 +506,29 @@ def test_an_accessibility_checker_finds_nothing_serious(size, scheme, open_page)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_checker_finds_nothing_serious_while_a_mask_is_learned(scheme, open_page):
+def test_the_checker_finds_nothing_serious_while_a_mask_is_learned(scheme, checkable):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    page = open_page("lab=mask", color_scheme=scheme, bypass_csp=True)
+    page = checkable.at("lab=mask", color_scheme=scheme)
     page.wait_for_selector("html[data-lab=resting]", timeout=60_000)
+    page.locator("#lab-over").click()
+    page.wait_for_selector("#lab-reading:has-text('Step 0 of')")
     page.locator("#lab-train").click()
+    # A mask is learned for many seconds, so that this state does not pass between two looks from here.
     page.wait_for_selector("html[data-lab=training]", timeout=60_000)
     found = axe.Axe().run(page, context="#lab").response["violations"]
     assert not [each["id"] for each in found if each["impact"] in ("serious", "critical")]
     assert page.locator("#lab-train").inner_text() == "Stop"
     page.locator("#lab-train").click()
+    page.wait_for_selector("html[data-lab=resting]", timeout=60_000)
 
 
-def test_less_motion_is_respected_and_results_are_spoken(open_page):
-    page = open_page(reduced_motion="reduce")
-    assert settled(page)
+def test_less_motion_is_respected_and_results_are_spoken(at):
+    page = at(reduced_motion="reduce")
     assert re.fullmatch(r"[\d.]+% of weights kept. Accuracy: [\d.]+%.", page.locator("#status").inner_text())
     assert page.get_attribute("#status", "role") == "status"
     page.locator("#round-play").click()
     assert "mask=round" in settled(page)
-    page.wait_for_timeout(1500)
+    page.wait_for_timeout(LONGER)
     assert "&round" not in settled(page), "one click, one step, to round 0"
     assert page.get_attribute("#level", "aria-valuetext").endswith("%")
 
@@ -503,7 +536,7 @@ def test_less_motion_is_respected_and_results_are_spoken(open_page):
 # Files, and other servers ---------------------------------------------------------------------------------------------
 
 
-def test_picture_and_table_are_saved(open_page, tmp_path):
+def test_picture_and_table_are_saved(open_page, at, tmp_path):
     page = open_page(BEST)
     settled(page)
     page.locator("input[name=criterion][value=small_final]").check()
@@ -519,13 +552,12 @@ def test_picture_and_table_are_saved(open_page, tmp_path):
     rows = list(csv.DictReader(saved["table"].read_text().splitlines()))
     assert [row["criterion"] for row in rows] == ["large_final_same_sign", "small_final"]
     assert float(rows[1]["accuracy"]) == right(page) / 1000
-    other = open_page(rows[0]["address"][1:])
+    other = at(rows[0]["address"][1:])
     assert right(other) == round(1000 * float(rows[0]["accuracy"]))
 
 
-def test_the_mask_is_saved_as_a_network_that_the_toolkit_reads(open_page, quick, tmp_path):
-    page = open_page("seed=1&criterion=large_final_same_sign&level=5&kept=constant")
-    settled(page)
+def test_the_mask_is_saved_as_a_network_that_the_toolkit_reads(at, quick, tmp_path):
+    page = at("seed=1&criterion=large_final_same_sign&level=5&kept=constant")
     with page.expect_download() as download:
         page.locator("#save-mask").click()
     path = tmp_path / download.value.suggested_filename
@@ -562,8 +594,10 @@ def file_server(quick, tmp_path):
 
 # The server is asked for first, so that it outlives the pages: they may still be loading their icon.
 def test_an_exported_site_opens_from_any_file_server_and_from_a_sub_folder(file_server, open_page):
-    addresses = (file_server, file_server + "lecture/", file_server + "lecture/index.html")
-    read = [right(open_page(BEST, at=at)) for at in addresses]
+    page, read = None, []
+    for address in (file_server, file_server + "lecture/", file_server + "lecture/index.html"):
+        page = open_page(BEST, at=address, page=page)
+        read.append(right(page))
     assert len(set(read)) == 1
     assert read[0] > 600
 

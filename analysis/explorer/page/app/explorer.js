@@ -45,6 +45,8 @@ export class Explorer {
     this.curves = new Curves(manifest, background, () => this.drawChart());
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
+    /** How many places of the boundary are asked for and not answered yet. */
+    this.sought = 0;
     this.controls = new Controls(owner, this.scene);
     this.rounds = new Rounds(owner, this.scene);
     this.tour = new Tour(owner, background, lab);
@@ -104,7 +106,10 @@ export class Explorer {
    */
   async moveBoundary(initial, final) {
     const { setting, layer } = this.owner.state;
+    this.stir();
+    this.sought++;
     const level = await this.live.ask("level", { setting, layer, initial, final });
+    this.sought--;
     if (level !== null && this.owner.state.setting.level !== level) this.owner.set({ level, source: "criterion" });
   }
 
@@ -134,9 +139,7 @@ export class Explorer {
 
   /** @param {State} state */
   changed(state) {
-    document.documentElement.dataset.state = "moving";
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.settle(), SETTLED);
+    this.stir();
     document.body.classList.toggle("unopened", this.owner.unopened);
     choose("seen", state.seen);
     byId("unit-field", HTMLElement).hidden = state.seen !== "unit";
@@ -148,10 +151,17 @@ export class Explorer {
     void this.scene.refresh();
   }
 
+  /** From now on the state must stand still anew before it settles. */
+  stir() {
+    document.documentElement.dataset.state = "moving";
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.settle(), SETTLED);
+  }
+
   /** A state that stands still is a place to come back to, and a try. */
   settle() {
     const { owner, scene } = this;
-    if (!scene.upToDate || !scene.shown) {
+    if (this.sought > 0 || !scene.upToDate || !scene.shown) {
       this.timer = setTimeout(() => this.settle(), SETTLED);
       return;
     }
