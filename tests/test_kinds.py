@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from supermask.analysis.drawing.tables import COLUMNS
+from supermask.analysis.drawing.tidy_cells import COLUMNS
 from supermask.analysis.kinds import BY_NAME, KINDS, kind_of
 from supermask.analysis.kinds.plan import complete, ids_needed, results_of, uses_of
 from supermask.analysis.kinds.rounds import Unpruned

@@ -10,7 +10,8 @@ import pytest
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.command.commands import MISUSED, OK
 from supermask.analysis.command.merging import merge
-from supermask.analysis.drawing.tables import COLUMNS, tidy_table
+from supermask.analysis.drawing.tables import tidy_table
+from supermask.analysis.drawing.tidy_cells import COLUMNS
 from supermask.analysis.kinds.plan import results_of
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.running import runner

@@ -24,7 +24,8 @@ from supermask.analysis.command.merging import merge
 from supermask.analysis.command.verify import report_damage, verify
 from supermask.analysis.drawing.conditions import Condition, parse
 from supermask.analysis.drawing.selecting import narrowing
-from supermask.analysis.drawing.tables import COLUMNS, TYPES, tidy_table, write_tables
+from supermask.analysis.drawing.tables import tidy_table, write_tables
+from supermask.analysis.drawing.tidy_cells import COLUMNS, TYPES
 from supermask.analysis.kinds import BY_NAME, KINDS
 from supermask.analysis.kinds.plan import results_of
 from supermask.analysis.kinds.rounds import Unpruned
@@ -431,30 +432,41 @@ print(time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_m
 """
 
 
-def grown(descriptions, folder: Path, number: int) -> None:
-    honest = next(each for each in descriptions if each.get("treatment"))
+SHARED = {"other seeds alone": (1 << 30, 1), "a usual folder": (5, 25), "no two alike": (1, 1)}
+"""Seeds and rounds of each treatment: results of one are read faster than as many others."""
+
+
+def grown(descriptions, folder: Path, number: int, shared: str) -> None:
+    honest, (seeds, rounds) = next(each for each in descriptions if each.get("treatment")), SHARED[shared]
     metrics = {f"metric_{each}": 0.1 * each for each in range(10)}
+
+    def description(each: int) -> dict[str, object]:
+        treatment = honest["treatment"] | {"criterion": f"mine_{each // (seeds * rounds)}"}
+        return honest | {"seed": each % seeds, "round": 1 + each // seeds % rounds, "treatment": treatment}
+
     with Store(folder) as store:
         for some in (range(at, min(at + 5000, number)) for at in range(0, number, 5000)):
-            store.add([Result(honest | {"seed": seed}, metrics, None, 1.0) for seed in some], MADE_WITH)
+            store.add([Result(description(each), metrics, None, 1.0) for each in some], MADE_WITH)
 
 
 @pytest.mark.long
-def test_two_hundred_thousand_results_take_little_memory_and_time(descriptions, tmp_path):
+@pytest.mark.parametrize("shared", SHARED)
+def test_two_hundred_thousand_results_take_little_memory_and_time(descriptions, tmp_path, shared):
     number = 200_000
-    grown(descriptions, tmp_path / "results", number)
+    grown(descriptions, tmp_path / "results", number, shared)
     command = [sys.executable, "-c", GROWTH, str(tmp_path / "results"), str(tmp_path / "all.csv"), str(number)]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     seconds, megabytes = map(float, output.split())
-    print(f"{number} results: {seconds:.1f} s, {megabytes:.0f} MB")
+    print(f"{number} results, {shared}: {seconds:.1f} s, {megabytes:.0f} MB")
     assert megabytes < 500
     assert seconds < 30, "15 on an idle core of 2020 or later; cores that others keep busy take twice as long"
 
 
-def test_memory_does_not_grow_with_the_number_of_results(descriptions, tmp_path):
+@pytest.mark.parametrize("shared", ["a usual folder", "no two alike"])
+def test_memory_does_not_grow_with_the_number_of_results(descriptions, tmp_path, shared):
     used = []
     for number in (3000, 9000):
-        grown(descriptions, tmp_path / str(number), number)
+        grown(descriptions, tmp_path / str(number), number, shared)
         with Store(tmp_path / str(number), for_reading=True) as store:
             tracemalloc.start()
             write_tables(store, (), tmp_path / "all.csv")

@@ -4,80 +4,30 @@ It is read, filtered and written result by result, so that memory does not grow 
 See docs/results.md.
 """
 
-import csv
 import gc
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
 from importlib.util import find_spec
 from itertools import islice
-from operator import contains as _holds
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from supermask.analysis.drawing.conditions import Condition, parse
 from supermask.analysis.drawing.selecting import Counts, count_all, select
-from supermask.analysis.kinds import BY_NAME, KINDS
-from supermask.analysis.kinds.fields import ColumnType, is_whole
-from supermask.analysis.kinds.schema import fault_of, unknown_part
+from supermask.analysis.drawing.tidy_cells import CELLS, COLUMNS, METRIC, TYPES, Tabulated, csv_lines, place, tabulated
+from supermask.analysis.kinds.schema import fault_of
 from supermask.analysis.store.database import REMEDY
-from supermask.analysis.store.store import Store, StoredResult
-from supermask.analysis.studies.rules import REGISTRIES, present_names
+from supermask.analysis.store.store import Store
 from supermask.analysis.system.errors import StoreError, UsageError
 from supermask.analysis.system.files import FileKind, replacing
 
-_OF_KINDS = {name: kind_ for kind in KINDS for name, kind_ in kind.column_types.items()}
-COLUMNS = (
-    *("id", "kind", "dataset", "data_digest", "network", "optimiser", "learning_rate", "batch_size", "steps"),
-    *("evaluate_every", *_OF_KINDS),
-    *("rate_conv", "rate_dense", "rate_output", "plugins", "seed", "round", "metric", "value"),
-    *("seconds", "stored_at", "supermask", "commit", "python", "jax", "jaxlib", "flax", "optax", "numpy"),
-    *("backend", "device", "devices", "machine", "revision"),
-)
-_WHOLE = ("batch_size", "steps", "evaluate_every", "seed", "round", "devices", "revision")
-_NUMBERS = ("learning_rate", "rate_conv", "rate_dense", "rate_output", "value", "seconds")
-TYPES: dict[str, ColumnType] = {
-    **dict.fromkeys(COLUMNS, "text"),
-    **dict.fromkeys(_WHOLE, "whole"),
-    **dict.fromkeys(_NUMBERS, "number"),
-    **_OF_KINDS,
-}
-"""Types of the columns. `start` is a number for learned masks and a name for sparse trainings."""
-
-_TYPES: dict[ColumnType, set[type]] = {
-    "text": {str},
-    "whole": {int},
-    "number": {int, float},
-    "truth": {bool},
-    "mixed": {str, int, float},
-}
-_CELLS = tuple(name for name in COLUMNS if name not in ("metric", "value"))
-_NEVER_EMPTY = ("id", "kind", "dataset", "network", "seed", "seconds", "stored_at")
-_PYTHON_TYPES = [_TYPES[TYPES[name]] | (set() if name in _NEVER_EMPTY else {type(None)}) for name in _CELLS]
-
 TIDY_CSV = FileKind.starting("a table of results", b"id,kind,")
-_DESCRIBED = (
-    *("kind", "dataset", "data_digest", "network", "optimiser", "learning_rate", "batch_size", "steps"),
-    *("evaluate_every", "criterion", "seed", "round", "revision"),
-)
-_MADE_WITH = COLUMNS[COLUMNS.index("supermask") : COLUMNS.index("revision")]
-
-TOGETHER = 2000
+TOGETHER = 500
 """Number of results in memory at once."""
-
-_AT = COLUMNS.index("metric")
-
-
-class Tabulated(NamedTuple):
-    """A result's cells, by COLUMNS without metric and value, and its metrics."""
-
-    cells: tuple[Any, ...]
-    metrics: list[tuple[str, float]]
 
 
 def tidy_table(store: Store, where: Sequence[str] = ()) -> pd.DataFrame:
@@ -87,7 +37,7 @@ def tidy_table(store: Store, where: Sequence[str] = ()) -> pd.DataFrame:
     an unknown column, or has a value that the column cannot have.
     """
     rows = [
-        (*each.cells[:_AT], metric, value, *each.cells[_AT:])
+        (*each.cells[:METRIC], metric, value, *each.cells[METRIC:])
         for each in _tabulated(store, parse(where, TYPES))
         for metric, value in each.metrics
     ]
@@ -144,28 +94,12 @@ def check_asked(where: Sequence[str], parquet_file: Path | None) -> tuple[Condit
 
 
 def _csv_writer(file: io.TextIOBase) -> Callable[[Sequence[Tabulated]], None]:
-    """Return a writer of results to a CSV file, which formats the cells common to a result's rows once."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="")
-
-    def line(cells: Iterable[Any]) -> str:
-        text.seek(0)
-        text.truncate()
-        writer.writerow(cells)
-        return text.getvalue()
-
-    @lru_cache(maxsize=256)
-    def name(metric: str) -> str:
-        return line([metric])
+    """Return a writer of results to a CSV file."""
+    line = csv_lines()
 
     def write(results: Sequence[Tabulated]) -> None:
         for each in results:
-            before, after = line(each.cells[:_AT]), line(each.cells[_AT:])
-            rows = [
-                f"{before},{name(metric)},{'' if value != value else repr(value)},{after}\n"
-                for metric, value in each.metrics
-            ]
-            file.write("".join(rows))
+            file.write(each.csv(line))
 
     file.write(line(COLUMNS) + "\n")
     return write
@@ -185,7 +119,7 @@ def _parquet_writer(path: Path, stack: ExitStack) -> Callable[[Sequence[Tabulate
         metrics = [metric for each in results for metric in each.metrics]
         columns = {"metric": pa.array([name for name, _ in metrics], pa.string())}
         columns["value"] = pa.array([float(value) for _, value in metrics], pa.float64())
-        for name, cells in zip(_CELLS, zip(*(each.cells for each in results), strict=True), strict=True):
+        for name, cells in zip(CELLS, zip(*(each.cells for each in results), strict=True), strict=True):
             kind = types.get(TYPES[name])
             own = cells if kind else [None if cell is None else str(cell) for cell in cells]
             columns[name] = pa.array(own, kind or pa.string()).take(rows)
@@ -199,19 +133,15 @@ def _tabulated(store: Store, conditions: Sequence[Condition]) -> Iterator[Tabula
     of_result = [each for each in conditions if each.column not in ("metric", "value")]
     of_metric = [each for each in conditions if each.column == "metric"]
     of_value = [each for each in conditions if each.column == "value"]
-    places = {each: _place(each.column) for each in of_result}
+    places = {each: place(each.column) for each in of_result}
     for result in select(store, conditions):
-        try:
-            cells = _cells(result)
-            metrics = sorted(result.metrics.items())
-            fits = _fits(cells) and _are_measured(metrics)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            fits = False
-        if not fits:
+        row = tabulated(result)
+        if row is None:
             fault = fault_of(result) or "its columns are of other types"
             raise StoreError(f"record {result.id} in {store.folder} is no result: {fault}; {REMEDY}")
-        if not all(each.matches(cells[places[each]]) for each in of_result):
+        if not all(each.matches(row.cells[places[each]]) for each in of_result):
             continue
+        metrics = row.metrics
         if of_metric or of_value:
             metrics = [
                 (metric, value)
@@ -219,46 +149,4 @@ def _tabulated(store: Store, conditions: Sequence[Condition]) -> Iterator[Tabula
                 if all(each.matches(metric) for each in of_metric) and all(each.matches(value) for each in of_value)
             ]
         if metrics or not (of_metric or of_value):
-            yield Tabulated(cells, metrics)
-
-
-def _fits(cells: tuple[Any, ...]) -> bool:
-    """Return whether cells have their columns' types and printable text, which forged records may not have."""
-    texts = "".join([cell for cell in cells if type(cell) is str])
-    return texts.isprintable() and _types_fit(tuple(map(type, cells)))
-
-
-def _are_measured(metrics: Sequence[tuple[str, Any]]) -> bool:
-    """Return whether metrics have printable names, and values that a column of numbers can hold."""
-    names, values = zip(*metrics, strict=True) if metrics else ((), ())
-    return "".join(names).isprintable() and all(
-        type(value) is float or (type(value) is int and is_whole(value)) for value in values
-    )
-
-
-@lru_cache(maxsize=256)
-def _types_fit(types: tuple[type, ...]) -> bool:
-    """Cached, because the results of a kind have few combinations."""
-    return all(map(_holds, _PYTHON_TYPES, types))
-
-
-def _place(column: str) -> int:
-    """Return the position of a column among a result's cells."""
-    place = COLUMNS.index(column)
-    return place if place < _AT else place - 2
-
-
-def _cells(result: StoredResult) -> tuple[Any, ...]:
-    description = result.description
-    columns: dict[str, Any] = dict(zip(_DESCRIBED, map(description.get, _DESCRIBED), strict=True))
-    columns |= zip(_MADE_WITH, map(result.made_with.get, _MADE_WITH), strict=True)
-    columns |= {"id": result.id, "seconds": result.seconds, "stored_at": result.stored_at}
-    for kind, rate in description.get("rates", {}).items():
-        columns[f"rate_{kind}"] = rate
-    columns["plugins"] = " ".join(sorted(description.get("plugins", {})))
-    columns["weights"] = description.get("weights", "trained")
-    if not unknown_part(description):  # results of later versions may have other columns
-        columns |= BY_NAME[description["kind"]].columns(description)
-    chosen = {name: columns[name] for name in REGISTRIES if isinstance(columns.get(name), str)}
-    columns |= present_names(chosen, description.get("rules", {}))
-    return tuple(map(columns.get, _CELLS))
+            yield row._replace(metrics=metrics)

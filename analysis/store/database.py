@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from supermask.analysis.store.connections import SECONDS_TO_OPEN, connect
-from supermask.analysis.store.identity import identity
+from supermask.analysis.store.families import Family, family_of
+from supermask.analysis.store.identity import Description, identity
 from supermask.analysis.system.errors import StoreError, UsageError, reason
 from supermask.analysis.system.files import check_is_folder
 from supermask.analysis.system.locks import check_locks
@@ -65,6 +66,14 @@ RECORDS = (
 REMEDY = "`supermask results --verify` sets aside what is damaged"
 
 
+class Parts(NamedTuple):
+    """What an intact record holds. `family` has what its description shares with others."""
+
+    description: Description
+    metrics: dict[str, float | None]
+    family: Family | None
+
+
 class Record(NamedTuple):
     """A row of `RECORDS` as it is read: a damaged one may have values of any type."""
 
@@ -79,7 +88,7 @@ class Record(NamedTuple):
     made_with: Any
     made_with_sha256: Any
 
-    def parts(self) -> tuple[dict[str, Any], dict[str, float | None]] | None:
+    def parts(self) -> Parts | None:
         """Return description and metrics if the record is intact, else None.
 
         A record is intact if its digest and its id match and all of it can be read. Records of versions that wrote no
@@ -88,11 +97,14 @@ class Record(NamedTuple):
         if self.sha256 is not None and digest_of(*self[:7]) != self.sha256:
             return None
         try:
-            description, metrics = json.loads(self.description), json.loads(self.metrics)
-            right = isinstance(metrics, dict) and identity(description) == self.id and math.isfinite(self.seconds)
+            family, numbers = (isinstance(self.description, str) and family_of(self.description)) or (None, ())
+            description = json.loads(self.description) if family is None else family.of(numbers)
+            metrics = json.loads(self.metrics)
+            own = identity(description) if family is None else family.id_of(numbers)
+            right = isinstance(metrics, dict) and own == self.id and math.isfinite(self.seconds)
         except (TypeError, ValueError, RecursionError):
             return None
-        return (description, metrics) if right else None
+        return Parts(description, metrics, family) if right else None
 
     def origin(self) -> Mapping[str, Any] | None:
         """Return the record's provenance if that is intact too, else None."""

@@ -31,6 +31,16 @@ names.
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def canonical(description: Description) -> str:
+    """Return a description's canonical JSON. Raises ValueError if it holds what JSON cannot."""
+    return _CANONICAL.encode(description)
+
+
+def id_of_canonical(text: str) -> str:
+    """Return the id of the description with this canonical JSON."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
 def identity(description: Description) -> str:
     """Return a description's id: the first 32 hex digits of the SHA-256 of its canonical JSON."""
-    return hashlib.sha256(_CANONICAL.encode(description).encode()).hexdigest()[:32]
+    return id_of_canonical(canonical(description))

@@ -38,6 +38,7 @@ from supermask.analysis.store.database import (
     open_for_writing,
     trouble,
 )
+from supermask.analysis.store.families import Family
 from supermask.analysis.store.identity import Description, identity
 from supermask.analysis.system.errors import StoreError
 from supermask.reading import read_regular
@@ -59,7 +60,11 @@ class Result:
 
 @dataclass(frozen=True)
 class StoredResult:
-    """A stored result with its provenance. `metrics_text` is the exact text of its metrics, `parsed` that text read."""
+    """A stored result with its provenance.
+
+    `metrics_text` is the exact text of its metrics, `parsed` that text read; `family` has what its description shares
+    with others.
+    """
 
     id: str
     description: Description
@@ -69,6 +74,7 @@ class StoredResult:
     stored_at: str
     made_with: Mapping[str, Any]
     parsed: Mapping[str, float | None] | None = field(default=None, repr=False, compare=False)
+    family: Family | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(cls, record: Record) -> "StoredResult | None":
@@ -76,8 +82,8 @@ class StoredResult:
         parts, made_with = record.parts(), record.origin()
         if parts is None or made_with is None:
             return None
-        own = (record.id, parts[0], record.metrics, record.arrays_sha256, record.seconds, record.stored_at)
-        return cls(*own, made_with, parts[1])
+        own = (record.id, parts.description, record.metrics, record.arrays_sha256, record.seconds, record.stored_at)
+        return cls(*own, made_with, parts.metrics, parts.family)
 
     @cached_property
     def metrics(self) -> dict[str, float]:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from supermask.analysis.system.errors import UsageError, at_least
+from supermask.analysis.system.program_cache import remove_torn
 from supermask.analysis.system.terminal import complain
 from supermask.cores import cores as cores
 
@@ -33,6 +34,7 @@ def set_up_jax(devices: int | None = None) -> None:
         if devices is not None:
             raise UsageError(f"devices is {devices}; {error}") from None
     if os.environ.get("JAX_COMPILATION_CACHE_DIR") is None and (cache := _cache()):
+        remove_torn(cache)
         jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     if words := backend_fault():

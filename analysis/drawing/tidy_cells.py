@@ -1,0 +1,196 @@
+"""A stored result as cells of the tidy table. What results of several seeds and rounds share is worked out once.
+
+See docs/results.md for the columns.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from supermask.analysis.kinds import BY_NAME, KINDS
+from supermask.analysis.kinds.fields import ColumnType, is_whole
+from supermask.analysis.kinds.schema import unknown_part
+from supermask.analysis.store.families import Family
+from supermask.analysis.store.identity import Description
+from supermask.analysis.store.store import StoredResult
+from supermask.analysis.studies.rules import REGISTRIES, present_names
+
+_OF_KINDS = {name: kind_ for kind in KINDS for name, kind_ in kind.column_types.items()}
+COLUMNS = (
+    *("id", "kind", "dataset", "data_digest", "network", "optimiser", "learning_rate", "batch_size", "steps"),
+    *("evaluate_every", *_OF_KINDS),
+    *("rate_conv", "rate_dense", "rate_output", "plugins", "seed", "round", "metric", "value"),
+    *("seconds", "stored_at", "supermask", "commit", "python", "jax", "jaxlib", "flax", "optax", "numpy"),
+    *("backend", "device", "devices", "machine", "revision"),
+)
+_WHOLE = ("batch_size", "steps", "evaluate_every", "seed", "round", "devices", "revision")
+_NUMBERS = ("learning_rate", "rate_conv", "rate_dense", "rate_output", "value", "seconds")
+TYPES: dict[str, ColumnType] = {
+    **dict.fromkeys(COLUMNS, "text"),
+    **dict.fromkeys(_WHOLE, "whole"),
+    **dict.fromkeys(_NUMBERS, "number"),
+    **_OF_KINDS,
+}
+"""Types of the columns. `start` is a number for learned masks and a name for sparse trainings."""
+
+_TYPES: dict[ColumnType, set[type]] = {
+    "text": {str},
+    "whole": {int},
+    "number": {int, float},
+    "truth": {bool},
+    "mixed": {str, int, float},
+}
+_DESCRIBED = (
+    *("kind", "dataset", "data_digest", "network", "optimiser", "learning_rate", "batch_size", "steps"),
+    *("evaluate_every", "criterion", "seed", "round", "revision"),
+)
+_MADE_WITH = COLUMNS[COLUMNS.index("supermask") : COLUMNS.index("revision")]
+CELLS = tuple(name for name in COLUMNS if name not in ("metric", "value"))
+METRIC = COLUMNS.index("metric")
+"""Number of cells of a result that stand before its metrics."""
+
+_SEED = COLUMNS.index("seed")
+_OF_DESCRIPTION = (*COLUMNS[1:_SEED], "round", "revision")
+_OF_RESULT = ("id", "seed", "seconds", "stored_at")
+_NEVER_EMPTY = (*_OF_RESULT, "kind", "dataset", "network")
+
+
+class Described(NamedTuple):
+    """Cells that a family's results share, by `_OF_DESCRIPTION`. `csv` is the text of all before the round."""
+
+    cells: tuple[Any, ...]
+    csv: str
+    round: str | None
+    """The number of the description that is a result's round; None if all have the same cell."""
+
+
+class Tabulated(NamedTuple):
+    """A result's cells, by COLUMNS without metric and value, and its metrics."""
+
+    cells: tuple[Any, ...]
+    metrics: Sequence[tuple[str, float]]
+    described: Described | None
+
+    def csv(self, line: Callable[[Iterable[Any]], str]) -> str:
+        """Return the result's lines of a CSV file, one per metric; `line` formats cells."""
+        if self.described is None:
+            start = line(self.cells[:METRIC])
+        else:
+            id_, seed, round_ = self.cells[0], *self.cells[_SEED : _SEED + 2]
+            start = f"{id_},{self.described.csv},{seed},{'' if round_ is None else round_}"
+        end = f",{self.cells[METRIC]!r},{_csv_of(*self.cells[METRIC + 1 :])}\n"
+        return "".join(
+            [f"{start},{_csv_name(name)},{'' if value != value else repr(value)}{end}" for name, value in self.metrics]
+        )
+
+
+def tabulated(result: StoredResult) -> Tabulated | None:
+    """Return a result's cells and metrics; None if they are not of the columns' types, as a forged record's may be."""
+    described = None if result.family is None else _of_family(result.family)
+    try:
+        if described is None:
+            *before, round_, revision = cells = _cells(result.description)
+            fits = _fit(cells, _OF_DESCRIPTION)
+        else:
+            *before, round_, revision = described.cells
+            round_, fits = round_ if described.round is None else result.description[described.round], True
+        made_with = tuple(map(result.made_with.get, _MADE_WITH))
+        id_, seed, *when = own = (result.id, result.description["seed"], result.seconds, result.stored_at)
+        metrics = sorted(result.metrics.items())
+        fits = fits and _fit(own, _OF_RESULT) and _is_origin(*made_with) and _are_measured(metrics)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    return Tabulated((id_, *before, seed, round_, *when, *made_with, revision), metrics, described) if fits else None
+
+
+def place(column: str) -> int:
+    """Return the position of a column among a result's cells."""
+    return CELLS.index(column)
+
+
+def csv_lines() -> Callable[[Iterable[Any]], str]:
+    """Return a function that formats cells as a line of a CSV file, without its end."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="")
+
+    def line(cells: Iterable[Any]) -> str:
+        text.seek(0)
+        text.truncate()
+        writer.writerow(cells)
+        return text.getvalue()
+
+    return line
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _csv_of(*cells: str | int | None) -> str:
+    """Cached, because many results were stored together."""
+    return csv_lines()(cells)
+
+
+@lru_cache(maxsize=1024)
+def _csv_name(metric: str) -> str:
+    return csv_lines()([metric])
+
+
+@lru_cache(maxsize=1024)
+def _of_family(family: Family) -> Described | None:
+    """Return the cells that a family's results share; None if another cell than the round depends on its numbers."""
+    try:
+        *before, round_, revision = _cells(family.description)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None  # forged, or computed from a number
+    number = next((name for name in family.names if round_ == family.description[name]), None)
+    cells = (*before, round_ if number is None else 0, revision)
+    return Described(cells, csv_lines()(before), number) if _fit(cells, _OF_DESCRIPTION) else None
+
+
+def _cells(description: Description) -> tuple[Any, ...]:
+    """Return the cells of `_OF_DESCRIPTION`."""
+    columns: dict[str, Any] = dict(zip(_DESCRIBED, map(description.get, _DESCRIBED), strict=True))
+    for kind, rate in description.get("rates", {}).items():
+        columns[f"rate_{kind}"] = rate
+    columns["plugins"] = " ".join(sorted(description.get("plugins", {})))
+    columns["weights"] = description.get("weights", "trained")
+    if not unknown_part(description):  # results of later versions may have other columns
+        columns |= BY_NAME[description["kind"]].columns(description)
+    chosen = {name: columns[name] for name in REGISTRIES if isinstance(columns.get(name), str)}
+    columns |= present_names(chosen, description.get("rules", {}))
+    return tuple(map(columns.get, _OF_DESCRIPTION))
+
+
+def _fit(cells: Sequence[Any], columns: tuple[str, ...]) -> bool:
+    """Return whether cells have their columns' types and printable text."""
+    texts = "".join([cell for cell in cells if type(cell) is str])
+    return texts.isprintable() and _types_fit(tuple(map(type, cells)), columns)
+
+
+@lru_cache(maxsize=256)
+def _types_fit(types: tuple[type, ...], columns: tuple[str, ...]) -> bool:
+    """Cached, because the results of a kind have few combinations."""
+    return all(
+        type_ in _TYPES[TYPES[name]] or (type_ is type(None) and name not in _NEVER_EMPTY)
+        for name, type_ in zip(columns, types, strict=True)
+    )
+
+
+@lru_cache(maxsize=256, typed=True)
+def _is_origin(*made_with: Any) -> bool:
+    """Cached, because many results have the same provenance."""
+    return _fit(made_with, _MADE_WITH)
+
+
+def _are_measured(metrics: Sequence[tuple[str, Any]]) -> bool:
+    """Return whether metrics have printable names, and values that a column of numbers can hold."""
+    names, values = zip(*metrics, strict=True) if metrics else ((), ())
+    return _are_printable(names) and (
+        set(map(type, values)) <= {float}
+        or all(type(value) is float or (type(value) is int and is_whole(value)) for value in values)
+    )
+
+
+@lru_cache(maxsize=1024)
+def _are_printable(names: tuple[str, ...]) -> bool:
+    return "".join(names).isprintable()
