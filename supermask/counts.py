@@ -26,7 +26,7 @@ def own_number(argument: str, value: Any) -> int | float:
     np.float32(0.7) stands for 0.7, though as a double it is 0.699999988. Raises ValueError for anything but one number.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value) if isinstance(value, float) else value
+        return float(value) + 0.0 if isinstance(value, float) else value  # 0.0 for -0.0, which descriptions tell apart
     if isinstance(value, jax.core.Tracer):
         raise ValueError(f"{argument} is traced; allowed: a number that is known as a function is compiled")
     kind: Any = getattr(value, "dtype", None)

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int32, PyTree
 
 from supermask.at_initialisation import grasp_scores, snip_scores, synflow_scores
 from supermask.checks import check_whole
+from supermask.counts import own_number
 from supermask.criteria import Criterion
 from supermask.masks import Masks, keep_best_of_network
 from supermask.network_facts import NetworkFacts, scores_by_path
@@ -56,13 +57,14 @@ def iterative_synflow(steps: float, density: float = 0.01) -> Criterion:
 
 
 def _iterative(kind: str, formula: str, steps: float, density: float) -> Criterion:
+    steps, density = own_number("steps", steps), own_number("density", density)
     if not float(steps).is_integer():
         raise ValueError(f"steps is {steps}; allowed: whole numbers from 1 on")
     check_whole("steps", int(steps), 1)
     if not 0 < density < 1:
         raise ValueError(f"density is {density}; allowed: 0 < density < 1")
-    name = f"iterative_{kind}_{steps:g}" + ("" if density == 0.01 else f"_{density:g}")
-    return Criterion(name, _Iterative(kind, int(steps), float(density)), f"{formula} in {steps:g} steps")
+    name = f"iterative_{kind}_{int(steps)}" + ("" if density == 0.01 else f"_{density!r}")
+    return Criterion(name, _Iterative(kind, int(steps), density), f"{formula} in {int(steps)} steps")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from supermask.counts import own_number
 from supermask.learned_masks import LearnedMask
 from supermask.masks import Rates
 from supermask.sparse_training import layer_counts
+from supermask.sparse_training.dsr import DSRConfig
 from supermask.sparse_training.runs import SparseRun
 from supermask.treatments import Treatment
 
@@ -87,6 +88,24 @@ def test_numbers_in_double_precision_stay_as_they_are():
     assert np.isnan(own_number("x", np.float32("nan")))
 
 
+def test_zero_has_no_sign():
+    """-0.0 equals 0.0, but was captioned '-0 epochs', and named results of its own."""
+    own = Changes(dataset="digits", **dict.fromkeys(("epochs", "mask_epochs", "sparse_epochs", "graph_epochs"), -0.0))
+    changed = protocol("quick", changes=own)
+    epochs = (changed.epochs, changed.masks.epochs, changed.sparse.epochs, changed.graph.epochs)
+    rates = protocol("quick", changes=Changes(rates={"dense": -0.0})).rates.dense
+    for each in (*epochs, rates, own_number("x", np.float32(-0.0)), own_number("x", jnp.float32(-0.0))):
+        assert str(each) == "0.0"
+
+
+def test_numbers_that_differ_late_name_other_criteria():
+    names = [
+        sm.iterative_snip(steps, density).name for steps in (1_234_567, 1_234_568) for density in (0.05, 0.0500001)
+    ]
+    assert len(set(names)) == 4
+    assert names[0] == "iterative_snip_1234567_0.05"
+
+
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
 def test_what_is_no_number_is_refused_by_name(value, tmp_path):
     """Text, lists and None once ended in Python's own TypeError; True was 1."""
@@ -104,12 +123,20 @@ def test_what_is_no_number_is_refused_by_name(value, tmp_path):
             lambda: sm.static(optax.sgd(0.1), density=value, **sparse).init(INITIAL),
             lambda: sm.prune_at_initialisation(KEY, INITIAL, lambda params: params, density=value),
             lambda: SparseRun("set", value),
+            lambda: sm.iterative_snip(5, density=value),
         ],
         "until": [lambda: sm.magnitude_pruning(optax.sgd(0.1), density=0.5, until=value, **sparse)],
         "threshold": [lambda: sm.dsr(optax.sgd(0.1), density=0.5, threshold=value, **sparse)],
         "decay": [lambda: sm.sparse_momentum(optax.sgd(0.1), density=0.5, every=2, decay=value, **sparse)],
         "every": [lambda: sm.rigl(optax.sgd(0.1), density=0.5, every=value, **sparse)],
         "a": [lambda: sm.power(value, 1)],
+        "steps": [lambda: sm.iterative_snip(value), lambda: sm.iterative_synflow(steps=value)],
+        "doublings": [
+            lambda: sm.dsr(optax.sgd(0.1), density=0.5, doublings=(0.1, value), **sparse),
+            lambda: DSRConfig(doublings="0.5"),
+            lambda: DSRConfig(doublings=0.5),
+            lambda: DSRConfig(doublings={0.5}),
+        ],
         "kept": [lambda: sm.learn_mask(kept=value)],
         "start": [lambda: sm.learn_mask(start=value)],
         "sparsity": [lambda: DSDRun(value)],

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from supermask.analysis.system.errors import UsageError, between, choose, whole_between
-from supermask.counts import LAYER_KINDS, Rates
+from supermask.counts import LAYER_KINDS, Rates, own_number
 from supermask.networks import NETWORKS
 from supermask.sparse_training.runs import SCHEDULES
 
@@ -242,6 +242,7 @@ def _change(base: Protocol, changes: Changes) -> Protocol:
             given[name] = whole_between(name, value, 1, _MOST[name])
         elif name.endswith("epochs"):
             between(_option(name), value, 0, MOST_EPOCHS)
+            given[name] = own_number(_option(name), value)
         elif name == "rates":
             given[name] = _changed_rates(base, value)
     for field, part in _PARTS.items():

@@ -10,6 +10,7 @@ N is 600 of 5,324 weights for the MNIST network at 98% sparsity. Here, T doubles
 and N is a fraction of the live weights.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ import optax
 from jaxtyping import Array, Float32
 
 from supermask.checks import check_whole
-from supermask.counts import settle_numbers, share
+from supermask.counts import own_number, settle_numbers, share
 from supermask.keys import layer_order
 from supermask.masks import keep_best_of_layers
 from supermask.params import Params
@@ -64,6 +65,9 @@ class DSRConfig:
         if not 0 <= self.fraction < 1:
             raise ValueError(f"fraction is {self.fraction}; allowed: 0 <= fraction < 1")
         object.__setattr__(self, "every", check_whole("every", self.every, 0))
+        if isinstance(self.doublings, str) or not isinstance(self.doublings, Sequence | np.ndarray):
+            raise ValueError(f"doublings is {self.doublings!r}; allowed: a tuple of parts of the training, 0 to 1")
+        object.__setattr__(self, "doublings", tuple(own_number("doublings", part) for part in self.doublings))
         if not all(0 <= part <= 1 for part in self.doublings):
             raise ValueError(f"doublings is {self.doublings}; allowed: parts of the training, 0 to 1")
 

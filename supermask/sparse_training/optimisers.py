@@ -127,7 +127,7 @@ def dsr(
 
     Raises ValueError as `static` does, for impossible values, and for a training that ends before the first change.
     """
-    config = DSRConfig(threshold, fraction, every, tuple(doublings))
+    config = DSRConfig(threshold, fraction, every, doublings)
     return as_optimiser(METHODS["dsr"], optimiser, density, Horizon(steps, 1), key, config, distribution, where)
 
 
