@@ -65,9 +65,10 @@ class DSRConfig:
         if not 0 <= self.fraction < 1:
             raise ValueError(f"fraction is {self.fraction}; allowed: 0 <= fraction < 1")
         object.__setattr__(self, "every", check_whole("every", self.every, 0))
-        if isinstance(self.doublings, str) or not isinstance(self.doublings, Sequence | np.ndarray):
-            raise ValueError(f"doublings is {self.doublings!r}; allowed: a tuple of parts of the training, 0 to 1")
-        object.__setattr__(self, "doublings", tuple(own_number("doublings", part) for part in self.doublings))
+        given: Any = self.doublings
+        if isinstance(given, str) or not isinstance(given, Sequence | np.ndarray):
+            raise ValueError(f"doublings is {given!r}; allowed: a tuple of parts of the training, 0 to 1")
+        object.__setattr__(self, "doublings", tuple(own_number("doublings", part) for part in given))
         if not all(0 <= part <= 1 for part in self.doublings):
             raise ValueError(f"doublings is {self.doublings}; allowed: parts of the training, 0 to 1")
 
