@@ -45,7 +45,7 @@ MODULES = (
     "training",
     "networks",
     "masks",
-    "counts.Rates",
+    "counts",
     "overlaps",
     "learned_masks",
     "population",
