@@ -96,6 +96,12 @@ def test_a_module_can_be_held_in_the_head(name):
     assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= LINES
 
 
+def test_a_script_of_the_explorers_page_can_be_held_in_the_head():
+    scripts = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "analysis" / "explorer").rglob("*.js")}
+    assert len(scripts) > 30
+    assert not {name for name, text in scripts.items() if len(text.splitlines()) > LINES}
+
+
 def test_the_tests_that_the_page_on_reliability_names_are_there():
     """A claim whose test was renamed or taken out is a claim that nothing holds."""
     tests = Path(__file__).parent

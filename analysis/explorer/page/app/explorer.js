@@ -108,8 +108,7 @@ export class Explorer {
     const { setting, layer } = this.owner.state;
     this.stir();
     this.sought++;
-    const level = await this.live.ask("level", { setting, layer, initial, final });
-    this.sought--;
+    const level = await this.live.ask("level", { setting, layer, initial, final }).finally(() => this.sought--);
     if (level !== null && this.owner.state.setting.level !== level) this.owner.set({ level, source: "criterion" });
   }
 

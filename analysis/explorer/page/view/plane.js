@@ -163,29 +163,22 @@ export class PlaneView {
    * @param {Shown} shown
    */
   regionImage({ setting, plane, reachInitial, reachFinal }) {
-    const size = setting.source === "painted" ? CELLS : GRID;
+    const painted = setting.source === "painted";
+    const size = painted ? CELLS : GRID;
     const canvas = new OffscreenCanvas(size, size);
     const context = canvas.getContext("2d");
     if (!context || setting.source === "round" || plane.threshold === Infinity) return canvas;
     const image = context.createImageData(size, size);
-    const [red, green, blue] = rgb("region");
+    const pixels = new Uint32Array(image.data.buffer);
+    const [kept] = new Uint32Array(Uint8Array.of(...rgb("region"), 255).buffer);
     const score = criterionOf(setting.criterion).score;
     for (let y = 0; y < size; y++) {
       const row = size - 1 - y;
       for (let x = 0; x < size; x++) {
-        let inside;
-        if (setting.source === "painted") inside = setting.region[row * CELLS + x] === 1;
-        else {
-          const initial = Math.fround((((x + 0.5) / size) * 2 - 1) * reachInitial);
-          const final = Math.fround((((row + 0.5) / size) * 2 - 1) * reachFinal);
-          inside = score(initial, final, plane.sorted) > plane.threshold;
-        }
-        if (!inside) continue;
-        const at = 4 * (y * size + x);
-        image.data[at] = red;
-        image.data[at + 1] = green;
-        image.data[at + 2] = blue;
-        image.data[at + 3] = 255;
+        const initial = Math.fround((((x + 0.5) / size) * 2 - 1) * reachInitial);
+        const final = Math.fround((((row + 0.5) / size) * 2 - 1) * reachFinal);
+        const inside = painted ? setting.region[row * CELLS + x] === 1 : score(initial, final, plane.sorted) > plane.threshold;
+        if (inside) pixels[y * size + x] = kept;
       }
     }
     context.putImageData(image, 0, 0);
