@@ -159,6 +159,7 @@ def test_a_dry_run_trains_nothing_and_says_what_it_would(tmp_path):
     assert list(tmp_path.iterdir()) == [], "not even a folder is made"
 
 
+@pytest.mark.slow
 def test_a_shard_is_trained_and_nothing_is_drawn(tmp_path):
     ended = run("reproduce", "mask-criteria", *SMALL, "--shard", "2/2", "--results", str(tmp_path), check=True)
     words = " ".join(ended.stdout.split())
@@ -192,6 +193,7 @@ def test_the_whole_job_leaves_figures_and_everything_it_was_made_with(straight):
     assert {"jax", "jaxlib", "flax", "optax", "numpy", "python", "supermask", "commit", "backend"} <= set(made_with[0])
 
 
+@pytest.mark.slow
 def test_what_is_stored_is_not_trained_again(straight):
     before = stored(straight)
     pictures = {path.name: path.read_bytes() for path in (straight / "figures").iterdir()}

@@ -405,6 +405,7 @@ def test_the_best_that_is_stored_is_shown(stored, asked, expected, digits, resul
     assert (choice.experiment.protocol.name, len(choice.study.of(Treatment))) == expected
 
 
+@pytest.mark.slow
 def test_the_command_trains_shows_and_ends(tmp_path):
     # A shell's background jobs ignore Ctrl-C, and so would this process, if the tests were one of them.
     program = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {COMMAND[-1]}"

@@ -63,6 +63,7 @@ def test_terms_are_explained_where_they_appear(how, at):
         assert not meaning.is_visible()
 
 
+@pytest.mark.slow
 def test_the_page_speaks_german(open_page):
     page = open_page(BEST, search="?lang=de")
     with_curves(page)
@@ -110,6 +111,7 @@ def test_challenges_stand_in_an_address_and_are_met_by_more_than_chance():
     assert asked_in_node("words.mjs", Path(), [["met", each] for each, _ in cases]) == [met for _, met in cases]
 
 
+@pytest.mark.slow
 def test_a_challenge_comes_by_link_and_its_best_answers_are_links(open_page):
     page = open_page("challenge=untrained-70-20")
     settled(page)
@@ -160,6 +162,7 @@ def test_the_tour_gives_no_answer_away_by_a_challenge(at):
 # A test set of one's own ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_drawn_digits_are_kept_as_a_test_set(open_page):
     page = open_page(BEST)
     assert page.locator("#mine-keep").is_disabled(), "nothing is drawn yet"
@@ -188,6 +191,7 @@ def test_drawn_digits_are_kept_as_a_test_set(open_page):
     assert page.evaluate("document.activeElement.id") == "own-canvas"
 
 
+@pytest.mark.slow
 def test_nonsense_in_the_browsers_memory_is_passed_over(open_page):
     page = open_page("challenge=paint")
     about = page.evaluate("fetch('bundle/bundle.json').then((a) => a.json()).then(({ about }) => about.dataset)")

@@ -7,6 +7,7 @@ from explorer_pages import BEST, settled
 PICTURE = "c => c.toDataURL()"
 
 
+@pytest.mark.slow
 def test_the_drawn_network_and_the_plane_find_each_other(open_page):
     page = open_page(BEST, size="tall", reduced_motion="reduce")
     settled(page)

@@ -147,6 +147,7 @@ def test_the_accuracy_follows_the_slider(open_page):
         page.locator("#level").fill("24")
 
 
+@pytest.mark.slow
 def test_dragging_never_freezes_the_page(at):
     page = at()
     page.evaluate(
@@ -220,6 +221,7 @@ def test_every_choice_works(how, at):
     assert right(page) != before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["mouse", pytest.param("keyboard", marks=pytest.mark.slow)])
 def test_every_slider_and_button_works(how, open_page):
     page = open_page(BEST)
@@ -593,6 +595,7 @@ def file_server(quick, tmp_path):
 
 
 # The server is asked for first, so that it outlives the pages: they may still be loading their icon.
+@pytest.mark.slow
 def test_an_exported_site_opens_from_any_file_server_and_from_a_sub_folder(file_server, open_page):
     page, read = None, []
     for address in (file_server, file_server + "lecture/", file_server + "lecture/index.html"):
