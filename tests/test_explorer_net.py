@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from explorer_pages import BEST, settled
 
 PICTURE = "c => c.toDataURL()"
