@@ -101,11 +101,21 @@ _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names
 __all__ = sorted(_MODULE_OF)
 
 
-_MODULES = "actions criteria datasets learned_masks lottery masks networks population training"
+_MODULES = (
+    "actions",
+    "criteria",
+    "datasets",
+    "learned_masks",
+    "lottery",
+    "masks",
+    "networks",
+    "population",
+    "training",
+)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES.split():
+    if name in _MODULES:
         return import_module(f"supermask.{name}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'supermask' has no attribute {name!r}")

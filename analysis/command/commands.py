@@ -4,9 +4,7 @@ All raise UsageError for an invalid argument before long work starts. Nothing he
 """
 
 import argparse
-from collections.abc import Callable
-from dataclasses import fields, replace
-from importlib import import_module
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from supermask.analysis.drawing.entries import Catalogue
@@ -61,16 +59,44 @@ def bench(options: argparse.Namespace, catalogue: Catalogue) -> int:
     return OK
 
 
-def calling(function: str, *names: str) -> Callable[[argparse.Namespace, Catalogue], int]:
-    """Return a command that imports 'module.function' of this package when it runs, and calls it with these options."""
-    module, _, own = function.partition(".")
+def pack(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Pack a learned mask into a file."""
+    from supermask.analysis.command.packing import pack_result
 
-    def command(options: argparse.Namespace, catalogue: Catalogue) -> int:
-        call = getattr(import_module(f"supermask.analysis.command.{module}"), own)
-        call(*(getattr(options, name) for name in names))
-        return OK
+    pack_result(options.results, options.run, options.file, options.sample)
+    return OK
 
-    return command
+
+def unpack(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Rebuild a packed network and write its parameters."""
+    from supermask.analysis.command.packing import unpack_file
+
+    unpack_file(options.file, options.output)
+    return OK
+
+
+def evaluate(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Print the accuracy of a packed network."""
+    from supermask.analysis.command.packing import evaluate_file
+
+    evaluate_file(options.file, options.dataset, options.data_dir)
+    return OK
+
+
+def export(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Write a ticket or supermask as arrays for other libraries."""
+    from supermask.analysis.command.exporting import export_source
+
+    export_source(options.source, options.output, options.layout, options.weights, options.results)
+    return OK
+
+
+def infer(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Time a compressed network on single images."""
+    from supermask.analysis.command.inferring import infer
+
+    infer(options.file, options.dataset, options.data_dir, options.images, options.repeats, options.csv)
+    return OK
 
 
 def reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
@@ -232,7 +258,16 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
             members = members.plus(member)
         criteria.append(choose("criterion", text, members.criterion, RENAMED) if member is None else member.name)
     rates = None if options.rates is None else parse_rates(options.rates)
-    changes = Changes(**{each.name: getattr(options, each.name) for each in fields(Changes)} | {"rates": rates})
+    changes = Changes(
+        options.dataset,
+        options.seeds,
+        options.rounds,
+        options.epochs,
+        rates,
+        options.mask_epochs,
+        options.sparse_epochs,
+        options.graph_epochs,
+    )
     figures = {name: catalogue[name].load() for name in names}
     own = own_names(members)
     labels = [label for figure in figures.values() for label in lines(figure, own)]

@@ -28,8 +28,7 @@ def _add_packing(parsers: "argparse._SubParsersAction[Parser]") -> None:
         "--sample", type=int, metavar="N", help="one of the ten drawn masks, 0 to 9, in place of the rounded one"
     )
     add_results_folder(pack)
-    call = commands.calling("packing.pack_result", "results", "run", "file", "sample")
-    pack.set_defaults(command=call)
+    pack.set_defaults(command=commands.pack)
     unpack = parsers.add_parser(
         "unpack",
         help="rebuild a packed network, bit for bit",
@@ -38,8 +37,7 @@ def _add_packing(parsers: "argparse._SubParsersAction[Parser]") -> None:
     )
     unpack.add_argument("file", type=path, metavar="FILE", help="the packed file")
     unpack.add_argument("output", type=path, metavar="OUTPUT", help="the safetensors file to write")
-    call = commands.calling("packing.unpack_file", "file", "output")
-    unpack.set_defaults(command=call)
+    unpack.set_defaults(command=commands.unpack)
 
 
 def _add_reading(parsers: "argparse._SubParsersAction[Parser]") -> None:
@@ -59,8 +57,7 @@ def _add_reading(parsers: "argparse._SubParsersAction[Parser]") -> None:
         "--weights", default="final", metavar="WHICH", help="a ticket's weights: final (default), or initial, rewound"
     )
     add_results_folder(export)
-    call = commands.calling("exporting.export_source", "source", "output", "layout", "weights", "results")
-    export.set_defaults(command=call)
+    export.set_defaults(command=commands.export)
     evaluate = parsers.add_parser(
         "evaluate",
         help="the accuracy of a packed network",
@@ -70,8 +67,7 @@ def _add_reading(parsers: "argparse._SubParsersAction[Parser]") -> None:
     evaluate.add_argument("file", type=path, metavar="FILE", help="the packed file")
     evaluate.add_argument("--dataset", metavar="NAME", help="data of the same shape (default: those of the file)")
     add_data_dir(evaluate)
-    call = commands.calling("packing.evaluate_file", "file", "dataset", "data_dir")
-    evaluate.set_defaults(command=call)
+    evaluate.set_defaults(command=commands.evaluate)
 
 
 def _add_infer(parsers: "argparse._SubParsersAction[Parser]") -> None:
@@ -90,5 +86,4 @@ def _add_infer(parsers: "argparse._SubParsersAction[Parser]") -> None:
     infer.add_argument("--repeats", type=int, default=200, metavar="N", help="runs an image (default: 200)")
     infer.add_argument("--csv", type=path, metavar="FILE", help="write what was measured for each image to this file")
     add_data_dir(infer)
-    call = commands.calling("inferring.infer", "file", "dataset", "data_dir", "images", "repeats", "csv")
-    infer.set_defaults(command=call)
+    infer.set_defaults(command=commands.infer)

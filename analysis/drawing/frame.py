@@ -163,7 +163,7 @@ def panels_of(
 ) -> tuple[Picture, list[Axes]]:
     """Return a picture of panels: `columns` side by side (0: all), each of that width and height in inches.
 
-    If the frame has a width, as many panels are side by side as can be `least` inches wide; they keep their form.
+    If the frame has a width, as many panels are side by side as can be `least` inches wide, in their aspect ratio.
     Raises UsageError for more panels than can be drawn.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
