@@ -18,7 +18,7 @@ import pandas as pd
 
 from supermask.analysis.drawing.conditions import Condition, parse
 from supermask.analysis.drawing.selecting import Counts, count_all, select
-from supermask.analysis.drawing.tidy_cells import CELLS, COLUMNS, METRIC, TYPES, Tabulated, csv_lines, place, tabulated
+from supermask.analysis.drawing.tidy_cells import CELLS, COLUMNS, METRIC, TYPES, Tabulated, csv_lines, tabulated
 from supermask.analysis.kinds.schema import fault_of
 from supermask.analysis.store.database import REMEDY
 from supermask.analysis.store.store import Store
@@ -133,7 +133,7 @@ def _tabulated(store: Store, conditions: Sequence[Condition]) -> Iterator[Tabula
     of_result = [each for each in conditions if each.column not in ("metric", "value")]
     of_metric = [each for each in conditions if each.column == "metric"]
     of_value = [each for each in conditions if each.column == "value"]
-    places = {each: place(each.column) for each in of_result}
+    places = {each: CELLS.index(each.column) for each in of_result}
     for result in select(store, conditions):
         row = tabulated(result)
         if row is None:

@@ -57,6 +57,10 @@ _OF_RESULT = ("id", "seed", "seconds", "stored_at")
 _NEVER_EMPTY = (*_OF_RESULT, "kind", "dataset", "network")
 
 
+Line = Callable[[Iterable[Any]], str]
+"""Formats cells as a line of a CSV file, without its end."""
+
+
 class Described(NamedTuple):
     """Cells that a family's results share, by `_OF_DESCRIPTION`. `csv` is the text of all before the round."""
 
@@ -73,16 +77,19 @@ class Tabulated(NamedTuple):
     metrics: Sequence[tuple[str, float]]
     described: Described | None
 
-    def csv(self, line: Callable[[Iterable[Any]], str]) -> str:
+    def csv(self, line: Line) -> str:
         """Return the result's lines of a CSV file, one per metric; `line` formats cells."""
         if self.described is None:
             start = line(self.cells[:METRIC])
         else:
             id_, seed, round_ = self.cells[0], *self.cells[_SEED : _SEED + 2]
             start = f"{id_},{self.described.csv},{seed},{'' if round_ is None else round_}"
-        end = f",{self.cells[METRIC]!r},{_csv_of(*self.cells[METRIC + 1 :])}\n"
+        end = f",{self.cells[METRIC]!r},{_csv_of(line, *self.cells[METRIC + 1 :])}\n"
         return "".join(
-            [f"{start},{_csv_name(name)},{'' if value != value else repr(value)}{end}" for name, value in self.metrics]
+            [
+                f"{start},{_csv_of(line, name)},{'' if value != value else repr(value)}{end}"
+                for name, value in self.metrics
+            ]
         )
 
 
@@ -105,12 +112,7 @@ def tabulated(result: StoredResult) -> Tabulated | None:
     return Tabulated((id_, *before, seed, round_, *when, *made_with, revision), metrics, described) if fits else None
 
 
-def place(column: str) -> int:
-    """Return the position of a column among a result's cells."""
-    return CELLS.index(column)
-
-
-def csv_lines() -> Callable[[Iterable[Any]], str]:
+def csv_lines() -> Line:
     """Return a function that formats cells as a line of a CSV file, without its end."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="")
@@ -125,14 +127,9 @@ def csv_lines() -> Callable[[Iterable[Any]], str]:
 
 
 @lru_cache(maxsize=4096, typed=True)
-def _csv_of(*cells: str | int | None) -> str:
-    """Cached, because many results were stored together."""
-    return csv_lines()(cells)
-
-
-@lru_cache(maxsize=1024)
-def _csv_name(metric: str) -> str:
-    return csv_lines()([metric])
+def _csv_of(line: Line, *cells: str | int | None) -> str:
+    """Cached, because results share the names of their metrics, and many were stored together."""
+    return line(cells)
 
 
 @lru_cache(maxsize=1024)
