@@ -47,6 +47,11 @@ export class Client {
     });
   }
 
+  /** Whether a question is not answered yet. */
+  get busy() {
+    return this.asked.size > 0;
+  }
+
   /** @param {{id: number, answer?: unknown, overtaken?: boolean, error?: string}} data */
   answered(data) {
     const waiting = this.asked.get(data.id);

@@ -45,8 +45,6 @@ export class Explorer {
     this.curves = new Curves(manifest, background, () => this.drawChart());
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
-    /** How many places of the boundary are asked for and not answered yet. */
-    this.sought = 0;
     this.controls = new Controls(owner, this.scene);
     this.rounds = new Rounds(owner, this.scene);
     this.tour = new Tour(owner, background, lab);
@@ -107,8 +105,7 @@ export class Explorer {
   async moveBoundary(initial, final) {
     const { setting, layer } = this.owner.state;
     this.stir();
-    this.sought++;
-    const level = await this.live.ask("level", { setting, layer, initial, final }).finally(() => this.sought--);
+    const level = await this.live.ask("level", { setting, layer, initial, final });
     if (level !== null && this.owner.state.setting.level !== level) this.owner.set({ level, source: "criterion" });
   }
 
@@ -160,7 +157,7 @@ export class Explorer {
   /** A state that stands still is a place to come back to, and a try. */
   settle() {
     const { owner, scene } = this;
-    if (this.sought > 0 || !scene.upToDate || !scene.shown) {
+    if (this.live.busy || !scene.upToDate || !scene.shown) {
       this.timer = setTimeout(() => this.settle(), SETTLED);
       return;
     }
