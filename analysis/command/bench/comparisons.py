@@ -1,4 +1,4 @@
-"""The benchmarked workloads: each as this toolkit runs it, and as its PyTorch peer is told to."""
+"""The benchmarked workloads: the function that this toolkit runs, and the request that its PyTorch peer gets."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -34,10 +34,11 @@ FIGURE_10 = tuple(
 
 @dataclass(frozen=True)
 class Comparison:
-    """One piece of work. `ours` does it once; `peer` is what PyTorch is told, or None where nothing compares.
+    """A workload. `ours` runs it once; `peer` is the request to PyTorch, or None if nothing is comparable.
 
-    `units` is how many network-steps or masked networks one go of ours has; `peer_units` how many the peer's has, in
-    all of its processes, or in each of them where `peer_units_each`. `modes` are the ways in which the peer is run.
+    units: network-steps or masked networks in one run of ours.
+    peer_units: the same for the peer, in all its processes together, or in each of them if `peer_units_each`.
+    modes: the PyTorch versions that are measured, of `peers.MODES` and 'sparse_csr'.
     """
 
     name: str
@@ -190,8 +191,8 @@ def _place_in_network(layer: str) -> tuple[int, str]:
 def data_of(network: str, validation: int, test: int = 1) -> Dataset:
     """Return images of the size and shape of the network's data set.
 
-    FC's are real digits, over and over: evaluation leaves out pixels that no image uses. Others are random bytes, for
-    there speed does not depend on what an image shows.
+    FC gets the embedded digits, repeated, because evaluation skips pixels that no image uses. The other networks get
+    random bytes, because their speed does not depend on the content.
     """
     random = np.random.default_rng(0)
     digits = _digits() if network == "fc" else None

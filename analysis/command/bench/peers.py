@@ -11,7 +11,7 @@ from typing import Any
 from supermask.analysis.system.errors import UsageError
 
 MODES = ("eager", "best", "bfloat16")
-"""How trainings are written in PyTorch; where weights are few, there is 'sparse_csr' as well."""
+"""PyTorch versions of a training; `density` measures 'sparse_csr' too."""
 
 
 def available() -> bool:
@@ -22,7 +22,7 @@ def available() -> bool:
 class Peers:
     """PyTorch at one workload in one of its modes: one process per core, or one for all cores ('eager').
 
-    A context manager. `run` gives the seconds of its slowest process. Raises UsageError where a process fails.
+    A context manager. `run` gives the seconds of its slowest process. Raises UsageError if a process fails.
     """
 
     def __init__(self, work: Mapping[str, Any], mode: str, cores: int) -> None:

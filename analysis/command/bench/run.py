@@ -35,7 +35,7 @@ PICTURE = FileKind.starting("a picture", b"<?xml")
 MEASURED = FileKind.starting("a file of measurements", b'{\n "facts":')
 
 Make = Callable[[int | None, Path], list[list[Comparison]]]
-"""Groups of comparisons: those of a group take turns, and PyTorch's processes for all of them are there at once."""
+"""Makes groups of comparisons. Those of a group alternate, so PyTorch's processes for all of them run at once."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class Row:
 def bench(names: Sequence[str], pairs: int, steps: int | None, output: Path | None) -> None:
     """Measure this toolkit and, if installed, PyTorch at the same work in alternation, and print medians.
 
-    `names` are from `WORK`, all where none is given; `pairs` is how many turns are taken; `steps` is the length of
-    every training. With `output`, everything measured is written there as JSON, and the picture of `density` beside it.
+    names: keys of `WORK`; empty for all. pairs: number of turns. steps: length of every training; None for each
+    workload's own. output: JSON file for all measurements; the picture of `density` is written beside it.
     Raises UsageError for an unknown name, fewer than one pair or step, or an output that cannot be written.
     """
     for name in names:

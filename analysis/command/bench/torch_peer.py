@@ -1,12 +1,12 @@
-"""The PyTorch side of the comparisons: a program of its own, which reads work from stdin, a line of JSON each.
+"""The PyTorch side of the comparisons: a separate program that reads one request per line of stdin, in JSON.
 
-    {"do": "prepare", "work": {...}}     makes it ready and runs a little of it; the answer is {"ready": true}
-    {"do": "run"}                        runs it; the answer is {"seconds": ...}
+    {"do": "prepare", "work": {...}}     prepares the work and runs a part of it; answers {"ready": true}
+    {"do": "run"}                        runs it; answers {"seconds": ...}
 
-Four ways to write it. 'eager': the loop of every tutorial, plain Adam. 'best': fused Adam, gradients masked all at
-once, images in channels_last, and a process with one thread on every core, each with a network of its own. 'bfloat16':
-the same under autocast. 'sparse_csr': live weights alone, as torch.sparse_csr tensors and their products, and fused
-Adam on their values, one process a core. Run by `supermask.analysis.command.bench.peers`; nothing here needs JAX.
+It has four modes. 'eager': the usual tutorial loop, plain Adam. 'best': fused Adam, gradients masked all at once, images
+in channels_last, and one single-threaded process per core, each with its own network. 'bfloat16': the same under
+autocast. 'sparse_csr': live weights alone, as torch.sparse_csr tensors and their products, and fused Adam on their
+values, one process per core. Run by `supermask.analysis.command.bench.peers`; nothing here needs JAX.
 """
 
 import argparse
