@@ -90,6 +90,11 @@ _FIGURES = (
         paper="Frankle & Carbin 2019, figures 3 and 4",
     ),
     FigureEntry(
+        "sanity",
+        "Sanity checks: which weights of a layer, and from where",
+        paper="Frankle et al. 2021, figures 4 to 6; Su et al. 2020",
+    ),
+    FigureEntry(
         "mask-agreement",
         "How alike masks are",
         paper="no figure of the paper",

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from supermask.at_initialisation import prune_at_initialisation as prune_at_initialisation
     from supermask.at_initialisation import snip_scores as snip_scores
     from supermask.at_initialisation import synflow_scores as synflow_scores
+    from supermask.controls import inverted as inverted
+    from supermask.controls import shuffled as shuffled
     from supermask.criteria import grad as grad
     from supermask.criteria import large_final as large_final
     from supermask.criteria import large_final_diff_sign as large_final_diff_sign
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from supermask.network_criteria import grasp as grasp
     from supermask.network_criteria import iterative_snip as iterative_snip
     from supermask.network_criteria import iterative_synflow as iterative_synflow
+    from supermask.network_criteria import softened_grasp as softened_grasp
     from supermask.network_criteria import synflow as synflow
     from supermask.network_facts import NetworkFacts as NetworkFacts
     from supermask.pruning import agreement as agreement
@@ -82,13 +85,14 @@ _NAMES = {
     "actions": "constant constant_same_sign init reinit reinit_same_sign reshuffle reshuffle_same_sign rewind zero "
     "zero_if_grown zero_if_shrunk",
     "at_initialisation": "grasp_scores prune_at_initialisation snip_scores synflow_scores",
+    "controls": "inverted shuffled",
     "criteria": "grad large_final large_final_diff_sign large_final_same_sign large_init large_init_large_final "
     "magnitude_increase magnitude_increase_diff_sign magnitude_increase_same_sign movement power random small_final "
     "small_init small_init_small_final snip",
     "mask_learning": "MaskLearner learn_mask",
     "exporting": "export",
     "mask_files": "load_masks read_masks save_masks",
-    "network_criteria": "grasp iterative_snip iterative_synflow synflow",
+    "network_criteria": "grasp iterative_snip iterative_synflow softened_grasp synflow",
     "network_facts": "NetworkFacts",
     "pruning": "agreement apply_masks freeze prune restart summary",
     "sparse_training.as_optimiser": "masks_of",

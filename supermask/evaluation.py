@@ -186,9 +186,11 @@ def cross_entropy(
     params: Params,
     images: Float[Array, "batch height width channels"],
     labels: Int32[Array, " batch"],
+    temperature: float = 1.0,
 ) -> Float[Array, ""]:
-    """Return mean softmax cross-entropy, in nats."""
+    """Return mean softmax cross-entropy, in nats, of the logits divided by a temperature."""
     outputs = networks.logits(network, params, images)
+    outputs = outputs if temperature == 1 else outputs / temperature
     return optax.softmax_cross_entropy_with_integer_labels(outputs, labels).mean()
 
 

@@ -7,9 +7,10 @@ from inspect import signature
 from typing import Any
 
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, KeptAction, PrunedAction
+from supermask.controls import inverted, shuffled
 from supermask.criteria import CRITERIA, RENAMED, Criterion, power
 from supermask.members import Member, MemberError
-from supermask.network_criteria import NETWORK_CRITERIA, iterative_snip, iterative_synflow
+from supermask.network_criteria import NETWORK_CRITERIA, iterative_snip, iterative_synflow, softened_grasp
 from supermask.treatments import Treatment
 
 
@@ -72,20 +73,31 @@ FAMILIES: Mapping[str, Callable[..., Criterion]] = {
     "power": power,
     "iterative_snip": iterative_snip,
     "iterative_synflow": iterative_synflow,
+    "softened_grasp": softened_grasp,
 }
 """Criteria with parameters: functions of numbers, each of which is a criterion of a name of its own."""
 
+CONTROLS: Mapping[str, Callable[[Criterion], Criterion]] = {"shuffled": shuffled, "inverted": inverted}
+"""Criteria of another criterion."""
 
-def with_parameters(text: str) -> Criterion | None:
-    """Return the criterion that a text such as 'power(a=1, b=-1)' stands for; None for a plain name.
 
-    Raises ValueError for an unknown family, and for parameters that are unknown, missing, given twice or no numbers.
+def with_parameters(text: str, known: Mapping[str, Criterion] = BUILT_IN.criterion) -> Criterion | None:
+    """Return the criterion that a text such as 'power(a=1, b=-1)' or 'shuffled(snip)' stands for; None for a name.
+
+    known: criteria that a control may be of; it may be of one with parameters, too.
+
+    Raises ValueError for an unknown family, for parameters that are unknown, missing, given twice or no numbers, and
+    for a control of an unknown criterion.
     """
     found = re.fullmatch(r"\s*(\w+)\s*\((.*)\)\s*", text)
     if found is None:
         return None
     family, given = found.groups()
-    allowed = "allowed: " + " or ".join(_signature(name) for name in FAMILIES)
+    if family in CONTROLS:
+        of = with_parameters(given, known) or _known(f"the criterion in {text!r}", given.strip(), known)
+        return CONTROLS[family](of)
+    controls = (f"{name}(CRITERION)" for name in CONTROLS)
+    allowed = "allowed: " + " or ".join((*(_signature(name) for name in FAMILIES), *controls))
     if family not in FAMILIES:
         raise ValueError(f"criterion {text!r} is unknown; {allowed}")
     values: dict[str, float] = {}

@@ -32,7 +32,8 @@ class NetworkFacts:
     initial, final: all parameters before any training and at the end of the round's, biases included.
     masks: True where a weight has not been pruned yet; None in the place of leaves that are never pruned.
     key: for draws of the criterion's own; ties are broken by another.
-    loss: (parameters) -> the training loss, `Loss`. outputs: see `Outputs`. None where nobody gave them.
+    loss: (parameters) -> the training loss, `Loss`. outputs: see `Outputs`. given_softened: (temperature) -> the loss
+        of logits that are divided by it. None where nobody gave them.
     """
 
     initial: PyTree
@@ -41,6 +42,7 @@ class NetworkFacts:
     key: Key[Array, ""]
     given_loss: Loss | None = None
     given_outputs: Outputs | None = None
+    given_softened: Callable[[float], Loss] | None = None
 
     @property
     def loss(self) -> Loss:
@@ -51,6 +53,15 @@ class NetworkFacts:
     def outputs(self) -> Outputs:
         """The outputs on inputs that are all 1, as a function of the parameters. Raises ValueError if there is none."""
         return _given("outputs", self.given_outputs)
+
+    def softened_loss(self, temperature: float) -> Loss:
+        """Return the training loss of logits divided by a temperature. Raises ValueError where nobody gave it."""
+        if self.given_softened is None:
+            raise ValueError(
+                f"a criterion asks for the loss at temperature {temperature:g}, and only the toolkit's trainer knows "
+                "logits; allowed: a criterion without temperature, and loss=lambda params: ... of softened logits"
+            )
+        return self.given_softened(temperature)
 
     def gradient(self, params: PyTree) -> PyTree:
         """Return the gradient of the training loss at any parameters. Raises ValueError where no loss was given."""

@@ -79,11 +79,17 @@ def treatment(
     Raises MemberError for a function that cannot be one, and ValueError for another ranking than 'layer' or 'global'.
     """
     return Treatment(
-        _member(criterion, {**CRITERIA, **NETWORK_CRITERIA}, make_criterion("")),
+        criterion_of(criterion),
         _member(kept, KEPT_ACTIONS, kept_action),
         _member(pruned, PRUNED_ACTIONS, pruned_action),
         ranking=ranking,
     )
+
+
+def criterion_of(given: Criterion | Function) -> Criterion:
+    """Return the criterion of a function: the toolkit's, or one made of it. Raises MemberError if it cannot be one."""
+    found: Criterion = _member(given, {**CRITERIA, **NETWORK_CRITERIA}, make_criterion(""))
+    return found
 
 
 def _member(given: Any, known: Mapping[str, Any], make: Callable[..., Any]) -> Any:

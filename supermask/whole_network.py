@@ -18,11 +18,11 @@ from supermask.params import AnyArray, Kernels, Params
 from supermask.trees import leaves_of
 
 
-def mean_loss(network: Network, maximum: int, examples: Examples) -> Loss:
+def mean_loss(network: Network, maximum: int, examples: Examples, temperature: float = 1.0) -> Loss:
     """Return the mean cross-entropy over a split as a function of the parameters, in nats.
 
-    maximum: the value that images are divided by. It is summed by chunks, whose layers are computed once more where the
-    gradient needs them: memory does not grow with the split.
+    maximum: the value that images are divided by. temperature: the one that logits are divided by. It is summed by
+    chunks, whose layers are computed once more where the gradient needs them: memory does not grow with the split.
     """
     size = examples.labels.shape[0]
     chunk = min(evaluation_chunk(network), size)
@@ -30,7 +30,7 @@ def mean_loss(network: Network, maximum: int, examples: Examples) -> Loss:
     @jax.checkpoint
     def summed(params: Params, some: Examples) -> Float[Array, ""]:
         images, labels = jnp.asarray(some.images), jnp.asarray(some.labels)
-        return cross_entropy(network, params, scaled(images, maximum), labels) * labels.size
+        return cross_entropy(network, params, scaled(images, maximum), labels, temperature) * labels.size
 
     def loss(params: Params) -> Float[Array, ""]:
         def add_chunk(total: Array, index: Array) -> tuple[Array, None]:
@@ -86,4 +86,5 @@ def facts_of_network(
         key,
         mean_loss(network, maximum, examples),
         lambda params: networks.logits(network, params, ones),
+        partial(mean_loss, network, maximum, examples),
     )

@@ -34,6 +34,13 @@ RATES = {"dense": 0.8, "output": 0.5}
 
 
 SOME = {
+    "sanity": (
+        "SNIP, as found",
+        "SNIP, shuffled within layers",
+        "GraSP, inverted",
+        "SynFlow, on new weights",
+        "random",
+    ),
     "sparse-training": ("DSR", "SET", "static", "DSR's structure, fresh weights"),
     "structure-over-time": ("DSR", "SET"),
     "deep-compression": ("the paper's percentages and bits", "pruned, 4 bits", "not pruned, 4 bits"),

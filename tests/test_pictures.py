@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import matplotlib
@@ -204,13 +205,18 @@ def test_same_and_different_sign_are_told_apart_by_every_eye(name, sight):
 
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_no_two_lines_of_a_figure_differ_by_their_dash_alone(name):
+    """In one panel, that is: `sanity` has one for each criterion, with the same lines in each."""
     figure = CATALOGUE[name].load()
-    shown = [figure.styles[label] for label in figure.names if label in figure.styles]
-    assert len({(style.colour, style.marker, style.hollow) for style in shown}) == len(shown)
+    panels = defaultdict(list)
+    for label in figure.names:
+        if label in figure.styles:
+            panels[label.split(", ")[0] if name == "sanity" else ""].append(figure.styles[label])
+    for shown in panels.values():
+        assert len({(style.colour, style.marker, style.hollow) for style in shown}) == len(shown)
 
 
 LINES = ("mask-criteria", "mask-1-actions", "mask-0-actions", "sign-criteria", "supermasks-at-init")
-MORE_LINES = ("learned-supermasks", "lottery-tickets", "sparse-training")
+MORE_LINES = ("sanity", "learned-supermasks", "lottery-tickets", "sparse-training")
 
 
 @pytest.mark.parametrize("name", LINES + MORE_LINES)

@@ -251,7 +251,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
     criteria = []
     for text in options.criteria or ():
         try:
-            member = with_parameters(text)
+            member = with_parameters(text, members.criterion)
         except ValueError as error:
             raise UsageError(str(error)) from None
         if member is not None and member.name not in members.criterion:

@@ -15,7 +15,7 @@ from supermask.actions import Action, ActionFacts
 from supermask.criteria import Criterion, LayerFacts
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Masks, keep_best_of_network
-from supermask.network_facts import NetworkFacts
+from supermask.network_facts import Loss, NetworkFacts
 from supermask.trees import pruned_leaves
 
 Member = Criterion | Action
@@ -54,14 +54,18 @@ def _network(initial: Array, final: Array, alive: Array, seed: int) -> NetworkFa
         hidden = {"kernel": kernel, "bias": jnp.zeros((1, wide[1]))}
         return {"hidden": hidden, "output": {"kernel": factor * above, "bias": jnp.zeros((1, 3))}}
 
+    def loss(temperature: float) -> Loss:
+        return lambda given: jnp.mean((logits(given, inputs) / temperature - wanted) ** 2)
+
     every = jnp.ones(above.shape, bool)
     return NetworkFacts(
         params(initial, 1.0),
         params(final, 1.1),
         {"hidden": {"kernel": alive, "bias": None}, "output": {"kernel": every, "bias": None}},
         derive_key(seed, Purpose.CRITERION),
-        lambda given: jnp.mean((logits(given, inputs) - wanted) ** 2),
+        loss(1.0),
         lambda given: logits(given, jnp.ones((1, wide[0]))),
+        loss,
     )
 
 
@@ -90,10 +94,10 @@ def jit_equals_eager(member: Member) -> None:
     """Check that it gives the same compiled and uncompiled, but for rounding."""
     facts = facts_for(member, 6)
     if isinstance(facts, NetworkFacts):
-        loss, outputs = facts.given_loss, facts.given_outputs
+        asked = facts.given_loss, facts.given_outputs, facts.given_softened
 
         def compiled_of(initial: Any, final: Any, masks: Any, key: Any) -> dict[str, Array]:
-            return results_of(member, NetworkFacts(initial, final, masks, key, loss, outputs))
+            return results_of(member, NetworkFacts(initial, final, masks, key, *asked))
 
         compiled = jax.jit(compiled_of)(facts.initial, facts.final, facts.masks, facts.key)
     else:

@@ -3,10 +3,10 @@
     {"do": "prepare", "work": {...}}     prepares the work and runs a part of it; answers {"ready": true}
     {"do": "run"}                        runs it; answers {"seconds": ...}
 
-It has four modes. 'eager': the usual tutorial loop, plain Adam. 'best': fused Adam, gradients masked all at once, images
-in channels_last, and one single-threaded process per core, each with its own network. 'bfloat16': the same under
-autocast. 'sparse_csr': live weights alone, as torch.sparse_csr tensors and their products, and fused Adam on their
-values, one process per core. Run by `supermask.analysis.command.bench.peers`; nothing here needs JAX.
+It has four modes. 'eager': the usual tutorial loop, plain Adam. 'best': fused Adam, gradients masked all at once,
+images in channels_last, and one single-threaded process per core, each with its own network. 'bfloat16': the same
+under autocast. 'sparse_csr': live weights alone, as torch.sparse_csr tensors and their products, and fused Adam on
+their values, one process per core. Run by `supermask.analysis.command.bench.peers`; nothing here needs JAX.
 """
 
 import argparse
