@@ -133,3 +133,14 @@ def test_layers_of_a_density_add_up_to_its_floor(density, distribution):
     counts = layer_counts(shapes, float(density), distribution)
     assert sum(counts.values()) == math.floor(Fraction(density) * sum(math.prod(shape) for shape in shapes.values()))
     assert all(1 <= counts[layer] <= math.prod(shape) for layer, shape in shapes.items())
+
+
+def test_rates_are_those_of_each_layers_kind():
+    kinds = {"conv1": "conv", "hidden1": "dense", "output": "output"}
+    assert counts.Rates(0.3, 0.2, 0.1).by_layer(kinds) == {"conv1": 0.3, "hidden1": 0.2, "output": 0.1}
+
+
+@pytest.mark.parametrize("value", [True, np.bool_(True), np.array([0.5]), np.array([[1, 2]]), "0.5", None, 1j])
+def test_only_one_real_number_is_a_number(value):
+    with pytest.raises(ValueError, match=r"steps is .*; allowed: a number"):
+        counts.own_number("steps", value)

@@ -159,6 +159,8 @@ def test_powers_have_the_known_criteria_among_them_and_names_of_their_own(tmp_pa
     assert power(2, -0.0) == power(2.0, 0)
     zeros = layer._replace(w_initial=jnp.zeros((7, 5)), w_final=jnp.zeros((7, 5)))
     assert not growth(zeros).any()
+    for diverged in ({"w_initial": jnp.full((7, 5), jnp.nan)}, {"w_final": jnp.full((7, 5), jnp.nan)}):
+        assert jnp.isnan(growth(layer._replace(**diverged))).all(), "a diverged weight has no score"
     with pytest.raises(ValueError, match="b is inf; allowed: finite numbers"):
         power(1, float("inf"))
     file = tmp_path / "mine.py"

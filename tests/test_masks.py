@@ -15,6 +15,7 @@ from supermask import masks
 from supermask.bits import pack, unpack
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Rates
+from supermask.overlaps import overlap_of
 
 SHAPES = st.sampled_from([(1, 1), (3, 5), (9, 8)])  # few, because every shape is compiled
 # Few distinct values, so that ties are the rule; and the odd ones that a diverged training leaves.
@@ -178,3 +179,25 @@ def test_agreement_with_chance():
     assert masks.agreement(first, ~first).kept_both == 0
     empty = jnp.zeros((2, 2), bool)
     assert masks.agreement(empty, empty).jaccard == 1.0
+
+
+def test_agreement_counts_by_hand():
+    """Of 12 weights one mask keeps 6, the other 4, both 3; by chance 6 · 4 / 12."""
+    first, second = np.zeros((3, 4), bool), np.zeros((3, 4), bool)
+    first.flat[:6] = True
+    second.flat[3:7] = True
+    for one, other in ((first, second), (second, first)):
+        found = masks.agreement(one, other)
+        assert (found.size, found.kept_first, found.kept_second) == (12, one.sum(), other.sum())
+        assert (found.kept_both, found.kept_both_by_chance, found.overlap) == (3, 2, 3 / 4)
+        assert (found.overlap_by_chance, found.jaccard) == (6 / 12, 3 / 7)
+    assert masks.agreement(first, np.zeros((3, 4), bool)).overlap == 0, "where one mask is empty, not an error"
+
+
+def test_overlap_of_networks_sums_layers_before_it_divides():
+    """Second layer: of 10 weights 2 and 5 are kept, 1 by both, by chance 1. In all 4 of at most 8, and 3 by chance."""
+    first = {"a": np.arange(12) < 6, "b": np.arange(10) < 2}
+    second = {"a": (np.arange(12) >= 3) & (np.arange(12) < 7), "b": (np.arange(10) >= 1) & (np.arange(10) < 6)}
+    assert overlap_of(first, second) == (4 / 8, 3 / 8) == overlap_of(second, first)
+    nothing = {layer: np.zeros_like(mask) for layer, mask in first.items()}
+    assert overlap_of(first, nothing) == (0, 0)

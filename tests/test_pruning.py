@@ -350,3 +350,46 @@ def test_the_whole_surface_is_imported_in_a_third_of_a_second_beyond_jax_and_opt
 def test_the_pages_examples_run(number, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(EXAMPLES[number], f"example {number}", "exec"), {})  # noqa: S102
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_key_that_is_none_is_refused_by_name():
+    found = sm.prune(KEY, INITIAL, FINAL, sm.large_final, fraction=0.4)
+    for call in (
+        lambda key: sm.prune(key, INITIAL, FINAL, sm.large_final, fraction=0.4),
+        lambda key: sm.restart(key, INITIAL, FINAL, found),
+    ):
+        for key in (3, None, jnp.zeros(2)):
+            with pytest.raises(ValueError, match=r"key is .*; allowed: .*jax\.random\.key"):
+                call(key)
+
+
+def test_the_loss_is_asked_only_where_a_criterion_needs_its_gradient():
+    def loss(params):
+        raise AssertionError("asked")
+
+    sm.prune(KEY, INITIAL, FINAL, sm.large_final, fraction=0.4, loss=loss)
+    with pytest.raises(AssertionError, match="asked"):
+        sm.prune(KEY, INITIAL, FINAL, sm.snip, fraction=0.4, loss=loss)
+
+
+def test_kept_and_pruned_weights_draw_apart():
+    """By one action for both, the same weight gets another draw as a kept weight than as a pruned one."""
+
+    def drawn_anew(key, w_initial):
+        return jax.random.normal(key, w_initial.shape)
+
+    every = sm.prune(KEY, INITIAL, FINAL, sm.large_final, fraction=0)
+    none = jax.tree.map(jnp.logical_not, every)
+    kept, pruned = (
+        by_path(sm.restart(KEY, INITIAL, FINAL, chosen, kept=drawn_anew, pruned=drawn_anew)) for chosen in (every, none)
+    )
+    for path in PATHS:
+        assert not np.isclose(kept[path], pruned[path]).any()
+
+
+def test_rules_that_ask_for_no_zeros_need_no_start():
+    """In a second round too, whoever wrote them."""
+    first = sm.prune(KEY, INITIAL, FINAL, sm.large_final, fraction=0.4)
+    second = sm.prune(KEY, INITIAL, FINAL, sm.large_final, fraction=0.4, masks=first)
+    sm.restart(KEY, INITIAL, FINAL, second, before=first, kept=lambda w_initial: w_initial)
