@@ -15,6 +15,7 @@ from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.frame import BANDS, Frame, Picture, finish
 from supermask.analysis.drawing.styles import BLUE, GREEN, ORANGE, RED, SKY, Style
 from supermask.analysis.drawing.treatments import Line, styles_of, treatment_drawing
+from supermask.analysis.kinds.rounds import UNPRUNED
 from supermask.restarts import Treatment
 
 LINES = {
@@ -27,6 +28,7 @@ LINES = {
     ),
 }
 WINNING, REINITIALISED = {"treatment": "winning ticket"}, {"treatment": "random reinitialisation"}
+WHOLE = {"treatment": UNPRUNED}
 
 CLAIMS = (
     Claim(
@@ -65,6 +67,30 @@ CLAIMS = (
         {"treatment": "one-shot"},
         below=0.20,
         every_level=False,
+    ),
+    Claim(
+        "a fifth to a tenth of the weights is enough: winning tickets are less than 0.2 points below the unpruned "
+        "network, at every level from 20% to 10% of the weights",
+        "Frankle & Carbin 2019, abstract: 10 to 20% of the network's size, or less",
+        WINNING,
+        WHOLE,
+        above=0.10,
+        below=0.21,
+        margin=-0.002,
+        baseline=True,
+    ),
+    Claim(
+        "winning tickets learn sooner than the unpruned network: they reach their lowest validation loss in fewer "
+        "steps, on average over the levels from 60% to 20% of the weights",
+        "Frankle & Carbin 2019, figure 4a: winning tickets learn faster than the original network",
+        WINNING,
+        WHOLE,
+        metric="early_stop_step",
+        above=0.2,
+        below=0.6,
+        smaller=True,
+        every_level=False,
+        baseline=True,
     ),
 )
 

@@ -64,6 +64,12 @@ CLAIMS = (
         _claim(f"{name} beats static sparse training of equal size, on average from 5% to 1%", paper, name, "static")
         for name, paper in DYNAMIC.items()
     ),
+    _claim(
+        "DSR beats SET, on average from 5% to 1%",
+        "Mostafa & Wang 2019, figure 1: better than the earlier dynamic methods at equal size",
+        "DSR",
+        "SET",
+    ),
     *(
         _claim(
             f"{name} beats a small dense network of equal size and the best of three shapes, on average from 5% to 1%",

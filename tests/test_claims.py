@@ -268,3 +268,23 @@ def test_one_seeds_random_masks_are_no_better_than_anothers():
         assert judge(claim, pd.concat([chance, other])).verdict is Verdict.REPRODUCED
         better = other.assign(test_accuracy=other["test_accuracy"] + 0.06)
         assert judge(claim, pd.concat([chance, better])).verdict is Verdict.NOT_REPRODUCED
+
+
+def against_the_unpruned(above: dict[int, float], unpruned: float = 0.9, seeds: int = 5) -> pd.DataFrame:
+    """Round 0 is the unpruned network, once a seed; rounds 1 and later of `a` are that much above it."""
+    rows = [("unpruned", member, 0, 1.0, unpruned + 0.01 * member) for member in range(seeds)]
+    for round_, effect in above.items():
+        wobble = np.random.default_rng(round_).normal(size=seeds) * 1e-3
+        rows += [("a", m, round_, 0.8**round_, unpruned + 0.01 * m + effect + wobble[m]) for m in range(seeds)]
+    return pd.DataFrame(rows, columns=["criterion", "seed", "round", "weights_remaining", "test_accuracy"])
+
+
+def test_the_unpruned_network_is_compared_at_every_level_seed_by_seed():
+    claim = replace(CLAIM, second={"criterion": "unpruned"}, baseline=True, above=0.4, below=0.7)
+    found = judge(claim, against_the_unpruned({1: -0.5, 2: 0.02, 3: 0.03, 4: 0.04, 5: -0.5}))
+    assert (found.verdict, found.levels) == (Verdict.REPRODUCED, 3), "0.64, 0.51 and 0.41 of the weights"
+    assert found.effect == pytest.approx(0.03, abs=2e-3)
+    assert found.interval[1] - found.interval[0] < 5e-3, "the spread over seeds, five times as large, cancels"
+    assert judge(claim, against_the_unpruned({2: 0.02, 3: -0.02, 4: 0.02})).verdict is Verdict.NOT_REPRODUCED
+    nothing = judge(replace(claim, below=0.41, above=0.405), against_the_unpruned({2: 0.02}))
+    assert (nothing.verdict, nothing.levels) == (Verdict.NOT_ENOUGH_DATA, 0)

@@ -49,6 +49,7 @@ class Claim:
     margin: what the difference must exceed; negative for 'at most this much worse'.
     smaller: the first side is claimed to be smaller, as with training times; difference and margin are then reversed.
     every_level: whether the claim holds at every level, or on average over them.
+    baseline: whether the second side has no levels, as the unpruned network: its row of a seed serves them all.
     """
 
     sentence: str
@@ -61,6 +62,7 @@ class Claim:
     margin: float = 0.0
     smaller: bool = False
     every_level: bool = True
+    baseline: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,10 +153,13 @@ def pair(claim: Claim, table: pd.DataFrame) -> Pairs:
         table[np.logical_and.reduce([table[column] == value for column, value in picks.items()])]
         for picks in (claim.first, claim.second)
     ]
-    remaining = pd.concat(sides).groupby("round")["weights_remaining"].median()
+    with_levels = sides[:1] if claim.baseline else sides
+    remaining = pd.concat(with_levels).groupby("round")["weights_remaining"].median()
     outside = (remaining <= claim.above) | (remaining > claim.below)
     levels: list[int] = remaining.index[~outside].tolist()
     seeds = sorted(int(n) for n in set(sides[0]["seed"]) & set(sides[1]["seed"]))
+    if claim.baseline:
+        sides[1] = pd.concat([sides[1].assign(round=level) for level in levels] or [sides[1].iloc[:0]])
     grids = [_grid(side, claim.metric, seeds, levels) for side in sides]
     complete = np.logical_and.reduce([present.all(axis=1) for present, _ in grids])
     first, second = (values[complete] for _, values in grids)
