@@ -187,11 +187,14 @@ def cross_entropy(
     images: Float[Array, "batch height width channels"],
     labels: Int32[Array, " batch"],
     temperature: float = 1.0,
+    smoothing: float = 0.0,
 ) -> Float[Array, ""]:
-    """Return mean softmax cross-entropy, in nats, of the logits divided by a temperature."""
+    """Return mean softmax cross-entropy, in nats, of the logits divided by a temperature.
+
+    smoothing: the part of every label that is spread evenly over all classes.
+    """
     outputs = networks.logits(network, params, images)
-    outputs = outputs if temperature == 1 else outputs / temperature
-    return optax.softmax_cross_entropy_with_integer_labels(outputs, labels).mean()
+    return _mean_loss(outputs if temperature == 1 else outputs / temperature, labels, smoothing)
 
 
 def training_loss(
@@ -199,10 +202,20 @@ def training_loss(
     params: Params,
     images: Float[Array, "batch height width channels"],
     labels: Int32[Array, " batch"],
+    smoothing: float = 0.0,
 ) -> tuple[Float[Array, ""], Params]:
-    """Return mean softmax cross-entropy of a batch in training, in nats, and the statistics of `in_training`."""
+    """Return `cross_entropy` of a batch in training, and the statistics of `in_training`."""
     outputs, statistics = networks.in_training(network, params, images)
-    return optax.softmax_cross_entropy_with_integer_labels(outputs, labels).mean(), statistics
+    return _mean_loss(outputs, labels, smoothing), statistics
+
+
+def _mean_loss(
+    outputs: Float[Array, "batch classes"], labels: Int32[Array, " batch"], smoothing: float
+) -> Float[Array, ""]:
+    loss = optax.softmax_cross_entropy_with_integer_labels(outputs, labels).mean()
+    if not smoothing:
+        return loss
+    return (1 - smoothing) * loss - smoothing * jax.nn.log_softmax(outputs).mean()
 
 
 def read_by(

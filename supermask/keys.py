@@ -10,13 +10,17 @@ from enum import IntEnum
 from functools import lru_cache
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Int32, Key
+from jaxtyping import Array, Int, Int32, Key, UInt32
 
 from supermask.checks import check_seed
 from supermask.settings import check_draws
 
 Number = Int[Array, ""] | int
+
+AnyKey = Key[Array, ""] | UInt32[Array, "2"] | UInt32[np.ndarray, "2"]
+"""A key, or its two words."""
 
 _DIGITS = re.compile(r"([0-9]+)")
 
@@ -49,6 +53,16 @@ def derive_key(seed: Number, purpose: Purpose, round_: Number = 0) -> Key[Array,
     check_draws()
     key = jax.random.key(seed, impl="threefry2x32")
     return jax.random.fold_in(jax.random.fold_in(key, int(purpose)), round_)
+
+
+def raw_key(key: AnyKey) -> UInt32[Array, "2"]:
+    """Return the key's two words."""
+    return jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jnp.asarray(key)
+
+
+def step_key(key: AnyKey, step: Int32[Array | np.ndarray, ""] | int) -> Key[Array, ""]:
+    """Return the key of a step's random draws; step 0 is the start."""
+    return jax.random.fold_in(jax.random.wrap_key_data(raw_key(key), impl="threefry2x32"), step)
 
 
 def layer_order(layers: Iterable[str]) -> list[str]:

@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax import lax
 from jaxtyping import Array, Bool, Float32, Int32, Key, PyTree
 
 from supermask import networks
+from supermask.batch_gradients import Given, batch_gradient
 from supermask.checks import check_counts, check_layers, check_masks, check_seed
 from supermask.compaction import Compaction, compaction
 from supermask.criteria import Criterion
@@ -30,26 +30,25 @@ from supermask.evaluation import (
     Examples,
     PlacedData,
     Scores,
-    cross_entropy,
     evaluate,
     evaluated_on,
-    evaluation_chunk,
-    read_by,
-    scaled,
 )
 from supermask.extras import need
 from supermask.intervals import Course, DataOrder, OnProgress, Stepping, ignore_progress
 from supermask.intervals import TrainingConfig as TrainingConfig
+from supermask.keys import Purpose, derive_key, raw_key
 from supermask.live_weights import Adam, Engine, LiveMasks, live_masks, pays, serves
 from supermask.live_weights.population import evaluate_live, train_live
 from supermask.masks import Masks
 from supermask.nested_levels import evaluate_nested
 from supermask.networks import Network
+from supermask.normalisation import Normalised, normalisation_of
 from supermask.params import AnyArray, Kernels, Params, masked_update
 from supermask.population import Placement, Run, batched, over_population
+from supermask.recipe import PLAIN, Recipe, at_step, check_recipe
 from supermask.resuming import Checkpoints
 from supermask.short import short
-from supermask.whole_network import network_scores
+from supermask.whole_network import mean_gradient, network_scores
 
 need("networks")  # checks for numba too, which is imported in the middle of trainings
 
@@ -60,7 +59,8 @@ class Job:
     """One network to train: its initial parameters, which weights may move, and the seed of its data order.
 
     It takes the steps `first_step` to `last_step` - 1 of that order: by default all configured steps, fewer after
-    rewinding to a later step (`first_step` > 0) or to reach such a step (`last_step`).
+    rewinding to a later step (`first_step` > 0) or to reach such a step (`last_step`). A recipe's schedule has taken
+    `first_step` steps before, or `schedule_step` where that is given.
     """
 
     params: Params
@@ -68,6 +68,7 @@ class Job:
     seed: int
     first_step: int = 0
     last_step: int | None = None
+    schedule_step: int | None = None
 
 
 @short
@@ -94,8 +95,9 @@ class Trained(NamedTuple):
 class Trainer:
     """Trains populations of one network on one data set. Programs are compiled once, on first use.
 
-    The optimiser is Adam, as in the papers, unless another optax optimiser is given. With `checkpoints`, an interrupted
-    training resumes from its last checkpoint.
+    The recipe is the papers' Adam at a constant rate unless another is given. An optax optimiser takes the place of
+    the recipe's, and begins anew in every job. With `checkpoints`, an interrupted training resumes from its last
+    checkpoint. Raises ValueError for a recipe that contradicts `config` or the optimiser.
     """
 
     network: Network
@@ -104,8 +106,10 @@ class Trainer:
     placement: Placement
     optimiser: optax.GradientTransformation | None = None
     checkpoints: Checkpoints | None = None
+    recipe: Recipe = PLAIN
 
     def __post_init__(self) -> None:
+        check_recipe(self.recipe, self.config, self.optimiser is not None)
         self._placed  # noqa: B018 - raises before training if the data does not fit the network
 
     def train(self, jobs: Sequence[Job], on_progress: OnProgress = ignore_progress) -> list[Trained]:
@@ -149,7 +153,7 @@ class Trainer:
 
     def evaluate(self, params: Sequence[Params], split: Split | None = None) -> list[Scores]:
         """Return loss and accuracy of networks without training, on test data or another split."""
-        examples = self._placed.test if split is None else evaluated_on(self.network, self.placement, split)
+        examples = self._placed.test if split is None else evaluated_on(self._reader, self.placement, split)
         return self._placed.evaluate(params, examples)
 
     def evaluate_levels(
@@ -163,7 +167,7 @@ class Trainer:
         Each level keeps the `level[layer]` best-ranked weights of a layer and sets the others to 0. On CPU, sums of
         dense networks grow from level to level (`nested_levels`). Elsewhere the devices make each mask from the ranks.
         """
-        network = self.network
+        network = self._reader
         check_layers("ranks", ranks, networks.kernels_of(params))
         for level in levels:
             check_counts("levels", {n: level[n] for n in level if n in ranks}, {n: r.size for n, r in ranks.items()})
@@ -184,8 +188,8 @@ class Trainer:
         return (self.config.steps if job.last_step is None else job.last_step) - job.first_step
 
     def _live_masks(self, job: Job) -> LiveMasks | None:
-        """Return the live weights of a job to train on them alone: under Adam, and where that pays."""
-        if self.optimiser is not None or not serves(self.network, self.placement, self.data.dtype):
+        """Return the live weights of a job to train on them alone: by a plain recipe, and where that pays."""
+        if not self._plain or not serves(self.network, self.placement, self.data.dtype):
             return None
         kernels = networks.kernels_of(job.params)
         size = sum(kernel.size for kernel in kernels.values())
@@ -195,8 +199,8 @@ class Trainer:
         return live_masks(self.network, job.params, job.masks)
 
     def _compaction(self, job: Job) -> Compaction | None:
-        """Return what the job may leave out: with Adam, and only where networks are trained one at a time."""
-        if self.optimiser is not None or not self.placement.one_at_a_time:
+        """Return what the job may leave out: by a plain recipe, and only where networks are trained one at a time."""
+        if not self._plain or not self.placement.one_at_a_time:
             return None
         return compaction(self.network, job.params, job.masks, self._length(job))
 
@@ -222,17 +226,34 @@ class Trainer:
     def _stepping(self, course: Course, jobs: Sequence[tuple[Job, Compaction | None]]) -> Stepping:
         """Return the stepping of a population of one length and size."""
         plan = jobs[0][1]
-        program = self._program(self.network if plan is None else plan.network(self.network))
-        return stepping(program, course, [self._start(*job) for job in jobs], [_given(*job) for job in jobs])
+        program = self._program(self._reader if plan is None else plan.network(self.network))
+        given = [_given(*job, self.recipe.augment is not None) for job in jobs]
+        return stepping(program, course, [self._start(*job) for job in jobs], given)
 
     def _start(self, job: Job, smaller: Compaction | None) -> Descent:
         params = jax.tree.map(np.asarray, job.params) if smaller is None else smaller.params(job.params)
         optimiser_state = jax.tree.map(np.asarray, self._fresh_optimiser_state(params))
+        if self.optimiser is None:
+            begun = job.first_step if job.schedule_step is None else job.schedule_step
+            optimiser_state = at_step(optimiser_state, begun)
         return Descent.begin(params, optimiser_state, UNSEEN, job.first_step)
 
     @cached_property
     def _optimiser(self) -> optax.GradientTransformation:
-        return optax.adam(self.config.learning_rate) if self.optimiser is None else self.optimiser
+        own = self.recipe.transformation(self.config.learning_rate, self.config.steps)
+        return own if self.optimiser is None else self.optimiser
+
+    @property
+    def _plain(self) -> bool:
+        """Whether weights without a gradient stay, at a constant rate of Adam, on images as they are."""
+        return self.optimiser is None and self.recipe.plain
+
+    @cached_property
+    def _reader(self) -> Network:
+        """The network, or what normalises images before it reads them."""
+        if not self.recipe.normalise:
+            return self.network
+        return Normalised(self.network, *normalisation_of(self.data.train.images, self.data.maximum))
 
     @cached_property
     def _fresh_optimiser_state(self) -> Callable[[Params], PyTree]:
@@ -241,7 +262,7 @@ class Trainer:
 
     @cached_property
     def _placed(self) -> PlacedData:
-        return PlacedData(self.data, self.placement, self.network)
+        return PlacedData(self.data, self.placement, self._reader)
 
     @cached_property
     def _engine(self) -> Engine:
@@ -261,44 +282,23 @@ class Trainer:
 
     def _rule(self, network: Network) -> Rule:
         maximum = self.data.maximum
-        gradient = jax.grad(lambda params, images, labels: cross_entropy(network, params, images, labels))
         return Rule(
-            lambda params, given, step, images, labels: gradient(params, read_by(given.inputs, images), labels),
+            batch_gradient(network, self.recipe),
             lambda params, updates, given: masked_update(params, updates, given.masks),
             lambda params, given, split: evaluate(network, params, split, maximum, given.inputs),
         )
 
     @cached_property
     def _mean_gradient(self) -> Callable[[Params, Examples], Kernels]:
-        network, maximum = self.network, self.data.maximum
-        size = len(self.data.train)
-        chunk = min(evaluation_chunk(network), size)
-
-        def summed(params: Params, images: Array, labels: Array) -> Kernels:
-            loss = lambda p: cross_entropy(network, p, scaled(images, maximum), labels) * labels.size  # noqa: E731
-            return networks.kernels_of(jax.grad(loss)(params))
-
-        def mean(params: Params, examples: Examples) -> Kernels:
-            def add_chunk(index: Array, total: Kernels) -> Kernels:
-                part = jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, index * chunk, chunk), examples)
-                return jax.tree.map(jnp.add, total, summed(params, *part))
-
-            zeros = jax.tree.map(jnp.zeros_like, networks.kernels_of(params))
-            total = lax.fori_loop(0, size // chunk, add_chunk, zeros)
-            if rest := size % chunk:
-                last = summed(params, *jax.tree.map(lambda leaf: leaf[-rest:], examples))
-                total = jax.tree.map(jnp.add, total, last)
-            return jax.tree.map(lambda leaf: leaf / size, total)
-
-        return jax.jit(mean)
+        return mean_gradient(self._reader, self.data.maximum, len(self.data.train))
 
     @cached_property
     def _network_scores(self) -> Callable[..., Kernels]:
-        return network_scores(self.network, self.data.image_shape, self.data.maximum)
+        return network_scores(self._reader, self.data.image_shape, self.data.maximum)
 
     @cached_property
     def _evaluated_levels(self) -> Callable[..., Scores]:
-        network, maximum = self.network, self.data.maximum
+        network, maximum = self._reader, self.data.maximum
 
         def scores(unseen: Scores, level: Mapping[str, Array], shared: Any) -> Scores:
             params, ranks, split = shared
@@ -311,17 +311,11 @@ class Trainer:
         return over_population(scores, self.placement)
 
 
-class _Given(NamedTuple):
-    """Constants of one network: its masks, and the indices of the inputs that it reads; None for all."""
-
-    masks: Mapping[str, Bool[AnyArray, "..."]]
-    inputs: Int32[AnyArray, " inputs"] | None
-
-
-def _given(job: Job, smaller: Compaction | None) -> _Given:
+def _given(job: Job, smaller: Compaction | None, augments: bool) -> Given:
+    key = np.asarray(raw_key(derive_key(job.seed, Purpose.AUGMENTATION))) if augments else None
     if smaller is None:
-        return _Given(dict(job.masks), None)
-    return _Given(smaller.masks(job.masks), smaller.inputs)
+        return Given(dict(job.masks), None, key)
+    return Given(smaller.masks(job.masks), smaller.inputs, key)
 
 
 def _whole(job: Job, smaller: Compaction | None, state: Descent) -> Descent:

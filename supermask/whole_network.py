@@ -14,7 +14,8 @@ from supermask.criteria import Criterion
 from supermask.evaluation import Examples, cross_entropy, evaluation_chunk, scaled
 from supermask.network_facts import Loss, NetworkFacts
 from supermask.networks import Network
-from supermask.params import AnyArray, Kernels, Params
+from supermask.normalisation import without_normalisation
+from supermask.params import AnyArray, Kernels, Params, kernels_of
 from supermask.trees import leaves_of
 
 
@@ -44,6 +45,32 @@ def mean_loss(network: Network, maximum: int, examples: Examples, temperature: f
         return total / size
 
     return loss
+
+
+def mean_gradient(network: Network, maximum: int, size: int) -> Callable[[Params, Examples], Kernels]:
+    """Return (parameters, split of `size` images) -> the gradient of `mean_loss` by layer; compiled, summed by chunks.
+
+    It is the sum of the chunks' gradients, and holds no more than one chunk's layers in memory.
+    """
+    chunk = min(evaluation_chunk(network), size)
+
+    def summed(params: Params, images: Array, labels: Array) -> Kernels:
+        loss = lambda p: cross_entropy(network, p, scaled(images, maximum), labels) * labels.size  # noqa: E731
+        return kernels_of(jax.grad(loss)(params))
+
+    def mean(params: Params, examples: Examples) -> Kernels:
+        def add_chunk(index: Array, total: Kernels) -> Kernels:
+            part = jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, index * chunk, chunk), examples)
+            return jax.tree.map(jnp.add, total, summed(params, *part))
+
+        zeros = jax.tree.map(jnp.zeros_like, kernels_of(params))
+        total = lax.fori_loop(0, size // chunk, add_chunk, zeros)
+        if rest := size % chunk:
+            last = summed(params, *jax.tree.map(lambda leaf: leaf[-rest:], examples))
+            total = jax.tree.map(jnp.add, total, last)
+        return jax.tree.map(lambda leaf: leaf / size, total)
+
+    return jax.jit(mean)
 
 
 def network_scores(network: Network, image_shape: tuple[int, int, int], maximum: int) -> Callable[..., Kernels]:
@@ -85,6 +112,6 @@ def facts_of_network(
         alive,
         key,
         mean_loss(network, maximum, examples),
-        lambda params: networks.logits(network, params, ones),
+        lambda params: networks.logits(without_normalisation(network), params, ones),
         partial(mean_loss, network, maximum, examples),
     )

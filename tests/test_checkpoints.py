@@ -24,6 +24,7 @@ from supermask.analysis.store.store import Store
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.analysis.studies.workbench import Workbench
+from supermask.augmentation import Augmentation
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
 from supermask.learned_masks import LearnedMask, MaskJob, MaskTrainer
@@ -32,6 +33,7 @@ from supermask.masks import full_masks
 from supermask.networks import NETWORKS, kernels_of
 from supermask.neural_graphs.runs import GraphRun
 from supermask.population import Placement, place
+from supermask.recipe import Recipe
 from supermask.resuming import Resumable
 from supermask.sparse_training import METHODS, DropAndGrowConfig
 from supermask.sparse_training.runs import SparseRun, sgd_cosine
@@ -76,7 +78,14 @@ def masks(trainer):
     return MaskTrainer(trainer.network, trainer.data, config, trainer.placement), jobs
 
 
-@pytest.fixture(scope="module", params=[weights, masks])
+def by_recipe(trainer):
+    """A trainer of weights with a schedule, and with images that every step changes."""
+    recipe = Recipe("sgd", schedule="cosine", clip=1.0, augment=Augmentation(1, flip=False, cut_out=2), normalise=True)
+    own, jobs = weights(trainer)
+    return replace(own, recipe=recipe, config=replace(own.config, learning_rate=0.05)), jobs
+
+
+@pytest.fixture(scope="module", params=[weights, masks, by_recipe])
 def work(request, trainer):
     """A trainer, its jobs, and what they come to when nothing comes between."""
     own, jobs = request.param(trainer)

@@ -1,7 +1,6 @@
 """Neural graphs: networks as graphs of small nodes, with random wirings or discovered ones (Wortsman et al. 2019)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import lru_cache, partial
 from typing import Any, ClassVar
 
@@ -62,7 +61,9 @@ class NeuralGraphs(Kind[GraphRun]):
         own |= {"ode_steps": graph.ode_steps} if run.setting == "continuous" else {"steps": graph.steps}
         optimiser, _ = OPTIMISERS[experiment.protocol.graph.schedule]
         base = experiment.describe(self.name, seed, training_of(experiment), optimiser)
-        own |= asdict(augmentation_of(experiment.data.image_shape)) if experiment.protocol.graph.augment else {}
+        if experiment.protocol.graph.augment:
+            how = augmentation_of(experiment.data.image_shape)
+            own |= {"pad": how.pad, "flip": how.flip}  # it cuts nothing out
         return (base | {"network": "neural_graph", "graph": own | {"wiring": run.wiring}},)
 
     def group(self, run: GraphRun) -> str:

@@ -54,20 +54,21 @@ def dense_sparse_dense(
     """Train every sparsity from every seed's start, and return the outcomes by (sparsity, seed).
 
     Each phase takes the trainer's number of steps. The first phase is trained once per seed and shared by all
-    sparsities. The order of batches continues across phases.
+    sparsities. The order of batches continues across phases; the schedule of the trainer's recipe begins anew in each.
     """
     steps = trainer.config.steps
-    slow = replace(trainer, config=replace(trainer.config, learning_rate=LAST_RATE * trainer.config.learning_rate))
+    config = replace(trainer.config, learning_rate=LAST_RATE * trainer.config.learning_rate)
+    slow = replace(trainer, config=config, recipe=replace(trainer.recipe, learning_rate=None))
     first = trainer.train(
         [Job(p, full_masks(kernels_of(p)), s) for p, s in zip(starts, seeds, strict=True)], on_progress
     )
     dense = dict(zip(seeds, first, strict=True))
     runs = [(sparsity, seed) for sparsity in sparsities for seed in seeds]
     masks = {run: largest_of_layers(dense[run[1]].params, *run) for run in runs}
-    jobs = [Job(pruned(dense[run[1]].params, masks[run]), masks[run], run[1], steps, 2 * steps) for run in runs]
+    jobs = [Job(pruned(dense[run[1]].params, masks[run]), masks[run], run[1], steps, 2 * steps, 0) for run in runs]
     second = dict(zip(runs, trainer.train(jobs, on_progress), strict=True))
     jobs = [
-        Job(second[run].params, full_masks(kernels_of(second[run].params)), run[1], 2 * steps, 3 * steps)
+        Job(second[run].params, full_masks(kernels_of(second[run].params)), run[1], 2 * steps, 3 * steps, 0)
         for run in runs
     ]
     third = dict(zip(runs, slow.train(jobs, on_progress), strict=True))

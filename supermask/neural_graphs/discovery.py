@@ -10,11 +10,12 @@ from typing import NamedTuple
 import jax
 import optax
 
+from supermask.keys import AnyKey
 from supermask.masks import Masks
 from supermask.params import Params, kernels_of, pruned
 from supermask.short import short
 from supermask.sparse_training import MethodSpec
-from supermask.sparse_training.base import AnyKey, Counts, Horizon, Method, State, make_method, never
+from supermask.sparse_training.base import Counts, Horizon, Method, State, make_method, never
 from supermask.sparse_training.dnw import DNWConfig, Edges, dnw
 
 

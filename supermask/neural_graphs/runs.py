@@ -11,12 +11,13 @@ from supermask.augmentation import Augmentation
 from supermask.masks import Masks
 from supermask.neural_graphs.graph import EDGES, SETTINGS, NeuralGraph
 from supermask.neural_graphs.wirings import RANDOM_WIRINGS, random_wiring
+from supermask.normalisation import Pixels as Pixels
+from supermask.normalisation import channel_moments
 from supermask.params import Params
 from supermask.sparse_training.trainer import SparseJob
 
 DISCOVERED = "discovered"
 WIRINGS = (DISCOVERED, *RANDOM_WIRINGS)
-Pixels = tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,8 @@ def pixel_statistics(images: Num[np.ndarray, "n height width channels"], maximum
     Of CIFAR-10 they are the numbers of the released code, rounded likewise. A channel that is the same everywhere has
     the deviation 1.
     """
-    found = [_moments(images[..., channel], maximum) for channel in range(images.shape[-1])]
+    found = channel_moments(images, maximum)
     return tuple(round(mean, 3) for mean, _ in found), tuple(round(deviation, 3) or 1.0 for _, deviation in found)
-
-
-def _moments(pixels: Num[np.ndarray, "n height width"], maximum: int) -> tuple[float, float]:
-    if pixels.dtype != np.uint8:
-        return float(pixels.mean(dtype=np.float64)) / maximum, float(pixels.std(dtype=np.float64)) / maximum
-    values, counts = np.arange(256) / maximum, np.bincount(pixels.ravel(), minlength=256)
-    mean = float(np.average(values, weights=counts))
-    return mean, float(np.average((values - mean) ** 2, weights=counts)) ** 0.5
 
 
 def augmentation_of(image_shape: tuple[int, int, int]) -> Augmentation:

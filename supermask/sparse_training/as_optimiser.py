@@ -9,10 +9,10 @@ import optax
 from jaxtyping import Array, PyTree
 
 from supermask.checks import check_key, check_whole
+from supermask.keys import AnyKey
 from supermask.params import AnyArray, Params, kernels_of, with_kernels
 from supermask.short import short
 from supermask.sparse_training import Horizon, MethodSpec, State
-from supermask.sparse_training.base import AnyKey
 from supermask.sparse_training.densities import layer_counts
 from supermask.trees import MaskTree, Where, flattened, leaves_of, masked_leaves, present, structure_of
 

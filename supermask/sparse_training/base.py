@@ -21,9 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from jaxtyping import Array, Float, Int, Int32, Key, PyTree, UInt32
+from jaxtyping import Array, Float, Int, Int32, PyTree, UInt32
 
-from supermask.keys import layer_order
+from supermask.keys import AnyKey, layer_order, raw_key, step_key
 from supermask.masks import Masks
 from supermask.params import Kernels, Params, kernels_of, masked_update, pruned
 from supermask.short import short
@@ -33,7 +33,6 @@ Counts = Mapping[str, Int[Array, ""] | int]
 LayerCounts = dict[str, Int32[Array, ""]]
 
 AnyStep = Int[Array, "..."] | Int[np.ndarray, "..."] | int
-AnyKey = Key[Array, ""] | UInt32[Array, "2"] | UInt32[np.ndarray, "2"]
 
 PERIOD = 100
 """Steps between changes of the mask, as published for RigL and SET (Evci et al. 2020)."""
@@ -234,16 +233,6 @@ def count_of(masks: Masks) -> LayerCounts:
 def inform(before: Masks, after: Masks) -> Info:
     """Return what a step did to the masks."""
     return Info(count_of(after), count_of({layer: after[layer] & ~jnp.asarray(before[layer]) for layer in after}))
-
-
-def raw_key(key: AnyKey) -> UInt32[Array, "2"]:
-    """Return the key's two words."""
-    return jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jnp.asarray(key)
-
-
-def step_key(key: AnyKey, step: Int32[Array | np.ndarray, ""] | int) -> Key[Array, ""]:
-    """Return the key of a step's random draws; step 0 is the start."""
-    return jax.random.fold_in(jax.random.wrap_key_data(raw_key(key), impl="threefry2x32"), step)
 
 
 def apportion(

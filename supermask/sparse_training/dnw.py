@@ -18,21 +18,11 @@ import optax
 from jax import lax
 from jaxtyping import Array, Bool, Float, Float32, Int32, Key, UInt32
 
-from supermask.keys import layer_order
+from supermask.keys import AnyKey, layer_order, step_key
 from supermask.masks import Masks, keep_best
 from supermask.params import Kernels, Params, kernels_of, pruned, with_kernels
 from supermask.short import short
-from supermask.sparse_training.base import (
-    AnyKey,
-    Counts,
-    Horizon,
-    Method,
-    State,
-    initial_state,
-    make_method,
-    never,
-    step_key,
-)
+from supermask.sparse_training.base import Counts, Horizon, Method, State, initial_state, make_method, never
 
 TOP = 0x7F800002  # above `_bits` of every magnitude, infinity included
 BISECT_AFTER = 8

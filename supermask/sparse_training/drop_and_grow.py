@@ -21,7 +21,7 @@ from jaxtyping import Array
 
 from supermask.checks import check_whole
 from supermask.counts import settle_numbers, share
-from supermask.keys import layer_order
+from supermask.keys import layer_order, step_key
 from supermask.masks import Masks, keep_best_of_layers
 from supermask.params import Params, kernels_of
 from supermask.sparse_training.base import (
@@ -35,7 +35,6 @@ from supermask.sparse_training.base import (
     make_method,
     move_to,
     sparse_init,
-    step_key,
 )
 
 GrowthScores = Callable[[Array, Params], dict[str, Array]]

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float32
 
 from supermask.checks import check_whole
 from supermask.counts import own_number, settle_numbers, share
-from supermask.keys import layer_order
+from supermask.keys import layer_order, step_key
 from supermask.masks import keep_best_of_layers
 from supermask.params import Params
 from supermask.short import short
@@ -38,7 +38,6 @@ from supermask.sparse_training.base import (
     make_method,
     move_to,
     sparse_init,
-    step_key,
 )
 from supermask.sparse_training.drop_and_grow import at_random, grow
 

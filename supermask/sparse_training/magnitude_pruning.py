@@ -13,10 +13,10 @@ import optax
 
 from supermask.checks import check_whole
 from supermask.counts import settle_numbers, share
+from supermask.keys import AnyKey, step_key
 from supermask.masks import Masks, full_masks, keep_best_of_layers
 from supermask.params import Params, kernels_of
 from supermask.sparse_training.base import (
-    AnyKey,
     AnyStep,
     Counts,
     Horizon,
@@ -28,7 +28,6 @@ from supermask.sparse_training.base import (
     magnitudes,
     make_method,
     move_to,
-    step_key,
 )
 
 

@@ -17,9 +17,9 @@ A step does the same as the toolkit's own trainer, by the same functions: see `s
 import optax
 
 from supermask.checks import check_whole
+from supermask.keys import AnyKey
 from supermask.sparse_training import METHODS, Horizon
 from supermask.sparse_training.as_optimiser import Distribution, as_optimiser
-from supermask.sparse_training.base import AnyKey
 from supermask.sparse_training.drop_and_grow import DropAndGrowConfig
 from supermask.sparse_training.dsr import DSRConfig
 from supermask.sparse_training.magnitude_pruning import MagnitudePruningConfig

@@ -13,11 +13,12 @@ from supermask.augmentation import Augmentation, augmented
 from supermask.descent import Descent
 from supermask.evaluation import Scores, scaled, training_loss
 from supermask.intervals import TrainingConfig
+from supermask.keys import step_key
 from supermask.masks import Masks
 from supermask.networks import Network, with_statistics
 from supermask.params import AnyArray, Params
 from supermask.short import short
-from supermask.sparse_training.base import LayerCounts, Method, State, inform, step_key
+from supermask.sparse_training.base import LayerCounts, Method, State, inform
 from supermask.training import Trained
 
 

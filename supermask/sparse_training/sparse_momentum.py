@@ -25,7 +25,7 @@ from jaxtyping import Array, Float, Int32
 
 from supermask.checks import check_whole
 from supermask.counts import settle_numbers
-from supermask.keys import layer_order
+from supermask.keys import layer_order, step_key
 from supermask.masks import Masks, keep_best_of_layers
 from supermask.params import Kernels, Params, kernels_of
 from supermask.short import short
@@ -42,7 +42,6 @@ from supermask.sparse_training.base import (
     make_method,
     move_to,
     sparse_init,
-    step_key,
 )
 from supermask.sparse_training.drop_and_grow import grow
 

@@ -29,7 +29,7 @@ from supermask.intervals import (
     ignore_progress,
     train_in_intervals,
 )
-from supermask.keys import Purpose, derive_key
+from supermask.keys import Purpose, derive_key, raw_key
 from supermask.live_weights import Adam, Engine, Momentum, Optimiser, pays, serves
 from supermask.masks import Masks
 from supermask.networks import Network
@@ -38,7 +38,6 @@ from supermask.population import Placement, Run, batched, over_population, progr
 from supermask.resuming import Checkpoints
 from supermask.short import short
 from supermask.sparse_training import Horizon, Method, MethodSpec, State, start
-from supermask.sparse_training.base import raw_key
 from supermask.sparse_training.on_live_weights import OnLiveWeights, live_stepping
 from supermask.sparse_training.progress import (
     Best,
