@@ -73,9 +73,15 @@ def test_a_hundred_steps_are_the_toolkits(name, site, runs, train, small_network
     chosen = {layer: random.random(kernel.shape) <= share for layer, kernel in kernels.items()}
     listed = [chosen[layer].astype(int).ravel().tolist() for layer in kernels]
     recipe = {"mode": "weights", "seed": 1, "constants": False, "rescaled": False}
-    task = [["begin", recipe], ["mask", {"masks": listed, "frozen": frozen}], ["kinds"], ["steps", STEPS], ["weights"]]
-    ((_, _, kinds, losses, found),) = asked_in_node("train.mjs", site, [task])
+    begun = [["begin", recipe], ["mask", {"masks": listed, "frozen": frozen}]]
+    task = [*begun, ["kinds"], ["computed"], ["steps", STEPS], ["weights"]]
+    ((_, _, kinds, computed, losses, found),) = asked_in_node("train.mjs", site, [task])
     assert set(kinds) == {"SparseLayer" if share < 1 and not frozen else "DenseLayer"}
+    read = [kernels[layer].shape[0] for layer in list(kernels)[1:]]
+    if share < 1 and not frozen:
+        assert all(map(int.__lt__, computed[:-1], read)), "units that no later layer reads are left out"
+    else:
+        assert computed[:-1] == read
     starts = {layer: jnp.where(chosen[layer] | frozen, jnp.asarray(k), 0.0) for layer, k in kernels.items()}
     params = with_kernels(jax.tree.map(jnp.asarray, initial), starts)
     optimiser = optax.adam(TRAINING.learning_rate)

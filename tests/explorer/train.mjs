@@ -37,6 +37,7 @@ const orders = {
     return { weights: lab.weights.map(text), masks: lab.masks.map(text), biases: (lab.training?.network.biases ?? []).map(text) };
   },
   kinds: () => (lab.training ?? lab.learning).network.placed.map(({ layer }) => layer.constructor.name),
+  computed: () => lab.training.network.placed.map(({ units }) => units.length),
   logits: () => lab.learning.logits.map(text),
   order: ({ seed, examples, size, steps }) => {
     const order = new Order(seed, examples, size);

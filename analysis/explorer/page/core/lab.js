@@ -12,7 +12,7 @@ import { activations, largest } from "./network.js";
 import { PURPOSE, deriveKey, foldIn, randomBits } from "./random.js";
 import { Images, pixelsInUse } from "./training/batches.js";
 import { Learning } from "./training/learner.js";
-import { Training } from "./training/trainer.js";
+import { Order, Training } from "./training/trainer.js";
 
 /** @typedef {import("./bundle.js").Manifest} Manifest */
 /** @typedef {import("./bundle.js").SeedWeights} SeedWeights */
@@ -48,6 +48,7 @@ export class Lab {
     const listed = (images, known, used) => new Images(images, known, image.maximum, pixels, used, size);
     this.images = { weights: listed(trained, training.labels, this.used), mask: listed(trained, training.labels, all) };
     this.tested = { weights: listed(tested, labels, this.used), mask: listed(tested, labels, all) };
+    this.orders = seeds.map((_, at) => new Order(manifest.seeds[at].seed, training.labels.length, size));
     /** How many steps a round has, and the learning of a mask. */
     this.lengths = {
       weights: Math.floor((training.epochs * training.labels.length) / size),
@@ -96,19 +97,18 @@ export class Lab {
   start(weights, biases) {
     const { layers: shapes, training, seeds } = this.manifest;
     const { mode, seed, constants, rescaled } = this.recipe;
-    const key = seeds[seed].seed;
-    const size = training.batch_size;
+    const order = this.orders[seed];
     [this.course, this.losses, this.summed] = [[], 0, 0];
     this.weights = weights.map((layer) => layer.slice());
     [this.training, this.learning] = [null, null];
     if (mode === "weights") {
-      const setup = { shapes, images: this.images.weights, used: this.used, rate: training.learning_rate, size };
-      this.training = new Training(setup, weights, this.masks, key);
+      const setup = { shapes, images: this.images.weights, used: this.used, order, rate: training.learning_rate };
+      this.training = new Training(setup, weights, this.masks);
       if (biases) biases.forEach((layer, at) => this.training?.network.biases[at].set(layer));
     } else {
       const kernels = constants ? weights.map((layer, at) => layer.map((weight) => Math.sign(weight) * seeds[seed].constant[at])) : weights;
-      const setup = { shapes, images: this.images.mask, rate: training.mask_learning_rate, steps: this.lengths.mask, size };
-      this.learning = new Learning(setup, kernels, rescaled, key);
+      const setup = { shapes, images: this.images.mask, order, rate: training.mask_learning_rate, steps: this.lengths.mask };
+      this.learning = new Learning(setup, kernels, rescaled, order.seed);
     }
   }
 
@@ -234,7 +234,7 @@ export class Lab {
     const found = new Uint8Array(tested.count);
     for (let first = 0; first < tested.count; first += width) {
       const chosen = Array.from({ length: Math.min(width, tested.count - first) }, (_, at) => first + at);
-      network.forward(tested.take(chosen));
+      network.forward(tested.take(chosen, network.byImage));
       for (let at = 0; at < chosen.length; at++) found[first + at] = network.classOf(at);
     }
     return found;

@@ -8,10 +8,10 @@
  * @property {number} size images in it
  * @property {Uint8Array} labels
  * @property {Int32Array} start where a row's entries begin; a row is an input: a pixel that is in use, or a unit
- * @property {Int32Array} image of an entry: its place in the batch
+ * @property {Uint16Array} image of an entry: its place in the batch
  * @property {Float64Array} value of an entry
  * @property {Int32Array} from where an image's entries begin, in `row` and `ink`
- * @property {Int32Array} row of an entry, image by image
+ * @property {Uint16Array} row of an entry, image by image
  * @property {Float64Array} ink of an entry, image by image
  */
 
@@ -37,10 +37,10 @@ export function emptyBatch(rows, most) {
     size: 0,
     labels: new Uint8Array(most),
     start: new Int32Array(rows + 1),
-    image: new Int32Array(rows * most + 1),
+    image: new Uint16Array(rows * most + 1),
     value: new Float64Array(rows * most + 1),
     from: new Int32Array(most + 1),
-    row: new Int32Array(rows * most),
+    row: new Uint16Array(rows * most),
     ink: new Float64Array(rows * most),
   };
 }
@@ -50,20 +50,21 @@ export function emptyBatch(rows, most) {
  * @param {Batch} batch that is filled
  * @param {Float64Array} sums
  * @param {import("./layers.js").Steps} steps where the sums are
- * @param {Float64Array} biases
+ * @param {Float64Array} biases of all the layer's units
+ * @param {Int32Array} units which of them are computed
  * @param {Batch} before what the units were computed from
  * @param {boolean} byImage whether they are wanted image by image, too
  */
-export function listActive(batch, sums, steps, biases, { size, labels }, byImage) {
+export function listActive(batch, sums, steps, biases, units, { size, labels }, byImage) {
   const { start, image, value } = batch;
   batch.size = size;
   batch.labels = labels;
   let filled = 0;
-  const units = biases.length;
-  for (let unit = 0; unit < units; unit++) {
+  for (let unit = 0; unit < units.length; unit++) {
+    const bias = biases[units[unit]];
     // Every unit is written down, and the next one over it unless it is above 0: a branch would be guessed wrongly.
     for (let at = 0; at < size; at++) {
-      const sum = sums[at * steps.image + unit * steps.unit] + biases[unit];
+      const sum = sums[at * steps.image + unit * steps.unit] + bias;
       image[filled] = at;
       value[filled] = sum;
       filled += sum > 0 ? 1 : 0;
@@ -107,25 +108,23 @@ export class Images {
     this.labels = labels;
     this.count = labels.length;
     this.rows = used.length;
-    const rowOf = new Int32Array(pixels).fill(-1);
-    used.forEach((pixel, row) => (rowOf[pixel] = row));
-    // Every image's pixels that are not 0, image by image.
+    // Every image's pixels that are not 0, image by image. A step reads some 9,000 of them, far apart in memory, and
+    // waits for that: so they are kept in as few bytes as they need.
+    const size = images.reduce((sum, byte) => sum + (byte ? 1 : 0), 0);
     this.from = new Int32Array(this.count + 1);
-    /** @type {number[]} */
-    const rows = [];
-    /** @type {number[]} */
-    const values = [];
+    this.row = new Uint16Array(size);
+    this.byte = new Uint8Array(size);
+    this.inks = Float64Array.from({ length: 256 }, (_, byte) => byte / maximum);
+    let filled = 0;
     for (let image = 0; image < this.count; image++) {
-      for (let pixel = 0; pixel < pixels; pixel++) {
-        const byte = images[image * pixels + pixel];
-        if (!byte || rowOf[pixel] < 0) continue;
-        rows.push(rowOf[pixel]);
-        values.push(byte / maximum);
+      for (let row = 0; row < this.rows; row++) {
+        const byte = images[image * pixels + used[row]];
+        if (!byte) continue;
+        this.row[filled] = row;
+        this.byte[filled++] = byte;
       }
-      this.from[image + 1] = rows.length;
+      this.from[image + 1] = filled;
     }
-    this.row = Int32Array.from(rows);
-    this.value = Float64Array.from(values);
     this.batch = emptyBatch(this.rows, most);
     this.next = new Int32Array(this.rows);
   }
@@ -133,35 +132,32 @@ export class Images {
   /**
    * The batch of these images. It holds until the next one is taken.
    * @param {ArrayLike<number>} chosen
+   * @param {boolean} byImage whether entries are wanted image by image, too
    * @returns {Batch}
    */
-  take(chosen) {
-    const { batch, from, row, value, next } = this;
+  take(chosen, byImage) {
+    const { batch, from, row, byte, inks, next } = this;
+    const { start, image, value } = batch;
     batch.size = chosen.length;
-    batch.start.fill(0);
-    let filled = 0;
+    start.fill(0);
     for (let at = 0; at < chosen.length; at++) {
-      const image = chosen[at];
-      batch.labels[at] = this.labels[image];
-      batch.from[at] = filled;
-      for (let entry = from[image]; entry < from[image + 1]; entry++) {
-        batch.row[filled] = row[entry];
-        batch.ink[filled++] = value[entry];
-        batch.start[row[entry] + 1]++;
-      }
+      const end = from[chosen[at] + 1];
+      for (let entry = from[chosen[at]]; entry < end; entry++) start[row[entry] + 1]++;
     }
-    batch.from[chosen.length] = filled;
     for (let at = 0; at < this.rows; at++) {
-      batch.start[at + 1] += batch.start[at];
-      next[at] = batch.start[at];
+      start[at + 1] += start[at];
+      next[at] = start[at];
     }
     for (let at = 0; at < chosen.length; at++) {
-      for (let entry = batch.from[at]; entry < batch.from[at + 1]; entry++) {
-        const place = next[batch.row[entry]]++;
-        batch.image[place] = at;
-        batch.value[place] = batch.ink[entry];
+      const end = from[chosen[at] + 1];
+      for (let entry = from[chosen[at]]; entry < end; entry++) {
+        const place = next[row[entry]]++;
+        image[place] = at;
+        value[place] = inks[byte[entry]];
       }
+      batch.labels[at] = this.labels[chosen[at]];
     }
+    if (byImage) listByImage(batch);
     return batch;
   }
 }

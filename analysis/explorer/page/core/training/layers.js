@@ -65,7 +65,7 @@ export class DenseLayer {
    * One input's share: adds to `sums` what its weights' gradients are, and fills its own gradient, four images at a time.
    * @param {number} place where its weights begin
    * @param {Float64Array} slopes of the outputs, image by image
-   * @param {Int32Array} image of an entry
+   * @param {Uint16Array} image of an entry
    * @param {Float64Array} value of an entry
    * @param {Float64Array} back
    * @param {number} first entry
@@ -83,7 +83,10 @@ export class DenseLayer {
       const vb = value[at + 1];
       const vc = value[at + 2];
       const vd = value[at + 3];
-      let [ba, bb, bc, bd] = [0, 0, 0, 0];
+      let ba = 0;
+      let bb = 0;
+      let bc = 0;
+      let bd = 0;
       for (let unit = 0; unit < units; unit++) {
         const weight = weights[place + unit];
         const sa = slopes[a + unit];
@@ -119,7 +122,7 @@ export class DenseLayer {
  * @param {Float64Array} sums
  * @param {Float64Array} matrix
  * @param {number} units of a row
- * @param {Int32Array} row which rows: those of the entries
+ * @param {Uint16Array} row which rows: those of the entries
  * @param {Float64Array} factor
  * @param {number} first entry
  * @param {number} end
@@ -189,7 +192,9 @@ export class SparseLayer {
     const { weights, place, first } = this;
     outputs.fill(0);
     for (let row = 0; row + 1 < first.length; row++) {
-      const [from, to, end] = [first[row], first[row + 1], start[row + 1]];
+      const from = first[row];
+      const to = first[row + 1];
+      const end = start[row + 1];
       if (from === to) continue;
       let entry = start[row];
       for (; entry + 3 < end; entry += 4) {
@@ -237,7 +242,7 @@ export class SparseLayer {
    * Adds to the gradients of an input's weights, four images at a time.
    * @param {number} row
    * @param {Float64Array} slopes of the outputs, unit by unit
-   * @param {Int32Array} image of an entry
+   * @param {Uint16Array} image of an entry
    * @param {Float64Array} value of an entry
    * @param {number} begin the first entry
    * @param {number} end
@@ -272,7 +277,7 @@ export class SparseLayer {
    * The same, and fills the input's own gradient.
    * @param {number} row
    * @param {Float64Array} slopes of the outputs, unit by unit
-   * @param {Int32Array} image of an entry
+   * @param {Uint16Array} image of an entry
    * @param {Float64Array} value of an entry
    * @param {Float64Array} back
    * @param {number} begin the first entry
@@ -292,7 +297,10 @@ export class SparseLayer {
       const vb = value[entry + 1];
       const vc = value[entry + 2];
       const vd = value[entry + 3];
-      let [ba, bb, bc, bd] = [0, 0, 0, 0];
+      let ba = 0;
+      let bb = 0;
+      let bc = 0;
+      let bd = 0;
       for (let at = from; at < to; at++) {
         const fed = place[at];
         const weight = weights[at];

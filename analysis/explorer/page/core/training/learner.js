@@ -7,22 +7,23 @@
 import { PURPOSE, deriveKey, fillBlocks, foldIn } from "../random.js";
 import { Adam } from "./adam.js";
 import { TrainedNetwork } from "./network.js";
-import { Order } from "./trainer.js";
 
 /** @typedef {import("../network.js").Shape} Shape */
 /** @typedef {import("./batches.js").Images} Images */
+/** @typedef {import("./trainer.js").Order} Order */
 
 export class Learning {
   /**
    * Starts with a probability of one half for every weight.
-   * @param {{shapes: readonly Shape[], images: Images, rate: number, steps: number, size: number}} setup images with
-   * all their pixels; the rate falls to 0 by a cosine over the steps
+   * @param {{shapes: readonly Shape[], images: Images, order: Order, rate: number, steps: number}} setup images with all
+   * their pixels; the rate falls to 0 by a cosine over the steps
    * @param {readonly Float32Array[]} kernels of every layer, input by input
    * @param {boolean} rescaled whether a layer is multiplied by its weights over those kept
-   * @param {number} seed of the draws and of the order of images
+   * @param {number} seed of the draws
    */
-  constructor({ shapes, images, rate, steps, size }, kernels, rescaled, seed) {
+  constructor({ shapes, images, order, rate, steps }, kernels, rescaled, seed) {
     this.images = images;
+    this.order = order;
     this.rate = rate;
     this.length = steps;
     this.kernels = kernels;
@@ -32,14 +33,13 @@ export class Learning {
     this.bits = new Uint16Array(this.words.buffer);
     const everything = kernels.map((kernel) => new Uint8Array(kernel.length).fill(1));
     const rows = Int32Array.from({ length: shapes[0].inputs }, (_, row) => row);
-    this.network = new TrainedNetwork(shapes, kernels, everything, rows, size);
+    this.network = new TrainedNetwork(shapes, kernels, everything, rows, order.chosen.length);
     this.logits = kernels.map((kernel) => new Float64Array(kernel.length));
     this.chances = kernels.map((kernel) => new Float64Array(kernel.length).fill(0.5));
     /** A weight is kept where its 16 random bits are below its limit. */
     this.limits = kernels.map((kernel) => new Int32Array(kernel.length).fill(32768));
     this.drawn = kernels.map((kernel) => new Uint8Array(kernel.length));
     this.adams = kernels.map((kernel) => new Adam(kernel.length));
-    this.order = new Order(seed, images.count, size);
     this.key = deriveKey(seed, PURPOSE.MASK_SAMPLES);
     this.steps = 0;
   }
@@ -58,7 +58,7 @@ export class Learning {
       start += layer.weights.length;
       return factor;
     });
-    const batch = this.images.take(this.order.batch(this.steps));
+    const batch = this.images.take(this.order.batch(this.steps), network.byImage);
     network.forward(batch);
     const loss = network.backward(batch);
     const rate = 0.5 * this.rate * (1 + Math.cos((Math.PI * Math.min(this.steps, this.length)) / this.length));

@@ -10,8 +10,9 @@ import { DenseLayer, SparseLayer } from "./layers.js";
 const SPARSE_BELOW = 0.3;
 
 /**
- * A layer, and where its stored weights belong among all of them.
- * @typedef {{layer: DenseLayer | SparseLayer, places: Int32Array}} Placed
+ * A layer, and where its stored weights belong among all of them. It computes these units alone: what no later layer
+ * reads changes no output, and gets no gradient.
+ * @typedef {{layer: DenseLayer | SparseLayer, places: Int32Array, units: Int32Array}} Placed
  */
 
 export class TrainedNetwork {
@@ -26,15 +27,20 @@ export class TrainedNetwork {
     this.shapes = shapes;
     this.width = width;
     /** @type {Placed[]} */
-    this.placed = shapes.map((shape, at) => {
-      const rows = at ? Int32Array.from({ length: shape.inputs }, (_, row) => row) : used;
-      return placedLayer(shape, weights[at], present[at], rows, width);
-    });
+    this.placed = [];
+    let units = upTo(shapes[shapes.length - 1].outputs);
+    for (let at = shapes.length - 1; at >= 0; at--) {
+      const rows = at ? readBy(shapes[at], present[at], units) : used;
+      this.placed.unshift(placedLayer(shapes[at], weights[at], present[at], rows, units, width));
+      units = rows;
+    }
+    /** Whether images are wanted image by image, too. */
+    this.byImage = this.placed[0].layer instanceof DenseLayer;
     this.biases = shapes.map(({ outputs }) => new Float64Array(outputs));
     this.biasGradients = shapes.map(({ outputs }) => new Float64Array(outputs));
-    this.sums = shapes.map(({ outputs }) => new Float64Array(outputs * width));
-    this.slopes = shapes.map(({ outputs }) => new Float64Array(outputs * width));
-    this.hidden = shapes.slice(1).map(({ inputs }) => emptyBatch(inputs, width));
+    this.sums = this.placed.map(({ units: computed }) => new Float64Array(computed.length * width));
+    this.slopes = this.placed.map(({ units: computed }) => new Float64Array(computed.length * width));
+    this.hidden = this.placed.slice(0, -1).map(({ units: computed }) => emptyBatch(computed.length, width));
     this.back = this.hidden.map(({ value }) => new Float64Array(value.length));
   }
 
@@ -49,7 +55,7 @@ export class TrainedNetwork {
     for (let layer = 0; layer <= last; layer++) {
       placed[layer].layer.forward(inputs, sums[layer]);
       if (layer === last) break;
-      listActive(hidden[layer], sums[layer], placed[layer].layer.steps, biases[layer], inputs, placed[layer + 1].layer instanceof DenseLayer);
+      listActive(hidden[layer], sums[layer], placed[layer].layer.steps, biases[layer], placed[layer].units, inputs, placed[layer + 1].layer instanceof DenseLayer);
       inputs = hidden[layer];
     }
     const outputs = sums[last];
@@ -103,11 +109,11 @@ export class TrainedNetwork {
   biasGradient(layer, size) {
     const gradient = this.biasGradients[layer];
     const slopes = this.slopes[layer];
-    const { steps } = this.placed[layer].layer;
-    for (let unit = 0; unit < gradient.length; unit++) {
+    const { units, layer: { steps } } = this.placed[layer];
+    for (let unit = 0; unit < units.length; unit++) {
       let sum = 0;
       for (let image = 0; image < size; image++) sum += slopes[image * steps.image + unit * steps.unit];
-      gradient[unit] = sum;
+      gradient[units[unit]] = sum;
     }
   }
 
@@ -162,30 +168,50 @@ function scatter({ start, image }, back, slopes, steps) {
 }
 
 /**
+ * @param {number} count
+ * @returns {Int32Array} 0, 1, ... below it
+ */
+function upTo(count) {
+  return Int32Array.from({ length: count }, (_, at) => at);
+}
+
+/**
+ * The inputs that some of these units read.
+ * @param {Shape} shape
+ * @param {Uint8Array} present
+ * @param {Int32Array} units
+ */
+function readBy({ inputs, outputs }, present, units) {
+  return upTo(inputs).filter((row) => units.some((unit) => present[row * outputs + unit] === 1));
+}
+
+/**
  * @param {Shape} shape
  * @param {Float32Array} weights
  * @param {Uint8Array} present
  * @param {Int32Array} rows inputs that are read
+ * @param {Int32Array} units that are computed
  * @param {number} width images that there is room for
  * @returns {Placed}
  */
-function placedLayer({ outputs }, weights, present, rows, width) {
+function placedLayer({ outputs }, weights, present, rows, units, width) {
   let live = 0;
-  for (const row of rows) for (let unit = 0; unit < outputs; unit++) live += present[row * outputs + unit];
-  const dense = live > SPARSE_BELOW * rows.length * outputs;
-  const places = new Int32Array(dense ? rows.length * outputs : live);
+  for (const row of rows) for (const unit of units) live += present[row * outputs + unit];
+  const dense = live > SPARSE_BELOW * rows.length * units.length;
+  const places = new Int32Array(dense ? rows.length * units.length : live);
   const fed = new Int32Array(places.length);
   const first = new Int32Array(rows.length + 1);
   let at = 0;
   rows.forEach((row, index) => {
-    for (let unit = 0; unit < outputs; unit++) {
+    units.forEach((unit, column) => {
       const place = row * outputs + unit;
-      if (!dense && !present[place]) continue;
+      if (!dense && !present[place]) return;
       places[at] = place;
-      fed[at++] = unit;
-    }
+      fed[at++] = column;
+    });
     first[index + 1] = at;
   });
   const own = Float64Array.from(places, (place) => weights[place]);
-  return { layer: dense ? new DenseLayer(own, outputs) : new SparseLayer(own, fed, first, width), places };
+  const layer = dense ? new DenseLayer(own, units.length) : new SparseLayer(own, fed, first, width);
+  return { layer, places, units };
 }

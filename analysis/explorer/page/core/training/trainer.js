@@ -21,9 +21,8 @@ export class Order {
     this.seed = seed;
     this.examples = examples;
     this.chosen = new Int32Array(size);
-    this.epoch = -1;
-    /** @type {Int32Array} */
-    this.permuted = new Int32Array(0);
+    /** @type {Int32Array[]} of every epoch so far: each training of a seed has the same */
+    this.epochs = [];
   }
 
   /**
@@ -36,11 +35,8 @@ export class Order {
     for (let at = 0; at < chosen.length; at++) {
       const place = step * chosen.length + at;
       const epoch = Math.floor(place / examples);
-      if (epoch !== this.epoch) {
-        this.permuted = permutation(this.seed, epoch, examples);
-        this.epoch = epoch;
-      }
-      chosen[at] = this.permuted[place % examples];
+      const permuted = (this.epochs[epoch] ??= permutation(this.seed, epoch, examples));
+      chosen[at] = permuted[place % examples];
     }
     return chosen;
   }
@@ -52,8 +48,8 @@ export class Order {
  * @property {readonly Shape[]} shapes
  * @property {Images} images to train on
  * @property {Int32Array} used their pixels in use
+ * @property {Order} order of the images
  * @property {number} rate of learning
- * @property {number} size of a batch
  */
 
 export class Training {
@@ -62,13 +58,13 @@ export class Training {
    * @param {Setup} setup
    * @param {readonly Float32Array[]} weights of every layer, input by input
    * @param {readonly Uint8Array[]} masks 1 for weights that move
-   * @param {number} seed of the order of images
    */
-  constructor({ shapes, images, used, rate, size }, weights, masks, seed) {
+  constructor({ shapes, images, used, order, rate }, weights, masks) {
     this.images = images;
+    this.order = order;
     this.rate = rate;
     const present = weights.map((layer, at) => Uint8Array.from(layer, (weight, place) => (weight !== 0 || masks[at][place] ? 1 : 0)));
-    this.network = new TrainedNetwork(shapes, weights, present, used, size);
+    this.network = new TrainedNetwork(shapes, weights, present, used, order.chosen.length);
     const { placed } = this.network;
     this.moves = placed.map(({ places }, at) => {
       const moves = Uint8Array.from(places, (place) => masks[at][place]);
@@ -76,7 +72,6 @@ export class Training {
     });
     this.adams = placed.map(({ places }) => new Adam(places.length));
     this.biasAdams = shapes.map(({ outputs }) => new Adam(outputs));
-    this.order = new Order(seed, images.count, size);
     this.steps = 0;
   }
 
@@ -86,7 +81,7 @@ export class Training {
    */
   step() {
     const { network, rate, adams, biasAdams, moves } = this;
-    const batch = this.images.take(this.order.batch(this.steps));
+    const batch = this.images.take(this.order.batch(this.steps), network.byImage);
     network.forward(batch);
     const loss = network.backward(batch);
     this.steps++;
