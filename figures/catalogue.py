@@ -90,9 +90,16 @@ _FIGURES = (
         paper="Frankle & Carbin 2019, figures 3 and 4",
     ),
     FigureEntry(
+        "connectivity",
+        "Error barriers between trained networks",
+        paper="Frankle et al. 2020, sections 3 and 4; Paul et al. 2023",
+        networks=("fc", "conv2"),
+        only=("fc", "conv2", "conv4", "conv6", "lenet5"),
+    ),
+    FigureEntry(
         "sanity",
         "Sanity checks: which weights of a layer, and from where",
-        paper="Frankle et al. 2021, figures 4 to 6; Su et al. 2020",
+        paper="Frankle et al. 2021; Su et al. 2020",
     ),
     FigureEntry(
         "mask-agreement",

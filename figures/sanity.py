@@ -1,8 +1,8 @@
 """Sanity checks of pruning: does it matter which weights of a layer are kept, and where they restart?
 
 One-shot masks of whole-network rankings, each beside the same scores shuffled within layers, beside the same mask on
-newly drawn weights, and beside inverted scores. Frankle et al. 2021 (arXiv 2009.08576), figures 4 to 6; Su et al. 2020
-(arXiv 2009.11094), section 3.
+newly drawn weights, and beside inverted scores. Frankle et al. 2021 (arXiv 2009.08576); Su et al. 2020
+(arXiv 2009.11094).
 """
 
 import pandas as pd
@@ -65,7 +65,7 @@ LINES = {
 
 TITLE = "Sanity checks: the same layers' densities at shuffled places, on new weights, and inverted"
 
-_FRANKLE = "Frankle et al. 2021, figures 4 to 6, of ResNet-20, VGG-16 and ResNet-50"
+_FRANKLE = "Frankle et al. 2021, of ResNets and VGG-16"
 _WHERE = "on average over the levels from 20% to 2% of the weights"
 
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from supermask.at_initialisation import prune_at_initialisation as prune_at_initialisation
     from supermask.at_initialisation import snip_scores as snip_scores
     from supermask.at_initialisation import synflow_scores as synflow_scores
+    from supermask.connectivity import error_barrier as error_barrier
+    from supermask.connectivity import on_line as on_line
     from supermask.controls import inverted as inverted
     from supermask.controls import shuffled as shuffled
     from supermask.criteria import grad as grad
@@ -85,6 +87,7 @@ _NAMES = {
     "actions": "constant constant_same_sign init reinit reinit_same_sign reshuffle reshuffle_same_sign rewind zero "
     "zero_if_grown zero_if_shrunk",
     "at_initialisation": "grasp_scores prune_at_initialisation snip_scores synflow_scores",
+    "connectivity": "error_barrier on_line",
     "controls": "inverted shuffled",
     "criteria": "grad large_final large_final_diff_sign large_final_same_sign large_init large_init_large_final "
     "magnitude_increase magnitude_increase_diff_sign magnitude_increase_same_sign movement power random small_final "

@@ -2,7 +2,7 @@
 
 They ask what a mask's quality rests on. A shuffled mask keeps as many weights of every layer as the original, at random
 places; if it does as well, only the layers' densities matter. An inverted one keeps what the original prunes first.
-Frankle et al. 2021 (arXiv 2009.08576), sections 4 and 5; Su et al. 2020 (arXiv 2009.11094), section 3.
+Frankle et al. 2021 (arXiv 2009.08576); Su et al. 2020 (arXiv 2009.11094).
 """
 
 from collections.abc import Callable

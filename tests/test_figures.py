@@ -25,7 +25,14 @@ from supermask.analysis.store.store import Store
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.criteria import CRITERIA
-from supermask.figures import criteria_plane, deep_compression, mask_criteria, supermask_table, supermasks_at_init
+from supermask.figures import (
+    connectivity,
+    criteria_plane,
+    deep_compression,
+    mask_criteria,
+    supermask_table,
+    supermasks_at_init,
+)
 from supermask.figures.catalogue import CATALOGUE
 
 SHOWN = ("large_final", "small_final", "magnitude_increase", "random", "large_final_same_sign")
@@ -34,6 +41,7 @@ RATES = {"dense": 0.8, "output": 0.5}
 
 
 SOME = {
+    "connectivity": ("winning tickets",),
     "sanity": (
         "SNIP, as found",
         "SNIP, shuffled within layers",
@@ -160,7 +168,12 @@ def test_every_picture_states_where_it_comes_from(name, tables, experiment, tmp_
 def test_every_summary_has_numbers_for_what_is_shown(name, tables):
     figure = CATALOGUE[name].load()
     summary = figure.summarise(tables[name])
-    if name not in ("weight-movement", "mask-agreement", "learned-supermasks", "deep-compression"):
+    if name == "connectivity":
+        assert set(summary.index) == {
+            f"{line}, {title}" for line in shown(figure) for title in connectivity.TITLES.values()
+        }
+        summary = summary.drop(columns="100%")  # round 0 has no round before it
+    elif name not in ("weight-movement", "mask-agreement", "learned-supermasks", "deep-compression"):
         assert set(summary.index) == set(shown(figure))
     ours = [column for column in summary.columns if "(paper)" not in column]  # the paper does not give all of its own
     assert np.isfinite(summary[ours].to_numpy(float)).all()

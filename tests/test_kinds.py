@@ -10,6 +10,7 @@ import pytest
 
 from supermask.analysis.drawing.tidy_cells import COLUMNS
 from supermask.analysis.kinds import BY_NAME, KINDS, kind_of
+from supermask.analysis.kinds.barrier import Barrier
 from supermask.analysis.kinds.plan import complete, ids_needed, results_of, uses_of
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.kinds.schema import fault_of_description, unknown_part
@@ -34,6 +35,7 @@ RUNS = (
     *(LearnedMask(rescaled=True), SparseRun("set", 0.1), SparseRun(density=0.1, structure="set")),
     *(DSDRun(0.3), CompressionRun(bits=2), GraphRun("static"), GraphRun("continuous", "uniform")),
     *(SharedRun(GraphRun("static"), signs=True), SharedRun(SparseRun("set", 0.1))),
+    *(Barrier(), Barrier(CRITERIA["random"], "rounds")),
 )
 FIELDS = ("epochs", "rounds", "rates", "mask_epochs", "sparse_epochs", "graph_epochs")
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text(encoding="utf-8"))

@@ -38,6 +38,15 @@ def test_the_examples_of_ones_own_data_run(tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["beetles.npz", "cifar100.npz"]
 
 
+def test_the_examples_of_controls_and_barriers_run(capsys):
+    first, second = examples("docs/signs.md")
+    exec(compile(first, "first example", "exec"), {})  # noqa: S102
+    overlap, opposite = map(float, capsys.readouterr().out.split())
+    assert (0.1 < overlap < 0.3, opposite) == (True, 0), "a fifth is kept: by chance, and of the others none"
+    exec(compile(second, "second example", "exec"), {})  # noqa: S102
+    assert 0 < float(capsys.readouterr().out) < 1
+
+
 def test_the_examples_of_ones_own_criteria_are_plugins(tmp_path):
     first, second, third, fourth = examples("docs/criteria-and-actions.md")
     names = []

@@ -24,6 +24,7 @@ KINDS: tuple[Kind[Any], ...] = tuple(
         "compression.COMPRESSION",
         "neural_graph.GRAPHS",
         "shared_weight.SHARED",
+        "barrier.BARRIERS",
     )
 )
 """All kinds in the order in which they are made: a kind comes after those that it starts from."""
