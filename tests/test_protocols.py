@@ -299,5 +299,5 @@ def test_what_a_run_starts_from_is_part_of_its_study(experiment):
 
 
 def test_what_is_no_run_is_refused(experiment):
-    with pytest.raises(TypeError, match="run is 'large_final'; allowed: instances of CompressionRun, DSDRun"):
+    with pytest.raises(TypeError, match="run is 'large_final'; allowed: instances of Barrier, CompressionRun, DSDRun"):
         results_of(experiment, "large_final", 0)
