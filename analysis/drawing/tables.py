@@ -62,7 +62,9 @@ def write_tables(
         stack.enter_context(_without_garbage_collection())
         writers: list[Callable[[Sequence[Tabulated]], None]] = []
         if csv_file is not None:
-            file = stack.enter_context(stack.enter_context(replacing(csv_file)).open("w", encoding="utf-8", newline=""))
+            file = stack.enter_context(
+                stack.enter_context(replacing(csv_file)).open("w", 1 << 20, encoding="utf-8", newline="")
+            )
             writers.append(_csv_writer(file))
         if parquet_file is not None:
             writers.append(_parquet_writer(stack.enter_context(replacing(parquet_file)), stack))
@@ -141,12 +143,11 @@ def _tabulated(store: Store, conditions: Sequence[Condition]) -> Iterator[Tabula
             raise StoreError(f"record {result.id} in {store.folder} is no result: {fault}; {REMEDY}")
         if not all(each.matches(row.cells[places[each]]) for each in of_result):
             continue
-        metrics = row.metrics
-        if of_metric or of_value:
-            metrics = [
-                (metric, value)
-                for metric, value in metrics
-                if all(each.matches(metric) for each in of_metric) and all(each.matches(value) for each in of_value)
-            ]
-        if metrics or not (of_metric or of_value):
+        if not (of_metric or of_value):
+            yield row
+        elif metrics := [
+            (metric, value)
+            for metric, value in row.metrics
+            if all(each.matches(metric) for each in of_metric) and all(each.matches(value) for each in of_value)
+        ]:
             yield row._replace(metrics=metrics)

@@ -4,9 +4,9 @@ See docs/results.md for the columns.
 """
 
 import csv
-import io
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from itertools import compress
 from typing import Any, NamedTuple
 
 from supermask.analysis.kinds import BY_NAME, KINDS
@@ -85,10 +85,11 @@ class Tabulated(NamedTuple):
             id_, seed, round_ = self.cells[0], *self.cells[_SEED : _SEED + 2]
             start = f"{id_},{self.described.csv},{seed},{'' if round_ is None else round_}"
         end = f",{self.cells[METRIC]!r},{_csv_of(line, *self.cells[METRIC + 1 :])}\n"
+        names, values = _columns_of(self.metrics)
         return "".join(
             [
-                f"{start},{_csv_of(line, name)},{'' if value != value else repr(value)}{end}"
-                for name, value in self.metrics
+                f"{start},{name},{'' if value != value else repr(value)}{end}"
+                for name, value in zip(_each_csv_of(line, names), values, strict=True)
             ]
         )
 
@@ -114,22 +115,24 @@ def tabulated(result: StoredResult) -> Tabulated | None:
 
 def csv_lines() -> Line:
     """Return a function that formats cells as a line of a CSV file, without its end."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="")
+    return csv.writer(_Echo(), lineterminator="").writerow  # it returns what the file's `write` returns
 
-    def line(cells: Iterable[Any]) -> str:
-        text.seek(0)
-        text.truncate()
-        writer.writerow(cells)
-        return text.getvalue()
 
-    return line
+class _Echo:
+    def write(self, text: str) -> str:
+        return text
 
 
 @lru_cache(maxsize=4096, typed=True)
 def _csv_of(line: Line, *cells: str | int | None) -> str:
-    """Cached, because results share the names of their metrics, and many were stored together."""
+    """Cached, because many results were stored together."""
     return line(cells)
+
+
+@lru_cache(maxsize=1024)
+def _each_csv_of(line: Line, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Cached, because results share the names of their metrics."""
+    return tuple(line([name]) for name in names)
 
 
 @lru_cache(maxsize=1024)
@@ -160,17 +163,18 @@ def _cells(description: Description) -> tuple[Any, ...]:
 
 def _fit(cells: Sequence[Any], columns: tuple[str, ...]) -> bool:
     """Return whether cells have their columns' types and printable text."""
-    texts = "".join([cell for cell in cells if type(cell) is str])
-    return texts.isprintable() and _types_fit(tuple(map(type, cells)), columns)
+    texts = _texts_of(tuple(map(type, cells)), columns)
+    return texts is not None and "".join(compress(cells, texts)).isprintable()
 
 
 @lru_cache(maxsize=256)
-def _types_fit(types: tuple[type, ...], columns: tuple[str, ...]) -> bool:
-    """Cached, because the results of a kind have few combinations."""
-    return all(
+def _texts_of(types: tuple[type, ...], columns: tuple[str, ...]) -> tuple[bool, ...] | None:
+    """Return which cells are texts; None if one has another type than its column. Few combinations of types exist."""
+    fits = all(
         type_ in _TYPES[TYPES[name]] or (type_ is type(None) and name not in _NEVER_EMPTY)
         for name, type_ in zip(columns, types, strict=True)
     )
+    return tuple(type_ is str for type_ in types) if fits else None
 
 
 @lru_cache(maxsize=256, typed=True)
@@ -179,9 +183,15 @@ def _is_origin(*made_with: Any) -> bool:
     return _fit(made_with, _MADE_WITH)
 
 
+def _columns_of(metrics: Sequence[tuple[str, Any]]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    """Return the names of metrics, and their values."""
+    names, values = zip(*metrics, strict=True) if metrics else ((), ())
+    return names, values
+
+
 def _are_measured(metrics: Sequence[tuple[str, Any]]) -> bool:
     """Return whether metrics have printable names, and values that a column of numbers can hold."""
-    names, values = zip(*metrics, strict=True) if metrics else ((), ())
+    names, values = _columns_of(metrics)
     return _are_printable(names) and (
         set(map(type, values)) <= {float}
         or all(type(value) is float or (type(value) is int and is_whole(value)) for value in values)
