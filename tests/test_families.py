@@ -32,7 +32,7 @@ def read(text: object, id_: object = None) -> list[tuple[object, ...] | None]:
 
 
 @pytest.mark.parametrize("description", [HONEST, UNTRAINED])
-@pytest.mark.parametrize("number", [0, 1, 10, 4_294_967_295, 10**18])
+@pytest.mark.parametrize("number", [0, 1, 10, 4_294_967_295, 10**18 - 1])
 def test_numbers_of_a_family_are_read_as_each_by_itself(description, number):
     for name in ("seed", "level" if "level" in description else "round"):
         expected = dict(sorted((description | {name: number}).items()))
@@ -55,6 +55,7 @@ ODD = {
     "unsorted": '{"seed": 3, "round": 2}',
     "minus zero": '{"seed": -0}',
     "a float": '{"seed": 3.0}',
+    "nineteen digits": '{"seed": 9999999999999999999}',
     "a power": '{"seed": 1e3}',
     "twenty-five digits": '{"seed": 1234567890123456789012345}',
     "a text": '{"seed": "3"}',

@@ -1,6 +1,7 @@
 """Writing files: whole or not at all, into what is no regular file without replacing it, never over another's file."""
 
 import os
+import re
 import stat
 import threading
 from pathlib import Path
@@ -261,6 +262,21 @@ def test_no_command_writes_over_the_results_a_folder_or_into_nowhere(arguments, 
         assert words in said.err
         assert said.out == ""
     assert database.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", [["results", "--csv", "all", "--parquet"], ["bench", "density", "--json"]])
+def test_two_outputs_of_a_command_are_two_files(command, folder, tmp_path, monkeypatch, capsys):
+    """The second would replace the first without a word."""
+    monkeypatch.setattr("supermask.analysis.system.platform.set_up_jax", lambda devices=None: None)
+    monkeypatch.chdir(tmp_path)
+    Path("link.svg").symlink_to("all")
+    folders = ["--results", str(folder)] if "results" in command else []
+    for same in ("all", "ALL", "link.svg") if folders else ("all.svg",):
+        assert run_command([*command, same, *folders], CATALOGUE) == MISUSED
+        said = capsys.readouterr()
+        assert re.fullmatch(rf"supermask: error: (csv|json) and .* are both '{re.escape(same)}'; .*\n", said.err)
+        assert said.out == ""
+    assert names(tmp_path) == ["link.svg"]
 
 
 @needs_full

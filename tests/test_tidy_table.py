@@ -1,5 +1,6 @@
 """The tidy table on records made for it: every kind, conditions, types, files, growth, and what was forged."""
 
+import csv
 import json
 import re
 import shutil
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, nullcontext
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
@@ -230,6 +231,73 @@ def test_files_hold_the_table(folder, tmp_path):
         cells = ["" if pd.isna(cell) else cell for cell in table[name]]
         expected = [str(cell) if name in texts else cell for cell in cells]
         assert ["" if pd.isna(cell) else cell for cell in read[name]] == expected, name
+
+
+def both_tables(folder: Path, tmp_path: Path) -> list[dict[str, object]]:
+    """The rows of the Parquet file; that of CSV has the same cells."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    with Store(folder, for_reading=True) as store:
+        write_tables(store, (), tmp_path / "all.csv", tmp_path / "all.parquet")
+    with (tmp_path / "all.csv").open(encoding="utf-8", newline="") as file:
+        texts = list(csv.DictReader(file))
+    rows = parquet.read_table(tmp_path / "all.parquet").to_pylist()
+    read = {"whole": int, "number": float, "truth": {"True": True, "False": False}.get}
+    assert len(texts) == len(rows)
+    for text, row in zip(texts, rows, strict=True):
+        for name, cell in row.items():
+            if cell is None or cell != cell:
+                assert text[name] == "", name
+            else:
+                assert read.get(TYPES[name], str)(text[name]) == cell, name
+    return rows
+
+
+def test_parquet_and_csv_hold_the_same_cells(folder, tmp_path):
+    rows = both_tables(folder, tmp_path)
+    assert {each["kind"] for each in rows} == {kind.name for kind in KINDS}
+
+
+def test_an_empty_table_has_all_columns(tmp_path):
+    with Store(tmp_path / "results"):
+        pass
+    assert both_tables(tmp_path / "results", tmp_path) == []
+    assert tuple(pd.read_parquet(tmp_path / "all.parquet").columns) == COLUMNS
+
+
+@pytest.mark.parametrize(
+    ("part", "is_held"),
+    [
+        *(
+            ({"batch_size": number}, abs(number) < 1 << 63)
+            for number in ((1 << 53) + 1, 1 - (1 << 63), 1 << 63, 10**400)
+        ),
+        *(({"rates": {"dense": number}}, number < 1 << 63) for number in ((1 << 53) + 1, (1 << 63) - 1, 1 << 63)),
+        *(
+            ({"round": number}, number < 1 << 63)
+            for number in (10**18, (1 << 63) - 1, 1 << 63, 9_999_999_999_999_999_999)
+        ),
+        ({"steps": 3.0}, False),
+        ({"steps": True}, False),
+        ({"data_digest": '"a, b"'}, True),
+    ],
+)
+def test_what_64_bits_cannot_hold_is_in_no_table(descriptions, tmp_path, capsys, part, is_held):
+    """Three seeds, so that the last two are read as of one family."""
+    honest = next(each for each in descriptions if each.get("treatment"))
+    for seed in range(3):
+        forge(tmp_path / "results", honest | part | {"seed": seed})
+    if is_held:
+        rows = both_tables(tmp_path / "results", tmp_path)
+        for name, value in part.items():
+            column, own = ("rate_dense", float(value["dense"])) if name == "rates" else (name, value)
+            assert [each[column] for each in rows] == [own] * 3
+    with Store(tmp_path / "results", for_reading=True) as store:
+        for kind in ("csv", *(["parquet"] if find_spec("pyarrow") else [])):
+            with nullcontext() if is_held else pytest.raises(StoreError, match="is no result"):
+                write_tables(store, (), **{f"{kind}_file": tmp_path / f"one.{kind}"})
+            assert (tmp_path / f"one.{kind}").exists() == is_held
+        with nullcontext() if is_held else pytest.raises(StoreError, match="is no result"):
+            tidy_table(store)
 
 
 def test_parquet_holds_the_table(folder, tmp_path):

@@ -185,8 +185,10 @@ def results(options: argparse.Namespace, catalogue: Catalogue) -> int:
     from supermask.analysis.command.merging import check_new, merge
     from supermask.analysis.drawing.tables import TIDY_CSV, check_asked, write_tables
     from supermask.analysis.store.store import Store
-    from supermask.analysis.system.files import PARQUET, check_output
+    from supermask.analysis.system.files import PARQUET, check_apart, check_output
 
+    if options.csv is not None and options.parquet is not None:
+        check_apart("csv and parquet", options.csv, options.parquet)
     if options.csv is not None:
         check_output("csv", options.csv, TIDY_CSV)
     if options.parquet is not None:

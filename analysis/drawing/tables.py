@@ -112,9 +112,10 @@ def _parquet_writer(path: Path, stack: ExitStack) -> Callable[[Sequence[Tabulate
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 
-    types = {"whole": pa.int64(), "number": pa.float64(), "truth": pa.bool_()}
-    fields = [(name, types.get(TYPES[name], pa.string())) for name in COLUMNS]
-    writer = stack.enter_context(ParquetWriter(path, pa.schema(fields)))
+    types = {"whole": (pa.int64(), int), "number": (pa.float64(), float), "truth": (pa.bool_(), bool)}
+    how = {name: types.get(TYPES[name], (pa.string(), str)) for name in COLUMNS}
+    schema = pa.schema([(name, own) for name, (own, _) in how.items()])
+    writer = stack.enter_context(ParquetWriter(path, schema))
 
     def write(results: Sequence[Tabulated]) -> None:
         rows = pa.array(np.repeat(np.arange(len(results)), [len(each.metrics) for each in results]))
@@ -122,10 +123,9 @@ def _parquet_writer(path: Path, stack: ExitStack) -> Callable[[Sequence[Tabulate
         columns = {"metric": pa.array([name for name, _ in metrics], pa.string())}
         columns["value"] = pa.array([float(value) for _, value in metrics], pa.float64())
         for name, cells in zip(CELLS, zip(*(each.cells for each in results), strict=True), strict=True):
-            kind = types.get(TYPES[name])
-            own = cells if kind else [None if cell is None else str(cell) for cell in cells]
-            columns[name] = pa.array(own, kind or pa.string()).take(rows)
-        writer.write_table(pa.table([columns[name] for name in COLUMNS], schema=pa.schema(fields)))
+            type_, read = how[name]
+            columns[name] = pa.array([None if cell is None else read(cell) for cell in cells], type_).take(rows)
+        writer.write_table(pa.table([columns[name] for name in COLUMNS], schema=schema))
 
     return write
 

@@ -162,19 +162,30 @@ def _cells(description: Description) -> tuple[Any, ...]:
 
 
 def _fit(cells: Sequence[Any], columns: tuple[str, ...]) -> bool:
-    """Return whether cells have their columns' types and printable text."""
-    texts = _texts_of(tuple(map(type, cells)), columns)
-    return texts is not None and "".join(compress(cells, texts)).isprintable()
+    """Return whether cells have their columns' types, printable text, and whole numbers that Parquet can hold."""
+    places = _places_of(tuple(map(type, cells)), columns)
+    return (
+        places is not None
+        and "".join(compress(cells, places.texts)).isprintable()
+        and all(map(is_whole, compress(cells, places.wholes)))
+    )
+
+
+class _Places(NamedTuple):
+    """Which cells are texts, and which are whole numbers."""
+
+    texts: tuple[bool, ...]
+    wholes: tuple[bool, ...]
 
 
 @lru_cache(maxsize=256)
-def _texts_of(types: tuple[type, ...], columns: tuple[str, ...]) -> tuple[bool, ...] | None:
-    """Return which cells are texts; None if one has another type than its column. Few combinations of types exist."""
+def _places_of(types: tuple[type, ...], columns: tuple[str, ...]) -> _Places | None:
+    """Return None if a type is not its column's. Cached, because the results of a kind have few combinations."""
     fits = all(
         type_ in _TYPES[TYPES[name]] or (type_ is type(None) and name not in _NEVER_EMPTY)
         for name, type_ in zip(columns, types, strict=True)
     )
-    return tuple(type_ is str for type_ in types) if fits else None
+    return _Places(tuple(each is str for each in types), tuple(each is int for each in types)) if fits else None
 
 
 @lru_cache(maxsize=256, typed=True)

@@ -12,8 +12,8 @@ from functools import lru_cache
 
 from supermask.analysis.store.identity import Description, canonical, id_of_canonical
 
-_NUMBER = re.compile(r'"(seed|round|level)": (0|[1-9][0-9]{0,18})(?=[,}])')
-"""Never within a text, whose quotes are escaped in JSON."""
+_NUMBER = re.compile(r'"(seed|round|level)": (0|[1-9][0-9]{0,17})(?=[,}])')
+"""Never within a text, whose quotes are escaped in JSON. Of 18 digits at most, which 64 bits hold."""
 _PLACE = re.compile(r'"\\u0000 (seed|round|level)"')
 
 

@@ -110,6 +110,12 @@ def check_output(argument: str, path: Path, kind: FileKind) -> None:
         check_replaced(argument, path, kind)
 
 
+def check_apart(arguments: str, one: Path, other: Path) -> None:
+    """Raise UsageError if two outputs of a command are one file: the second would replace the first."""
+    if os.path.realpath(one).casefold() == os.path.realpath(other).casefold():
+        raise UsageError(f"{arguments} are both {str(other)!r}; allowed: two files")
+
+
 def _not_a_folder(path: Path) -> str:
     """Return an error text if a file's parent is not a folder."""
     return "" if path.parent.is_dir() else f"{path.parent} is not a folder"

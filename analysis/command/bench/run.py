@@ -24,7 +24,7 @@ from supermask.analysis.command.bench.comparisons import NETWORK_STEP, Compariso
 from supermask.analysis.command.bench.peers import MODES, Peers, available
 from supermask.analysis.store.provenance import provenance
 from supermask.analysis.system.errors import UsageError, at_least, choose
-from supermask.analysis.system.files import FileKind, check_output, write_whole
+from supermask.analysis.system.files import FileKind, check_apart, check_output, write_whole
 from supermask.analysis.system.screen import Screen, print_table
 
 LATE_STEPS, LATE_NETWORKS, LATE_PREPARATION = 2750, 4, 800  # steps as in the short protocol's rounds
@@ -69,6 +69,7 @@ def bench(names: Sequence[str], pairs: int, steps: int | None, output: Path | No
     if output is not None:
         check_output("json", output, MEASURED)
         if "density" in (names or WORK):
+            check_apart("json and the picture beside it", output, output.with_suffix(".svg"))
             check_output("json", output.with_suffix(".svg"), PICTURE)
     console = Screen()
     rows: list[Row] = []
