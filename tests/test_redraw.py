@@ -4,6 +4,7 @@ import io
 import re
 import shutil
 import zlib
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import matplotlib
@@ -12,6 +13,8 @@ matplotlib.use("Agg")
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.command.commands import FAILED, MISUSED, OK
@@ -103,6 +106,11 @@ def another_picture(csv: Path) -> None:
     csv.with_suffix(".svg").write_text("<svg><text>mine</text></svg>")
 
 
+def a_caption_of_codes(csv: Path) -> None:
+    svg = csv.with_suffix(".svg").read_text()
+    csv.with_suffix(".svg").write_text(svg.replace(" · supermask ", " · supermask \x1b[31m", 1))
+
+
 def no_table(csv: Path) -> None:
     csv.write_text("a,b\n1,2\n")
 
@@ -116,6 +124,7 @@ def an_empty_table(csv: Path) -> None:
     [
         (no_picture, "cannot be read"),
         (another_picture, "is no picture that this toolkit drew"),
+        (a_caption_of_codes, "is no picture that this toolkit drew"),
         (no_table, "is no table of the figure mask-1-actions"),
         (an_empty_table, "is no table of the figure mask-1-actions"),
         (Path.unlink, "cannot be read"),
@@ -166,6 +175,52 @@ def test_more_than_can_be_drawn_is_refused(name, column, values, said, tmp_path,
     assert said in error
     assert error.count("\n") == 1
     assert csv.with_suffix(".svg").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("criteria-plane-fc-mnist-paper", lambda table: table[:1], "Attempting to set identical"),
+        (
+            "structure-over-time-fc-mnist-short",
+            lambda table: table[table["layer"] == "all"],
+            "No artists with labels found",
+        ),
+    ],
+)
+def test_what_matplotlib_doubts_is_refused(name, change, said, tmp_path, capsys):
+    """It would draw something, and warn in the terminal in words of its own."""
+    csv = copied(name, tmp_path)
+    change(pd.read_csv(csv)).to_csv(csv, index=False)
+    before = csv.with_suffix(".svg").read_bytes()
+    assert run_command(["redraw", str(csv)], CATALOGUE) == MISUSED
+    error = capsys.readouterr().err
+    assert error.startswith(f"supermask: error: file {csv} is no table of the figure ")
+    assert said in error
+    assert error.count("\n") == 1
+    assert csv.with_suffix(".svg").read_bytes() == before
+
+
+SMALL = sorted(TABLES, key=lambda name: (GALLERY / f"{name}.csv").stat().st_size)[:6]
+
+
+@settings(max_examples=15)
+@given(st.sampled_from(SMALL), st.data())
+def test_whatever_rows_and_cells_a_table_has_it_is_drawn_or_refused_in_one_line(tmp_path_factory, name, data):
+    csv = copied(name, tmp_path_factory.mktemp("forged"))
+    table = pd.read_csv(csv, dtype=str, keep_default_na=False)
+    rows = data.draw(st.lists(st.integers(0, len(table) - 1), min_size=1, max_size=12))
+    table = table.iloc[rows].reset_index(drop=True)
+    for column in data.draw(st.lists(st.sampled_from(list(table.columns)), max_size=2)):
+        cells = st.sampled_from(
+            ["0", "1", "-1", "0.5", "1e-300", "1e300", "9007199254740991", "", "x", "$x$", "_", "\n"]
+        )
+        table[column] = data.draw(st.lists(cells, min_size=len(table), max_size=len(table)) | cells)
+    table.to_csv(csv, index=False)
+    error = io.StringIO()
+    with redirect_stderr(error), redirect_stdout(io.StringIO()):
+        status = run_command(["redraw", str(csv)], CATALOGUE)
+    assert (status, error.getvalue().count("\n")) in ((OK, 0), (MISUSED, 1)), error.getvalue()
 
 
 @pytest.mark.parametrize(("nodes", "size"), [(10**9, 1), (0, 1), (10, 0), (-3, 2)])

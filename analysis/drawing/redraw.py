@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 MARK = " · supermask "
 """Text that every caption contains."""
 
-NOT_DRAWN = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
+_DOUBTS = (UserWarning, RuntimeWarning)
+"""How Matplotlib and NumPy say that they draw something else than was meant: an empty legend, an axis of one point, the
+mean of nothing."""
+
+NOT_DRAWN = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError, *_DOUBTS)
 """What drawing raises at tables that are not what they should be, in many libraries' words."""
 
 _DESCRIPTION = re.compile(r"<dc:description>([^<]*)</dc:description>")
@@ -53,7 +57,7 @@ def caption_beside(csv: Path) -> str:
         raise UsageError(f"{svg}, whose caption {csv.name} is redrawn with, cannot be read: {error.strerror}") from None
     found = _DESCRIPTION.findall(text) or _TEXT.findall(text)
     captions = [html.unescape(words) for words in found if MARK in words]
-    if len(captions) != 1:
+    if len(captions) != 1 or not captions[0].isprintable():
         raise UsageError(f"{svg}, whose caption {csv.name} is redrawn with, is no picture that this toolkit drew")
     return captions[0]
 
@@ -69,7 +73,7 @@ def _caption_of_png(png: Path, csv: Path) -> str:
             words = str(image.info.get("Description", ""))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UsageError(f"{png}, whose caption {csv.name} is redrawn with, cannot be read: {error}") from None
-    if MARK not in words:
+    if MARK not in words or not words.isprintable():
         raise UsageError(f"{png}, whose caption {csv.name} is redrawn with, is no picture that this toolkit drew")
     return words
 
@@ -77,8 +81,8 @@ def _caption_of_png(png: Path, csv: Path) -> str:
 def redraw(tables: Iterable[Path], catalogue: "Catalogue", look: Look = SCREEN) -> dict[Path, bool]:
     """Redraw the pictures beside each table. Returns for each whether it changed.
 
-    Raises UsageError if a file is not a figure's table with its picture, or has an invalid cell. Pictures are replaced
-    atomically, and only after all are drawn.
+    Raises UsageError if a file is not a figure's table with its picture, has an invalid cell, or makes Matplotlib or
+    NumPy warn. Pictures are replaced atomically, and only after all are drawn.
     """
     jobs = [(csv, catalogue[figure_name(csv, catalogue)].load(), caption_beside(csv)) for csv in tables]
     from supermask.analysis.drawing.figure import render
@@ -88,7 +92,11 @@ def redraw(tables: Iterable[Path], catalogue: "Catalogue", look: Look = SCREEN) 
         text = read_text(csv)
         check_cells(csv, text)
         try:
-            images = render(figure, text, words, csv.stem, look)
+            with warnings.catch_warnings():
+                for doubt in _DOUBTS if look.style is None else ():  # a style of the user's may be to blame
+                    warnings.simplefilter("error", doubt)
+                warnings.filterwarnings("default", "Glyph")  # a name in letters that the font lacks is a name
+                images = render(figure, text, words, csv.stem, look)
         except UsageError:
             raise
         except NOT_DRAWN as error:  # a column or row is missing, or it is no table
