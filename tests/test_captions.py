@@ -12,6 +12,7 @@ from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import Changes, protocol
+from supermask.augmentation import Augmentation
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
 from supermask.criteria import CRITERIA
@@ -87,6 +88,7 @@ CHANGED = {
     "mask-score-learning-rate": ("learned by rank",),
     "sparse-epochs": ("sparse", "dsd", "compressed"),
     "sparse-learning-rate": ("sparse", "compressed"),
+    **dict.fromkeys(("optimiser", "weight-decay", "augment"), ("trainings", "round 0", "masks", "dsd")),
     "graph-epochs": ("graphs",),
     "graph-nodes": ("graphs",),
 }
@@ -98,7 +100,10 @@ def changed(name: str) -> Experiment:
     own = protocol("short")
     part, _, field = name.partition("-")
     parts = {"mask": "masks", "sparse": "sparse", "graph": "graph"}
-    if name == "rates":
+    recipes = {"optimiser": "adamw", "weight-decay": 0.1, "augment": Augmentation(1)}
+    if name in recipes:
+        own = replace(own, recipe=replace(own.recipe, **{name.replace("-", "_"): recipes[name]}))
+    elif name == "rates":
         own = replace(own, rates=replace(own.rates, dense=0.5))
     elif part in parts:
         inner = getattr(own, parts[part])

@@ -19,6 +19,8 @@ from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.running.units import units
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import PROTOCOLS, Changes, protocol
+from supermask.analysis.studies.recipes import SETTINGS
+from supermask.augmentation import Augmentation
 from supermask.compression.dsd import DSDRun
 from supermask.compression.runs import CompressionRun
 from supermask.criteria import CRITERIA
@@ -28,6 +30,7 @@ from supermask.learned_masks import LearnedMask
 from supermask.named_members import BUILT_IN
 from supermask.networks import NETWORKS, shapes_of
 from supermask.neural_graphs.runs import GraphRun
+from supermask.recipe import PLAIN, Recipe
 from supermask.sparse_training.runs import SparseRun
 
 RUNS = (
@@ -37,7 +40,22 @@ RUNS = (
     *(SharedRun(GraphRun("static"), signs=True), SharedRun(SparseRun("set", 0.1))),
     *(Barrier(), Barrier(CRITERIA["random"], "rounds")),
 )
-FIELDS = ("epochs", "rounds", "rates", "mask_epochs", "sparse_epochs", "graph_epochs")
+EVERYTHING = Recipe(
+    "nesterov",
+    learning_rate=0.1,
+    batch_size=50,
+    momentum=0.8,
+    schedule="steps",
+    warm_up=0.1,
+    cuts=(0.3, 0.6),
+    cut_factor=0.2,
+    weight_decay=1e-4,
+    clip=1.0,
+    label_smoothing=0.1,
+    augment=Augmentation(2, cut_out=3),
+    normalise=True,
+)
+FIELDS = ("epochs", "rounds", "rates", "mask_epochs", "sparse_epochs", "graph_epochs", *SETTINGS)
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text(encoding="utf-8"))
 """Number and digest of the ids of each figure's results, by 'network protocol figure'."""
 
@@ -52,8 +70,11 @@ def test_every_kind_is_tried_here():
     assert len(BY_NAME) == len(KINDS)
 
 
+@pytest.mark.parametrize("recipe", [PLAIN, EVERYTHING], ids=["plain", "recipe"])
 @pytest.mark.parametrize("run", RUNS, ids=str)
-def test_a_kind_keeps_its_promises(run, experiment):
+def test_a_kind_keeps_its_promises(run, recipe, digits):
+    own = protocol("quick", changes=Changes(dataset="digits", seeds=2, rounds=2, recipe=recipe))
+    experiment = Experiment(own, digits)
     kind, shape = kind_of(run), experiment.data.image_shape
     params = shapes_of(NETWORKS["fc"], shape)
     forward = 2 * NETWORKS["fc"].products(shape)

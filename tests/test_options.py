@@ -23,7 +23,9 @@ from supermask.analysis.running.cluster.sending import packed, unpacked
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.plugin_files import Plugin
 from supermask.analysis.studies.protocols import PROTOCOLS, Changes, protocol
+from supermask.analysis.studies.recipes import SETTINGS
 from supermask.analysis.system.errors import UsageError
+from supermask.augmentation import Augmentation
 from supermask.criteria import power
 from supermask.datasets import DATASETS
 from supermask.exporting import LAYOUTS
@@ -32,6 +34,7 @@ from supermask.learned_masks import LearnedMask
 from supermask.named_members import BUILT_IN
 from supermask.networks import NETWORKS
 from supermask.plugins import criterion, kept_action
+from supermask.recipe import OPTIMISERS, SCHEDULES
 from supermask.treatments import treatment
 
 ROOT = Path(__file__).parent.parent
@@ -49,6 +52,19 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr("supermask.analysis.system.platform.set_up_jax", lambda devices=None: None)
 
 
+RECIPES = {
+    "optimiser": {"optimiser": "adamw"},
+    "momentum": {"optimiser": "sgd", "momentum": 0.5},
+    "schedule": {"schedule": "cosine"},
+    "cuts": {"schedule": "steps", "cuts": (0.3,)},
+    "cut_factor": {"schedule": "steps", "cut_factor": 0.5},
+    "augment": {"augment": Augmentation(1)},
+    "normalise": {"normalise": True},
+    **{name: {name: 0.1} for name in ("warm_up", "weight_decay", "clip", "label_smoothing")},
+}
+"""A change of each setting, with what it needs."""
+
+
 def changed(experiment: Experiment, name: str) -> Experiment:
     """The experiment with another value of a protocol's field, whatever it was."""
     own = experiment.protocol
@@ -56,6 +72,8 @@ def changed(experiment: Experiment, name: str) -> Experiment:
     if part is not None:
         inner = getattr(own, part)
         own = replace(own, **{part: replace(inner, epochs=2 * inner.epochs + 1)})
+    elif name in SETTINGS and not hasattr(own, name):
+        own = replace(own, recipe=replace(own.recipe, **RECIPES[name]))
     elif name == "rates":
         own = replace(own, rates=replace(own.rates, dense=own.rates.dense / 2))
     else:
@@ -72,7 +90,7 @@ def test_a_study_uses_what_its_results_names_depend_on(name, experiment):
     """Held to the descriptions, which know nothing of `uses`."""
     figure = CATALOGUE[name].load()
     study = figure.whole
-    fields = ("epochs", "rounds", "rates", "mask_epochs", "sparse_epochs", "graph_epochs")
+    fields = ("epochs", "rounds", "rates", "mask_epochs", "sparse_epochs", "graph_epochs", *SETTINGS)
     before = ids(experiment, study)
     assert uses_of(study) == {field for field in fields if ids(changed(experiment, field), study) != before}
 
@@ -80,7 +98,10 @@ def test_a_study_uses_what_its_results_names_depend_on(name, experiment):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("dsd --criteria random", "criteria is given, but dsd would not change by it; allowed: sparse-epochs, show"),
+        (
+            "dsd --criteria random",
+            "criteria is given, but dsd would not change by it; allowed: sparse-epochs, recipe",
+        ),
         ("dsd --epochs 5", "epochs is given, but dsd"),
         ("dsd sparse-training --rounds 2", "rounds is given, but dsd and sparse-training would not change by it"),
         ("neural-graphs --rates dense=0.5", "rates is given, but neural-graphs"),
@@ -92,6 +113,24 @@ def test_a_study_uses_what_its_results_names_depend_on(name, experiment):
         ("weight-movement --show rewind", "show is given, but weight-movement"),
         ("mask-criteria --rates conv=0.5", "rates has conv, and fc has no convolutions; allowed: dense, output"),
         ("mask-criteria --rates dense=0.5,dense=0.2", "rates has dense twice; allowed: once"),
+        (
+            "sparse-training --optimiser adamw",
+            "optimiser is given, but sparse-training would not change",
+        ),
+        ("neural-graphs --batch-size 5", "batch-size is given, but neural-graphs"),
+        ("wiring --learning-rate 0.1", "learning-rate is given, but wiring"),
+        ("wiring --augment flip", "augment is given, but wiring"),
+        ("neural-graphs --schedule cosine", "schedule is given, but neural-graphs"),
+        ("deep-compression --weight-decay 0.1", "weight-decay is given, but deep-compression"),
+        ("dsd --optimiser sgd", "optimiser is sgd without a learning-rate; the protocol's, 0.003, is for Adam"),
+        ("dsd --optimiser lion", "optimiser is 'lion'; allowed: adam, adamw, sgd, nesterov"),
+        ("dsd --weight-decay -1", "weight-decay is -1.0; allowed: 0 or more"),
+        ("dsd --batch-size 0", "batch-size is 0; allowed: 1 or more, a whole number"),
+        ("dsd --augment pad=4,pad=2", "augment has pad twice; allowed: once"),
+        ("dsd --augment pad", "augment has 'pad'; it should read like pad=4"),
+        ("dsd --augment flip=1", "augment has 'flip=1'; it should read like flip"),
+        ("dsd --augment crop", "augment 'crop' is unknown; choose from: pad, flip, cut-out"),
+        ("dsd --recipe nowhere.toml", "nowhere.toml"),
         ("mask-criteria --seeds 2 --seeds 3", "argument --seeds: given twice; allowed: once"),
         ("mask-criteria --seed 2", "unrecognized arguments: --seed 2"),
         ("mask-criteria --plug plugin.py", "unrecognized arguments: --plug plugin.py"),
@@ -148,6 +187,8 @@ def test_an_option_that_some_figures_do_not_depend_on_is_said(capsys):
         ("reproduce", "dataset", DATASETS),
         ("reproduce", "protocol", PROTOCOLS),
         ("reproduce", "format", FORMATS),
+        ("reproduce", "optimiser", OPTIMISERS),
+        ("reproduce", "schedule", SCHEDULES),
         ("explore", "protocol", PROTOCOLS),
         ("explore", "dataset", [name for name, info in DATASETS.items() if info.image_shape[2] == 1]),
         ("export", "layout", LAYOUTS),
@@ -232,6 +273,7 @@ def test_the_reports_command_for_a_figure_takes_no_option_that_does_not_matter()
     arguments = [
         *["report", "--seeds", "2", "--epochs", "4", "--rounds", "2", "--rates", "dense=0.5", "--mask-epochs", "1"],
         *["--sparse-epochs", "1", "--graph-epochs", "1", "--criteria", "random", "--show", *lines],
+        *["--recipe", "own.toml", "--batch-size", "30", "--learning-rate", "0.00123456789", "--augment", "pad=1,flip"],
         *["--dataset", "digits"],
     ]
     options = parser_of(CATALOGUE).parse_args(arguments)
@@ -243,6 +285,8 @@ def test_the_reports_command_for_a_figure_takes_no_option_that_does_not_matter()
         assert again.seeds == 2
         assert again.dataset == "digits"
         assert (again.epochs == 4) == ("epochs" in used)
+        assert (again.learning_rate == 0.00123456789) == ("learning_rate" in used), "to the last digit"
+        assert (again.augment == "pad=1,flip") == ("augment" in used)
         assert (again.criteria == ["random"]) == (figure.compares == "criterion")
         assert not again.show or set(again.show) <= set(figure.names)
 

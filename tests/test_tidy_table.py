@@ -320,7 +320,7 @@ def test_the_documented_columns_are_the_tables():
 
 
 def test_the_documented_fields_are_the_descriptions(descriptions):
-    """By kind, those that all have apart; which of `rules` and `plugins` a result has depends on its choices."""
+    """By kind, those that all have apart; which of `rules`, `plugins` and `recipe` a result has depends on choices."""
     page = DOCS.read_text(encoding="utf-8")
     rows = re.search(r"\| kind \| fields \|\n\|---\|---\|\n(.*?)\n\n", page, re.S)[1].splitlines()
     documented = {
@@ -331,7 +331,7 @@ def test_the_documented_fields_are_the_descriptions(descriptions):
         own.setdefault(each["kind"], set()).update(each)
     shared = set.intersection(*own.values())
     assert documented.pop("all") == shared
-    assert documented.pop("where they matter") == {"rules", "plugins"}
+    assert documented.pop("where they matter") == {"rules", "plugins", "recipe"}
     assert documented == {kind: fields - shared - {"rules", "plugins"} for kind, fields in own.items()}
 
 

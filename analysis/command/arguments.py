@@ -22,6 +22,10 @@ examples:
                                                        other criteria than the figure's own
   supermask reproduce mask-1-actions --network conv2 --show rewind constant "constant, same sign"
                                                        some lines of a figure, on another network
+  supermask reproduce lottery-tickets --recipe sgd.toml --epochs 20
+                                                       another optimiser, schedule, augmentation: docs/protocols.md
+  supermask reproduce dsd --optimiser sgd --learning-rate 0.1 --schedule cosine --augment pad=4,flip
+                                                       the same by options, which go before the file
   supermask reproduce mask-criteria --dataset beetles.npz
                                                        data of your own; or a folder of images by class
   supermask reproduce --cluster local                  on Dask, a worker a core; or slurm.toml, or tcp://10.0.0.1:8786
@@ -219,6 +223,13 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     add("--sparse-epochs", type=float, metavar="N", help="epochs of sparse training (default: the protocol's)")
     add("--graph-epochs", type=float, metavar="N", help="epochs of neural graphs (default: the protocol's)")
     add("--rates", metavar="KIND=F,...", help="fractions pruned a round, such as dense=0.2,output=0.1")
+    add("--recipe", type=path, metavar="FILE", help="how weights are trained: a TOML file, see docs/protocols.md")
+    add("--optimiser", metavar="NAME", help="adam, adamw, sgd or nesterov (default: the file's, else adam)")
+    add("--learning-rate", type=float, metavar="X", help="the largest one (default: the file's or the protocol's)")
+    add("--batch-size", type=int, metavar="N", help="images a step (default: the file's or the protocol's)")
+    add("--weight-decay", type=float, metavar="X", help="of weights and biases (default: the file's, else 0)")
+    add("--schedule", metavar="NAME", help="constant, steps or cosine (default: the file's, else constant)")
+    add("--augment", metavar="HOW", help="changes of training images, such as pad=4,flip,cut-out=8; or none")
     add("--criteria", nargs="+", metavar="NAME", help="criteria of figures that compare them (default: each's own)")
     add("--show", nargs="+", metavar="NAME", help="only these lines of the other figures, by label; a plugin's too")
     add("--dataset", metavar="NAME", help="digits, mnist5k, mnist, fashion-mnist, cifar10 or a path: see docs/data.md")

@@ -120,13 +120,13 @@ def reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
 def report(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Judge the claims of figures on the stored results."""
     request = _request(options, catalogue)
-    from supermask.analysis.command.options import own_names, said, used_by
+    from supermask.analysis.command.options import own_names, recipe_of, said, used_by
     from supermask.analysis.command.reproduce import report
 
-    own = own_names(options.members)
+    own, (_, in_file) = own_names(options.members), recipe_of(options)
     papers = {name: catalogue[name].paper for name in request.figures}
     words = {
-        name: said(options, used_by(figure, request.studies[name], own), figure, own)
+        name: said(options, used_by(figure, request.studies[name], own, in_file), figure, own)
         for name, figure in request.figures.items()
     }
     return report(request, papers, options.output or options.results / "report.html", words)
@@ -242,6 +242,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
         lines,
         own_data,
         own_names,
+        recipe_of,
         used_by,
     )
     from supermask.analysis.command.reproduce import FigureRequest
@@ -260,6 +261,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
             members = members.plus(member)
         criteria.append(choose("criterion", text, members.criterion, RENAMED) if member is None else member.name)
     rates = None if options.rates is None else parse_rates(options.rates)
+    recipe, in_file = recipe_of(options)
     changes = Changes(
         options.dataset,
         options.seeds,
@@ -269,6 +271,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
         options.mask_epochs,
         options.sparse_epochs,
         options.graph_epochs,
+        recipe,
     )
     figures = {name: catalogue[name].load() for name in names}
     own = own_names(members)
@@ -289,7 +292,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
         data=data,
     )
     request, left_out = _without_unfit(request, bool(options.figures))
-    used = {name: used_by(request.figures[name], study, own) for name, study in request.studies.items()}
+    used = {name: used_by(request.figures[name], study, own, in_file) for name, study in request.studies.items()}
     notes = check_used(options.given, used) + check_shown(request.shown, request.figures, own)
     return replace(request, notes=(*notes, *left_out, *check_data_dir(options.data_dir, chosen.dataset)))
 

@@ -16,6 +16,7 @@ from supermask.analysis.studies.experiment import choices_of
 from supermask.analysis.system.errors import FileError, UsageError, choose, reason
 from supermask.analysis.system.files import SAFETENSORS, FileKind, check_output
 from supermask.analysis.system.terminal import say
+from supermask.analysis.system.words import number
 from supermask.datasets import DATASETS
 from supermask.exporting import LAYOUTS, check_path, export
 from supermask.lottery import initial_of
@@ -118,6 +119,7 @@ def _of_round(result: StoredResult, arrays: dict[str, np.ndarray], weights: str)
         raise UsageError(f"run {result.id[:12]} is of {own['network']} on {own['dataset']}, whose shapes are not known")
     image_shape, classes = images
     words = f"{own['network']} on {own['dataset']}, seed {own['seed']}, round {own['round']}, {weights} weights"
+    words += _preparation(own)
     if own["round"] == 0:
         initial, final = decode_round_zero(arrays)
         return Exported(
@@ -135,6 +137,14 @@ def _of_round(result: StoredResult, arrays: dict[str, np.ndarray], weights: str)
         for layer, leaves in with_kernels(start, end.final).items()
     }
     return Exported(own["network"], own["dataset"], params, masks, words, image_shape)
+
+
+def _preparation(own: Mapping[str, Any]) -> str:
+    """Return what its network reads in place of pixels scaled to [0, 1], as words to append; '' if that is these."""
+    if (pixels := own.get("recipe", {}).get("normalise")) is None:
+        return ""
+    mean, deviation = (" ".join(map(number, pixels[name])) for name in ("mean", "deviation"))
+    return f", for pixels in 0..1 minus {mean} over {deviation}, by channel"
 
 
 def _not_rewound(treatment: Mapping[str, Any]) -> str:

@@ -5,19 +5,27 @@ No option is ignored silently.
 
 import argparse
 import shlex
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supermask.analysis.system.errors import UsageError, choose
+from supermask.analysis.system.words import number
 
 if TYPE_CHECKING:
     from supermask.analysis.drawing.figure import Figure
     from supermask.analysis.studies.experiment import Experiment, Study
     from supermask.datasets import Dataset
     from supermask.named_members import Members
+    from supermask.recipe import Recipe
 
-OF_STUDIES = ("rounds", "epochs", "mask_epochs", "sparse_epochs", "graph_epochs", "rates")
+OF_RECIPES = ("optimiser", "learning_rate", "batch_size", "weight_decay", "schedule", "augment")
+"""Options that change a recipe's setting of that name."""
+
+OF_STUDIES = (
+    *("rounds", "epochs", "mask_epochs", "sparse_epochs", "graph_epochs", "rates", "recipe"),
+    *OF_RECIPES,
+)
 """Options that change a protocol and matter to some studies only; all depend on seeds and data set."""
 
 OF_FIGURES = ("criteria", "show", "plugin")
@@ -33,15 +41,38 @@ def own_names(members: "Members | None") -> dict[str, tuple[str, ...]]:
     return {kind: tuple(name for name in known if name in own) for kind, known in kinds.items()}
 
 
-def used_by(figure: "Figure", study: "Study", own: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
-    """Return the options above that a figure depends on; `own` are a plugin's members by kind."""
+def used_by(
+    figure: "Figure", study: "Study", own: Mapping[str, tuple[str, ...]], in_file: Container[str] | None = None
+) -> frozenset[str]:
+    """Return the options above that a figure depends on; `own` are a plugin's members by kind.
+
+    in_file: the settings that the recipe's file changes; None for any.
+    """
     shows = {"criteria"} if figure.compares == "criterion" else {"show"} if figure.names else set()
     from supermask.analysis.kinds.plan import uses_of
     from supermask.analysis.studies.own_figures import OwnFigure
+    from supermask.analysis.studies.recipes import SETTINGS
 
     plugin = {"plugin"} if own.get(figure.compares) or isinstance(figure, OwnFigure) else set()
 
-    return uses_of(study) | shows | plugin
+    uses = uses_of(study)
+    file = {"recipe"} if any(name in uses and (in_file is None or name in in_file) for name in SETTINGS) else set()
+    return uses | file | shows | plugin
+
+
+def recipe_of(options: argparse.Namespace) -> tuple["Recipe", frozenset[str] | None]:
+    """Return the recipe that the options name: a file's, with the settings of other options in place of its own.
+
+    Returns also the settings that the file changes; None without a file. Raises UsageError for impossible settings.
+    """
+    from supermask.analysis.studies.recipes import changed, parse_augment, read_recipe
+    from supermask.recipe import PLAIN
+
+    file = PLAIN if options.recipe is None else read_recipe(options.recipe)
+    own = {name: getattr(options, name) for name in OF_RECIPES if getattr(options, name) is not None}
+    if "augment" in own:
+        own["augment"] = parse_augment(own["augment"])
+    return changed(file, own), None if options.recipe is None else frozenset(file.changed())
 
 
 def lines(figure: "Figure", own: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -156,7 +187,7 @@ def said(
     for name in ("seeds", *OF_STUDIES, "dataset"):
         value = getattr(options, name)
         if value is not None and (name in used or name not in OF_STUDIES):
-            words += [f"--{_name(name)}", f"{value:g}" if isinstance(value, float) else shlex.quote(str(value))]
+            words += [f"--{_name(name)}", number(value) if isinstance(value, float) else shlex.quote(str(value))]
     if options.criteria and "criteria" in used:
         words += ["--criteria", *map(shlex.quote, options.criteria)]
     if shown := [name for name in options.show or () if "show" in used and name in lines(figure, own)]:

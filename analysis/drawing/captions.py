@@ -18,7 +18,7 @@ from supermask.analysis.store.provenance import provenance
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import TITLES, differences
 from supermask.analysis.system.errors import UsageError
-from supermask.analysis.system.words import count
+from supermask.analysis.system.words import count, number
 from supermask.datasets import DATASETS, Dataset
 from supermask.neural_graphs.runs import GraphRun
 from supermask.sparse_training.runs import SparseRun
@@ -111,7 +111,7 @@ def stem(
 def _value(value: Any) -> str:
     if isinstance(value, Mapping):
         return " ".join(f"{name} {_value(each)}" for name, each in value.items())
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def _short(words: str, kind: str, content: Any) -> str:

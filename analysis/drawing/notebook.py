@@ -38,7 +38,9 @@ from supermask.analysis.running.progress import JobProgress
 from supermask.analysis.store.store import Store
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import PROTOCOLS, Changes, protocol
+from supermask.analysis.studies.recipes import read_recipe
 from supermask.analysis.system.errors import choose
+from supermask.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def describe(
     seeds: int | None = None,
     rounds: int | None = None,
     epochs: float | None = None,
+    recipe: Recipe | str | Path | None = None,
     data_dir: str | Path | None = None,
 ) -> Plan:
     """Describe a study: its runs, in an experiment. Its data is loaded; nothing is trained.
@@ -86,12 +89,14 @@ def describe(
     base: the protocol that the other arguments change: 'quick', 'short' or 'paper'.
     network, dataset: names of the toolkit's own.
     seeds, rounds, epochs: numbers in place of the protocol's.
+    recipe: how weights are trained, or its TOML file; by default as in the protocol.
     data_dir: the folder of downloaded data.
 
     Raises UsageError for names and numbers that are not allowed, DataError where the data cannot be had.
     """
     choose("base", base, PROTOCOLS)
-    chosen = protocol(base, network, Changes(dataset, seeds, rounds, epochs))
+    own = read_recipe(Path(recipe)) if isinstance(recipe, str | Path) else recipe
+    chosen = protocol(base, network, Changes(dataset, seeds, rounds, epochs, recipe=own))
     data = datasets.load(chosen.dataset, data_dir=None if data_dir is None else Path(data_dir))
     experiment, place = Experiment(chosen, data), Path(folder).absolute()
     if isinstance(runs, Drawing):

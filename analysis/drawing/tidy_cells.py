@@ -15,12 +15,13 @@ from supermask.analysis.kinds.schema import unknown_part
 from supermask.analysis.store.families import Family
 from supermask.analysis.store.identity import Description
 from supermask.analysis.store.store import StoredResult
+from supermask.analysis.studies.recipes import words_of
 from supermask.analysis.studies.rules import REGISTRIES, present_names
 
 _OF_KINDS = {name: kind_ for kind in KINDS for name, kind_ in kind.column_types.items()}
 COLUMNS = (
     *("id", "kind", "dataset", "data_digest", "network", "optimiser", "learning_rate", "batch_size", "steps"),
-    *("evaluate_every", *_OF_KINDS),
+    *("evaluate_every", "recipe", *_OF_KINDS),
     *("rate_conv", "rate_dense", "rate_output", "plugins", "seed", "round", "metric", "value"),
     *("seconds", "stored_at", "supermask", "commit", "python", "jax", "jaxlib", "flax", "optax", "numpy"),
     *("backend", "device", "devices", "machine", "revision"),
@@ -152,6 +153,7 @@ def _cells(description: Description) -> tuple[Any, ...]:
     columns: dict[str, Any] = dict(zip(_DESCRIBED, map(description.get, _DESCRIBED), strict=True))
     for kind, rate in description.get("rates", {}).items():
         columns[f"rate_{kind}"] = rate
+    columns["recipe"] = words_of(description.get("recipe", {}))
     columns["plugins"] = " ".join(sorted(description.get("plugins", {})))
     columns["weights"] = description.get("weights", "trained")
     if not unknown_part(description):  # results of later versions may have other columns

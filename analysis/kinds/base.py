@@ -175,7 +175,10 @@ class Kind(ABC, Generic[Run]):
 
     @abstractmethod
     def uses(self, run: Run) -> frozenset[str]:
-        """Return the protocol fields, named as in `Changes`, that a run's results depend on, besides seeds and data."""
+        """Return the protocol fields that a run's results depend on, besides seeds and data.
+
+        They are named as in `Changes`, and a recipe's settings as in `Recipe`.
+        """
 
     def sources(self, run: Run) -> Sequence[Hashable]:
         """Return the runs, of this kind or an earlier one, whose results a run starts from."""

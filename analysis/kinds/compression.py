@@ -51,7 +51,7 @@ class Compression(Kind[CompressionRun]):
             "index_bits": dict(recipe.index_bits),
             "trained": SPARSE.results(experiment, run.source, seed)[0].description,
         }
-        base = experiment.describe(self.name, seed, tuning_of(experiment))
+        base = experiment.describe(self.name, seed, tuning_of(experiment), "adam")
         if sparse_training.live_weights_pay(experiment, run.source, tuning_of(experiment).steps):
             base["revision"] = REVISIONS["live compression"]
         return (base | {"compression": own},)
@@ -94,8 +94,8 @@ class Compression(Kind[CompressionRun]):
             raise ValueError(f"array file is {arrays['file'].dtype}; it should be uint8")
 
     def uses(self, run: CompressionRun) -> frozenset[str]:
-        """Return the fields of sparse training, since tuning takes a tenth of one."""
-        return frozenset({"sparse_epochs"})
+        """Return the fields of sparse training, since tuning takes a tenth of one, and the learning rate."""
+        return frozenset({"sparse_epochs", "batch_size", "learning_rate"})
 
     def write_beside(self, folder: Path, id_: str, arrays: Arrays) -> None:
         """Write its file."""

@@ -13,6 +13,7 @@ from supermask.analysis.store.identity import REVISIONS, Description
 from supermask.analysis.store.store import Result
 from supermask.analysis.studies.experiment import Experiment, counts_of, dense_kernels
 from supermask.analysis.studies.protocols import Protocol
+from supermask.analysis.studies.recipes import SETTINGS
 from supermask.analysis.system.words import count
 from supermask.compression.dsd import LAST_RATE, DSDRun, Phases, dense_sparse_dense
 from supermask.counts import share
@@ -38,7 +39,7 @@ class DenseSparseDense(Kind[DSDRun]):
         """Describe the sparsity of the middle phase, and the last phase's rate over the others'."""
         own = {"dsd": {"sparsity": run.sparsity, "last_rate": LAST_RATE}} | counts_of({"sparsity": run.sparsity})
         base = experiment.describe(self.name, seed, phase_of(experiment))
-        if run.sparsity and (kernels := dense_kernels(experiment)):
+        if run.sparsity and experiment.protocol.recipe.plain and (kernels := dense_kernels(experiment)):
             sizes = [kernel.size for kernel in kernels.values()]
             live = sum(size - share(run.sparsity, size) for size in sizes)
             if pays(sum(sizes), live, base["steps"]):
@@ -61,7 +62,7 @@ class DenseSparseDense(Kind[DSDRun]):
             started = time.monotonic()
             placement = context.slots(len(seeds) * len(some), len(seeds) * len(some))  # stored all at once
             given = (network, experiment.data, phase_of(experiment), placement)
-            trainer = Trainer(*given, checkpoints=context.checkpoints)
+            trainer = Trainer(*given, checkpoints=context.checkpoints, recipe=experiment.protocol.recipe)
             starts = [initial_of(network, seed, shape) for seed in seeds]
             done = dense_sparse_dense(trainer, starts, seeds, [run.sparsity for run in some], context.steps())
             seconds = (time.monotonic() - started) / len(done)
@@ -78,8 +79,8 @@ class DenseSparseDense(Kind[DSDRun]):
         return {"sparsity": description["dsd"]["sparsity"]}
 
     def uses(self, run: DSDRun) -> frozenset[str]:
-        """Return the fields of sparse training, since a phase is as long."""
-        return frozenset({"sparse_epochs"})
+        """Return the recipe's fields, and those of sparse training, since a phase is as long."""
+        return frozenset({"sparse_epochs", *SETTINGS})
 
     def length(self, protocol: Protocol, runs: Sequence[DSDRun]) -> str:
         """Return the epochs."""

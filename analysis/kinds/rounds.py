@@ -23,6 +23,7 @@ from supermask.analysis.studies.experiment import (
     without_defaults,
 )
 from supermask.analysis.studies.protocols import Protocol
+from supermask.analysis.studies.recipes import SETTINGS
 from supermask.analysis.studies.rules import rules_of
 from supermask.analysis.system.words import count
 from supermask.bits import pack, unpack
@@ -122,7 +123,7 @@ class Rounds(Kind[Treatment | Unpruned]):
 
     def uses(self, run: Treatment | Unpruned) -> frozenset[str]:
         """Return the fields; pruning rates do not matter to the unpruned network."""
-        return frozenset({"epochs"} if isinstance(run, Unpruned) else {"epochs", "rounds", "rates"})
+        return frozenset(SETTINGS) | ({"epochs"} if isinstance(run, Unpruned) else {"epochs", "rounds", "rates"})
 
     def length(self, protocol: Protocol, runs: Sequence[Treatment | Unpruned]) -> str:
         """Return epochs and rounds."""
@@ -156,10 +157,10 @@ ROUNDS = Rounds()
 def _revisions(experiment: Experiment, run: Treatment) -> list[int]:
     """Return the revision of each round's code: later, sparser rounds may be trained on live weights alone.
 
-    A user-defined action may freeze all pruned weights at 0.
+    A user-defined action may freeze all pruned weights at 0. Only plain recipes are trained so.
     """
     rates, rounds = experiment.protocol.rates, experiment.protocol.rounds
-    if not (kernels := dense_kernels(experiment)):
+    if not experiment.protocol.recipe.plain or not (kernels := dense_kernels(experiment)):
         return [REVISIONS["pruned training"]] * rounds
     sizes = {layer: kernel.size for layer, kernel in kernels.items()}
     if run.ranking == "global":
@@ -182,7 +183,8 @@ def trainer_of(context: Context) -> Trainer:
 
     def make() -> Trainer:
         placement, given = context.slots(networks, networks), (experiment.data, experiment.training)
-        return Trainer(experiment.network, *given, placement, checkpoints=context.checkpoints)
+        recipe = experiment.protocol.recipe
+        return Trainer(experiment.network, *given, placement, checkpoints=context.checkpoints, recipe=recipe)
 
     return context.bench.trainer((ROUNDS.name, context.bench.slots(networks)), make)
 

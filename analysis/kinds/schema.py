@@ -25,6 +25,7 @@ from supermask.analysis.kinds.fields import (
     is_whole,
 )
 from supermask.analysis.store.store import StoredResult
+from supermask.analysis.studies.recipes import SETTINGS, recipe_from, words_of
 from supermask.checks import SEEDS
 from supermask.datasets.arrays import MOST_CLASSES
 
@@ -78,8 +79,12 @@ _WHERE_GIVEN = {
     "image_shape": IMAGE_SHAPE,
     "classes": CLASSES,
 }
-_PARTS: Mapping[str, Mapping[str, Check]] = {name: part for kind in KINDS for name, part in kind.parts.items()}
-"""Parts of descriptions and their fields that are read."""
+_ANY: Check = (lambda value: True, "any value")
+_PARTS: Mapping[str, Mapping[str, Check]] = {
+    **{name: part for kind in KINDS for name, part in kind.parts.items()},
+    "recipe": dict.fromkeys(SETTINGS, _ANY),
+}
+"""Parts of descriptions and their fields that are read. A recipe is checked as a whole."""
 _MAPPINGS: Mapping[str, Check] = {"rates": NUMBER, "plugins": TEXT, "rules": WHOLE}
 """Parts whose values all have the same type."""
 
@@ -91,7 +96,7 @@ def unknown_part(description: object) -> str | None:
     kind = description.get("kind")
     if isinstance(kind, str) and kind.isidentifier() and kind not in BY_NAME:
         return f"kind {kind!r}"
-    for name in ("treatment", "mask", "sparse"):
+    for name in ("treatment", "mask", "sparse", "recipe"):
         part = description.get(name)
         for field in part if isinstance(part, dict) else ():
             if field.isidentifier() and field not in _PARTS[name]:
@@ -186,6 +191,8 @@ def fault_of_description(description: object) -> str | None:
     for name, check in _MAPPINGS.items():
         if name in description and (fault := _flat(name, description[name], check[0])):
             return fault
+    if "recipe" in description and not unknown_part(description) and (fault := _fault_of_recipe(description)):
+        return fault
     compression = description.get("compression")
     if isinstance(compression, dict) and (fault := _flat("compression.bits", compression.get("bits", {}), is_whole)):
         return fault
@@ -202,6 +209,15 @@ def fault_of_description(description: object) -> str | None:
             kind.columns(description)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         return f"the table's columns cannot be told from its description: {type(error).__name__} {_shown(error.args)}"
+    return None
+
+
+def _fault_of_recipe(description: Mapping[str, Any]) -> str | None:
+    try:
+        recipe_from(description)
+        words_of(description["recipe"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return f"its recipe is none: {type(error).__name__} {_shown(error.args)}"
     return None
 
 

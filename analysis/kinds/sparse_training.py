@@ -138,8 +138,8 @@ class SparseTrainings(Kind[SparseRun]):
             check_array(arrays, f"bias.{layer}", "f", params[layer]["bias"].shape if params else (None,))
 
     def uses(self, run: SparseRun) -> frozenset[str]:
-        """Return its own length."""
-        return frozenset({"sparse_epochs"})
+        """Return its own length, and the batch size of all trainings."""
+        return frozenset({"sparse_epochs", "batch_size"})
 
     def length(self, protocol: Protocol, runs: Sequence[SparseRun]) -> str:
         """Return the epochs."""

@@ -96,7 +96,7 @@ def measure(
     chunk = evaluation_chunk(network)
     few = replace(data, validation=_first(data.validation, chunk), test=_first(data.test, chunk), digest="")
     config = replace(experiment.training, steps=MOST_STEPS, evaluate_every=MOST_STEPS)
-    trainer = Trainer(network, few, config, placement)
+    trainer = Trainer(network, few, config, placement, recipe=experiment.protocol.recipe)
 
     def seconds(networks: int, steps: int) -> float:
         started = clock()

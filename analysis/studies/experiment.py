@@ -12,6 +12,7 @@ import numpy as np
 
 from supermask.analysis.store.identity import REVISIONS, Description
 from supermask.analysis.studies.protocols import Protocol
+from supermask.analysis.studies.recipes import described
 from supermask.counts import exact_fraction
 from supermask.datasets import DATASETS, Dataset
 from supermask.intervals import TrainingConfig, steps_of
@@ -79,10 +80,13 @@ class Experiment:
         return TrainingConfig(steps, learning_rate, size, evaluate_every or self.protocol.evaluate_every)
 
     def describe(
-        self, kind: str, seed: int, training: TrainingConfig | None = None, optimiser: str = "adam"
+        self, kind: str, seed: int, training: TrainingConfig | None = None, optimiser: str = ""
     ) -> Description:
-        """Return the common beginning of every result's description; `training` defaults to that of the rounds."""
-        training = training or self.training
+        """Return the common beginning of every result's description; `training` defaults to that of the rounds.
+
+        optimiser: the words for that of a kind which does not train by the protocol's recipe; '' for one that does.
+        """
+        training, recipe = training or self.training, self.protocol.recipe
         return {
             "revision": REVISIONS.get(kind, 1),
             "kind": kind,
@@ -90,12 +94,13 @@ class Experiment:
             "data_digest": self.data.digest,
             **_unpublished(self.data),
             "network": self.protocol.network,
-            "optimiser": optimiser,
+            "optimiser": optimiser or recipe.optimiser,
             "learning_rate": training.learning_rate,
             "batch_size": training.batch_size,
             "steps": training.steps,
             "evaluate_every": training.evaluate_every,
             "seed": seed,
+            **({} if optimiser else described(recipe, self.data)),
         }
 
 

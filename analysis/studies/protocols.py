@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from supermask.analysis.studies.recipes import setting_words
 from supermask.analysis.system.errors import UsageError, between, choose, whole_between
 from supermask.counts import LAYER_KINDS, Rates, own_number
 from supermask.networks import NETWORKS
+from supermask.recipe import PLAIN, Recipe
 from supermask.sparse_training.runs import SCHEDULES
 
 PROTOCOLS = ("quick", "short", "paper")
@@ -79,7 +81,8 @@ class GraphProtocol:
 class Protocol:
     """One network's training and pruning, fully resolved. Rates are fractions of live weights per round.
 
-    `differences` compares it with the original protocol of its name.
+    The recipe is that of the rounds and of dense-sparse-dense training. `differences` compares the protocol with the
+    original one of its name.
     """
 
     name: str
@@ -95,6 +98,14 @@ class Protocol:
     masks: MaskProtocol = MaskProtocol()
     sparse: SparseProtocol = SparseProtocol()
     graph: GraphProtocol = GraphProtocol()
+    recipe: Recipe = PLAIN
+
+    def __post_init__(self) -> None:
+        """Take the recipe's learning rate and batch size in place of the protocol's: each is in one place."""
+        for name in ("learning_rate", "batch_size"):
+            if (value := getattr(self.recipe, name)) is not None:
+                object.__setattr__(self, name, value)
+        object.__setattr__(self, "recipe", replace(self.recipe, learning_rate=None, batch_size=None))
 
     @property
     def named(self) -> "Protocol | None":
@@ -112,8 +123,9 @@ class Protocol:
 class Difference:
     """One field in which a protocol differs from the original of its name.
 
-    name: the field in the spelling of options: 'epochs', 'batch-size', 'mask-epochs', 'mask-optimiser'.
-    value: its value; for rates, only those that differ, by kind of layer. undone: the protocol with the original field.
+    name: the field in the spelling of options: 'epochs', 'batch-size', 'mask-epochs', 'mask-optimiser', 'optimiser'.
+    value: its value; for rates, only those that differ, by kind of layer; for a recipe's setting, as an option has it.
+    undone: the protocol with the original field, or with the original recipe, whose settings need one another.
     """
 
     name: str
@@ -140,12 +152,15 @@ def differences(own: Protocol) -> list[Difference]:
         for part in fields(value):
             part_value, part_base = getattr(value, part.name), getattr(base, part.name)
             if part_value != part_base:
-                undone = replace(own, **{field.name: replace(value, **{part.name: part_base})})
-                found.append(Difference(f"{_PARTS[field.name]}-{_option(part.name)}", part_value, undone))
+                is_recipe = field.name == "recipe"
+                undone = base if is_recipe else replace(value, **{part.name: part_base})
+                shown = setting_words(part_value) if is_recipe else part_value
+                name = f"{_PARTS[field.name]}{_option(part.name)}"
+                found.append(Difference(name, shown, replace(own, **{field.name: undone})))
     return found
 
 
-_PARTS = {"masks": "mask", "sparse": "sparse", "graph": "graph"}
+_PARTS = {"masks": "mask-", "sparse": "sparse-", "graph": "graph-", "recipe": ""}
 
 
 def _option(field: str) -> str:
@@ -178,6 +193,7 @@ class Changes:
     mask_epochs: float | None = None
     sparse_epochs: float | None = None
     graph_epochs: float | None = None
+    recipe: Recipe | None = None
 
 
 def protocol(name: str, network: str = "fc", changes: Changes | None = None) -> Protocol:
@@ -245,10 +261,21 @@ def _change(base: Protocol, changes: Changes) -> Protocol:
             given[name] = own_number(_option(name), value)
         elif name == "rates":
             given[name] = _changed_rates(base, value)
-    for field, part in _PARTS.items():
-        if (epochs := given.pop(f"{part}_epochs", None)) is not None:
+        elif name == "recipe":
+            _check_recipe(base, value)
+    for field in ("masks", "sparse", "graph"):
+        if (epochs := given.pop(f"{_PARTS[field][:-1]}_epochs", None)) is not None:
             given[field] = replace(getattr(base, field), epochs=epochs)
     return replace(base, **given)
+
+
+def _check_recipe(base: Protocol, recipe: Recipe) -> None:
+    """Raise UsageError for SGD at the rate of Adam, which would hardly move a weight."""
+    if not recipe.optimiser.startswith("adam") and recipe.learning_rate is None:
+        raise UsageError(
+            f"optimiser is {recipe.optimiser} without a learning-rate; the protocol's, {base.learning_rate:g}, is for "
+            "Adam; allowed: with a learning-rate of its own"
+        )
 
 
 def _changed_rates(base: Protocol, rates: Mapping[str, float]) -> Rates:

@@ -1,4 +1,10 @@
-"""Counts with nouns, singular or plural."""
+"""Numbers as text, and counts with nouns, singular or plural."""
+
+
+def number(value: float) -> str:
+    """Return a number in its shortest form that still is this number: 0.1, 1e-05, 2, 0.00123456789."""
+    short = f"{value:g}"
+    return short if float(short) == value or value != value else repr(value)
 
 
 def count(number: float, noun: str, verbs: tuple[str, str] = ("", "")) -> str:
