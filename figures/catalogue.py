@@ -90,6 +90,11 @@ _FIGURES = (
         paper="Frankle & Carbin 2019, figures 3 and 4",
     ),
     FigureEntry(
+        "rewinding",
+        "Rewinding: what goes back, and which signs flip",
+        paper="Renda et al. 2020; Gadhikar & Burkholz 2024",
+    ),
+    FigureEntry(
         "connectivity",
         "Error barriers between trained networks",
         paper="Frankle et al. 2020, sections 3 and 4; Paul et al. 2023",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from supermask.actions import reshuffle as reshuffle
     from supermask.actions import reshuffle_same_sign as reshuffle_same_sign
     from supermask.actions import rewind as rewind
+    from supermask.actions import trained as trained
     from supermask.actions import zero as zero
     from supermask.actions import zero_if_grown as zero_if_grown
     from supermask.actions import zero_if_shrunk as zero_if_shrunk
@@ -84,8 +85,8 @@ if TYPE_CHECKING:
     from supermask.treatments import treatment as treatment
 
 _NAMES = {
-    "actions": "constant constant_same_sign init reinit reinit_same_sign reshuffle reshuffle_same_sign rewind zero "
-    "zero_if_grown zero_if_shrunk",
+    "actions": "constant constant_same_sign init reinit reinit_same_sign reshuffle reshuffle_same_sign rewind trained "
+    "zero zero_if_grown zero_if_shrunk",
     "at_initialisation": "grasp_scores prune_at_initialisation snip_scores synflow_scores",
     "connectivity": "error_barrier on_line",
     "controls": "inverted shuffled",

@@ -100,6 +100,14 @@ def rewind_or_zero(w_initial: Weights, w_final: Weights, zeroed: Mask) -> Weight
     return zero_if_shrunk(w_initial, w_final, zeroed)
 
 
+def trained(w_final: Weights) -> Weights:
+    """The trained value: only the learning rate's schedule goes back. Biases and other parameters stay, too.
+
+    Renda et al. 2020 (arXiv 2003.02389) call it learning-rate rewinding.
+    """
+    return w_final
+
+
 def zero(w_initial: Weights) -> Weights:
     """Frozen at 0: the lottery ticket algorithm."""
     return jnp.zeros_like(w_initial)
@@ -160,6 +168,11 @@ class Action(Member):
     kind = "action"
     facts = ActionFacts._fields
 
+    @property
+    def continues(self) -> bool:
+        """Whether parameters that are never pruned stay as they were trained, too, rather than go back."""
+        return self.function is trained
+
     def __call__(self, facts: ActionFacts) -> Float[Array, "*shape"]:
         """Return a value for every weight of the layer."""
         return self.values({name: getattr(facts, name) for name in self.needs})
@@ -202,6 +215,7 @@ KEPT_ACTIONS: Mapping[str, KeptAction] = _by_name(
     reinit_released,
     reinit_released_same_sign,
     rewind_or_zero,
+    trained,
 )
 """Mask-1 actions by name."""
 

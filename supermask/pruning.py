@@ -124,7 +124,8 @@ def restart(
         second round on: a weight that they started at 0 has 0 for its initial value ever after.
     fresh: new initial parameters, for actions that draw anew (`reinit`).
 
-    Leaves without a mask, such as biases, go back to `initial`, as in the lottery ticket algorithm.
+    Leaves without a mask, such as biases, go back to `initial`, as in the lottery ticket algorithm; with `trained` they
+    stay as they are in `final`.
 
     Raises ValueError where structures or shapes differ, and where an action asks for `fresh`, or with `before` for
     `start`, and there is none.
@@ -158,7 +159,7 @@ def restart(
             for part in (0, 1)
         )
         values[path] = start_weights(kept_action, pruned_action, one, other).astype(leaves.all[path].dtype)
-    return leaves.with_chosen(values)
+    return (masked_leaves(final, masks)[0] if kept_action.continues else leaves).with_chosen(values)
 
 
 def zeros_matter(kept: Action, pruned: Action) -> bool:

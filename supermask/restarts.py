@@ -93,10 +93,14 @@ def zeroed_of(start: Start, initial: Params) -> Masks:
 
 
 def restart(pruning: Pruning, treatment: Treatment, origin: Origin, round_: int, end: End) -> Start:
-    """Return the start of round `round_`, 1 or more, from the end of the round before. Biases go back with weights."""
+    """Return the start of round `round_`, 1 or more, from the end of the round before.
+
+    Biases go back with weights, or stay with them. Raises ValueError for a treatment that continues from an end that
+    lacks them.
+    """
     if treatment.schedule == "one_shot":
         end = End(full_masks(origin.trained), origin.trained, {}, origin.ended)
-    masks, final, zeroed, _ = end
+    masks, final, zeroed, ended = end
     initial = kernels_of(origin.initial)
     scores = _asked(pruning, treatment.criterion, origin, round_, end)
     named = origin.seed, round_
@@ -114,7 +118,12 @@ def restart(pruning: Pruning, treatment: Treatment, origin: Origin, round_: int,
         fresh = kernels_of(initialise(pruning.network, fresh_key, pruning.image_shape))
     before = (kernels_of(origin.rewind), final, fresh, masks, zeroed)
     kernels = _start_kernels(treatment.kept, treatment.pruned, named, before, new_masks)
-    return Start(new_masks, with_kernels(origin.rewind, kernels))
+    around = ended if treatment.kept.continues else origin.rewind
+    if around is None:
+        raise ValueError(
+            f"kept is {treatment.kept}, and the end of the round has kernels alone; allowed with all params"
+        )
+    return Start(new_masks, with_kernels(around, kernels))
 
 
 def _asked(pruning: Pruning, criterion: Criterion, origin: Origin, round_: int, end: End) -> mask_functions.Scores:

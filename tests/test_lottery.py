@@ -4,9 +4,11 @@ import jax
 import numpy as np
 import pytest
 
+import supermask as sm
 from supermask import lottery, masks, restarts
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS
 from supermask.criteria import CRITERIA
+from supermask.figures.rewinding import flipped_share
 from supermask.lottery import InMemory, Treatment, find_tickets, initial_params
 from supermask.masks import Rates, kept_counts
 from supermask.named_members import BUILT_IN
@@ -120,6 +122,41 @@ def test_rewinding_to_a_later_step_goes_back_to_exactly_those_weights(trainer):
         np.testing.assert_array_equal(record.start.params[layer]["kernel"], expected)
         np.testing.assert_array_equal(record.start.params[layer]["bias"], at_step[layer]["bias"])
     assert record.trained.evaluated_at.tolist() == [100, 200, 300]
+
+
+def test_rewinding_the_learning_rate_alone_goes_on_from_all_trained_parameters(trainer):
+    """Kept weights and biases; in the library's own restart, too, which otherwise takes biases back."""
+    treatment = BUILT_IN.treatment(kept="trained")
+    records = records_of(trainer, [treatment])
+    for before, after in (
+        (records[None, 0, 0], records[treatment, 0, 1]),
+        (records[treatment, 0, 1], records[treatment, 0, 2]),
+    ):
+        ended, start, kept = before.trained.params, after.start.params, after.start.masks
+        for layer, leaves in start.items():
+            np.testing.assert_array_equal(leaves["bias"], ended[layer]["bias"])
+            np.testing.assert_array_equal(leaves["kernel"], np.where(kept[layer], ended[layer]["kernel"], 0))
+            assert np.any(ended[layer]["bias"])
+    initial, key = records[None, 0, 0].start.params, jax.random.key(0)
+    masks_tree = {layer: {"kernel": kept[layer], "bias": None} for layer in initial}
+    for action, source in ((sm.trained, ended), (sm.rewind, initial)):
+        own = sm.restart(key, initial, ended, masks_tree, kept=action)
+        for layer, leaves in own.items():
+            np.testing.assert_array_equal(leaves["bias"], source[layer]["bias"])
+            np.testing.assert_array_equal(leaves["kernel"], np.where(kept[layer], source[layer]["kernel"], 0))
+    end = restarts.End(kept, kernels_of(ended), {})
+    pruning = restarts.Pruning(trainer.network, trainer.data.image_shape, RATES)
+    origin = restarts.Origin(0, initial, initial, kernels_of(ended))
+    with pytest.raises(ValueError, match="kept is trained, and the end of the round has kernels alone"):
+        restarts.restart(pruning, treatment, origin, 3, end)
+
+
+def test_flipped_signs_are_counted_among_kept_weights():
+    initial = {"a": np.array([1.0, -1.0, 2.0, -2.0, 0.5])}
+    final = {"a": np.array([-1.0, -3.0, 2.0, 2.0, -0.5])}
+    assert flipped_share(initial, final, {"a": np.array([True, True, True, True, False])}) == 2 / 4
+    assert np.isnan(flipped_share(initial, final, {"a": np.zeros(5, bool)}))
+    assert np.isnan(flipped_share(initial, {"a": np.full(5, np.nan)}, {"a": np.ones(5, bool)}))
 
 
 def test_rewinding_beyond_the_training_is_refused_before_it(trainer):
