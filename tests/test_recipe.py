@@ -24,7 +24,8 @@ from supermask.live_weights import choice
 from supermask.lottery import InMemory, find_tickets, initial_params
 from supermask.masks import full_masks
 from supermask.networks import FeedForward
-from supermask.normalisation import Normalised, normalisation_of
+from supermask.neural_graphs.graph import NeuralGraph
+from supermask.normalisation import Normalised, normalisation_of, without_normalisation
 from supermask.params import kernels_of
 from supermask.population import Placement, place
 from supermask.recipe import OPTIMISERS, PLAIN, SCHEDULES, Recipe, at_step
@@ -297,6 +298,29 @@ def test_normalised_images_are_those_that_training_images_make_so(small_network)
         own.evaluate_levels(start, ranks, levels), hand.evaluate_levels(start, ranks, levels), strict=True
     ):
         assert float(loss) == pytest.approx(float(by_hand_loss), rel=1e-4)
+
+
+def test_a_network_of_batch_statistics_is_normalised_in_training_and_evaluation():
+    """Held to a neural graph, which normalises its images by itself; running statistics are found under their names."""
+    size = {"nodes": 32, "edges": 120, "inputs": 4, "features": 6, "steps": 5, "side": 8}
+    mean, deviation = (0.1, 0.5, 0.3), (0.2, 0.3, 0.4)
+    plain = NeuralGraph("static", **size)
+    own, normalised = (
+        plain.clone(pixel_mean=mean, pixel_deviation=deviation),
+        Normalised(plain, mean, deviation),
+    )
+    params = networks.initialise(plain, jax.random.key(0), (16, 16, 3))
+    assert same_bits(params, networks.initialise(normalised, jax.random.key(0), (16, 16, 3)))
+    images = jax.random.uniform(jax.random.key(1), (5, 16, 16, 3))
+    assert normalised.statistics == plain.statistics
+    assert normalised.products((16, 16, 3)) == plain.products((16, 16, 3))
+    for function in (networks.logits, networks.in_training):
+        found, expected = (function(each, params, images) for each in (normalised, own))
+        assert jax.tree.structure(found) == jax.tree.structure(expected)
+        for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert without_normalisation(normalised) is plain
+    assert without_normalisation(plain) is plain
 
 
 @given(st.sampled_from([1e-4, 1.0, 1e4]), st.integers(0, 100))
