@@ -34,6 +34,8 @@ SECTIONS = {
     "actions": "Actions",
     "mask_files": "Masks as files",
     "exporting": "Export",
+    "recipe": "Recipes: how the toolkit's trainers train",
+    "augmentation": "Augmentation",
     "mask_learning": "Learned masks",
     "sparse_training.optimisers": "Sparse training as optimisers",
     "sparse_training.as_optimiser": "State of sparse training",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from supermask.at_initialisation import prune_at_initialisation as prune_at_initialisation
     from supermask.at_initialisation import snip_scores as snip_scores
     from supermask.at_initialisation import synflow_scores as synflow_scores
+    from supermask.augmentation import Augmentation as Augmentation
     from supermask.connectivity import error_barrier as error_barrier
     from supermask.connectivity import on_line as on_line
     from supermask.controls import inverted as inverted
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from supermask.pruning import prune as prune
     from supermask.pruning import restart as restart
     from supermask.pruning import summary as summary
+    from supermask.recipe import Recipe as Recipe
     from supermask.sparse_training.as_optimiser import masks_of as masks_of
     from supermask.sparse_training.optimisers import dnw as dnw
     from supermask.sparse_training.optimisers import dsr as dsr
@@ -88,6 +90,7 @@ _NAMES = {
     "actions": "constant constant_same_sign init reinit reinit_same_sign reshuffle reshuffle_same_sign rewind trained "
     "zero zero_if_grown zero_if_shrunk",
     "at_initialisation": "grasp_scores prune_at_initialisation snip_scores synflow_scores",
+    "augmentation": "Augmentation",
     "connectivity": "error_barrier on_line",
     "controls": "inverted shuffled",
     "criteria": "grad large_final large_final_diff_sign large_final_same_sign large_init large_init_large_final "
@@ -99,6 +102,7 @@ _NAMES = {
     "network_criteria": "grasp iterative_snip iterative_synflow softened_grasp synflow",
     "network_facts": "NetworkFacts",
     "pruning": "agreement apply_masks freeze prune restart summary",
+    "recipe": "Recipe",
     "sparse_training.as_optimiser": "masks_of",
     "sparse_training.optimisers": "dnw dsr magnitude_pruning rigl set_training sparse_momentum static",
     "ticket_rounds": "Tickets TrainingResult lottery_rounds",

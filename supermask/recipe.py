@@ -17,7 +17,6 @@ from jaxtyping import PyTree
 from supermask.augmentation import Augmentation
 from supermask.checks import check_flag, check_whole
 from supermask.counts import exact_fraction, own_number, settle_numbers
-from supermask.intervals import TrainingConfig
 
 OPTIMISERS = ("adam", "adamw", "sgd", "nesterov")
 SCHEDULES = ("constant", "steps", "cosine")
@@ -167,10 +166,10 @@ class Recipe:
         return optax.chain(*parts)
 
 
-def check_recipe(recipe: Recipe, config: TrainingConfig, other_optimiser: bool) -> None:
+def check_recipe(recipe: Recipe, learning_rate: float, batch_size: int, *, other_optimiser: bool) -> None:
     """Raise ValueError for numbers other than the configuration's, and for an optimiser beside another one."""
-    for name in ("learning_rate", "batch_size"):
-        own, value = getattr(recipe, name), getattr(config, name)
+    for name, value in (("learning_rate", learning_rate), ("batch_size", batch_size)):
+        own = getattr(recipe, name)
         if own not in (None, value):
             raise ValueError(f"recipe.{name} is {own}, and config.{name} {value}; allowed: the same, or None")
     if other_optimiser and not recipe.descends_plainly:

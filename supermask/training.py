@@ -109,7 +109,8 @@ class Trainer:
     recipe: Recipe = PLAIN
 
     def __post_init__(self) -> None:
-        check_recipe(self.recipe, self.config, self.optimiser is not None)
+        other = self.optimiser is not None
+        check_recipe(self.recipe, self.config.learning_rate, self.config.batch_size, other_optimiser=other)
         self._placed  # noqa: B018 - raises before training if the data does not fit the network
 
     def train(self, jobs: Sequence[Job], on_progress: OnProgress = ignore_progress) -> list[Trained]:

@@ -155,7 +155,7 @@ def test_a_training_takes_the_recipes_steps(trainer):
 
 
 def test_weight_decay_leaves_pruned_weights_where_they_are_and_shrinks_the_others(trainer):
-    for optimiser in OPTIMISERS:
+    for optimiser in ("adamw", "sgd"):  # which add it after and before
         job = pruned_job(trainer, 1, frozen=0.1)
         with_decay, without = (
             by(trainer, Recipe(optimiser, weight_decay=decay), steps=100).train([job])[0].params for decay in (0.1, 0.0)
@@ -223,9 +223,8 @@ def test_cut_outs_are_drawn_for_each_image_and_step():
     assert len({image.tobytes() for image in first}) > 20
 
 
-@pytest.mark.parametrize("recipe", [EVERYTHING, Recipe("adamw", augment=Augmentation(1), warm_up=0.2)])
-def test_a_recipes_bits_do_not_depend_on_what_is_trained_beside(trainer, recipe):
-    own = by(trainer, recipe)
+def test_a_recipes_bits_do_not_depend_on_what_is_trained_beside(trainer):
+    own = by(trainer, EVERYTHING)
     jobs = [pruned_job(trainer, seed) for seed in range(3)]
     together = own.train(jobs)
     assert same_bits(together, [own.train([job])[0] for job in jobs])

@@ -33,7 +33,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "test_recipe.py",
         "test_released_graphs.py",
         "-k",
-        "recipe or normalised or pixels or constants",
+        "normalised or pixels or constants",
     ),
     "supermask.augmentation": ("test_recipe.py", "test_released_graphs.py", "-k", "cut_out or augment or photographs"),
     "supermask.learned_masks": ("test_learned_masks.py",),
