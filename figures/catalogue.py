@@ -95,6 +95,13 @@ _FIGURES = (
         paper="Renda et al. 2020; Gadhikar & Burkholz 2024",
     ),
     FigureEntry(
+        "transfer",
+        "Tickets on another network's weights",
+        paper="Frankle & Carbin 2019, figure 4; Oh et al. 2025; Adnan et al. 2025",
+        networks=("fc",),
+        only=("fc",),
+    ),
+    FigureEntry(
         "connectivity",
         "Error barriers between trained networks",
         paper="Frankle et al. 2020, sections 3 and 4; Paul et al. 2023",

@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     from supermask.mask_files import save_masks as save_masks
     from supermask.mask_learning import MaskLearner as MaskLearner
     from supermask.mask_learning import learn_mask as learn_mask
+    from supermask.matching import match_units as match_units
+    from supermask.matching import permute_units as permute_units
     from supermask.network_criteria import grasp as grasp
     from supermask.network_criteria import iterative_snip as iterative_snip
     from supermask.network_criteria import iterative_synflow as iterative_synflow
@@ -99,6 +101,7 @@ _NAMES = {
     "mask_learning": "MaskLearner learn_mask",
     "exporting": "export",
     "mask_files": "load_masks read_masks save_masks",
+    "matching": "match_units permute_units",
     "network_criteria": "grasp iterative_snip iterative_synflow softened_grasp synflow",
     "network_facts": "NetworkFacts",
     "pruning": "agreement apply_masks freeze prune restart summary",

@@ -42,6 +42,7 @@ RATES = {"dense": 0.8, "output": 0.5}
 
 SOME = {
     "connectivity": ("winning tickets",),
+    "transfer": ("own weights", "moved with signs to matched units"),
     "sanity": (
         "SNIP, as found",
         "SNIP, shuffled within layers",

@@ -15,6 +15,7 @@ from supermask.analysis.kinds.plan import complete, ids_needed, results_of, uses
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.kinds.schema import fault_of_description, unknown_part
 from supermask.analysis.kinds.shared_weight import SharedRun
+from supermask.analysis.kinds.transfer import Transfer
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.running.units import units
 from supermask.analysis.studies.experiment import Experiment, Study
@@ -38,7 +39,7 @@ RUNS = (
     *(LearnedMask(rescaled=True), SparseRun("set", 0.1), SparseRun(density=0.1, structure="set")),
     *(DSDRun(0.3), CompressionRun(bits=2), GraphRun("static"), GraphRun("continuous", "uniform")),
     *(SharedRun(GraphRun("static"), signs=True), SharedRun(SparseRun("set", 0.1))),
-    *(Barrier(), Barrier(CRITERIA["random"], "rounds")),
+    *(Barrier(), Barrier(CRITERIA["random"], "rounds"), Transfer(), Transfer(signs=True, matched=True)),
 )
 EVERYTHING = Recipe(
     "nesterov",

@@ -25,6 +25,7 @@ KINDS: tuple[Kind[Any], ...] = tuple(
         "neural_graph.GRAPHS",
         "shared_weight.SHARED",
         "barrier.BARRIERS",
+        "transfer.TRANSFERS",
     )
 )
 """All kinds in the order in which they are made: a kind comes after those that it starts from."""
