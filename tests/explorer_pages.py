@@ -1,6 +1,7 @@
 """What tests of the explorer's page in Chromium share: the network of the real size, pages, and waiting for them."""
 
 import fcntl
+import json
 import pickle
 import re
 from dataclasses import dataclass
@@ -88,6 +89,15 @@ PLAIN_SUMS = """() => {
   });
   return times.sort((a, b) => a - b)[2];
 }"""
+
+SUMS = 5
+"""How often plain sums are taken."""
+
+SUMS_MS = 15
+"""Milliseconds that plain sums take on idle cores."""
+
+TRACED = ["toplevel", "devtools.timeline", "disabled-by-default-devtools.timeline", "blink.user_timing"]
+"""What a trace must hold for `longest_tasks`."""
 
 MEDIA: dict[str, Any] = {"color_scheme": "light", "reduced_motion": "no-preference"}
 """What Playwright has a page believe by itself."""
@@ -213,8 +223,24 @@ class Pages:
 
 
 def slowness(page: Any) -> float:
-    """How many times as long plain sums take as on idle cores, where they take 15 ms; 1 where they take less."""
-    return max(1.0, float(page.evaluate(PLAIN_SUMS)) / 15)
+    """How many times as long plain sums take as on idle cores; 1 where they take less."""
+    return max(1.0, float(page.evaluate(PLAIN_SUMS)) / SUMS_MS)
+
+
+def longest_tasks(trace: bytes) -> tuple[list[float], float]:
+    """Processor milliseconds of every task of a page's thread, the longest first; and those of plain sums among them.
+
+    In processor time, because other work on the machine makes a task late and not long. The thread is the one that has
+    marked 'sums' and 'summed' around PLAIN_SUMS, whose task is left out.
+    """
+    events = json.loads(trace)["traceEvents"]
+    marks = {each["name"]: each for each in events if each["name"] in ("sums", "summed")}
+    thread = marks["sums"]["pid"], marks["sums"]["tid"]
+    own = [each for each in events if (each["pid"], each["tid"]) == thread and "tdur" in each]
+    tasks = [each for each in own if each["name"] == "RunTask"]
+    sums = [each for each in tasks if each["ts"] <= marks["sums"]["ts"] <= each["ts"] + each["dur"]]
+    others = sorted((each["tdur"] / 1000 for each in tasks if each not in sums), reverse=True)
+    return others, max(each["tdur"] for each in sums) / 1000 / SUMS
 
 
 def settled(page: Any) -> str:

@@ -3,9 +3,13 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
-from explorer_pages import BEST, LONGER, draw_a_one, right, settled, with_curves
-from explorer_site import asked_in_node
+from explorer_pages import BEST, LONGER, SIZES, draw_a_one, right, settled, with_curves
+from explorer_site import asked_in_node, serving
+
+from supermask.analysis.command.cli import run_command
+from supermask.figures.catalogue import CATALOGUE
 
 DIGITS = {"digits": True, "names": [], "sizes": [784, 300, 100, 10], "dataset": "MNIST"}
 CLOTHES = {"digits": False, "names": ["T-shirt", "bag"], "sizes": [784, 300, 100, 2], "dataset": "Fashion-MNIST"}
@@ -235,4 +239,72 @@ def test_text_is_larger_for_a_projector(open_page, at):
     page.locator("#size").check()
     assert page.evaluate(size) == large
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for width in (1280, 768, 360):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
     page.locator("#size").uncheck()
+
+
+def test_letters_in_charts_are_as_large_as_the_pages(open_page):
+    """Whatever room a chart has: on a phone, on a projector, and where text is large."""
+    page = open_page("lab=weights", size="phone")
+    page.wait_for_selector("html[data-lab=resting]", timeout=60_000)
+    for size in ("phone", "projector"):
+        page.set_viewport_size(dict(zip(("width", "height"), SIZES[size], strict=True)))
+        for large in (False, True):
+            page.locator("#size").set_checked(large)
+            page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+            rem = page.evaluate("parseFloat(getComputedStyle(document.documentElement).fontSize)")
+            for chart in ("#curve", "#lab-course"):
+                found = page.evaluate(
+                    "(chart) => { const svg = document.querySelector(`${chart} svg`); "
+                    "return parseFloat(getComputedStyle(svg).fontSize) * svg.getScreenCTM().a; }",
+                    chart,
+                )
+                assert found == pytest.approx(0.78 * rem, rel=0.03), (size, large, chart)
+
+
+# Own images -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_network_of_ones_own_images_has_their_classes_names(browser, tmp_path, monkeypatch):
+    """The whole way: a file of images in three named classes, the command's export, and the page in Chromium."""
+    monkeypatch.setattr("supermask.analysis.system.platform.set_up_jax", lambda devices=None: None)
+    random = np.random.default_rng(0)
+    labels = np.arange(600) % 3
+    images = (random.integers(0, 60, (600, 28, 28)) * (random.random((600, 28, 28)) < 0.3)).astype(np.uint8)
+    images[np.arange(600), 8 * labels + 4] = 200  # a bright row tells the class
+    names = ["T-shirt", "ankle boot", "bag"]
+    arrays = {"x_train": images, "y_train": labels, "x_test": images[:120], "y_test": labels[:120]}
+    np.savez(tmp_path / "clothes.npz", **arrays, class_names=np.array(names))
+    own = ["--dataset", str(tmp_path / "clothes.npz"), "--epochs", "3", "--rounds", "1"]
+    folder = ["--results", str(tmp_path / "results"), "--export", str(tmp_path / "site")]
+    assert run_command(["explore", *own, *folder], CATALOGUE) == 0
+    paths = (path for path in (tmp_path / "site").rglob("*") if path.is_file())
+    site = {str(path.relative_to(tmp_path / "site")): path.read_bytes() for path in paths}
+    with serving(site) as server:
+        page = browser.new_page()
+        page.goto(f"{server.url}#{BEST}")
+        page.wait_for_selector("#accuracy[data-right]", timeout=60_000)
+        settled(page)
+        with_curves(page)
+        text = page.locator("body").inner_text()
+        assert "digit" not in text.split("Sources")[0].lower()
+        assert page.locator(".height.chance text").text_content() == "chance 33.3%"
+        assert page.locator("#classes").inner_text() == "Classes: 0 T-shirt · 1 ankle boot · 2 bag."
+        rows = page.locator("#confusion tbody th")
+        assert rows.all_inner_texts() == [f"{at} {name}" for at, name in enumerate(names)]
+        heads = page.locator("#confusion thead th")
+        assert heads.all_inner_texts() == ["class", "0", "1", "2", "right"]
+        assert [heads.nth(at + 1).get_attribute("aria-label") for at in range(3)] == names
+        assert page.locator("#own-bars .name").all_inner_texts() == names
+        assert page.locator("#mine-label option").all_inner_texts() == names
+        assert re.match(rf"The network takes this for ({'|'.join(names)})\.", page.locator("#net-reading").inner_text())
+        page.locator("input[name=lab][value=weights]").check()
+        page.wait_for_selector("#lab-reading:has-text('step 0 of')", timeout=60_000)
+        page.locator("#lab-train").click()
+        page.wait_for_selector("#lab-reading:has-text('step 27 of 27')", timeout=60_000)
+        settled(page)
+        assert right(page) > 110, "a network in training learns them, too"
+        page.close()

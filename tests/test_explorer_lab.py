@@ -4,7 +4,18 @@ import re
 import statistics
 
 import pytest
-from explorer_pages import BEST, PLAIN_SUMS, right, settled, slowness, with_curves
+from explorer_pages import (
+    BEST,
+    PLAIN_SUMS,
+    SUMS_MS,
+    TRACED,
+    draw_a_one,
+    longest_tasks,
+    right,
+    settled,
+    slowness,
+    with_curves,
+)
 
 DENSE = "lab=weights&criterion=large_final&level=8&kept=initial"
 
@@ -32,6 +43,9 @@ BEGIN = """(stop) => new Promise((done) => {
 In the page itself: seen from outside, a short training may be over between two looks, and the second press would begin
 another.
 """
+
+
+SUMS_BETWEEN_MARKS = f"() => {{ performance.mark('sums'); ({PLAIN_SUMS})(); performance.mark('summed'); }}"
 
 
 def train(page) -> float:
@@ -82,6 +96,75 @@ def test_the_lottery_ticket_algorithm_by_hand(open_page, quick):
     assert page.locator(".curve-line.bundled").count() == 1
     page.locator("#lab-prune").click()
     page.wait_for_selector("#lab-said:has-text('Nothing was pruned')")
+
+
+@pytest.mark.slow
+def test_no_task_of_the_pages_thread_is_long(browser, open_page):
+    """Over a visitor's moves, a training, a pruning, a mask that is learned, a drawn digit and a step of the tour."""
+    page = open_page(BEST)
+    with_curves(page)
+    browser.start_tracing(page=page, categories=TRACED)
+    page.evaluate(SUMS_BETWEEN_MARKS)
+    for level in (10, 30, 60):
+        page.locator("#level").fill(str(level))
+    for choice in ("criterion][value=movement", "layer][value='1'", "seen][value=unit", "criterion][value=painted"):
+        page.locator(f"input[name={choice}]").check()
+        settled(page)
+    draw_a_one(page)
+    page.locator("#strip button").nth(3).click()
+    settled(page)
+    page.locator("input[name=criterion][value=large_final]").check()
+    page.locator("input[name=lab][value=weights]").check()
+    rests(page)
+    page.locator("#net-canvas").scroll_into_view_if_needed()
+    page.evaluate(BEGIN, 2000)
+    rests(page)
+    page.locator("#level").fill("8")
+    page.locator("#lab-prune").click()
+    page.wait_for_selector("#lab-said:has-text('weights pruned')")
+    page.locator("#lab-rewind").click()
+    rests(page)
+    page.locator("input[name=lab][value=mask]").check()
+    page.wait_for_selector("#lab-reading:has-text('Step 0 of')")
+    page.evaluate(BEGIN, 2000)
+    rests(page)
+    page.locator("#tour-start").click()
+    page.locator("#tour-options label").first.click()
+    page.locator("#tour-next").click()
+    page.wait_for_selector("#tour-answer:has-text('%')")
+    settled(page)
+    tasks, sums = longest_tasks(browser.stop_tracing())
+    print(f"{len(tasks)} tasks, the longest {', '.join(f'{each:.0f}' for each in tasks[:5])} ms; sums {sums:.1f} ms")
+    assert len(tasks) > 500
+    assert tasks[0] < 50 * max(1, sums / SUMS_MS)
+
+
+def test_a_learned_mask_leaves_no_control_that_contradicts_it(open_page):
+    """Its share of weights is where the slider's knob stands, and what chooses other masks and values rests."""
+    page = open_page("lab=mask&level=80")
+    rests(page)
+    page.locator("#lab-step").click()
+    page.wait_for_selector("#lab-reading:has-text('Step 1 of')")
+    settled(page)
+    share = float(page.locator("#level-value").inner_text().rstrip("%"))
+    knob = page.evaluate(
+        """async () => {
+          const { levels } = await (await fetch("bundle/bundle.json")).json();
+          const total = (counts) => counts.reduce((sum, each) => sum + each, 0);
+          return (100 * total(levels[document.querySelector("#level").value / 4])) / total(levels[0]);
+        }"""
+    )
+    assert knob == pytest.approx(share, rel=0.15)
+    assert "The learned mask decides" in page.locator("#level-note").inner_text()
+    chosen = ("#level", "input[name=criterion] >> nth=0", "input[name=kept] >> nth=0", "input[name=pruned] >> nth=0")
+    for control in chosen:
+        assert page.locator(control).is_disabled(), control
+    for control in ("input[name=layer] >> nth=1", "input[name=seed] >> nth=1"):
+        assert page.locator(control).is_enabled(), control
+    page.locator("input[name=lab][value=weights]").check()
+    for control in chosen:
+        assert page.locator(control).is_enabled(), control
+    assert page.locator("#level-note").inner_text() == ""
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from supermask.datasets import DataError, Dataset, load
+from supermask.datasets import DataError, Dataset, from_arrays, load
 from supermask.datasets.arrays import held_out
 from supermask.datasets.unpacking import MOST_BYTES
 
@@ -111,6 +111,31 @@ def test_every_way_in_gives_the_same_data_set(way: str, tmp_path: Path) -> None:
     assert ("labels from 1 on are read as classes from 0 on" in data.source) == way.startswith("EMNIST")
 
 
+def test_classes_have_the_names_that_files_give_them(tmp_path: Path) -> None:
+    """An array of texts, or the folders' names; two data sets that differ in these alone have one digest."""
+    names = ("T-shirt", "trousers", "ankle boot")
+    named = load(str(write_npz(tmp_path / "three.npz", class_names=np.array(names))))
+    assert named.class_names == names
+    plain = load(str(WAYS["npz"](tmp_path / "plain")))
+    assert plain.class_names == ()
+    same(named, plain)
+    assert load(str(write_folder(tmp_path / "folder"))).class_names == ("a", "b", "c")
+    assert from_arrays(TRAIN, TEST, class_names=names).class_names == names
+    (tmp_path / "folder" / "train" / "b").rename(tmp_path / "folder" / "train" / "b\n")
+    (tmp_path / "folder" / "test" / "b").rename(tmp_path / "folder" / "test" / "b\n")
+    assert load(str(tmp_path / "folder")).class_names == (), "a name that cannot be shown is none"
+
+
+@given(st.lists(st.text(max_size=50), max_size=5))
+def test_names_of_classes_are_short_printable_text_one_for_each(names: list[str]) -> None:
+    good = not names or (len(names) == 3 and all(n.strip() and n.isprintable() and len(n) <= 40 for n in names))
+    if good:
+        assert from_arrays(TRAIN, TEST, class_names=names).class_names == tuple(names)
+    else:
+        with pytest.raises(ValueError, match="class_names"):
+            from_arrays(TRAIN, TEST, class_names=names)
+
+
 def test_validation_data_that_are_given_are_taken(tmp_path: Path) -> None:
     images, labels = make(9, 2)
     plain = load(str(write_npz(tmp_path / "a.npz", x_validation=images, y_validation=labels)))
@@ -150,6 +175,13 @@ def test_published_names_are_never_paths(tmp_path: Path, monkeypatch: pytest.Mon
         ({"x_validation": TRAIN[0]}, "found no array y_validation"),
         ({"train_images": TRAIN[0]}, "found both x_train and train_images"),
         ({"classes": np.array([3])}, r"classes of int64 and shape \(1,\)"),
+        ({"class_names": np.array(["a", "b"])}, "class_names are 2; allowed: none, or one for each of 3 classes"),
+        ({"class_names": np.array(["a", "b", "c" * 41])}, "class_names has 'c+'; allowed: printable text of 1 to 40"),
+        ({"class_names": np.array(["a", "b", "c\n"])}, r"class_names has 'c\\n'; allowed: printable text"),
+        ({"class_names": np.arange(3)}, r"class_names of int64 and shape \(3,\), not a list of texts"),
+        ({"class_names": np.array([["a", "b", "c"]])}, r"class_names of <U1 and shape \(1, 3\), not a list of texts"),
+        ({"class_names": np.array(["a"] * 300_000)}, "class_names of up to 1048576 bytes"),
+        ({"class_names": np.full(3, 2**31, np.uint32).view("<U1")}, "class_names that are no text"),
         ({"classes": 2}, "y_train is int64 .*, and a value of 2; allowed: 0 to 1"),
         ({"x_train": TRAIN[0] / 255}, r"x_train is float64 of shape \(45, 6, 9, 1\); allowed: uint8 or float32"),
         ({"x_train": np.full((COUNT, 6, 9), np.inf, np.float32)}, "x_train is float32 .*; allowed: finite"),

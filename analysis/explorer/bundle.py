@@ -208,7 +208,7 @@ def _about(experiment: Experiment, images: int) -> dict[str, str | int | list[st
         "test_images": len(experiment.data.test),
         "version": f"supermask {supermask.__version__}" + (f" ({commit[:7]})" if commit else ""),
         "digits": experiment.data.name in DIGITS,
-        "class_names": list(CLASS_NAMES.get(experiment.data.name, ())),
+        "class_names": list(experiment.data.class_names or CLASS_NAMES.get(experiment.data.name, ())),
     }
 
 

@@ -5,7 +5,7 @@ Nothing is guessed: an array that may not be what its user takes it for is refus
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,7 @@ def from_arrays(
     validation: tuple[Any, Any] | Split | None = None,
     classes: int | None = None,
     name: str = "own",
+    class_names: Sequence[str] = (),
 ) -> Dataset:
     """Make a data set of images and labels of one's own.
 
@@ -56,6 +57,7 @@ def from_arrays(
         validation: images for choices, and their labels.
         classes: number of classes; by default the largest label + 1, and then each class needs a training image.
         name: letters, digits and "_.-", 40 characters at most. The first digits of the digest are added to it.
+        class_names: what the classes are called, in order, for the explorer.
 
     Raises:
         ValueError: an array is empty, of another type or shape, constant, or has a value that is NaN, infinite or no
@@ -63,10 +65,12 @@ def from_arrays(
     """
     given = {"train": train, "validation": validation, "test": test}
     parts = {split: _part(split, pair) for split, pair in given.items() if pair is not None}
-    return assembled(name, parts, classes, "arrays")
+    return assembled(name, parts, classes, "arrays", tuple(class_names))
 
 
-def assembled(name: str, parts: Mapping[str, Part], classes: int | None, source: str) -> Dataset:
+def assembled(
+    name: str, parts: Mapping[str, Part], classes: int | None, source: str, class_names: tuple[str, ...] = ()
+) -> Dataset:
     """Make a data set of parts "train", "test" and perhaps "validation". Raises ValueError as `from_arrays` does."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValueError(f"name is {name!r}; allowed: a letter or digit, then up to 39 of them or of _.-")
@@ -93,7 +97,8 @@ def assembled(name: str, parts: Mapping[str, Part], classes: int | None, source:
     source = f"{source}; {_words(images['train'])}"
     first, second, third = (make_split(images[split], labels[split]) for split in ("train", "validation", "test"))
     digest = dataset_digest(first, second, third, maximum=maximum)
-    return Dataset(f"{name}-{digest[:DIGITS]}", first, second, third, maximum, number, digest, source)
+    named = f"{name}-{digest[:DIGITS]}"
+    return Dataset(named, first, second, third, maximum, number, digest, source, class_names=class_names)
 
 
 def held_out(images: Pixels, labels: Int32[np.ndarray, " n"], purpose: str, share: int) -> Bool[np.ndarray, " n"]:

@@ -17,6 +17,9 @@ Pixels = UInt8[np.ndarray, "n height width channels"] | Float32[np.ndarray, "n h
 """Images as bytes, or as numbers that networks read as they are."""
 
 
+CLASS_NAME_LENGTH = 40
+
+
 class DataError(Exception):
     """A data set that cannot be loaded; the message names the file, what was expected and what was found."""
 
@@ -68,11 +71,14 @@ class Dataset:
             it. Give "" to have it computed.
         source: where the content came from, in words.
         title: display name of a published data set that was loaded as such; empty for any other.
+        class_names: what the classes are called, in order, for the explorer; empty where they have numbers alone. They
+            are no part of the digest.
 
     Raises:
         ValueError: for a name that is empty or not printable, an empty split, images of different shapes or types,
             bytes above `maximum`, numbers that are not finite, a `maximum` other than 1 of float32, labels outside the
-            classes, or a digest of another content, such as `dataclasses.replace` leaves where it replaces a split.
+            classes, names of classes that are not one for each or no short printable text, or a digest of another
+            content, such as `dataclasses.replace` leaves where it replaces a split.
     """
 
     name: str
@@ -84,6 +90,7 @@ class Dataset:
     digest: str
     source: str
     title: str = ""
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not (self.name.strip() and self.name.isprintable()):
@@ -91,6 +98,7 @@ class Dataset:
         for name in ("maximum", "classes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed: 1 or more")
+        check_class_names(self.class_names, self.classes)
         if self.dtype != np.uint8 and self.maximum != 1:
             raise ValueError(f"maximum is {self.maximum} for images of {self.dtype}, which are not scaled; allowed: 1")
         for name in ("train", "validation", "test"):
@@ -124,6 +132,18 @@ class Dataset:
         """Height, width and channels of every image."""
         height, width, channels = self.train.images.shape[1:]
         return height, width, channels
+
+
+def check_class_names(names: tuple[str, ...], classes: int) -> None:
+    """Raise ValueError unless names are none, or one for each class of printable text of up to 40 characters."""
+    if names and len(names) != classes:
+        raise ValueError(f"class_names are {len(names)}; allowed: none, or one for each of {classes} classes")
+    for name in names:
+        if not (isinstance(name, str) and name.strip() and name.isprintable() and len(name) <= CLASS_NAME_LENGTH):
+            found = name[:60] if isinstance(name, str) else name
+            raise ValueError(
+                f"class_names has {found!r}; allowed: printable text of 1 to {CLASS_NAME_LENGTH} characters"
+            )
 
 
 def make_split(images: Pixels, labels: Integer[np.ndarray, " n"]) -> Split:

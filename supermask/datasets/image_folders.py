@@ -32,8 +32,8 @@ MOST_FILE, MOST_PIXELS = 1 << 26, 1 << 24
 EXPECTED = "folders train and test, with a folder of images for each class, or folders of classes alone"
 
 
-def read_image_folder(folder: Path) -> tuple[dict[str, Part], int]:
-    """Return the parts of a data set in a folder, and the number of classes.
+def read_image_folder(folder: Path) -> tuple[dict[str, Part], tuple[str, ...]]:
+    """Return the parts of a data set in a folder, and the names of its classes.
 
     Classes are the folders of training images, numbered from 0 in the order of their names; images are those of each
     class in the order of their names, one of each class in turn. Without train/ and test/, a fifth of each class is
@@ -50,7 +50,7 @@ def read_image_folder(folder: Path) -> tuple[dict[str, Part], int]:
         images, labels = _read(folder, classes)
         held = held_out(images, labels, "test", TEST_SHARE)
         arrays = {"train": (images[~held], labels[~held]), "test": (images[held], labels[held])}
-        return {split: Part(*pair, "images", "labels") for split, pair in arrays.items()}, len(classes)
+        return {split: Part(*pair, "images", "labels") for split, pair in arrays.items()}, tuple(classes)
     others = sorted(set(inside) - {"train", "test", *validation})
     if others or len(inside) < 2 or len(validation) > 1:
         found = f"a folder {others[0]!r} as well" if others else f"folders {', '.join(inside)}"
@@ -65,7 +65,7 @@ def read_image_folder(folder: Path) -> tuple[dict[str, Part], int]:
             raise refusal(folder / name, "the classes of train alone", f"a class {foreign[0]!r}")
         split = "validation" if name in validation else name
         parts[split] = Part(*_read(folder / name, classes), f"{name}/ images", f"{name}/ labels")
-    return parts, len(classes)
+    return parts, tuple(classes)
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

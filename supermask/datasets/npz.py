@@ -23,18 +23,22 @@ KEYS = {
 }
 """Names of the arrays of each split's images and labels: plain ones, and those of MedMNIST."""
 
-EXPECTED = "a .npz file with arrays x_train, y_train, x_test, y_test and perhaps x_validation, y_validation, classes"
+EXPECTED = (
+    "a .npz file with arrays x_train, y_train, x_test, y_test and perhaps x_validation, y_validation, classes, "
+    "class_names"
+)
 
 _DAMAGE = (
     *(OSError, EOFError, ValueError, RuntimeError, MemoryError, OverflowError, UserWarning),
     *(zlib.error, zipfile.BadZipFile, struct.error),
 )
 _HEADER = 10_000  # bytes of an array's header at most, as NumPy has it
+_MOST_TEXT = 1 << 20  # bytes of all classes' names
 _RATIO, _ROOM = 1_100, 1_024  # a byte of deflate stands for 1,032 bytes at most
 
 
-def read_npz(path: Path) -> tuple[dict[str, Part], int | None]:
-    """Return the parts of a data set, and the number of classes if the file has it.
+def read_npz(path: Path) -> tuple[dict[str, Part], int | None, tuple[str, ...]]:
+    """Return the parts of a data set, the number of classes if the file has it, and their names.
 
     Raises DataError if the file cannot be read, is damaged or foreign, or has other arrays; the message names the
     array.
@@ -43,6 +47,7 @@ def read_npz(path: Path) -> tuple[dict[str, Part], int | None]:
     classes = found.pop("classes", None)
     if classes is not None and (classes.shape != () or classes.dtype.kind not in "iu"):
         raise refusal(path, EXPECTED, f"classes of {classes.dtype} and shape {classes.shape}, not a whole number")
+    names_of_classes = _texts(path, found.pop("class_names", None))
     parts = {}
     for split, choices in KEYS.items():
         present = [names for names in choices if any(name in found for name in names)]
@@ -53,12 +58,26 @@ def read_npz(path: Path) -> tuple[dict[str, Part], int | None]:
             what = f"both {present[0][0]} and {present[1][0]}" if len(present) > 1 else f"no array {missing[0]}"
             raise refusal(path, EXPECTED, what)
         parts[split] = Part(found[names[0]], found[names[1]], *names)
-    return parts, None if classes is None else int(classes)
+    return parts, None if classes is None else int(classes), names_of_classes
+
+
+def _texts(path: Path, found: np.ndarray | None) -> tuple[str, ...]:
+    """Return the names of classes."""
+    if found is None:
+        return ()
+    if found.ndim != 1 or found.dtype.kind != "U":
+        raise refusal(path, EXPECTED, f"class_names of {found.dtype} and shape {found.shape}, not a list of texts")
+    # NumPy itself fails with a SystemError at words of 32 bits that are no characters.
+    code = "utf-32-be" if found.dtype.str.startswith(">") else "utf-32-le"
+    try:
+        return tuple(each.tobytes().decode(code).rstrip("\0") for each in found.view(f"V{found.itemsize}"))
+    except ValueError as error:
+        raise refusal(path, EXPECTED, f"class_names that are no text ({reason(error)})") from None
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     """Return all arrays of a file by name."""
-    allowed = {"classes", *(name for choices in KEYS.values() for names in choices for name in names)}
+    allowed = {"classes", "class_names", *(name for choices in KEYS.values() for names in choices for name in names)}
     try:
         with open_regular(path) as file, zipfile.ZipFile(_Within(file)) as archive, warnings.catch_warnings():
             warnings.simplefilter("error")  # NumPy warns of headers that need more than one attempt
@@ -85,11 +104,16 @@ def _read(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: s
     with archive.open(member) as stream:
         start = stream.read(_HEADER)
         shape, by_columns, dtype, header = _header(start)
-        if dtype.hasobject or dtype.fields is not None or dtype.kind not in "biuf":
+        if (
+            dtype.hasobject
+            or dtype.fields is not None
+            or dtype.kind not in ("biufU" if name == "class_names" else "biuf")
+        ):
             raise refusal(path, f"array {name} of numbers", f"{str(dtype)[:40]}, which is never read")
         size = math.prod(shape) * dtype.itemsize
-        if size > MOST_BYTES:
-            raise refusal(path, f"array {name} of up to {MOST_BYTES} bytes", f"{dtype} of shape {str(shape)[:80]}")
+        most = _MOST_TEXT if dtype.kind == "U" else MOST_BYTES
+        if size > most:
+            raise refusal(path, f"array {name} of up to {most} bytes", f"{dtype} of shape {str(shape)[:80]}")
         if header + size != member.file_size:
             found = f"{member.file_size - header} bytes"
             raise refusal(path, f"array {name}, {dtype} of shape {shape}, {size} bytes", found)

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from supermask.datasets.arrays import assembled
-from supermask.datasets.base import DataError, Dataset, is_folder, reason, refusal
+from supermask.datasets.base import CLASS_NAME_LENGTH, DataError, Dataset, is_folder, reason, refusal
 from supermask.datasets.image_folders import read_image_folder
 from supermask.datasets.npz import read_npz
 from supermask.datasets.own_idx import idx_files, read_idx_folder
@@ -36,9 +36,10 @@ def read_own(name: str) -> Dataset:
         raise DataError(f"{name!r}: expected {EXPECTED}; found no path ({reason(error)})") from None
     if not there:
         raise refusal(path, EXPECTED, "nothing")
-    classes: int | None
+    classes: int | None = None
+    class_names: tuple[str, ...] = ()
     if path.suffix == ".npz" and not path.is_dir():
-        parts, classes = read_npz(path)
+        parts, classes, class_names = read_npz(path)
         source = str(path)
     else:
         is_folder(path, EXPECTED)  # anything else is refused
@@ -48,14 +49,22 @@ def read_own(name: str) -> Dataset:
             raise refusal(path, EXPECTED, f"one that cannot be read ({reason(error)})") from None
         if names:
             parts, words = read_idx_folder(path, names)
-            classes, source = None, f"IDX files in {path}" + (f", {words}" if words else "")
+            source = f"IDX files in {path}" + (f", {words}" if words else "")
         else:
-            parts, classes = read_image_folder(path)
+            parts, folders = read_image_folder(path)
+            # A folder may have any name that the system allows; as a class's, one that can be shown counts.
+            class_names = tuple(each[:CLASS_NAME_LENGTH] for each in folders) if all(map(_shown, folders)) else ()
+            classes = len(folders)
             source = f"images in {path}"
     try:
-        return assembled(_name_of(path), parts, classes, source)
+        return assembled(_name_of(path), parts, classes, source, class_names)
     except ValueError as error:
         raise DataError(f"{path}: {error}") from None
+
+
+def _shown(name: str) -> bool:
+    """Return whether the beginning of a folder's name can stand for a class."""
+    return name.isprintable() and bool(name[:CLASS_NAME_LENGTH].strip())
 
 
 def _name_of(path: Path) -> str:

@@ -82,15 +82,20 @@ export class Controls {
     choose("kept", setting.kept);
     choose("pruned", setting.pruned);
     this.signs.disabled = setting.kept === "initial";
+    // A mask that is learned here comes of no criterion, and its weights are chosen where it is learned.
+    for (const group of document.querySelectorAll("#which fieldset:not(#layers), #values fieldset:not(#seeds)")) {
+      if (group instanceof HTMLFieldSetElement) group.disabled = lab === "mask";
+    }
     this.signs.checked = setting.signs || this.signs.disabled;
     for (const box of document.querySelectorAll("input[data-flip]")) {
       if (box instanceof HTMLInputElement) box.checked = setting.flipped[Number(box.dataset.flip)];
     }
     if (byCriterion) this.level.value = String(setting.level);
-    this.level.disabled = !byCriterion;
+    const elsewhere = lab === "mask" ? "learned" : setting.source;
+    this.level.disabled = elsewhere !== "criterion";
     byId("level-name", HTMLElement).textContent = lab === "weights" ? words.which.prune : words.which.level;
-    byId("level-note", HTMLElement).textContent = setting.source === "criterion" ? "" : words.which.levelElsewhere[setting.source];
-    byId("paint-tools", HTMLElement).hidden = setting.source !== "painted";
+    byId("level-note", HTMLElement).textContent = elsewhere === "criterion" ? "" : words.which.levelElsewhere[elsewhere];
+    byId("paint-tools", HTMLElement).hidden = elsewhere !== "painted";
     byId("formula", HTMLElement).textContent = formulaWords(setting, this.owner.manifest);
   }
 
@@ -102,7 +107,7 @@ export class Controls {
     const { levels } = this.owner.manifest;
     const size = total(levels[0]);
     const { remaining } = look.reading;
-    if (state.setting.source !== "criterion") this.level.value = String(4 * nearestLevel(levels, remaining * size));
+    if (this.level.disabled) this.level.value = String(4 * nearestLevel(levels, remaining * size));
     const share = state.lab === "weights" ? look.wanted / size : remaining;
     byId("level-value", HTMLOutputElement).value = percent(share);
     this.level.setAttribute("aria-valuetext", percent(share));

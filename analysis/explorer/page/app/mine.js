@@ -2,7 +2,7 @@
 
 import { fromText, halvesOf, pixelsOf, toText } from "../state/bytes.js";
 import { byId, html, onClick, say } from "../view/dom.js";
-import { picture } from "../view/digits.js";
+import { namesOf, picture } from "../view/digits.js";
 import { words } from "../words/index.js";
 import { remember, remembered } from "./memory.js";
 
@@ -22,14 +22,14 @@ export class Mine {
   constructor(owner, scene) {
     this.owner = owner;
     this.scene = scene;
-    const { image, classes, about } = owner.manifest;
+    const { image, about } = owner.manifest;
     this.size = image.height * image.width;
     this.place = `drawn ${about.dataset}`;
     /** @type {Drawn[]} */
     this.all = this.read();
     this.keep = byId("mine-keep", HTMLButtonElement);
     this.list = byId("mine-list", HTMLUListElement);
-    byId("mine-label", HTMLSelectElement).append(...Array.from({ length: classes }, (_, c) => html("option", { value: c }, about.class_names[c] ?? String(c))));
+    byId("mine-label", HTMLSelectElement).append(...namesOf(owner.manifest).map((name, c) => html("option", { value: c }, name)));
     onClick("mine-keep", () => this.add());
     owner.onChange(() => this.showState());
     scene.onShow(({ look }) => this.show(look.mine));

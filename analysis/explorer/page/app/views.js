@@ -3,7 +3,7 @@
 import { SURE, standardError } from "../core/chance.js";
 import { sampleOf } from "../core/flow.js";
 import { CurveView } from "../view/curve.js";
-import { ConfusionView, StripView } from "../view/digits.js";
+import { ConfusionView, StripView, namesOf } from "../view/digits.js";
 import { byId, html, say } from "../view/dom.js";
 import { NetView } from "../view/net.js";
 import { OwnView } from "../view/own.js";
@@ -50,7 +50,7 @@ export class Views {
       onReading: say("net-reading"),
     });
     this.confusion = new ConfusionView(byId("confusion", HTMLTableElement), manifest, say("confusion-reading"));
-    const shape = { ...manifest.image, classes: manifest.classes };
+    const shape = { ...manifest.image, names: namesOf(manifest) };
     this.own = new OwnView(byId("own-canvas", HTMLCanvasElement), byId("own-bars", HTMLOListElement), shape, hands.onDrawn);
     byId("unit", HTMLInputElement).max = String(manifest.layers[0].outputs - 1);
     byId("told", HTMLElement).append(...words.story.told.map((said) => html("li", {}, said)));

@@ -3,7 +3,7 @@
 import { SURE, differ, standardError } from "../core/chance.js";
 import { words } from "../words/index.js";
 import { percent } from "../words/numbers.js";
-import { html, svg } from "./dom.js";
+import { html, svg, textScale } from "./dom.js";
 import { DASHES } from "./looks.js";
 
 /** @typedef {import("../worker.js").Point} Point */
@@ -58,14 +58,15 @@ export class CurveView {
     this.details = table.closest("details");
     this.details?.addEventListener("toggle", () => this.details?.open && this.tabulate());
     new ResizeObserver(() => this.fit()).observe(place);
+    window.addEventListener("resize", () => this.fit());
     this.picture.addEventListener("pointermove", (event) => this.tell(this.remainingAt(event)));
     this.picture.addEventListener("pointerleave", () => this.tell());
     this.picture.addEventListener("click", (event) => onPick(this.remainingAt(event)));
   }
 
-  /** Takes the width that there is; letters keep their size. */
+  /** Takes the width that there is; letters keep the size of the page's. */
   fit() {
-    const width = Math.max(this.place.clientWidth, 200);
+    const width = Math.max(Math.round(this.place.clientWidth / textScale()), 200);
     if (width === this.across && this.picture.hasAttribute("viewBox")) return;
     this.across = width;
     this.down = Math.round(Math.min(Math.max(0.52 * width, 230), 420));

@@ -8,6 +8,13 @@ import { html } from "./dom.js";
 
 const A_CLASS = 2;
 
+/**
+ * What every class is called: its number where it has no name.
+ * @param {Manifest} manifest
+ * @returns {string[]}
+ */
+export const namesOf = ({ classes, about }) => Array.from({ length: classes }, (_, c) => about.class_names[c] ?? String(c));
+
 /** A strip of test digits: the first two of every class. */
 export class StripView {
   /**
@@ -49,22 +56,24 @@ export class StripView {
 }
 
 /**
+ * An image element, not a canvas: a browser gives each canvas a layer of its own, and twenty of them doubled every frame.
  * @param {Manifest} manifest
  * @param {Uint8Array} images
  * @param {number} image
- * @returns {HTMLCanvasElement}
+ * @returns {HTMLImageElement}
  */
 export function picture({ image: { width, height, maximum } }, images, image) {
-  const canvas = html("canvas", { width, height, class: "digit", "aria-hidden": "true" });
+  const canvas = html("canvas", { width, height });
   const context = canvas.getContext("2d");
   const data = context?.createImageData(width, height);
-  if (!context || !data) return canvas;
-  for (let pixel = 0; pixel < width * height; pixel++) {
-    const grey = 255 - Math.round((255 * images[image * width * height + pixel]) / maximum);
-    data.data.set([grey, grey, grey, 255], 4 * pixel);
+  if (context && data) {
+    for (let pixel = 0; pixel < width * height; pixel++) {
+      const grey = 255 - Math.round((255 * images[image * width * height + pixel]) / maximum);
+      data.data.set([grey, grey, grey, 255], 4 * pixel);
+    }
+    context.putImageData(data, 0, 0);
   }
-  context.putImageData(data, 0, 0);
-  return canvas;
+  return html("img", { src: canvas.toDataURL(), width, height, alt: "", class: "digit" });
 }
 
 /** How often every digit is read as every other. */
@@ -77,13 +86,16 @@ export class ConfusionView {
   constructor(table, manifest, onReading) {
     this.manifest = manifest;
     const classes = Array.from({ length: manifest.classes }, (_, c) => c);
+    const names = namesOf(manifest);
+    /** @type {(c: number) => Record<string, string>} the whole name, where there is room for a number alone */
+    const named = (c) => (names[c] === String(c) ? { scope: "col" } : { scope: "col", title: names[c], "aria-label": names[c] });
     /** @type {HTMLTableCellElement[][]} */
     this.cells = classes.map(() => classes.map(() => html("td")));
     this.shares = classes.map(() => html("td", { class: "share" }));
     table.replaceChildren(
       html("caption", {}, words.confusion.caption),
-      html("thead", {}, html("tr", {}, html("th", { scope: "col" }, words.confusion.digit), ...classes.map((c) => html("th", { scope: "col" }, String(c))), html("th", { scope: "col" }, words.confusion.right))),
-      html("tbody", {}, ...classes.map((c) => html("tr", {}, html("th", { scope: "row" }, String(c)), ...this.cells[c], this.shares[c]))),
+      html("thead", {}, html("tr", {}, html("th", { scope: "col" }, words.confusion.digit), ...classes.map((c) => html("th", named(c), String(c))), html("th", { scope: "col" }, words.confusion.right))),
+      html("tbody", {}, ...classes.map((c) => html("tr", {}, html("th", { scope: "row" }, names[c] === String(c) ? names[c] : `${c} ${names[c]}`), ...this.cells[c], this.shares[c]))),
     );
     table.addEventListener("pointerover", ({ target }) => {
       const row = this.cells.findIndex((cells) => cells.some((cell) => cell === target));

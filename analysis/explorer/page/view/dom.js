@@ -119,6 +119,12 @@ export function say(id) {
 }
 
 /**
+ * How many times as large as usual the page's text is.
+ * @returns {number}
+ */
+export const textScale = () => Number.parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
+
+/**
  * The drawing context of a canvas, made as sharp as the screen. Lengths are CSS pixels.
  * @param {HTMLCanvasElement} canvas
  * @returns {{context: CanvasRenderingContext2D, width: number, height: number, density: number}}

@@ -5,7 +5,7 @@
 
 import { words } from "../words/index.js";
 import { fixed } from "../words/numbers.js";
-import { colour, rgb, sharp } from "./dom.js";
+import { colour, rgb, sharp, textScale } from "./dom.js";
 
 /** @typedef {import("../core/flow.js").Sample} Sample */
 /** @typedef {import("../core/flow.js").Flow} Flow */
@@ -24,6 +24,8 @@ import { colour, rgb, sharp } from "./dom.js";
 /** How long an image takes from left to right, in ms. */
 const PASSAGE = 900;
 const RADIUS = 6;
+/** How much of a weight is seen at least. */
+const FAINT = 0.1;
 
 export class NetView {
   /**
@@ -147,10 +149,12 @@ export class NetView {
       const arrived = Math.min(Math.max(this.come * (sample.units.length + 0.5) - edge.layer, 0), 1);
       const strength = Math.abs(flow.values[at]) / most[edge.layer];
       const pointed = at === this.edge || this.lit.has(at);
-      context.globalAlpha = pointed ? 1 : flow.kept[at] ? 0.1 + 0.75 * passes * arrived * Math.sqrt(strength) : 0.1;
+      const seen = pointed ? 1 : flow.kept[at] ? FAINT + 0.75 * passes * arrived * Math.sqrt(strength) : FAINT;
+      context.globalAlpha = seen;
       context.strokeStyle = pointed ? colours.ink : !flow.kept[at] ? colours.pruned : flow.values[at] > 0 ? colours.positive : colours.negative;
       context.lineWidth = pointed ? 3 : flow.kept[at] ? 0.6 + 2 * strength : 0.6;
-      context.setLineDash(flow.values[at] < 0 && flow.kept[at] ? [5, 2] : []);
+      // Dashes take most of the time of a frame, and where nothing passes they are too faint to be told from a line.
+      context.setLineDash(flow.values[at] < 0 && flow.kept[at] && seen > 2 * FAINT ? [5, 2] : []);
       const [x, y, u, v] = this.ends(edge);
       context.beginPath();
       context.moveTo(x, y);
@@ -202,6 +206,7 @@ export class NetView {
     const best = outputs.indexOf(Math.max(...outputs));
     const [low, high] = [Math.min(...outputs), Math.max(...outputs)];
     context.textBaseline = "middle";
+    const letters = textScale();
     this.sample.units.forEach((units, layer) => {
       const most = Math.max(...flow.activations[layer], 1e-9);
       units.forEach((unit, at) => {
@@ -222,7 +227,7 @@ export class NetView {
         context.stroke();
         if (layer < last) return;
         const chosen = unit === best && this.come === 1 && high > low;
-        context.font = `${chosen ? "bold 20" : "14"}px system-ui, sans-serif`;
+        context.font = `${chosen ? "bold " : ""}${(chosen ? 20 : 14) * letters}px system-ui, sans-serif`;
         context.fillStyle = chosen ? colours.accent : colours.muted;
         context.fillText(String(unit), x + 14, y);
       });

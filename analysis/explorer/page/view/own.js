@@ -10,7 +10,7 @@ export class OwnView {
   /**
    * @param {HTMLCanvasElement} canvas
    * @param {HTMLOListElement} bars
-   * @param {{width: number, height: number, classes: number}} shape of an image
+   * @param {{width: number, height: number, names: string[]}} shape of an image, and the classes' names
    * @param {(pixels: Uint8Array | null) => void} onDrawn
    */
   constructor(canvas, bars, shape, onDrawn) {
@@ -27,9 +27,10 @@ export class OwnView {
     this.context = context;
     this.pen = { x: SIDE / 2, y: SIDE / 4, down: false };
     this.drawing = false;
-    this.bars = Array.from({ length: shape.classes }, (_, c) => {
+    bars.classList.toggle("named", shape.names.some((name, c) => name !== String(c)));
+    this.bars = shape.names.map((name) => {
       const meter = html("span", { class: "bar" });
-      return { meter, item: html("li", {}, html("span", { class: "name" }, String(c)), meter) };
+      return { meter, item: html("li", {}, html("span", { class: "name" }, name), meter) };
     });
     bars.replaceChildren(...this.bars.map(({ item }) => item));
     canvas.addEventListener("pointerdown", (event) => this.start(event));

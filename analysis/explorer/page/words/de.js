@@ -76,12 +76,12 @@ export function de(subject) {
     which: {
       title: "Welche Gewichte bleiben?",
       legend: "Die Maske behält die Gewichte, die …",
-      formula: (/** @type {string} */ name, /** @type {string} */ formula) => `${CRITERIA[name].name}: die höchsten ${formula.replace("if signs agree, else", "bei gleichem Vorzeichen, sonst").replace("if signs differ, else", "bei anderem Vorzeichen, sonst").replace("constant", "einer Konstante")}. (wi: das Gewicht am Anfang; wf: am Ende.)`,
+      formula: (/** @type {string} */ name, /** @type {string} */ formula) => name === "random" ? "zufällig: Jedes Gewicht bleibt mit derselben Wahrscheinlichkeit." : `${CRITERIA[name].name}: die höchsten ${formula.replace("if signs agree, else", "bei gleichem Vorzeichen, sonst").replace("if signs differ, else", "bei anderem Vorzeichen, sonst")}. (wi: das Gewicht am Anfang; wf: am Ende.)`,
       byRound: "Die Maske einer Runde; siehe „Runden des Entfernens“.",
       byRegion: "Die Gewichte in dem Bereich, den Sie malen, in jeder Schicht auf ihren eigenen Achsen.",
       level: "Verbleibende Gewichte",
       prune: "Entfernen bis auf",
-      levelElsewhere: { round: "Die Runde bestimmt es. Wählen Sie ein Kriterium, um diesen Regler zu benutzen.", painted: "Der gemalte Bereich bestimmt es. Wählen Sie ein Kriterium, um diesen Regler zu benutzen." },
+      levelElsewhere: { round: "Die Runde bestimmt es. Wählen Sie ein Kriterium, um diesen Regler zu benutzen.", painted: "Der gemalte Bereich bestimmt es. Wählen Sie ein Kriterium, um diesen Regler zu benutzen.", learned: "Die gelernte Maske bestimmt es. Trainieren Sie etwas anderes, um diesen Regler und die Wahl unter 1 und 2 zu benutzen." },
       layers: "Gewichte:",
       brush: "Pinsel",
       paint: "malen",
@@ -162,7 +162,7 @@ export function de(subject) {
         mask: (/** @type {number} */ remaining) => `Hier gelernt: Die Maske behält die ${percent(remaining)} der Gewichte, deren Wahrscheinlichkeit über einem Halb liegt. Kein Gewicht wurde trainiert.`,
       },
       chart: "Verlust und Treffer dieses Trainings",
-      axes: ["Treffer auf Testbildern", "Verlust auf Trainingsbildern"],
+      axes: ["Treffer auf Testbildern", "Verlust auf Trainingsbildern", "Schritt"],
       chance: "↑ Wahrscheinlichkeit zu bleiben",
     },
 

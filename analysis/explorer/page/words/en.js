@@ -72,12 +72,12 @@ export function en(subject) {
     which: {
       title: "Which weights stay?",
       legend: "The mask keeps the weights that …",
-      formula: (/** @type {string} */ name, /** @type {string} */ formula) => `${CRITERIA[name].name}: the highest ${formula}. (wi: the weight when it started; wf: when it ended.)`,
+      formula: (/** @type {string} */ name, /** @type {string} */ formula) => name === "random" ? "random: every weight has the same chance of being kept." : `${CRITERIA[name].name}: the highest ${formula}. (wi: the weight when it started; wf: when it ended.)`,
       byRound: "The mask of a round of iterative pruning; see “Rounds of pruning”.",
       byRegion: "The weights in the region that you paint, in every layer on its own axes.",
       level: "Weights remaining",
       prune: "Prune to",
-      levelElsewhere: { round: "The round decides. Choose a criterion to use this slider.", painted: "The painted region decides. Choose a criterion to use this slider." },
+      levelElsewhere: { round: "The round decides. Choose a criterion to use this slider.", painted: "The painted region decides. Choose a criterion to use this slider.", learned: "The learned mask decides. Choose another thing to train to use this slider and the choices under 1 and 2." },
       layers: "Weights of",
       brush: "Brush",
       paint: "paint",
@@ -158,7 +158,7 @@ export function en(subject) {
         mask: (/** @type {number} */ remaining) => `Learned here: the mask keeps the ${percent(remaining)} of weights whose probability is above one half. No weight was trained.`,
       },
       chart: "Loss and accuracy of this training",
-      axes: [`accuracy on test ${things}`, "loss on training batches"],
+      axes: [`accuracy on test ${things}`, "loss on training batches", "step"],
       chance: "↑ probability of being kept",
     },
 
