@@ -136,6 +136,47 @@ def test_another_programs_database_is_refused_and_left_alone(tmp_path, statement
     assert (tmp_path / "results.sqlite").read_bytes() == before
 
 
+ENDLESS = "CREATE VIEW {} AS WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT "
+CODE = {
+    "a trigger": ["CREATE TRIGGER t AFTER INSERT ON results BEGIN DELETE FROM results WHERE id <> NEW.id; END"],
+    "results": [
+        "ALTER TABLE results RENAME TO own",
+        ENDLESS.format("Results") + "own.* FROM c, own",
+    ],
+    "provenance": [
+        "ALTER TABLE provenance RENAME TO own",
+        ENDLESS.format("provenance") + "x AS id, 'm' AS made_with FROM c",
+    ],
+    "digests": [
+        "DROP INDEX digests_by_sha256",
+        "ALTER TABLE digests RENAME TO own",
+        ENDLESS.format("digests") + "x AS id, 'm' AS sha256 FROM c",
+    ],
+}
+
+
+@pytest.mark.parametrize("statements", CODE.values(), ids=CODE)
+def test_what_a_database_would_run_is_never_run(copy, statements):
+    """A view in place of a table was read for ever, and a trigger deleted records, while nothing was called damaged."""
+    run_sql(copy, *statements)
+    for for_reading in (True, False):
+        with pytest.raises(
+            StoreError, match=r"it holds a (trigger|view) named '\w+', which no results file does; `supe"
+        ):
+            Store(copy, for_reading=for_reading)
+    (damage,) = verify(copy).damages
+    assert f"{len(IDS)} records of it were intact and kept" in damage.how
+    holds(copy)
+    fill(copy)
+
+
+def test_a_view_of_the_users_own_is_left(copy):
+    """Our tables may be asked for by SQL, and what is asked for often has a name."""
+    run_sql(copy, "CREATE VIEW best AS SELECT id, metrics FROM results")
+    assert not verify(copy).damages
+    holds(copy)
+
+
 @pytest.mark.parametrize("how", ["empty", "missing", "emptied"])
 def test_arrays_without_records_are_no_new_folder(copy, how, capsys):
     path = copy / "results.sqlite"

@@ -142,9 +142,22 @@ def test_conditions_find_numbers_as_numbers(folder, where, number):
         assert sum(write_tables(store, where).values()) <= number
 
 
-@pytest.mark.parametrize("where", ["round=one", "round=0.5", "seed=1_0", "learning_rate=fast", "rescaled=2"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "round=one",
+        "round=0.5",
+        "seed=1_0",
+        "learning_rate=fast",
+        "rescaled=2",
+        *(f"{column}=\udcff" for column in COLUMNS),
+    ],
+)
 def test_a_value_that_the_column_cannot_have_is_misuse(folder, where):
-    with Store(folder, for_reading=True) as store, pytest.raises(UsageError, match=f"where has '{where}'; "):
+    with (
+        Store(folder, for_reading=True) as store,
+        pytest.raises(UsageError, match=f"where has {re.escape(repr(where))}; "),
+    ):
         tidy_table(store, [where])
 
 

@@ -11,7 +11,10 @@ DIGITS = 12
 """Significant digits to which numbers are compared, so that 0.003 matches 0.0029999999999999996."""
 
 _TRUTHS = {"true": True, "false": False}
-_WORDS = {"whole": "a whole number", "number": "a number", "truth": "true or false"}
+_WORDS = {
+    **{"whole": "a whole number", "number": "a number", "truth": "true or false"},
+    **dict.fromkeys(("text", "mixed"), "printable text"),
+}
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def _fits(text: str, kind: ColumnType) -> bool:
             return number is not None
         case "truth":
             return text.lower() in _TRUTHS
-    return True
+    return text.isprintable()  # all cells are, and SQLite takes no bytes that are no text
 
 
 def number_of(text: str) -> float | None:

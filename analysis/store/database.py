@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from os import W_OK, access
@@ -57,6 +57,10 @@ _LOST = (
     "- (SELECT count(*) FROM main.results)"
 )
 """Negative where records of versions that wrote no digests are there."""
+_CODE = (  # a view in a table's place might never end, and a trigger delete records
+    "SELECT type, name FROM main.sqlite_master WHERE type = 'trigger' "
+    "OR (type = 'view' AND lower(name) IN ('results', 'provenance', 'digests'))"
+)
 
 RECORDS = (
     "SELECT r.id, description, metrics, arrays_sha256, seconds, stored_at, r.provenance, d.sha256, made_with, m.sha256 "
@@ -141,24 +145,25 @@ def _origin(made_with: Any, sha256: Any) -> Mapping[str, Any] | None:
 
 @dataclass(frozen=True)
 class State:
-    """Identity and version of a database. `lost` is the number of records whose digest alone is found."""
+    """Identity and version. `code` is a trigger or view, `lost` the number of records whose digest alone is found."""
 
     application: int
     version: int
     tables: frozenset[str]
     has_our_columns: bool
+    code: tuple[str, str] | None
     lost: int
 
     @classmethod
     def of(cls, database: sqlite3.Connection) -> "State":
         """Read the state. Raises sqlite3.DatabaseError if it cannot be read."""
-        application, version = (
-            database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
-        )
+        (application,) = database.execute("PRAGMA application_id").fetchone()
+        (version,) = database.execute("PRAGMA user_version").fetchone()
         tables = {name for (name,) in database.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'")}
+        code = database.execute(_CODE).fetchone()
         ours = tuple(row[1] for row in database.execute("PRAGMA main.table_info(results)")) == _COLUMNS
-        lost = database.execute(_LOST).fetchone()[0] if ours and {"results", "digests"} <= tables else 0
-        return cls(application, version, frozenset(tables), ours, lost)
+        lost = database.execute(_LOST).fetchone()[0] if ours and {"results", "digests"} <= tables and not code else 0
+        return cls(application, version, frozenset(tables), ours, code, lost)
 
     @property
     def is_new(self) -> bool:
@@ -176,7 +181,9 @@ class State:
             return f"its format is {self.version}"
         if self.application not in (0, APPLICATION_ID):
             return f"its application id is {self.application:#x}"
-        if not (self.has_our_columns and "provenance" in self.tables):
+        if self.code:
+            return "it holds a {} named {!r}, which no results file does".format(*self.code)
+        if not (self.has_our_columns and {"results", "provenance"} <= self.tables):
             return "its tables are not those of results"
         return f"{count(self.lost, 'record')} of it cannot be found" if self.lost > 0 else None
 
@@ -191,8 +198,7 @@ def open_for_writing(folder: Path) -> sqlite3.Connection:
     check_is_folder("results", folder / "arrays")
     try:
         (folder / "arrays").mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        tempfile.TemporaryFile(dir=folder).close()
     except (OSError, ValueError) as error:
         raise UsageError(f"results folder {folder} cannot be written to: {reason(error)}") from None
     is_there(path)
@@ -330,9 +336,8 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
         for each in (path, *unsettled):
             shutil.copy(each, folder)
         database = connect(Path(":memory:"))
-        copy = connect(Path(folder) / path.name)
-        copy.backup(database)
-        copy.close()
+        with closing(connect(Path(folder) / path.name)) as copy:
+            copy.backup(database)
     return database
 
 
