@@ -31,7 +31,8 @@ def batch_gradient(network: Network, recipe: Recipe) -> Callable[..., Params]:
     """Return (params, given, step, images scaled to [0, 1], labels) -> the gradient of the recipe's loss.
 
     The images are changed by the draws of the network's key and the step, whatever is trained beside it. Where the
-    recipe limits the gradient's norm, that of pruned weights is 0: they are not trained.
+    recipe limits the gradient's norm, that of pruned weights is 0: they are not trained. Raises ValueError where images
+    are to be changed and there is no key.
     """
     blank = network.mean if isinstance(network, Normalised) else (0.0,)
 
@@ -41,7 +42,9 @@ def batch_gradient(network: Network, recipe: Recipe) -> Callable[..., Params]:
     gradient = jax.grad(loss)
 
     def of_batch(params: Params, given: Given, step: Array, images: Array, labels: Array) -> Params:
-        if recipe.augment is not None and given.key is not None:
+        if recipe.augment is not None:
+            if given.key is None:
+                raise ValueError("given.key is None, and the recipe augments images; allowed: a key")
             images = augmented(step_key(given.key, step), images, recipe.augment, blank)
         grads = gradient(params, read_by(given.inputs, images), labels)
         if not recipe.clip:

@@ -233,6 +233,18 @@ def test_a_recipes_bits_do_not_depend_on_what_is_trained_beside(trainer):
     assert not same_bits(together[0].params, together[1].params)
 
 
+@pytest.mark.slow
+def test_all_at_once_is_one_after_another_to_rounding(trainer, monkeypatch):
+    """Accelerators take a device's networks at once (vmap): the same draws, schedule and masks."""
+    own, jobs = by(trainer, EVERYTHING, steps=60, evaluate_every=20), [pruned_job(trainer, seed) for seed in range(3)]
+    in_turn = own.train(jobs)
+    monkeypatch.setattr(Placement, "one_at_a_time", False)
+    for first, second in zip(replace(own).train(jobs), in_turn, strict=True):
+        np.testing.assert_allclose(first.validation_loss, second.validation_loss, rtol=1e-3)
+        for a, b in zip(jax.tree.leaves(first.params), jax.tree.leaves(second.params), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-3)
+
+
 def test_every_seed_and_step_draws_its_own_augmentation(trainer):
     """The gradients of one batch at one point differ by step and seed, and by nothing else."""
     gradient = jax.jit(batch_gradient(trainer.network, Recipe(augment=Augmentation(1, flip=False))))
@@ -244,6 +256,8 @@ def test_every_seed_and_step_draws_its_own_augmentation(trainer):
         key = jax.random.key_data(derive_key(seed, Purpose.AUGMENTATION))
         return gradient(params, Given({}, None, key), jnp.int32(step), images, labels)
 
+    with pytest.raises(ValueError, match=r"given.key is None, and the recipe augments images; allowed: a key"):
+        gradient(params, Given({}), jnp.int32(0), images, labels)
     assert same_bits(at(0, 3), at(0, 3))
     assert not same_bits(at(0, 3), at(0, 4))
     assert not same_bits(at(0, 3), at(1, 3))

@@ -192,7 +192,7 @@ def test_a_slow_machine_is_measured_in_twenty_seconds_or_by_one_step(experiment,
     now, told = [100.0], []
 
     class Slow:
-        def __init__(self, network, data, config, placement) -> None:
+        def __init__(self, network, data, config, placement, recipe) -> None:
             self.images, self.compiled = len(data.validation) + 2 * len(data.test), False
 
         def train(self, jobs) -> None:
@@ -212,7 +212,7 @@ def test_other_work_on_the_machine_does_not_raise_the_price(experiment, monkeypa
     now, begun = [0.0], [0]
 
     class Busy:
-        def __init__(self, network, data, config, placement) -> None: ...
+        def __init__(self, network, data, config, placement, recipe) -> None: ...
 
         def train(self, jobs) -> None:
             begun[0] += jobs[0].last_step > 1
