@@ -262,6 +262,10 @@ def test_letters_in_charts_are_as_large_as_the_pages(open_page):
                     chart,
                 )
                 assert found == pytest.approx(0.78 * rem, rel=0.03), (size, large, chart)
+            boxes = [page.locator(f"#lab-course .{line}-words").bounding_box() for line in ("accuracy", "loss")]
+            first, second = sorted(boxes, key=lambda box: (box["y"], box["x"]))
+            beside, below = first["x"] + first["width"] <= second["x"], first["y"] + first["height"] <= second["y"] + 2
+            assert beside or below, "the words of the two lines do not overlap"
 
 
 # Own images -----------------------------------------------------------------------------------------------------------

@@ -227,6 +227,9 @@ def test_at_400_percent_there_is_room_beneath_the_headline(at):
 
 def test_what_can_be_done_is_written_on_the_page(at):
     page = at(BEST)
+    for digit in page.locator("#strip img").all():
+        box = digit.bounding_box()
+        assert box["width"] == pytest.approx(box["height"], abs=1), "a test image keeps its shape"
     assert "Drag the boundary" in page.locator("#plane-help").inner_text()
     assert "Click the chart" in page.locator("#reads").inner_text()
     assert "no clear difference" not in page.locator("#curve-reading").inner_text().lower()
