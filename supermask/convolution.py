@@ -21,11 +21,13 @@ from jaxtyping import Array, Float
 from supermask.winograd import (
     TILE,
     TILES_A_CHUNK,
+    Ending,
     chunk_size,
     pad_to_multiples,
     rectify,
     rectify_gradient,
-    winograd_conv_relu,
+    shrinking,
+    winograd_layer,
 )
 
 Method = Literal["native", "direct", "winograd"]
@@ -34,7 +36,7 @@ DIRECT_IMAGES_A_CHUNK = 2
 
 
 class _Layer(Protocol):
-    def __call__(self, x: Array, kernel: Array, bias: Array, *, pool: bool) -> Array: ...
+    def __call__(self, x: Array, kernel: Array, bias: Array, *, ending: Ending) -> Array: ...
 
 
 def conv_relu(
@@ -59,7 +61,7 @@ def conv_relu(
         method = choose_method(x.shape, kernel.shape[3], x.dtype, jax.default_backend())
     # Inside shard_map, some of the three may vary over its devices and others not, which carries of loops can't mix.
     zero = jnp.zeros_like(x, shape=()) + jnp.zeros_like(kernel, shape=()) + jnp.zeros_like(bias, shape=())
-    return _LAYERS[method](x + zero, kernel + zero, bias + zero, pool=pool)
+    return _LAYERS[method](x + zero, kernel + zero, bias + zero, ending="pool" if pool else "relu")
 
 
 def choose_method(shape: tuple[int, ...], features: int, dtype: jnp.dtype, platform: str) -> Method:
@@ -70,14 +72,19 @@ def choose_method(shape: tuple[int, ...], features: int, dtype: jnp.dtype, platf
     """
     if platform != "cpu":
         return "native"
+    return "winograd" if winograd_pays(shape, features, dtype, least=32) else "direct"
+
+
+def winograd_pays(shape: tuple[int, ...], features: int, dtype: jnp.dtype, *, least: int) -> bool:
+    """Return whether Winograd's method is the fastest on CPU. `least`: the fewest channels and features that pay."""
     batch, height, width, channels = shape
     tiles_an_image = -(-height // TILE) * -(-width // TILE)
-    pays = (
-        min(channels, features) >= 32
+    return (
+        min(channels, features) >= least
         and batch * tiles_an_image >= TILES_A_CHUNK
         and tiles_an_image * TILE**2 <= 1.5 * height * width
+        and _precise_enough_for_winograd(dtype)
     )
-    return "winograd" if pays and _precise_enough_for_winograd(dtype) else "direct"
 
 
 def _precise_enough_for_winograd(dtype: jnp.dtype) -> bool:
@@ -107,68 +114,70 @@ def _convolve(x: Array, kernel: Array) -> Array:
     return lax.conv_general_dilated(x, kernel, (1, 1), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
-def _native(x: Array, kernel: Array, bias: Array, *, pool: bool) -> Array:
+def _native(x: Array, kernel: Array, bias: Array, *, ending: Ending) -> Array:
     z = _convolve(x, kernel)
-    if pool:
+    if ending == "pool":
         _, height, width, _ = z.shape
         z = z[:, : height // 2 * 2, : width // 2 * 2]
-    return _rectified(z, bias, pool)
+    return _rectified(z, bias, ending)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _rectified(z: Array, bias: Array, pool: bool) -> Array:
-    return rectify(z, bias, pool=pool)[0]
+def _rectified(z: Array, bias: Array, ending: Ending) -> Array:
+    return rectify(z, bias, ending=ending)[0]
 
 
-def _rectified_forward(z: Array, bias: Array, pool: bool) -> tuple[Array, Array]:
-    return rectify(z, bias, pool=pool)
+def _rectified_forward(z: Array, bias: Array, ending: Ending) -> tuple[Array, Array]:
+    return rectify(z, bias, ending=ending)
 
 
-def _rectified_backward(pool: bool, chosen: Array, dy: Array) -> tuple[Array, Array]:
-    dz = rectify_gradient(dy, chosen, pool=pool)
+def _rectified_backward(ending: Ending, chosen: Array, dy: Array) -> tuple[Array, Array]:
+    dz = rectify_gradient(dy, chosen, ending=ending)
     return dz, dz.sum((0, 1, 2))
 
 
 _rectified.defvjp(_rectified_forward, _rectified_backward)
 
 
-def _direct(x: Array, kernel: Array, bias: Array, *, pool: bool) -> Array:
+def _direct(x: Array, kernel: Array, bias: Array, *, ending: Ending) -> Array:
     batch, height, width, _ = x.shape
-    step = 2 if pool else 1
+    step = shrinking(ending)
     images = chunk_size(batch, DIRECT_IMAGES_A_CHUNK)
-    y = _direct_layer(pad_to_multiples(x, (images, step, step, 1)), kernel, bias, images, pool)
+    y = _direct_layer(pad_to_multiples(x, (images, step, step, 1)), kernel, bias, images, ending)
     return y[:batch, : height // step, : width // step]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _direct_layer(x: Array, kernel: Array, bias: Array, images: int, pool: bool) -> Array:
+def _direct_layer(x: Array, kernel: Array, bias: Array, images: int, ending: Ending) -> Array:
     """Return the layer for a batch of equal chunks of `images`, and even sides if `pool`."""
-    return _direct_forward(x, kernel, bias, images, pool)[0]
+    return _direct_forward(x, kernel, bias, images, ending)[0]
 
 
 _Saved = tuple[Array, Array, Array]  # x, the kernel, and what `rectify_gradient` needs
 
 
-def _direct_forward(x: Array, kernel: Array, bias: Array, images: int, pool: bool) -> tuple[Array, _Saved]:
+def _direct_forward(x: Array, kernel: Array, bias: Array, images: int, ending: Ending) -> tuple[Array, _Saved]:
     batch, height, width, _ = x.shape
 
     def chunk(index: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         y, chosen = carry
         first = index * images
         z = _convolve(lax.dynamic_slice_in_dim(x, first, images), kernel)
-        y_chunk, chosen_chunk = rectify(z, bias, pool=pool)
+        y_chunk, chosen_chunk = rectify(z, bias, ending=ending)
         return (
             lax.dynamic_update_slice_in_dim(y, y_chunk, first, 0),
             lax.dynamic_update_slice_in_dim(chosen, chosen_chunk, first, 0),
         )
 
-    shape = (batch, height // (1 + pool), width // (1 + pool), kernel.shape[3])
-    empty = (jnp.zeros_like(x, shape=shape), jnp.zeros_like(x, shape=shape, dtype=jnp.int8 if pool else x.dtype))
+    step = shrinking(ending)
+    shape = (batch, height // step, width // step, kernel.shape[3])
+    kind = jnp.int8 if ending == "pool" else x.dtype
+    empty = (jnp.zeros_like(x, shape=shape), jnp.zeros_like(x, shape=shape, dtype=kind))
     y, chosen = lax.fori_loop(0, batch // images, chunk, empty)
-    return y, (x, kernel, chosen if pool else y)
+    return y, (x, kernel, chosen if ending == "pool" else y)
 
 
-def _direct_backward(images: int, pool: bool, saved: _Saved, dy: Array) -> tuple[Array, Array, Array]:
+def _direct_backward(images: int, ending: Ending, saved: _Saved, dy: Array) -> tuple[Array, Array, Array]:
     x, kernel, chosen = saved
     turned = kernel[::-1, ::-1].swapaxes(2, 3)
 
@@ -176,7 +185,7 @@ def _direct_backward(images: int, pool: bool, saved: _Saved, dy: Array) -> tuple
         dx, d_kernel, d_bias = carry
         first = index * images
         read = partial(lax.dynamic_slice_in_dim, start_index=first, slice_size=images)
-        dz = rectify_gradient(read(dy), read(chosen), pool=pool)
+        dz = rectify_gradient(read(dy), read(chosen), ending=ending)
         # Channels as a batch of images, images as channels, and the gradient as a kernel as large as the images.
         d_kernel = d_kernel + _convolve(read(x).transpose(3, 1, 2, 0), dz.transpose(1, 2, 0, 3))
         dx = lax.dynamic_update_slice_in_dim(dx, _convolve(dz, turned), first, 0)
@@ -194,4 +203,4 @@ def _direct_backward(images: int, pool: bool, saved: _Saved, dy: Array) -> tuple
 
 _direct_layer.defvjp(_direct_forward, _direct_backward)
 
-_LAYERS: Mapping[Method, _Layer] = {"native": _native, "direct": _direct, "winograd": winograd_conv_relu}
+_LAYERS: Mapping[Method, _Layer] = {"native": _native, "direct": _direct, "winograd": winograd_layer}

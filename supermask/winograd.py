@@ -16,12 +16,15 @@ into loops that make training up to 1.6 times slower. A chunk's workspaces fit a
 
 from collections.abc import Sequence
 from functools import partial, reduce
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
+
+Ending = Literal["nothing", "relu", "pool"]
+"""What follows a convolution: nothing; bias and ReLU; or these and 2×2 max pooling."""
 
 TILE = 4  # side of an output tile
 POINTS = 6  # side of a patch, and of the transforms
@@ -54,14 +57,14 @@ A = tuple(zip(*A_TRANSPOSED, strict=True))
 G_TRANSPOSED = tuple(zip(*G, strict=True))
 
 
-def winograd_conv_relu(
+def winograd_layer(
     x: Float[Array, "batch height width channels"],
     kernel: Float[Array, "3 3 channels features"],
     bias: Float[Array, " features"],
     *,
-    pool: bool,
+    ending: Ending,
 ) -> Float[Array, "batch h w features"]:
-    """relu(conv(x, kernel) + bias); then, if `pool`, the maxima of 2×2 windows: h = height // 2 and w = width // 2.
+    """conv(x, kernel) and its `ending`; with 'pool', h = height // 2 and w = width // 2. 'nothing' reads no bias.
 
     Serves every shape, padding sides to multiples of 4 and the batch to equal chunks. Of tied maxima the first gets the
     gradient, and the ReLU's at 0 is 0. See `supermask.convolution.conv_relu`, which checks its arguments.
@@ -69,8 +72,14 @@ def winograd_conv_relu(
     batch, height, width, _ = x.shape
     down, across = -(-height // TILE), -(-width // TILE)
     images = chunk_size(batch, TILES_A_CHUNK // (down * across))
-    y = _layer(pad_to_multiples(x, (images, TILE, TILE, 1)), kernel, bias, images, pool)
-    return y[:batch, : height // (1 + pool), : width // (1 + pool)]
+    y = _layer(pad_to_multiples(x, (images, TILE, TILE, 1)), kernel, bias, images, ending)
+    step = shrinking(ending)
+    return y[:batch, : height // step, : width // step]
+
+
+def shrinking(ending: Ending) -> int:
+    """Return the factor by which an ending divides height and width."""
+    return 2 if ending == "pool" else 1
 
 
 def chunk_size(total: int, most: int) -> int:
@@ -85,15 +94,17 @@ def pad_to_multiples(x: Array, factors: tuple[int, ...]) -> Array:
 
 
 def rectify(
-    z: Float[Array, "batch height width features"], bias: Float[Array, " features"], *, pool: bool
+    z: Float[Array, "batch height width features"], bias: Float[Array, " features"], *, ending: Ending
 ) -> tuple[Array, Array]:
-    """relu(z + bias), its 2×2 maxima if `pool` (of even sides), and what `rectify_gradient` needs to know.
+    """Apply an ending to a convolution (of even sides for 'pool'). Return also what `rectify_gradient` needs to know.
 
-    That is the result itself without pooling; with it, which of a window's four values is the first maximum, or 4 where
-    the ReLU gives 0, as int8.
+    That is the result itself after a ReLU; after pooling, which of a window's four values is the first maximum, or 4
+    where the ReLU gives 0, as int8.
     """
+    if ending == "nothing":
+        return z, z
     shift = bias.reshape(1, 1, 1, -1)
-    if not pool:
+    if ending == "relu":
         y = jnp.maximum(z + shift, 0)
         return y, y
     batch, height, width, features = z.shape
@@ -107,12 +118,14 @@ def rectify(
     return y, jnp.where(y > 0, chosen, jnp.int8(4))
 
 
-def rectify_gradient(dy: Float[Array, "batch h w features"], chosen: Array, *, pool: bool) -> Array:
+def rectify_gradient(dy: Float[Array, "batch h w features"], chosen: Array, *, ending: Ending) -> Array:
     """Return the gradient of `rectify` with respect to z + bias.
 
     The first of tied maxima gets all of a window's gradient, and nothing passes a ReLU at exactly 0.
     """
-    if not pool:
+    if ending == "nothing":
+        return dy
+    if ending == "relu":
         return jnp.where(chosen > 0, dy, 0)
     batch, h, w, features = dy.shape
     corner = jnp.arange(4, dtype=jnp.int8).reshape(1, 1, 2, 1, 2, 1)
@@ -250,12 +263,12 @@ _Saved = tuple[Array, Array, Array]  # x, the kernel, and what `rectify_gradient
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _layer(x: Array, kernel: Array, bias: Array, images: int, pool: bool) -> Array:
+def _layer(x: Array, kernel: Array, bias: Array, images: int, ending: Ending) -> Array:
     """Return the layer for sides that 4 divides and a batch of equal chunks of `images`."""
-    return _forward(x, kernel, bias, images, pool)[0]
+    return _forward(x, kernel, bias, images, ending)[0]
 
 
-def _forward(x: Array, kernel: Array, bias: Array, images: int, pool: bool) -> tuple[Array, _Saved]:
+def _forward(x: Array, kernel: Array, bias: Array, images: int, ending: Ending) -> tuple[Array, _Saved]:
     batch, height, width, channels = x.shape
     features = kernel.shape[3]
     transformed = _kernel_points(kernel)
@@ -266,24 +279,25 @@ def _forward(x: Array, kernel: Array, bias: Array, images: int, pool: bool) -> t
         patches = patches.of(lax.dynamic_slice_in_dim(x, first, images))
         outputs = outputs.of(_products(patches.points, transformed), 0)
         z = outputs.tiles.reshape(images, height, width, features)
-        y_chunk, chosen_chunk = rectify(z, bias, pool=pool)
+        y_chunk, chosen_chunk = rectify(z, bias, ending=ending)
         return patches, outputs, _write(y, y_chunk, first), _write(chosen, chosen_chunk, first)
 
-    shape = (batch, height // (1 + pool), width // (1 + pool), features)
+    step = shrinking(ending)
+    shape = (batch, height // step, width // step, features)
     empty = (
         _Patches.empty(x, images, channels),
         _Outputs.empty(x, images, images, features),
         jnp.zeros_like(x, shape=shape),
-        jnp.zeros_like(x, shape=shape, dtype=jnp.int8 if pool else x.dtype),
+        jnp.zeros_like(x, shape=shape, dtype=jnp.int8 if ending == "pool" else x.dtype),
     )
     _, _, y, chosen = lax.fori_loop(0, batch // images, chunk, empty)
-    return y, (x, kernel, chosen if pool else y)
+    return y, (x, kernel, chosen if ending == "pool" else y)
 
 
 _Gradients = tuple[_Patches, _Patches, _GradientTiles, _Outputs, Array, Array]
 
 
-def _backward(images: int, pool: bool, saved: _Saved, dy: Array) -> tuple[Array, Array, Array]:
+def _backward(images: int, ending: Ending, saved: _Saved, dy: Array) -> tuple[Array, Array, Array]:
     x, kernel, chosen = saved
     batch, _, _, channels = x.shape
     features = kernel.shape[3]
@@ -293,7 +307,7 @@ def _backward(images: int, pool: bool, saved: _Saved, dy: Array) -> tuple[Array,
         x_patches, dz_patches, dz_tiles, dx, d_transformed, d_bias = carry
         first = index * images
         read = partial(lax.dynamic_slice_in_dim, start_index=first, slice_size=images)
-        dz_patches = dz_patches.of(rectify_gradient(read(dy), read(chosen), pool=pool))
+        dz_patches = dz_patches.of(rectify_gradient(read(dy), read(chosen), ending=ending))
         dz_tiles = dz_tiles.of(dz_patches.framed)
         x_patches = x_patches.of(read(x))
         d_transformed = d_transformed + _products_over_tiles(x_patches.points, dz_tiles.points)
