@@ -15,7 +15,8 @@ class FigureEntry:
 
     `paper`: without an author's name it refers to Zhou et al. 2019; 'post' gives figure numbers of the authors' blog.
 
-    `only`: the networks that the figure can be made for; empty if it can be made for all.
+    `only`: the networks that the figure can be made for; empty if it can be made for all. `why`: why for no others.
+    `dense`: the figure's lines that networks of dense layers alone have.
     """
 
     name: str
@@ -23,6 +24,8 @@ class FigureEntry:
     paper: str
     networks: tuple[str, ...] = ("fc", "conv2", "conv4", "conv6")
     only: tuple[str, ...] = ()
+    why: str = ""
+    dense: tuple[str, ...] = ()
 
     def load(self) -> "Figure":
         """Import the figure's module and return the figure."""
@@ -30,11 +33,15 @@ class FigureEntry:
         return drawing.named(self.name, self.title)
 
 
+_PAPERS = ("fc", "conv2", "conv4", "conv6", "conv8")
+
 _FIGURES = (
     FigureEntry(
         "criteria-plane",
         "Mask criteria as regions of the plane of initial and final weights",
         paper="figures 1, 2 and 6 (post: 5, 6 and 9)",
+        only=_PAPERS,
+        why="it shows their second hidden layer",
     ),
     FigureEntry(
         "mask-criteria",
@@ -58,6 +65,8 @@ _FIGURES = (
         "weight-movement",
         "Where weights move",
         paper="section 4",
+        only=(*_PAPERS, "lenet5"),
+        why="it has a panel for every layer",
     ),
     FigureEntry(
         "sign-criteria",
@@ -78,6 +87,8 @@ _FIGURES = (
         "supermask-table",
         "How far a mask alone takes an untrained network",
         paper="table 2",
+        only=("fc", "conv2", "conv4", "conv6"),
+        why="it has the published table beside it",
     ),
     FigureEntry(
         "learned-masks-seen",
@@ -123,13 +134,15 @@ _FIGURES = (
         "Sparse training against weights remaining",
         paper="Mostafa & Wang 2019; Wortsman et al. 2019; Evci et al. 2020; others",
         networks=("fc",),
-        only=("fc",),
+        dense=("small dense",),
     ),
     FigureEntry(
         "structure-over-time",
         "What sparse training moves",
         paper="Mostafa & Wang 2019",
         networks=("fc",),
+        only=(*_PAPERS, "lenet5"),
+        why="it has a line for every layer",
     ),
     FigureEntry(
         "dsd",

@@ -66,9 +66,9 @@ def _rows(results: Results, label: str) -> Iterator[dict[str, Any]]:
             overlap, chance = overlap_of(own, other)
             yield {**common, "kind": kind, "overlap": overlap}
             yield {**common, "kind": f"{kind} by chance", "overlap": chance}
-    if "conv1" not in masks[seeds[0]]:
+    if (first := results.experiment.network.pixel_layer) is not None:
         height, width, channels = results.experiment.data.image_shape
-        shares = np.mean([np.asarray(own["hidden1"]).mean(axis=1) for own in masks.values()], axis=0)
+        shares = np.mean([np.asarray(own[first]).mean(axis=1) for own in masks.values()], axis=0)
         for place, share in enumerate(shares.reshape(height * width, channels).mean(axis=1)):
             yield {"label": label, "kind": "pixel", "row": place // width, "column": place % width, "kept": share}
 

@@ -7,8 +7,8 @@ import jax
 from jaxtyping import Array, Bool, Int32, UInt32
 
 from supermask.augmentation import augmented
-from supermask.evaluation import cross_entropy, read_by
-from supermask.keys import step_key
+from supermask.evaluation import read_by, training_loss
+from supermask.keys import Purpose, step_key
 from supermask.networks import Network
 from supermask.normalisation import Normalised
 from supermask.params import AnyArray, Params, masked, with_kernels
@@ -18,8 +18,8 @@ from supermask.recipe import Recipe
 class Given(NamedTuple):
     """Constants of one network.
 
-    masks: the weights that may move. inputs: indices of the inputs that it reads; None for all. key: of augmentation,
-    from which every step folds its own; None without any.
+    masks: the weights that may move. inputs: indices of the inputs that it reads; None for all. key: of augmentation
+    and dropout, from which every step folds its own; None without any.
     """
 
     masks: Mapping[str, Bool[AnyArray, "..."]]
@@ -27,29 +27,33 @@ class Given(NamedTuple):
     key: UInt32[AnyArray, "2"] | None = None
 
 
-def batch_gradient(network: Network, recipe: Recipe) -> Callable[..., Params]:
-    """Return (params, given, step, images scaled to [0, 1], labels) -> the gradient of the recipe's loss.
+def batch_gradient(network: Network, recipe: Recipe) -> Callable[..., tuple[Params, Params]]:
+    """Return (params, given, step, images scaled to [0, 1], labels) -> the gradient of the recipe's loss, and a state.
 
+    The state is the network's after the batch: see `networks.in_training`.
     The images are changed by the draws of the network's key and the step, whatever is trained beside it. Where the
     recipe limits the gradient's norm, that of pruned weights is 0: they are not trained. Raises ValueError where images
     are to be changed and there is no key.
     """
     blank = network.mean if isinstance(network, Normalised) else (0.0,)
 
-    def loss(params: Params, images: Array, labels: Array) -> Array:
-        return cross_entropy(network, params, images, labels, smoothing=recipe.label_smoothing)
+    def loss(params: Params, images: Array, labels: Array, key: Array | None) -> tuple[Array, Params]:
+        return training_loss(network, params, images, labels, key, smoothing=recipe.label_smoothing)
 
-    gradient = jax.grad(loss)
+    gradient, draws = jax.grad(loss, has_aux=True), network.model().draws
 
-    def of_batch(params: Params, given: Given, step: Array, images: Array, labels: Array) -> Params:
+    def of_batch(params: Params, given: Given, step: Array, images: Array, labels: Array) -> tuple[Params, Params]:
         if recipe.augment is not None:
             if given.key is None:
                 raise ValueError("given.key is None, and the recipe augments images; allowed: a key")
             images = augmented(step_key(given.key, step), images, recipe.augment, blank)
-        grads = gradient(params, read_by(given.inputs, images), labels)
+        key = None
+        if draws and given.key is not None:
+            key = jax.random.fold_in(step_key(given.key, step), int(Purpose.DROPOUT))
+        grads, state = gradient(params, read_by(given.inputs, images), labels, key)
         if not recipe.clip:
-            return grads
+            return grads, state
         pruned = masked({layer: grads[layer]["kernel"] for layer in given.masks}, given.masks)
-        return with_kernels(grads, pruned)
+        return with_kernels(grads, pruned), state
 
     return of_batch

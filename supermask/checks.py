@@ -6,7 +6,7 @@ last class would read another class's logit.
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -48,10 +48,10 @@ def check_key(key: Any) -> None:
         raise ValueError(f"key is {key!r}; allowed: jax.random.key(seed)")
 
 
-def check_call(network: str, call: Callable[..., Any]) -> None:
-    """Refuse a network that cannot be called with images alone, such as one that needs a `train` flag."""
+def check_call(network: str, call: Callable[..., Any], told: Collection[str] = ()) -> None:
+    """Refuse a network that is called with more than images; `told` are names of what tells it that it is trained."""
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    needed = [p for p in inspect.signature(call).parameters.values() if p.default is p.empty]
+    needed = [p for p in inspect.signature(call).parameters.values() if p.default is p.empty and p.name not in told]
     more = [p.name for p in needed if p.kind in (*positional, p.KEYWORD_ONLY)][1:]
     if more:
         raise ValueError(
@@ -72,23 +72,6 @@ def check_fields(network: str, fields: Mapping[str, Any]) -> None:
             ) from None
 
 
-def check_variables(network: str, variables: Mapping[str, Any], dropouts: Sequence[str]) -> None:
-    """Refuse a network with a collection other than 'params', or with dropout.
-
-    Trainers here keep no running statistics and draw no units to drop: batch norm would train and evaluate with other
-    statistics than its author intended, and dropout would never drop anything.
-    """
-    allowed = "allowed: parameters alone, such as layer norm in place of batch norm, and no dropout"
-    if "params" not in variables:
-        raise ValueError(f"network {network} has no parameters; {allowed}")
-    for collection, own in variables.items():
-        if collection != "params":
-            where = ", ".join(map(str, own))
-            raise ValueError(f"network {network} has variables {collection!r} (in {where}) beside 'params'; {allowed}")
-    if dropouts:
-        raise ValueError(f"network {network} has dropout (in {', '.join(dict.fromkeys(dropouts))}); {allowed}")
-
-
 def check_params(params: Mapping[str, Any]) -> None:
     """Refuse parameters that are not {layer: {name: array}}, or in which no layer has a leaf 'kernel' to prune."""
     for layer, leaves in params.items():
@@ -98,7 +81,7 @@ def check_params(params: Mapping[str, Any]) -> None:
             if not hasattr(leaf, "shape"):
                 raise ValueError(
                     f"parameters have more levels at {layer}/{name}; allowed: one level of layers, each a dict of "
-                    "arrays: build the network of named layers, without modules inside of modules"
+                    "arrays, as supermask.networks.initialise draws them: a layer's name is its module's path"
                 )
     if not any("kernel" in leaves for leaves in params.values()):
         raise ValueError(

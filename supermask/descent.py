@@ -47,13 +47,14 @@ class Descent(NamedTuple):
 class Rule(NamedTuple):
     """What a descent does, as functions of one network; `given` holds that network's constants.
 
-    gradient: (params, given, step, images, labels) -> gradient of the loss on a batch of scaled images
-    moved: (params, updates, given) -> the next params
+    gradient: (params, given, step, images, labels) -> gradient of the loss on a batch of scaled images, and the state
+        of the network after it, {} for most
+    moved: (params, updates, given, state) -> the next params
     scores: (params, given, split) -> scores, with a `loss`
     """
 
-    gradient: Callable[..., PyTree]
-    moved: Callable[[Any, Any, Any], PyTree]
+    gradient: Callable[..., tuple[PyTree, PyTree]]
+    moved: Callable[[Any, Any, Any, Any], PyTree]
     scores: Callable[[Any, Any, Any], Any]
 
 
@@ -67,9 +68,9 @@ def descending(rule: Rule, optimiser: optax.GradientTransformation, maximum: int
             params, optimiser_state = moving
             batch = lax.dynamic_index_in_dim(order, index, keepdims=False)
             images = scaled(train.images[batch], maximum)
-            grads = rule.gradient(params, given, state.step + index, images, train.labels[batch])
+            grads, after = rule.gradient(params, given, state.step + index, images, train.labels[batch])
             updates, optimiser_state = optimiser.update(grads, optimiser_state, params)
-            return rule.moved(params, updates, given), optimiser_state
+            return rule.moved(params, updates, given, after), optimiser_state
 
         params, optimiser_state = lax.fori_loop(0, length, one_step, (state.params, state.optimiser_state))
         step, scores = state.step + length, rule.scores(params, given, validation)

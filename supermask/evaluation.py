@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from jaxtyping import Array, Bool, Float, Float32, Int32, Num, PyTree
+from jaxtyping import Array, Bool, Float, Float32, Int32, Key, Num, PyTree
 
 from supermask import networks
 from supermask.checks import check_labels
@@ -176,9 +176,9 @@ def where_better(better: Bool[AnyArray, ""], new: PyTree, old: PyTree) -> PyTree
     return jax.tree.map(lambda n, o: jnp.where(better, n, o), new, old)
 
 
-def evaluation_chunk(network: Network) -> int:
+def evaluation_chunk(network: Network, image_shape: tuple[int, int, int]) -> int:
     """Return the number of images per chunk: fewer for convolutions, which make an image a hundred times larger."""
-    return 250 if network.convolutional else 1000
+    return 250 if networks.is_convolutional(network, image_shape) else 1000
 
 
 def cross_entropy(
@@ -202,11 +202,14 @@ def training_loss(
     params: Params,
     images: Float[Array, "batch height width channels"],
     labels: Int32[Array, " batch"],
+    key: Key[Array, ""] | None = None,
+    *,
+    temperature: float = 1.0,
     smoothing: float = 0.0,
 ) -> tuple[Float[Array, ""], Params]:
-    """Return `cross_entropy` of a batch in training, and the statistics of `in_training`."""
-    outputs, statistics = networks.in_training(network, params, images)
-    return _mean_loss(outputs, labels, smoothing), statistics
+    """Return `cross_entropy` of a batch in training, and the state of `in_training`."""
+    outputs, statistics = networks.in_training(network, params, images, key)
+    return _mean_loss(outputs if temperature == 1 else outputs / temperature, labels, smoothing), statistics
 
 
 def _mean_loss(
@@ -254,7 +257,8 @@ def _evaluate_whole(
     network: Network, params: Params, examples: Examples, maximum: int, inputs: Int32[AnyArray, " inputs"] | None
 ) -> Scores:
     size = examples.labels.shape[0]
-    chunk = min(evaluation_chunk(network), size)
+    height, width, channels = examples.images.shape[1:]
+    chunk = min(evaluation_chunk(network, (height, width, channels)), size)
 
     def totals(images: Array, labels: Array) -> Array:
         return _totals(network, params, read_by(inputs, scaled(images, maximum)), labels)

@@ -38,6 +38,7 @@ class Purpose(IntEnum):
     MASK_EVALUATION = 7  # masks sampled to evaluate learned logits
     MASK_SCORES = 8  # initial scores of edge-popup
     CRITERION = 9  # draws of criteria that ask for a key
+    DROPOUT = 10  # draws of networks in training, one fold per step
     SPARSE_STRUCTURE = 20  # initial masks of sparse training, and weights grown at random
     WIRING = 30  # random wirings of neural graphs
     AUGMENTATION = 31  # shifts and flips of training images, one fold per step
@@ -60,9 +61,14 @@ def raw_key(key: AnyKey) -> UInt32[Array, "2"]:
     return jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jnp.asarray(key)
 
 
+def as_key(data: UInt32[Array | np.ndarray, "2"]) -> Key[Array, ""]:
+    """Return the key of two words."""
+    return jax.random.wrap_key_data(jnp.asarray(data), impl="threefry2x32")
+
+
 def step_key(key: AnyKey, step: Int32[Array | np.ndarray, ""] | int) -> Key[Array, ""]:
     """Return the key of a step's random draws; step 0 is the start."""
-    return jax.random.fold_in(jax.random.wrap_key_data(raw_key(key), impl="threefry2x32"), step)
+    return jax.random.fold_in(as_key(raw_key(key)), step)
 
 
 def layer_order(layers: Iterable[str]) -> list[str]:

@@ -1,7 +1,8 @@
 """Masks found by gradient descent, on weights that stay as they were drawn.
 
 Every weight has a logit m; the network's weights are w · mask, and the mask is 1 with probability sigmoid(m), drawn
-anew at every step. The gradient goes straight through the draw to sigmoid(m). Biases are 0 and stay so. Zhou et al.
+anew at every step. The gradient goes straight through the draw to sigmoid(m). Biases are 0 and stay so; what else a
+network has, such as the scale of batch norm, stays as it was drawn, and its running statistics follow. Zhou et al.
 2019, section 5.2; edge-popup, where the mask is the top k of each layer's |scores|: Ramanujan et al. 2020 (arXiv
 1911.13299).
 
@@ -22,14 +23,14 @@ from jaxtyping import Array, Int32, Key
 from supermask.checks import check_seed
 from supermask.datasets import Dataset
 from supermask.descent import Descent, Rule, descending, stepping, train_population
-from supermask.evaluation import PlacedData, cross_entropy
+from supermask.evaluation import PlacedData, training_loss
 from supermask.intervals import Course, DataOrder, OnProgress, TrainingConfig, ignore_progress
-from supermask.keys import Purpose, derive_key
-from supermask.mask_logits import MASK_METHODS, Given, as_key, effective_kernels, start_scores
+from supermask.keys import Purpose, as_key, derive_key
+from supermask.mask_logits import MASK_METHODS, Given, Learned, effective_kernels, start_scores
 from supermask.mask_logits import LearnedMask as LearnedMask
 from supermask.mask_logits import kept_by_layer as kept_by_layer
-from supermask.mask_scores import UNSEEN, MaskScores, judge, without_biases
-from supermask.networks import Network, check_descends
+from supermask.mask_scores import UNSEEN, MaskScores, completed, judge, others_of
+from supermask.networks import Network, statistics_of
 from supermask.params import Kernels, Params, kernels_of
 from supermask.population import Placement, Run, batched, over_population
 from supermask.resuming import Checkpoints
@@ -67,6 +68,7 @@ class LearnedOutcome(NamedTuple):
     """The outcome of learning one mask; arrays on the host.
 
     `logits` are those of the step of lowest validation loss, `early_stop`; 'edge_popup' has scores in their place.
+    `state` is the network's at that step, such as running statistics; {} for most.
     The curves hold one value an evaluation, at `evaluated_at` steps, on validation data.
     """
 
@@ -78,6 +80,7 @@ class LearnedOutcome(NamedTuple):
     test_at_end: MaskScores
     evaluated_at: Int32[np.ndarray, " evaluations"]
     curves: MaskScores
+    state: Params
 
 
 @short
@@ -101,7 +104,6 @@ class MaskTrainer:
 
     def train(self, jobs: Sequence[MaskJob], on_progress: OnProgress = ignore_progress) -> list[LearnedOutcome]:
         """Learn all masks, as many at once as there are slots; return their outcomes in order."""
-        check_descends(self.network)
         for job in jobs:
             check_seed(job.seed)
         outcomes: dict[int, LearnedOutcome] = {}
@@ -116,14 +118,14 @@ class MaskTrainer:
         orders = [DataOrder(job.seed, 0, len(self.data.train)) for job in jobs]
         course = Course(self._placed, self.config, orders, self.config.steps)
         steps = stepping(
-            self._programs[method], course, [self._start(job) for job in jobs], [given_of(job) for job in jobs]
+            self._programs[method], course, [self._start(job) for job in jobs], [self._given(job) for job in jobs]
         )
         states, curves = train_population(course, steps, self.checkpoints, on_progress)
         at_best = self._tested(method, jobs, [last.best_params for last in states])
         at_end = self._tested(method, jobs, [last.params for last in states])
         return [
             LearnedOutcome(
-                last.best_params,
+                last.best_params.logits,
                 int(last.best_step),
                 last.best_validation,
                 last.validation,
@@ -131,20 +133,30 @@ class MaskTrainer:
                 end,
                 curve[0],
                 MaskScores(*curve[1:]),
+                last.best_params.state,
             )
             for last, best, end, curve in zip(states, at_best, at_end, curves, strict=True)
         ]
 
-    def _tested(self, method: str, jobs: Sequence[MaskJob], logits: Sequence[Kernels]) -> list[MaskScores]:
+    def _tested(self, method: str, jobs: Sequence[MaskJob], learned: Sequence[Learned]) -> list[MaskScores]:
         place = self.placement
-        own = (place.stack([given_of(job) for job in jobs]), place.stack(logits))
+        own = (place.stack([self._given(job) for job in jobs]), place.stack(learned))
         nothing, counts = place.stack([UNSEEN] * len(jobs)), place.counts(len(jobs))
         tested = self._judged[method](nothing, own, self._placed.test, counts)
         return place.unstack(tested, len(jobs))
 
     def _start(self, job: MaskJob) -> Descent:
-        logits = jax.tree.map(np.asarray, start_logits(job))
-        return Descent.begin(logits, jax.tree.map(np.asarray, self._optimiser.init(logits)), UNSEEN)
+        own = self._statistics
+        state: Params = {layer: {n: np.asarray(job.initial[layer][n]) for n in names} for layer, names in own.items()}
+        learned = Learned(jax.tree.map(np.asarray, start_logits(job)), state)
+        return Descent.begin(learned, jax.tree.map(np.asarray, self._optimiser.init(learned)), UNSEEN)
+
+    def _given(self, job: MaskJob) -> Given:
+        return given_of(job, glorot=self.network.glorot)
+
+    @cached_property
+    def _statistics(self) -> Mapping[str, tuple[str, ...]]:
+        return statistics_of(self.network, self.data.image_shape)
 
     @cached_property
     def _optimiser(self) -> optax.GradientTransformation:
@@ -173,25 +185,29 @@ class MaskTrainer:
     def _rule(self, method: str) -> Rule:
         network, maximum = self.network, self.data.maximum
 
-        def loss(logits: Kernels, key: Key[Array, ""], given: Given, images: Array, labels: Array) -> Array:
-            kernels = effective_kernels(method, logits, key, given)
-            return cross_entropy(network, without_biases(kernels), images, labels)
+        def loss(
+            learned: Learned, key: Key[Array, ""], given: Given, images: Array, labels: Array
+        ) -> tuple[Array, Params]:
+            kernels = effective_kernels(method, learned.logits, key, given)
+            dropped = jax.random.fold_in(key, int(Purpose.DROPOUT)) if network.model().draws else None
+            params = completed(kernels, given.others, learned.state)
+            return training_loss(network, params, images, labels, dropped)
 
-        gradient = jax.grad(loss)
+        gradient = jax.grad(loss, has_aux=True)
 
-        def drawn(logits: Kernels, given: Given, step: Array, images: Array, labels: Array) -> Kernels:
-            return gradient(logits, jax.random.fold_in(as_key(given.training_key), step), given, images, labels)
+        def drawn(learned: Learned, given: Given, step: Array, images: Array, labels: Array) -> tuple[Learned, Params]:
+            return gradient(learned, jax.random.fold_in(as_key(given.training_key), step), given, images, labels)
 
         return Rule(
             drawn,
-            lambda logits, updates, given: optax.apply_updates(logits, updates),
-            lambda logits, given, split: judge(network, method, logits, given, split, maximum),
+            lambda learned, updates, given, state: Learned(optax.apply_updates(learned, updates).logits, state),
+            lambda learned, given, split: judge(network, method, learned, given, split, maximum),
         )
 
 
-def given_of(job: MaskJob) -> Given:
-    """Return the constants of a job's network, on the host."""
-    kernels = untrained_kernels(kernels_of(job.initial), job.learned.weights)
+def given_of(job: MaskJob, *, glorot: bool = True) -> Given:
+    """Return the constants of a job's network, on the host. `glorot`: see `untrained_kernels`."""
+    kernels = untrained_kernels(kernels_of(job.initial), job.learned.weights, glorot=glorot)
     return Given(
         {layer: np.asarray(kernel) for layer, kernel in kernels.items()},
         np.asarray(job.learned.rescaled),
@@ -199,6 +215,7 @@ def given_of(job: MaskJob) -> Given:
         kept_by_layer(job.learned, kernels),
         np.asarray(jax.random.key_data(derive_key(job.seed, Purpose.MASK_SAMPLES))),
         np.asarray(jax.random.key_data(derive_key(job.seed, Purpose.MASK_EVALUATION))),
+        others_of(job.initial),
     )
 
 

@@ -113,4 +113,4 @@ def _given(kernels: Kernels, learned: LearnedMask) -> Given:
     through, no_key = learned.through_factor and learned.method != "edge_popup", np.zeros(2, np.uint32)
     onto = untrained_kernels(kernels, learned.weights)
     rescaled, counts = np.asarray(learned.rescaled), kept_by_layer(learned, kernels)
-    return Given(onto, rescaled, np.asarray(through), counts, no_key, no_key)
+    return Given(onto, rescaled, np.asarray(through), counts, no_key, no_key, {})

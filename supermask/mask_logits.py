@@ -20,7 +20,7 @@ from supermask.counts import check_fraction, exact_fraction, settle_numbers, sha
 from supermask.draws import WEIGHTS, fan_in
 from supermask.keys import Purpose, derive_key, layer_order
 from supermask.masks import keep_best
-from supermask.params import AnyArray, Kernels
+from supermask.params import AnyArray, Kernels, Params
 from supermask.short import short
 from supermask.untrained_networks import rescaling
 
@@ -74,6 +74,15 @@ class Given(NamedTuple):
     counts: dict[str, Int32[AnyArray, ""]]  # how many weights edge-popup keeps in each layer
     training_key: UInt32[AnyArray, "2"]
     evaluation_key: UInt32[AnyArray, "2"]
+    others: Params  # leaves beside kernels and their biases, such as the scale of batch norm
+
+
+@short
+class Learned(NamedTuple):
+    """What changes while a mask is learned: logits, or edge-popup's scores, and the state of the network, if any."""
+
+    logits: Kernels
+    state: Params
 
 
 @jax.custom_jvp
@@ -138,11 +147,6 @@ def effective_kernels(method: str, logits: Kernels, key: Key[Array, ""], given: 
         factor = jnp.where(given.through_factor, factor, lax.stop_gradient(factor))
         effective[layer] = given.kernels[layer] * jnp.where(given.rescaled, factor, 1.0) * mask
     return effective
-
-
-def as_key(data: UInt32[AnyArray, "2"]) -> Key[Array, ""]:
-    """Return the key of two words."""
-    return jax.random.wrap_key_data(jnp.asarray(data), impl="threefry2x32")
 
 
 def kept_by_layer(learned: LearnedMask, kernels: Kernels) -> dict[str, Int32[AnyArray, ""]]:

@@ -13,9 +13,10 @@ from jax import lax
 from jaxtyping import Array, Float, Float32
 
 from supermask.evaluation import Evaluated, evaluate
-from supermask.mask_logits import Given, as_key, draw_masks, rounded_masks
+from supermask.keys import as_key
+from supermask.mask_logits import Given, Learned, draw_masks, rounded_masks
 from supermask.networks import Network
-from supermask.params import AnyArray, Kernels, Params
+from supermask.params import AnyArray, Params
 from supermask.short import short
 from supermask.untrained_networks import rescaling
 
@@ -43,8 +44,9 @@ UNSEEN = MaskScores(*np.array([np.inf, 0, 0, np.inf, 0, 0], np.float32))
 """Scores before the first evaluation; every evaluation is better."""
 
 
-def judge(network: Network, method: str, logits: Kernels, given: Given, split: Evaluated, maximum: int) -> MaskScores:
+def judge(network: Network, method: str, learned: Learned, given: Given, split: Evaluated, maximum: int) -> MaskScores:
     """Return scores on a split: means over `EVALUATION_SAMPLES` drawn masks, and the rounded mask's."""
+    logits = learned.logits
     size = sum(leaf.size for leaf in jax.tree.leaves(logits))
 
     def scores(masks: Mapping[str, Array]) -> Float[Array, "3"]:
@@ -52,7 +54,7 @@ def judge(network: Network, method: str, logits: Kernels, given: Given, split: E
             layer: jnp.where(mask, given.kernels[layer] * jnp.where(given.rescaled, rescaling(mask), 1.0), 0.0)
             for layer, mask in masks.items()
         }
-        loss, accuracy = evaluate(network, without_biases(kernels), split, maximum)
+        loss, accuracy = evaluate(network, completed(kernels, given.others, learned.state), split, maximum)
         ones = sum((jnp.sum(mask, dtype=jnp.int32) for mask in masks.values()), start=jnp.int32(0))
         return jnp.stack([loss, accuracy, ones.astype(jnp.float32) / size])
 
@@ -71,3 +73,25 @@ def judge(network: Network, method: str, logits: Kernels, given: Given, split: E
 def without_biases(kernels: Mapping[str, Float[AnyArray, "..."]]) -> Params:
     """Return parameters of those kernels and zero biases."""
     return {layer: {"kernel": k, "bias": jnp.zeros(k.shape[-1], jnp.float32)} for layer, k in kernels.items()}
+
+
+def others_of(params: Params) -> Params:
+    """Return all leaves beside kernels, biases of layers with a kernel at 0, except biases that `without_biases` makes.
+
+    These never change while a mask is learned, except for a network's state.
+    """
+    others: Params = {}
+    for layer, leaves in params.items():
+        for name, leaf in leaves.items():
+            of_kernel = "kernel" in leaves and name == "bias"
+            if name != "kernel" and not (of_kernel and leaf.ndim == 1):
+                others.setdefault(layer, {})[name] = np.zeros_like(leaf) if of_kernel else np.asarray(leaf)
+    return others
+
+
+def completed(kernels: Mapping[str, Float[AnyArray, "..."]], *others: Params) -> Params:
+    """Return parameters of those kernels, zero biases, and all other leaves, of which the last count."""
+    params = without_biases(kernels)
+    for some in others:
+        params |= {layer: {**params.get(layer, {}), **leaves} for layer, leaves in some.items()}
+    return params

@@ -2,19 +2,54 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, Float, Key, Num, PyTree
 
-from supermask.networks import Network
+from supermask.model import Images, Model, Network
+from supermask.params import Params
 
 Pixels = tuple[float, ...]
 """A number for each channel."""
 
 DIGITS = 4
 """Digits of a deviation, and as many places of the mean: sums of float32 differ between machines after them."""
+
+
+@dataclass(frozen=True)
+class NormalisedModel:
+    """A model whose images are normalised first."""
+
+    model: Model
+    mean: Pixels
+    deviation: Pixels
+
+    @property
+    def draws(self) -> bool:
+        """Whether the model draws in training."""
+        return self.model.draws
+
+    def init(self, key: Key[Array, ""], images: Images) -> tuple[PyTree, PyTree]:
+        """Draw the model's parameters and state."""
+        return self.model.init(key, images)
+
+    def apply(
+        self, params: PyTree, state: PyTree, images: Images, key: Key[Array, ""] | None, *, training: bool
+    ) -> tuple[Any, PyTree]:
+        """Return the model's logits of normalised images, and its state."""
+        return self.model.apply(params, state, self.normalised(images), key, training=training)
+
+    def normalised(self, images: Images) -> Images:
+        """Return the images less the mean, over the deviation."""
+        mean, deviation = (jnp.asarray(own, images.dtype).reshape(1, 1, 1, -1) for own in (self.mean, self.deviation))
+        return (images - mean) / deviation
+
+    def check(self, image_shape: tuple[int, int, int]) -> None:
+        """Raise ValueError as the model does."""
+        self.model.check(image_shape)
 
 
 class Normalised(Network):
@@ -28,32 +63,51 @@ class Normalised(Network):
     mean: Pixels
     deviation: Pixels
 
-    def setup(self) -> None:
-        """Give the network's layers their own names."""
-        nn.share_scope(self, self.network)
-
     @property
-    def convolutional(self) -> bool:
+    def convolutional(self) -> bool | None:
         """Whether the network has any convolutions."""
         return self.network.convolutional
 
     @property
+    def output_layer(self) -> str:
+        """The network's layer that puts out logits."""
+        return self.network.output_layer
+
+    @property
+    def glorot(self) -> bool:
+        """Whether the network's kernels are Glorot's."""
+        return self.network.glorot
+
+    @property
     def statistics(self) -> Mapping[str, tuple[str, ...]]:
-        """The network's running statistics."""
+        """The network's running statistics among its parameters."""
         return self.network.statistics
+
+    def layer_products(self, image_shape: tuple[int, int, int]) -> Mapping[str, float]:
+        """Return the network's multiplications by layer."""
+        return self.network.layer_products(image_shape)
 
     def products(self, image_shape: tuple[int, int, int]) -> float:
         """Return the network's multiplications."""
         return self.network.products(image_shape)
 
-    def __call__(
-        self, x: Float[Array, "batch height width channels"], training: bool = False
-    ) -> Float[Array, "batch classes"]:
-        """Return logits of images scaled to [0, 1]. `training`: see `networks.in_training`."""
-        mean, deviation = (jnp.asarray(own, x.dtype).reshape(1, 1, 1, -1) for own in (self.mean, self.deviation))
-        images, network = (x - mean) / deviation, self.network
-        logits: Array = network(images, training=True) if training else network(images)  # type: ignore[call-arg]
-        return logits
+    def prunes(self, path: str, leaf: Any) -> bool:
+        """Return whether the network's leaf is prunable."""
+        return self.network.prunes(path, leaf)
+
+    def axes(self, path: str, leaf: Any) -> tuple[int, ...] | None:
+        """Return the order of axes of the network's leaf."""
+        return self.network.axes(path, leaf)
+
+    def model(self) -> NormalisedModel:
+        """Return the network's functions, on normalised images."""
+        return NormalisedModel(self.network.model(), self.mean, self.deviation)
+
+    def trained_outputs(
+        self, params: Params, images: Images, key: Key[Array, ""] | None
+    ) -> tuple[Float[Array, "batch classes"], Params]:
+        """Return the network's logits of normalised images in training, and its state."""
+        return self.network.trained_outputs(params, self.model().normalised(images), key)
 
 
 def without_normalisation(network: Network) -> Network:

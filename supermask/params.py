@@ -44,7 +44,7 @@ def pruned(params: Params, masks: Mapping[str, Bool[AnyArray, "..."]]) -> Params
     return with_kernels(params, masked(kernels_of(params), masks))
 
 
-def masked_update(params: Params, updates: Params, masks: dict[str, Bool[Array, "..."]]) -> Params:
+def masked_update(params: Params, updates: Params, masks: Mapping[str, Bool[AnyArray, "..."]]) -> Params:
     """Add the updates to kept weights and to all biases; the others stay, to the bit."""
     moved = jax.tree.map(jnp.add, params, updates)
     return {
@@ -56,9 +56,9 @@ def masked_update(params: Params, updates: Params, masks: dict[str, Bool[Array, 
     }
 
 
-def layer_kinds(kernels: Mapping[str, Float[AnyArray, "..."]]) -> dict[str, str]:
-    """Return each layer's kind, which decides its pruning rate: 'conv', 'dense' or 'output'."""
+def layer_kinds(kernels: Mapping[str, Float[AnyArray, "..."]], output: str = "output") -> dict[str, str]:
+    """Return each layer's kind, which decides its pruning rate: 'conv', 'dense' or, of the layer `output`, 'output'."""
     return {
-        layer: "output" if layer == "output" else "conv" if kernel.ndim == 4 else "dense"
+        layer: "output" if layer == output else "conv" if kernel.ndim == 4 else "dense"
         for layer, kernel in kernels.items()
     }

@@ -95,8 +95,8 @@ def zeroed_of(start: Start, initial: Params) -> Masks:
 def restart(pruning: Pruning, treatment: Treatment, origin: Origin, round_: int, end: End) -> Start:
     """Return the start of round `round_`, 1 or more, from the end of the round before.
 
-    Biases go back with weights, or stay with them. Raises ValueError for a treatment that continues from an end that
-    lacks them.
+    All that is not pruned goes back with the weights, or stays with them: biases, normalisations, and running
+    statistics. Raises ValueError for a treatment that continues from an end that lacks them.
     """
     if treatment.schedule == "one_shot":
         end = End(full_masks(origin.trained), origin.trained, {}, origin.ended)
@@ -104,7 +104,7 @@ def restart(pruning: Pruning, treatment: Treatment, origin: Origin, round_: int,
     initial = kernels_of(origin.initial)
     scores = _asked(pruning, treatment.criterion, origin, round_, end)
     named = origin.seed, round_
-    rates = pruning.rates.by_layer(layer_kinds(initial))
+    rates = pruning.rates.by_layer(layer_kinds(initial, pruning.network.output_layer))
     if treatment.ranking == "layer":
         counts = kept_counts({layer: kernel.size for layer, kernel in initial.items()}, rates, round_)[round_]
         new_masks = _keep_best_of_layers(named, scores, masks, counts)

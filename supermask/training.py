@@ -47,6 +47,7 @@ from supermask.params import AnyArray, Kernels, Params, masked_update
 from supermask.population import Placement, Run, batched, over_population
 from supermask.recipe import PLAIN, Recipe, at_step, check_recipe
 from supermask.resuming import Checkpoints
+from supermask.running_in import run_in
 from supermask.short import short
 from supermask.whole_network import mean_gradient, network_scores
 
@@ -119,7 +120,6 @@ class Trainer:
         A population contains jobs of one length. Networks trained on live weights alone (`supermask.live_weights`), and
         networks that leave out different numbers of dead units (`supermask.compaction`), form populations of their own.
         """
-        networks.check_descends(self.network)
         for job in jobs:
             check_masks(job.masks, networks.kernels_of(job.params))
             check_seed(job.seed)
@@ -167,6 +167,7 @@ class Trainer:
 
         Each level keeps the `level[layer]` best-ranked weights of a layer and sets the others to 0. On CPU, sums of
         dense networks grow from level to level (`nested_levels`). Elsewhere the devices make each mask from the ranks.
+        Running statistics, which an untrained network has none of, are those of training images: see `running_in`.
         """
         network = self._reader
         check_layers("ranks", ranks, networks.kernels_of(params))
@@ -177,7 +178,8 @@ class Trainer:
             nested = evaluate_nested(network, params, ranks, levels, data.test, data.maximum, threads)
             return [Scores(*np.array(each, np.float32)) for each in nested]
         place, levels_on_host = self.placement, [{n: np.asarray(k, np.int32) for n, k in one.items()} for one in levels]
-        shared = place.shared((params, {layer: np.asarray(rank) for layer, rank in ranks.items()}, self._placed.test))
+        train = self._placed.train if networks.statistics_of(network, self.data.image_shape) else None
+        shared = *place.shared((params, {n: np.asarray(rank) for n, rank in ranks.items()}, self._placed.test)), train
         scores: list[Scores] = []
         for some in batched(levels_on_host, place.slots):
             empty = place.stack([UNSEEN] * len(some))
@@ -228,7 +230,8 @@ class Trainer:
         """Return the stepping of a population of one length and size."""
         plan = jobs[0][1]
         program = self._program(self._reader if plan is None else plan.network(self.network))
-        given = [_given(*job, self.recipe.augment is not None) for job in jobs]
+        draws = self.recipe.augment is not None or self.network.model().draws
+        given = [_given(*job, draws) for job in jobs]
         return stepping(program, course, [self._start(*job) for job in jobs], given)
 
     def _start(self, job: Job, smaller: Compaction | None) -> Descent:
@@ -283,15 +286,19 @@ class Trainer:
 
     def _rule(self, network: Network) -> Rule:
         maximum = self.data.maximum
+
+        def moved(params: Params, updates: Params, given: Given, state: Params) -> Params:
+            return networks.with_statistics(masked_update(params, updates, given.masks), state)
+
         return Rule(
             batch_gradient(network, self.recipe),
-            lambda params, updates, given: masked_update(params, updates, given.masks),
+            moved,
             lambda params, given, split: evaluate(network, params, split, maximum, given.inputs),
         )
 
     @cached_property
     def _mean_gradient(self) -> Callable[[Params, Examples], Kernels]:
-        return mean_gradient(self._reader, self.data.maximum, len(self.data.train))
+        return mean_gradient(self._reader, self.data.maximum)
 
     @cached_property
     def _network_scores(self) -> Callable[..., Kernels]:
@@ -302,18 +309,19 @@ class Trainer:
         network, maximum = self._reader, self.data.maximum
 
         def scores(unseen: Scores, level: Mapping[str, Array], shared: Any) -> Scores:
-            params, ranks, split = shared
+            params, ranks, split, train = shared
             kept = {
                 layer: jnp.where(rank < level[layer], params[layer]["kernel"], jnp.float32(0))
                 for layer, rank in ranks.items()
             }
-            return evaluate(network, networks.with_kernels(params, kept), split, maximum)
+            masked = networks.with_kernels(params, kept)
+            return evaluate(network, run_in(network, masked, train, maximum), split, maximum)
 
         return over_population(scores, self.placement)
 
 
-def _given(job: Job, smaller: Compaction | None, augments: bool) -> Given:
-    key = np.asarray(raw_key(derive_key(job.seed, Purpose.AUGMENTATION))) if augments else None
+def _given(job: Job, smaller: Compaction | None, draws: bool) -> Given:
+    key = np.asarray(raw_key(derive_key(job.seed, Purpose.AUGMENTATION))) if draws else None
     if smaller is None:
         return Given(dict(job.masks), None, key)
     return Given(smaller.masks(job.masks), smaller.inputs, key)

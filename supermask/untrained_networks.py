@@ -17,11 +17,13 @@ from supermask.draws import WEIGHTS, fan_in, glorot_to_kaiming
 from supermask.params import AnyArray, Kernels, Params, kernels_of, masked, with_kernels
 
 
-def untrained_kernels(initial: Kernels, weights: str) -> Kernels:
+def untrained_kernels(initial: Kernels, weights: str, *, glorot: bool = True) -> Kernels:
     """Return the kernels under a supermask, made from the initial ones. Raises ValueError for another name.
 
     'initial': as they are. 'signed_constant': sign(wi)·std of the layer (Zhou et al. 2019). 'kaiming': scaled to the
     variance 2 / fan-in. 'signed_kaiming': sign(wi)·√(2 / fan-in) (Ramanujan et al. 2020, section 3).
+
+    glorot: whether the initial ones are Glorot's, whose variance is known; else 'kaiming' scales by the measured one.
     """
     if weights not in WEIGHTS:
         raise ValueError(f"weights is {weights!r}; allowed: {', '.join(WEIGHTS)}")
@@ -30,8 +32,14 @@ def untrained_kernels(initial: Kernels, weights: str) -> Kernels:
     if weights == "signed_constant":
         return {layer: constant_same_sign(jnp.asarray(kernel)) for layer, kernel in initial.items()}
     if weights == "kaiming":
-        return {layer: jnp.asarray(kernel) * glorot_to_kaiming(kernel.shape) for layer, kernel in initial.items()}
+        return {layer: jnp.asarray(kernel) * _to_kaiming(kernel, glorot) for layer, kernel in initial.items()}
     return {layer: jnp.sign(jnp.asarray(k)) * math.sqrt(2 / fan_in(k.shape)) for layer, k in initial.items()}
+
+
+def _to_kaiming(kernel: Float[AnyArray, "..."], glorot: bool) -> float | Float[Array, ""]:
+    if glorot:
+        return glorot_to_kaiming(kernel.shape)
+    return math.sqrt(2 / fan_in(kernel.shape)) / jnp.sqrt(jnp.mean(jnp.square(jnp.asarray(kernel))))
 
 
 def rescaling(mask: Bool[Array, "*shape"] | Float[Array, "*shape"]) -> Float[Array, ""]:
@@ -50,7 +58,7 @@ def masked_kernels(kernels: Kernels, masks: Mapping[str, Bool[AnyArray, "..."]],
     return masked(kernels, masks)
 
 
-def untrained_network(initial: Params, weights: str) -> Params:
-    """Return the parameters under a supermask, on the host: `untrained_kernels`, and the initial biases."""
-    kernels = untrained_kernels(kernels_of(initial), weights)
+def untrained_network(initial: Params, weights: str, *, glorot: bool = True) -> Params:
+    """Return the parameters under a supermask, on the host: `untrained_kernels`, and all other initial leaves."""
+    kernels = untrained_kernels(kernels_of(initial), weights, glorot=glorot)
     return with_kernels(initial, {layer: np.asarray(kernel) for layer, kernel in kernels.items()})

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from supermask import networks
 from supermask.criteria import Criterion
-from supermask.evaluation import Examples, cross_entropy, evaluation_chunk, scaled
+from supermask.evaluation import Examples, evaluation_chunk, scaled, training_loss
 from supermask.network_facts import Loss, NetworkFacts
 from supermask.networks import Network
 from supermask.normalisation import without_normalisation
@@ -22,16 +22,19 @@ from supermask.trees import leaves_of
 def mean_loss(network: Network, maximum: int, examples: Examples, temperature: float = 1.0) -> Loss:
     """Return the mean cross-entropy over a split as a function of the parameters, in nats.
 
-    maximum: the value that images are divided by. temperature: the one that logits are divided by. It is summed by
-    chunks, whose layers are computed once more where the gradient needs them: memory does not grow with the split.
+    maximum: the value that images are divided by. temperature: the one that logits are divided by. A network with batch
+    norm is taken as in training: it normalises by the statistics of a chunk. The loss is summed by chunks, whose layers
+    are computed once more where the gradient needs them: memory does not grow with the split.
     """
     size = examples.labels.shape[0]
-    chunk = min(evaluation_chunk(network), size)
+    height, width, channels = examples.images.shape[1:]
+    chunk = min(evaluation_chunk(network, (height, width, channels)), size)
 
     @jax.checkpoint
     def summed(params: Params, some: Examples) -> Float[Array, ""]:
         images, labels = jnp.asarray(some.images), jnp.asarray(some.labels)
-        return cross_entropy(network, params, scaled(images, maximum), labels, temperature) * labels.size
+        loss, _ = training_loss(network, params, scaled(images, maximum), labels, temperature=temperature)
+        return loss * labels.size
 
     def loss(params: Params) -> Float[Array, ""]:
         def add_chunk(total: Array, index: Array) -> tuple[Array, None]:
@@ -47,18 +50,21 @@ def mean_loss(network: Network, maximum: int, examples: Examples, temperature: f
     return loss
 
 
-def mean_gradient(network: Network, maximum: int, size: int) -> Callable[[Params, Examples], Kernels]:
-    """Return (parameters, split of `size` images) -> the gradient of `mean_loss` by layer; compiled, summed by chunks.
+def mean_gradient(network: Network, maximum: int) -> Callable[[Params, Examples], Kernels]:
+    """Return (parameters, split) -> the gradient of `mean_loss` by layer; compiled, summed by chunks.
 
     It is the sum of the chunks' gradients, and holds no more than one chunk's layers in memory.
     """
-    chunk = min(evaluation_chunk(network), size)
 
     def summed(params: Params, images: Array, labels: Array) -> Kernels:
-        loss = lambda p: cross_entropy(network, p, scaled(images, maximum), labels) * labels.size  # noqa: E731
+        loss = lambda p: training_loss(network, p, scaled(images, maximum), labels)[0] * labels.size  # noqa: E731
         return kernels_of(jax.grad(loss)(params))
 
     def mean(params: Params, examples: Examples) -> Kernels:
+        size = examples.labels.shape[0]
+        height, width, channels = examples.images.shape[1:]
+        chunk = min(evaluation_chunk(network, (height, width, channels)), size)
+
         def add_chunk(index: Array, total: Kernels) -> Kernels:
             part = jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, index * chunk, chunk), examples)
             return jax.tree.map(jnp.add, total, summed(params, *part))

@@ -97,6 +97,8 @@ class Reader(Network):
 
 
 class BatchNormed(Reader):
+    """Batch norm that nothing tells whether it is trained."""
+
     @nn.compact
     def between(self, hidden: Any) -> Any:
         return nn.BatchNorm(use_running_average=False, name="norm")(hidden)
@@ -140,12 +142,6 @@ class Listed(Reader):
         return hidden
 
 
-class Silent(Network):
-    @nn.compact
-    def __call__(self, x: Any) -> Any:
-        return nn.Dense(10, name="output")(x.reshape(x.shape[0], -1))
-
-
 class Weightless(Reader):
     def __call__(self, x: Any) -> Any:
         return x.reshape(x.shape[0], -1)[:, :10]
@@ -167,19 +163,18 @@ NOT_SERVED = [
     (Rounded(), r"network puts out int32; allowed: logits of floating-point numbers"),
     (
         BatchNormed(),
-        r"network BatchNormed has variables 'batch_stats' \(in norm\) beside 'params'; allowed: ",
+        r"network BatchNormed has variables 'batch_stats' \(in norm\), and nothing tells it whether it is trained",
     ),
-    (Counting(), r"network Counting has variables 'cache' \(in calls\) beside 'params'; allowed: parameters alone"),
-    (Dropping(), r"network Dropping has dropout \(in drop\); allowed: parameters alone"),
-    (Dropping2(), r"network Dropping2 has dropout \(in Dropout_0\); allowed: parameters alone"),
+    (Counting(), r"network Counting has variables 'cache' \(in calls\), and nothing tells it whether it is trained"),
+    (Dropping(), r"network Dropping has dropout \(in drop\), and nothing tells it .*; allowed: an argument `training`"),
+    (Dropping2(), r"network Dropping2 has dropout \(in Dropout_0\), and nothing tells it whether it is trained"),
     (Noisy(), r"network Noisy draws random numbers when it is applied; allowed: networks whose logits depend"),
-    (Told(), r"network Told is called with train, rate beside images; allowed: images alone"),
+    (Told(), r"network Told is called with rate beside images; allowed: images alone"),
     (
         Listed(np.ones(2)),
         r"network Listed has a ndarray as its field 'widths', which cannot be hashed; allowed: ",
     ),
-    (Silent(), r"network Silent does not say whether it is convolutional; allowed: .*True or False"),
-    (Weightless(), r"network Weightless has no parameters; allowed: parameters alone"),
+    (Weightless(), r"network Weightless has no parameters; allowed: one or more"),
     (nn.Dense(10), r"network is a Dense; allowed: an instance of supermask.networks.Network"),
     (Own, r"network is a .*; allowed: an instance of supermask.networks.Network"),
     (Pair(), r"network puts out a tuple for an image; allowed: logits"),
@@ -205,7 +200,10 @@ def test_a_network_with_more_than_parameters_is_refused_wherever_networks_come_i
             lambda: lottery.initial_of(network, 0, (8, 8, 1)),
         ]
     if isinstance(network, BatchNormed | Counting | Dropping2 | Noisy | Told):
-        params = {"first": {"kernel": np.ones((64, 8)), "bias": np.ones(8)}}
+        params = {
+            "first": {"kernel": np.ones((64, 8)), "bias": np.ones(8)},
+            "output": {"kernel": np.ones((8, 10)), "bias": np.ones(10)},
+        }
         doors.append(lambda: networks.logits(network, params, jnp.zeros((1, 8, 8, 1))))
     for door in doors:
         with pytest.raises(ValueError, match=message):
@@ -224,14 +222,9 @@ DEEPER = r"parameters have more levels at block/inner; allowed: one level of lay
 def test_nested_parameters_are_refused_wherever_they_come_in(nested_params, digits):
     placement = place(1000, networks=1)
     doors = [
-        lambda: initialise(Nested(), KEY, (8, 8, 1)),
-        lambda: shapes_of(Nested(), (8, 8, 1)),
         lambda: kernels_of(nested_params),
         lambda: with_kernels(nested_params, {}),
         lambda: largest_of_layers(nested_params, 0.5, 0),
-        lambda: Trainer(Nested(), digits, CONFIG, placement),
-        lambda: MaskTrainer(Nested(), digits, CONFIG, placement),
-        lambda: SparseTrainer(Nested(), digits, CONFIG, placement, METHODS["set"], optax.sgd(0.1)),
         lambda: learned_masks.start_logits(MaskJob(nested_params, LearnedMask(), 0)),
         *(
             lambda make=entry.make: make(optax.sgd(0.1), Horizon(900, 100), None).init(KEY, nested_params, {"block": 1})
@@ -247,6 +240,17 @@ def test_nested_parameters_are_refused_wherever_they_come_in(nested_params, digi
             door()
 
 
+def test_a_nested_network_is_served_and_its_inner_layers_are_pruned():
+    """Once nothing in them was, without an error."""
+    params = initialise(Nested(), KEY, (8, 8, 1))
+    assert set(params) == set(kernels_of(params)) == {"block/inner", "output"}
+    images = jax.random.uniform(jax.random.key(0), (3, 8, 8, 1))
+    direct = Nested().apply(Nested().init(KEY, images), images)
+    np.testing.assert_array_equal(networks.logits(Nested(), params, images), direct)
+    with pytest.raises(ValueError, match="params lack block/inner/bias, block/inner/kernel; allowed: all leaves"):
+        networks.logits(Nested(), {"output": params["output"]}, images)
+
+
 def test_nested_masks_and_scores_are_refused():
     nested: Any = {"block": {"inner": jnp.ones((3, 3), bool)}}
     for door in (
@@ -260,9 +264,14 @@ def test_nested_masks_and_scores_are_refused():
             door()
 
 
-def test_a_network_without_kernels_is_refused():
-    with pytest.raises(ValueError, match=r"none has a leaf 'kernel'|array at 'w'"):
-        initialise(Unnamed(), KEY, (8, 8, 1))
+def test_a_network_without_kernels_is_refused(digits):
+    for door in (
+        lambda: initialise(Unnamed(), KEY, (8, 8, 1)),
+        lambda: shapes_of(Unnamed(), (8, 8, 1)),
+        lambda: Trainer(Unnamed(), digits, CONFIG, place(1000, networks=1)),
+    ):
+        with pytest.raises(ValueError, match=r"network Unnamed has nothing to prune among w; allowed: one kernel"):
+            door()
     with pytest.raises(ValueError, match=r"layers a, and none has a leaf 'kernel'"):
         kernels_of({"a": {"weights": np.ones((2, 2), np.float32)}})
 

@@ -22,7 +22,7 @@ from supermask.analysis.kinds.plan import ids_needed, uses_of
 from supermask.analysis.running.cluster.sending import packed, unpacked
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.plugin_files import Plugin
-from supermask.analysis.studies.protocols import PROTOCOLS, Changes, protocol
+from supermask.analysis.studies.protocols import PAPER, PROTOCOLS, Changes, protocol
 from supermask.analysis.studies.recipes import SETTINGS
 from supermask.analysis.system.errors import UsageError
 from supermask.augmentation import Augmentation
@@ -32,7 +32,6 @@ from supermask.exporting import LAYOUTS
 from supermask.figures.catalogue import CATALOGUE
 from supermask.learned_masks import LearnedMask
 from supermask.named_members import BUILT_IN
-from supermask.networks import NETWORKS
 from supermask.plugins import criterion, kept_action
 from supermask.recipe import OPTIMISERS, SCHEDULES
 from supermask.treatments import treatment
@@ -183,7 +182,7 @@ def test_an_option_that_some_figures_do_not_depend_on_is_said(capsys):
 @pytest.mark.parametrize(
     ("command", "option", "names"),
     [
-        ("reproduce", "network", NETWORKS),
+        ("reproduce", "network", PAPER),
         ("reproduce", "dataset", DATASETS),
         ("reproduce", "protocol", PROTOCOLS),
         ("reproduce", "format", FORMATS),

@@ -355,7 +355,7 @@ def test_cut_outs_of_normalised_images_show_the_mean(digits, small_network):
     images = jnp.asarray(digits.train.images[:5], jnp.float32) / digits.maximum
     key = jax.random.key_data(derive_key(0, Purpose.AUGMENTATION))
     labels = jnp.asarray(digits.train.labels[:5])
-    grads = batch_gradient(network, recipe)(params, Given({}, None, key), jnp.int32(0), images, labels)
+    grads, _ = batch_gradient(network, recipe)(params, Given({}, None, key), jnp.int32(0), images, labels)
     assert not grads["hidden1"]["kernel"].any()
     assert grads["output"]["bias"].any()
 

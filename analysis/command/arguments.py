@@ -215,7 +215,13 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("figures", nargs="*", metavar="FIGURE", help="figures (default: all)")
     add("--protocol", default="quick", metavar="NAME", help="quick (default), short or paper: see docs/protocols.md")
-    add("--network", default="fc", metavar="NAME", help="fc (default), conv2, conv4, conv6 or lenet5")
+    add(
+        "--network",
+        default="fc",
+        metavar="NAME",
+        help="fc (default), conv2, conv4, conv6, conv8, lenet5, resnet18, resnet20, resnet32, resnet56, vgg11, vgg16, "
+        "vgg19, wrn22-2, wrn28-2 or mobilenet: see docs/networks.md",
+    )
     add("--seeds", type=int, metavar="N", help="seeds 0 to N-1 (default: the protocol's)")
     add("--rounds", type=int, metavar="N", help="rounds of pruning (default: the protocol's)")
     add("--epochs", type=float, metavar="N", help="epochs a round (default: the protocol's)")

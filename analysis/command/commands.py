@@ -232,7 +232,10 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
     names = [choose("figure", name, catalogue) for name in options.figures]
     for name in names:
         if (only := catalogue[name].only) and options.network not in only:
-            raise UsageError(f"figure {name} is made for {' and '.join(only)} alone; network is {options.network!r}")
+            why = f": {entry.why}" if (entry := catalogue[name]).why else ""
+            raise UsageError(
+                f"figure {name} is made for {' and '.join(only)} alone{why}; network is {options.network!r}"
+            )
     names = names or [name for name, entry in catalogue.items() if not entry.only or options.network in entry.only]
     from supermask.analysis.command.options import (
         check_data_dir,
@@ -244,6 +247,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
         own_names,
         recipe_of,
         used_by,
+        without_dense,
     )
     from supermask.analysis.command.reproduce import FigureRequest
     from supermask.analysis.studies.protocols import Changes, parse_rates, protocol
@@ -274,6 +278,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
         recipe,
     )
     figures = {name: catalogue[name].load() for name in names}
+    figures, notes = without_dense(figures, catalogue, options.network)
     own = own_names(members)
     labels = [label for figure in figures.values() for label in lines(figure, own)]
     for name in options.show or () if labels else ():
@@ -293,7 +298,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
     )
     request, left_out = _without_unfit(request, bool(options.figures))
     used = {name: used_by(request.figures[name], study, own, in_file) for name, study in request.studies.items()}
-    notes = check_used(options.given, used) + check_shown(request.shown, request.figures, own)
+    notes += check_used(options.given, used) + check_shown(request.shown, request.figures, own)
     return replace(request, notes=(*notes, *left_out, *check_data_dir(options.data_dir, chosen.dataset)))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from supermask.analysis.command.packing import find_learned, masked_network, read_packed
 from supermask.analysis.kinds.genuine import genuine_arrays, genuine_results
 from supermask.analysis.kinds.layout import images_of
+from supermask.analysis.kinds.leaves import decode_others
 from supermask.analysis.kinds.rounds import ROUNDS, decode_round, decode_round_zero
 from supermask.analysis.store.folders import check_stored
 from supermask.analysis.store.store import Store, StoredResult
@@ -20,10 +21,11 @@ from supermask.analysis.system.words import number
 from supermask.datasets import DATASETS
 from supermask.exporting import LAYOUTS, check_path, export
 from supermask.lottery import initial_of
-from supermask.networks import NETWORKS, network_of
+from supermask.networks import NETWORKS
 from supermask.packed import MaskedNetwork, rebuild
 from supermask.params import kernels_of, pruned, with_kernels
 from supermask.restarts import Treatment
+from supermask.zoo import BUILT_IN, built_in
 
 WEIGHTS = ("final", "initial")
 """What a ticket's weights can be: trained, or as they were before training."""
@@ -115,7 +117,7 @@ def _of_result(results: Path, run: str, weights: str) -> Exported:
 def _of_round(result: StoredResult, arrays: dict[str, np.ndarray], weights: str) -> Exported:
     own = result.description
     images = images_of(own)
-    if own["network"] not in NETWORKS or images is None:
+    if own["network"] not in BUILT_IN or images is None:
         raise UsageError(f"run {result.id[:12]} is of {own['network']} on {own['dataset']}, whose shapes are not known")
     image_shape, classes = images
     words = f"{own['network']} on {own['dataset']}, seed {own['seed']}, round {own['round']}, {weights} weights"
@@ -127,15 +129,13 @@ def _of_round(result: StoredResult, arrays: dict[str, np.ndarray], weights: str)
         )
     if weights == "initial" and (other := _not_rewound(own["treatment"])):
         raise UsageError(f"weights is 'initial', but {result.id[:12]} does not start at them: {other}; allowed: final")
-    start = initial_of(network_of(own["network"], classes), own["seed"], image_shape)
+    start = initial_of(built_in(own["network"], classes), own["seed"], image_shape)
     end = decode_round(arrays, kernels_of(start))
     masks = {layer: np.asarray(mask) for layer, mask in end.masks.items()}
     if weights == "initial":
         return Exported(own["network"], own["dataset"], pruned(start, masks), masks, words, image_shape)
-    params = {
-        layer: {**leaves, "bias": arrays[f"bias.{layer}"]} if f"bias.{layer}" in arrays else leaves
-        for layer, leaves in with_kernels(start, end.final).items()
-    }
+    others = decode_others(arrays)
+    params = {layer: {**own, **others.get(layer, {})} for layer, own in with_kernels(start, end.final).items()}
     return Exported(own["network"], own["dataset"], params, masks, words, image_shape)
 
 

@@ -6,9 +6,11 @@ No option is ignored silently.
 import argparse
 import shlex
 from collections.abc import Container, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from supermask.analysis.drawing.entries import Catalogue
 from supermask.analysis.system.errors import UsageError, choose
 from supermask.analysis.system.words import number
 
@@ -140,11 +142,12 @@ def own_data(dataset: str | None) -> "Dataset | None":
 def check_fit(network: str, dataset: str, own: "Dataset | None" = None) -> None:
     """Raise UsageError if a data set's images are too small for the network's layers."""
     from supermask.datasets import DATASETS
-    from supermask.networks import NETWORKS, shapes_of
+    from supermask.networks import shapes_of
+    from supermask.zoo import BUILT_IN
 
     def fits(image_shape: tuple[int, int, int]) -> bool:
         try:
-            shapes_of(NETWORKS[network], image_shape)
+            shapes_of(BUILT_IN[network], image_shape)
         except ValueError:
             return False
         return True
@@ -157,6 +160,21 @@ def check_fit(network: str, dataset: str, own: "Dataset | None" = None) -> None:
             side = next(side for side in range(1, 65) if fits((side, side, 1)))
             allowed = f"{side}×{side} pixels or more, or a network without convolutions"
         raise UsageError(f"dataset {name} has images of {shape}, too small for {network}; allowed: {allowed}")
+
+
+def without_dense(
+    figures: Mapping[str, "Figure"], catalogue: Catalogue, network: str
+) -> tuple[dict[str, "Figure"], list[str]]:
+    """Return the figures without lines that the network has none of, and a note on each that loses some."""
+    from supermask.zoo import BUILT_IN
+
+    left, notes = dict(figures), []
+    if network in BUILT_IN and not BUILT_IN[network].dense_layers:
+        for name, figure in figures.items():
+            if gone := catalogue[name].dense:
+                left[name] = replace(figure, names=tuple(label for label in figure.names if label not in gone))
+                notes.append(f"{name} is drawn without {', '.join(gone)}, for networks of dense layers alone")
+    return left, notes
 
 
 def unfit(study: "Study", experiment: "Experiment") -> str:

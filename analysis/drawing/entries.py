@@ -26,6 +26,14 @@ class CatalogueEntry(Protocol):
     def only(self) -> tuple[str, ...]:
         """The networks for which it can be made; empty for all."""
 
+    @property
+    def why(self) -> str:
+        """Why it can be made for no others."""
+
+    @property
+    def dense(self) -> tuple[str, ...]:
+        """Its lines that networks of dense layers alone have."""
+
     def load(self) -> "Figure":
         """Load the figure."""
 

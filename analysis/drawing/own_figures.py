@@ -31,6 +31,8 @@ class FigureOfOnesOwn(Figure, OwnFigure):
     paper: str = "a study of one's own"
     networks: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+    why: str = ""
+    dense: tuple[str, ...] = ()
 
     def load(self) -> Figure:
         """Return the figure, which is loaded already."""

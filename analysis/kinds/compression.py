@@ -12,6 +12,7 @@ from supermask.analysis.kinds import sparse_training
 from supermask.analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Arrays, Context, Kind, Made
 from supermask.analysis.kinds.fields import ColumnTypes
 from supermask.analysis.kinds.layout import check_array
+from supermask.analysis.kinds.leaves import others_size
 from supermask.analysis.kinds.sparse_training import SPARSE, decode_params, recipe_of
 from supermask.analysis.store.identity import REVISIONS, Description
 from supermask.analysis.store.store import Storage
@@ -104,7 +105,7 @@ class Compression(Kind[CompressionRun]):
     def size(self, experiment: Experiment, description: Description, params: Params) -> float:
         """Return about one byte per kept weight, twice, for arrays and file."""
         live = sparse_training.live_weights(description["compression"]["trained"], params)
-        biases = sum(leaves["bias"].size for leaves in params.values())
+        biases = others_size(params)
         return RECORD_BYTES + FILE_BYTES + 2 * (live + 4 * biases)
 
 

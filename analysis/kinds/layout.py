@@ -10,7 +10,8 @@ import numpy as np
 from supermask.analysis.kinds.metrics import CURVES
 from supermask.analysis.store.identity import Description
 from supermask.datasets import DATASETS
-from supermask.networks import NETWORKS, Params, network_of, shapes_of
+from supermask.networks import Params, shapes_of
+from supermask.zoo import BUILT_IN, built_in
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -20,10 +21,10 @@ def params_of(description: Description) -> Params | None:
 
     A description names a network of the toolkit's, and a data set that is published or has its shape beside its name.
     """
-    if description["network"] not in NETWORKS or (images := images_of(description)) is None:
+    if description["network"] not in BUILT_IN or (images := images_of(description)) is None:
         return None
     image_shape, classes = images
-    return shapes_of(network_of(description["network"], classes), image_shape)
+    return shapes_of(built_in(description["network"], classes), image_shape)
 
 
 def images_of(description: Description) -> tuple[tuple[int, int, int], int] | None:

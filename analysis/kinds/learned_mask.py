@@ -111,7 +111,7 @@ class LearnedMasks(Kind[LearnedMask]):
         """Check a logit per weight, and curves."""
         check_curves(arrays, ("loss", "accuracy"))
         params = params_of(description)
-        if params is not None and check_layers(arrays, "logits.") != sorted(params):
+        if params is not None and check_layers(arrays, "logits.") != sorted(kernels_of(params)):
             raise ValueError("its arrays have other layers than its network")
         for layer, kernel in kernels_of(params).items() if params is not None else ():
             check_array(arrays, f"logits.{layer}", "f", kernel.shape)
@@ -162,9 +162,12 @@ def metrics_of(outcome: LearnedOutcome) -> dict[str, float]:
 
 
 def encode(outcome: LearnedOutcome) -> dict[str, np.ndarray]:
-    """Return the arrays of a learned mask: its logits (or scores), and the curves of its training."""
+    """Return the arrays of a learned mask: its logits (or scores), its network's state, and the training's curves."""
     arrays = {f"logits.{layer}": np.asarray(values) for layer, values in outcome.logits.items()}
     arrays["curve.evaluated_at"] = np.asarray(outcome.evaluated_at)
+    arrays |= {
+        f"state.{layer}.{n}": np.asarray(leaf) for layer, own in outcome.state.items() for n, leaf in own.items()
+    }
     return arrays | {f"curve.{name}": np.asarray(curve) for name, curve in outcome.curves._asdict().items()}
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from supermask.analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Named
 from supermask.analysis.kinds.fields import TEXT, WHOLE, ColumnTypes, Parts
 from supermask.analysis.kinds.layout import check_array, check_curves, check_mask, params_of
+from supermask.analysis.kinds.leaves import check_others, decode_others, encode_others, others_size
 from supermask.analysis.kinds.metrics import CURVES, TRAINING_METRICS, training_metrics
 from supermask.analysis.store.identity import REVISIONS, Description
 from supermask.analysis.store.store import Result, Storage
@@ -118,7 +119,7 @@ class Rounds(Kind[Treatment | Unpruned]):
             return
         for layer, kernel in kernels_of(params).items():
             check_array(arrays, f"kept.{layer}", "f", (check_mask(arrays, f"mask.{layer}", kernel.size),))
-            check_array(arrays, f"bias.{layer}", "f", params[layer]["bias"].shape)
+        check_others(arrays, params)
         decode_round(arrays, kernels_of(params))
 
     def uses(self, run: Treatment | Unpruned) -> frozenset[str]:
@@ -139,12 +140,12 @@ class Rounds(Kind[Treatment | Unpruned]):
         """Return the bytes: round 0 is stored whole, a later round by its differences."""
         kernels = kernels_of(params)
         weights = sum(kernel.size for kernel in kernels.values())
-        biases = sum(leaves["bias"].size for leaves in params.values())
+        biases = others_size(params)
         evaluations = description["steps"] // description["evaluate_every"] + 2
         if "treatment" not in description:
             return RECORD_BYTES + FILE_BYTES + 8 * (weights + biases) + 12 * evaluations
         sizes = {layer: kernel.size for layer, kernel in kernels.items()}
-        rates = experiment.protocol.rates.by_layer(layer_kinds(kernels))
+        rates = experiment.protocol.rates.by_layer(layer_kinds(kernels, experiment.network.output_layer))
         live = sum(kept_counts(sizes, rates, description["round"])[-1].values())
         frozen = description["treatment"].get("pruned", "zero") != "zero"
         content = weights / 8 + 4 * (live + biases) + frozen * (weights - live) / 8 + 12 * evaluations
@@ -166,7 +167,7 @@ def _revisions(experiment: Experiment, run: Treatment) -> list[int]:
     if run.ranking == "global":
         counts = kept_counts({"network": sum(sizes.values())}, {"network": rates.dense}, rounds)
     else:
-        counts = kept_counts(sizes, rates.by_layer(layer_kinds(kernels)), rounds)
+        counts = kept_counts(sizes, rates.by_layer(layer_kinds(kernels, experiment.network.output_layer)), rounds)
     zeros = run.pruned.name == "zero" or bool(run.pruned.source)
     steps = experiment.training.steps - run.rewind_step
     live = [zeros and pays(sum(counts[0].values()), sum(each.values()), steps) for each in counts[1:]]
@@ -255,8 +256,8 @@ def encode(record: RoundRecord, initial: Params) -> dict[str, np.ndarray]:
         mask = np.asarray(record.start.masks[layer])
         arrays[f"mask.{layer}"] = pack(mask)
         arrays[f"kept.{layer}"] = np.asarray(kernel)[mask]
-        arrays[f"bias.{layer}"] = np.asarray(final[layer]["bias"])
         arrays |= _encode_frozen(layer, np.asarray(kernel)[~mask], np.asarray(initial[layer]["kernel"])[~mask])
+    arrays |= encode_others(final)
     zeroed = zeroed_of(record.start, initial) if record.treatment.asks_for_zeros else {}
     for layer, places in zeroed.items():
         arrays[f"zeroed.{layer}"] = np.packbits(np.asarray(places)[np.asarray(record.start.masks[layer])])
@@ -270,7 +271,7 @@ def decode_round_zero(arrays: Mapping[str, np.ndarray]) -> tuple[Params, Params]
         params: Params = {}
         for name, array in arrays.items():
             if name.startswith(part + "."):
-                _, layer, leaf = name.split(".")
+                layer, _, leaf = name.removeprefix(part + ".").rpartition(".")
                 params.setdefault(layer, {})[leaf] = array
         return {layer: params[layer] for layer in sorted(params)}
 
@@ -282,14 +283,14 @@ def decode_round(arrays: Mapping[str, np.ndarray], initial: Kernels) -> End:
     masks: Masks = {}
     kernels: Kernels = {}
     zeroed: Masks = {}
-    params: Params = {}
+    params = decode_others(arrays)
     for layer, start in initial.items():
         mask: np.ndarray = unpack(arrays[f"mask.{layer}"], start.shape)
         kernel = np.zeros(start.shape, np.float32)
         kernel[mask] = arrays[f"kept.{layer}"]
         kernel[~mask] = _decode_frozen(layer, arrays, np.asarray(start)[~mask])
         masks[layer], kernels[layer] = mask, kernel
-        params[layer] = {"kernel": kernel, "bias": arrays[f"bias.{layer}"]}
+        params[layer] = {"kernel": kernel, **params.get(layer, {})}
         if f"zeroed.{layer}" in arrays:
             zeroed[layer] = np.zeros(start.shape, bool)
             zeroed[layer][mask] = np.unpackbits(arrays[f"zeroed.{layer}"], count=int(mask.sum())).astype(bool)

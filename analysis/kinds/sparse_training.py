@@ -11,6 +11,7 @@ import optax
 from supermask.analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made
 from supermask.analysis.kinds.fields import NUMBER, TEXT, ColumnTypes, Parts
 from supermask.analysis.kinds.layout import check_array, check_curves, check_layers, check_mask, params_of
+from supermask.analysis.kinds.leaves import check_others, decode_others, encode_others, others_size
 from supermask.analysis.kinds.metrics import CURVES, TRAINING_METRICS, training_metrics
 from supermask.analysis.store.identity import REVISIONS, Description
 from supermask.analysis.store.store import Storage
@@ -25,7 +26,7 @@ from supermask.keys import Purpose, derive_key
 from supermask.live_weights import pays
 from supermask.lottery import initial_of
 from supermask.masks import Masks, full_masks
-from supermask.networks import Network, initialise, shapes_of
+from supermask.networks import FeedForward, Network, initialise, shapes_of
 from supermask.overlaps import agreement
 from supermask.params import Kernels, Params, kernels_of
 from supermask.sparse_training import METHODS, Horizon, layer_counts
@@ -129,13 +130,15 @@ class SparseTrainings(Kind[SparseRun]):
         params = params_of(description)
         if params is None or description["sparse"].get("method") == SMALL_DENSE:
             params = {}
-        elif layers != sorted(params):
+        elif layers != sorted(kernels_of(params)):
             raise ValueError("its arrays have other layers than its network")
         for layer in layers:
             size = params[layer]["kernel"].size if params else 8 * arrays[f"last.{layer}"].size
             check_mask(arrays, f"first.{layer}", size)
             check_array(arrays, f"kept.{layer}", "f", (check_mask(arrays, f"last.{layer}", size),))
-            check_array(arrays, f"bias.{layer}", "f", params[layer]["bias"].shape if params else (None,))
+            if not params:
+                check_array(arrays, f"bias.{layer}", "f", (None,))
+        check_others(arrays, params)
 
     def uses(self, run: SparseRun) -> frozenset[str]:
         """Return its own length, and the batch size of all trainings."""
@@ -148,10 +151,10 @@ class SparseTrainings(Kind[SparseRun]):
     def size(self, experiment: Experiment, description: Description, params: Params) -> float:
         """Return the bytes of two masks, live weights and curves."""
         weights = sum(kernel.size for kernel in kernels_of(params).values())
-        biases = sum(leaves["bias"].size for leaves in params.values())
+        biases = others_size(params)
         evaluations = description["steps"] // description["evaluate_every"] + 2
         content = 2 * weights / 8 + 4 * (live_weights(description, params) + biases)
-        return RECORD_BYTES + FILE_BYTES + content + (12 + 16 * len(params)) * evaluations
+        return RECORD_BYTES + FILE_BYTES + content + (12 + 16 * len(kernels_of(params))) * evaluations
 
 
 SPARSE = SparseTrainings()
@@ -227,6 +230,10 @@ def network_of(experiment: Experiment, run: SparseRun) -> Network:
     network, shape = experiment.network, experiment.data.image_shape
     if run.method != SMALL_DENSE:
         return network
+    if not isinstance(network, FeedForward) or network.convolutional:
+        raise UsageError(
+            f"{SMALL_DENSE} narrows a network of dense layers; {experiment.protocol.network} has other layers"
+        )
     kernels = kernels_of(shapes_of(network, shape))
     weights = sum(_counts(experiment.protocol.network, kernels, run).values())
     return small_dense(network, shape, weights, run.shape)
@@ -290,8 +297,7 @@ def encode(outcome: SparseTrained) -> dict[str, np.ndarray]:
     for layer, mask in structure.last.items():
         arrays[f"first.{layer}"], arrays[f"last.{layer}"] = pack(structure.first[layer]), pack(mask)
         arrays[f"kept.{layer}"] = np.asarray(trained.params[layer]["kernel"])[np.asarray(mask)]
-        arrays[f"bias.{layer}"] = np.asarray(trained.params[layer]["bias"])
-    return arrays
+    return arrays | encode_others(trained.params)
 
 
 def decode_masks(arrays: Mapping[str, np.ndarray], part: str, params: Params) -> Masks:
@@ -301,10 +307,9 @@ def decode_masks(arrays: Mapping[str, np.ndarray], part: str, params: Params) ->
 
 def decode_params(arrays: Mapping[str, np.ndarray], start: Params) -> tuple[Masks, Params]:
     """Return the final masks and parameters; `start` gives the kernels' shapes."""
-    masks = decode_masks(arrays, "last", start)
-    params: Params = {}
+    masks, params = decode_masks(arrays, "last", start), decode_others(arrays)
     for layer, mask in masks.items():
         kernel = np.zeros(mask.shape, np.float32)
         kernel[np.asarray(mask)] = arrays[f"kept.{layer}"]
-        params[layer] = {"kernel": kernel, "bias": arrays[f"bias.{layer}"]}
+        params[layer] = {"kernel": kernel, **params.get(layer, {})}
     return masks, params

@@ -86,14 +86,14 @@ class UntrainedMasks(Kind[Untrained]):
     ) -> None:
         """Evaluate and store the missing levels of one run under its criterion's ranks."""
         experiment, kernels = context.experiment, kernels_of(initial)
-        rates = experiment.protocol.rates.by_layer(layer_kinds(kernels))
+        rates = experiment.protocol.rates.by_layer(layer_kinds(kernels, experiment.network.output_layer))
         sizes = {layer: kernel.size for layer, kernel in kernels.items()}
         counts = kept_counts(sizes, rates, experiment.protocol.rounds)
         named = self.results(experiment, run, seed)
         stored = context.store.known(each.id for each in named)
         levels = [level for level, each in enumerate(named) if each.id not in stored]
         started = time.monotonic()
-        network = untrained_network(initial, run.weights)
+        network = untrained_network(initial, run.weights, glorot=experiment.network.glorot)
         scores = trainer.evaluate_levels(network, ranks, [counts[level] for level in levels])
         seconds = (time.monotonic() - started) / len(levels)
         results = [

@@ -93,7 +93,7 @@ def measure(
     placement = one_each if one_each.one_at_a_time else place(parameters)
     initial = initial_of(network, 0, data.image_shape)
     job = Job(initial, full_masks(kernels_of(initial)), 0)
-    chunk = evaluation_chunk(network)
+    chunk = evaluation_chunk(network, data.image_shape)
     few = replace(data, validation=_first(data.validation, chunk), test=_first(data.test, chunk), digest="")
     config = replace(experiment.training, steps=MOST_STEPS, evaluate_every=MOST_STEPS)
     trainer = Trainer(network, few, config, placement, recipe=experiment.protocol.recipe)

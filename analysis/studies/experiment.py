@@ -18,7 +18,8 @@ from supermask.datasets import DATASETS, Dataset
 from supermask.intervals import TrainingConfig, steps_of
 from supermask.members import Member
 from supermask.named_members import check_names
-from supermask.networks import FeedForward, Kernels, kernels_of, network_of, parameter_count, shapes_of
+from supermask.networks import Kernels, Network, is_convolutional, kernels_of, parameter_count, shapes_of
+from supermask.zoo import built_in
 
 Run = TypeVar("Run")
 
@@ -57,9 +58,9 @@ class Experiment:
         return range(self.protocol.seeds) if self.chosen is None else self.chosen
 
     @property
-    def network(self) -> FeedForward:
+    def network(self) -> Network:
         """The protocol's network, with an output for each of the data's classes."""
-        return network_of(self.protocol.network, self.data.classes)
+        return built_in(self.protocol.network, self.data.classes)
 
     @property
     def parameters(self) -> int:
@@ -159,7 +160,8 @@ def own_members_of(study: Study) -> tuple[Member, ...]:
 def rates_of(experiment: Experiment) -> Description:
     """Return the pruning rates of the network's kinds of layers, in the form of descriptions."""
     rates = experiment.protocol.rates
-    convolutional = {"conv": rates.conv} if experiment.network.convolutional else {}
+    has_conv = is_convolutional(experiment.network, experiment.data.image_shape)
+    convolutional = {"conv": rates.conv} if has_conv else {}
     own = convolutional | {"dense": rates.dense, "output": rates.output}
     return {"rates": own} | counts_of(own)
 

@@ -12,9 +12,9 @@ from typing import Any
 from supermask.analysis.studies.recipes import setting_words
 from supermask.analysis.system.errors import UsageError, between, choose, whole_between
 from supermask.counts import LAYER_KINDS, Rates, own_number
-from supermask.networks import NETWORKS
 from supermask.recipe import PLAIN, Recipe
 from supermask.sparse_training.runs import SCHEDULES
+from supermask.zoo import BUILT_IN
 
 PROTOCOLS = ("quick", "short", "paper")
 MOST_SEEDS, MOST_ROUNDS, MOST_EPOCHS = 10_000, 1_000, 1_000_000
@@ -167,6 +167,12 @@ def _option(field: str) -> str:
     return field.replace("_", "-")
 
 
+def _deep(network: str, epochs: float) -> Protocol:
+    """Return the protocol of a network with batch norm: rates and batches of Frankle & Carbin 2019, figure 2."""
+    rates = Rates(conv=0.20, dense=0.20, output=0.10)
+    return Protocol("paper", network, "cifar10", epochs, 24, 3, 1e-3, rates, batch_size=128)
+
+
 PAPER: Mapping[str, Protocol] = {
     "fc": Protocol("paper", "fc", "mnist", 55, 24, 5, 1.2e-3, Rates(dense=0.20, output=0.10)),
     "conv2": Protocol("paper", "conv2", "cifar10", 27, 24, 5, 2e-4, Rates(conv=0.10, dense=0.20, output=0.10)),
@@ -174,10 +180,19 @@ PAPER: Mapping[str, Protocol] = {
     "conv6": Protocol("paper", "conv6", "cifar10", 40, 24, 5, 3e-4, Rates(conv=0.15, dense=0.20, output=0.10)),
     # Deep Compression's network has FC's protocol, because the pruning papers give none for it.
     "lenet5": Protocol("paper", "lenet5", "mnist", 55, 24, 5, 1.2e-3, Rates(conv=0.10, dense=0.20, output=0.10)),
+    # Conv8 has Conv6's, because the pruning papers give none for it.
+    "conv8": Protocol("paper", "conv8", "cifar10", 40, 24, 5, 3e-4, Rates(conv=0.15, dense=0.20, output=0.10)),
+    **{name: _deep(name, 85) for name in ("resnet20", "resnet32", "resnet56", "resnet18")},  # 30,000 steps
+    **{name: _deep(name, 160) for name in ("vgg11", "vgg16", "vgg19", "wrn28-2", "wrn22-2", "mobilenet")},
 }
 
 
-TITLES: Mapping[str, str] = {"fc": "FC", "conv2": "Conv2", "conv4": "Conv4", "conv6": "Conv6", "lenet5": "LeNet-5"}
+TITLES: Mapping[str, str] = {
+    **{"fc": "FC", "conv2": "Conv2", "conv4": "Conv4", "conv6": "Conv6", "conv8": "Conv8", "lenet5": "LeNet-5"},
+    **{"resnet20": "ResNet-20", "resnet32": "ResNet-32", "resnet56": "ResNet-56", "resnet18": "ResNet-18"},
+    **{"vgg11": "VGG-11", "vgg16": "VGG-16", "vgg19": "VGG-19", "mobilenet": "MobileNetV1"},
+    **{"wrn28-2": "WRN-28-2", "wrn22-2": "WRN-22-2"},
+}
 """Names of the networks in the papers."""
 
 
@@ -281,7 +296,7 @@ def _check_recipe(base: Protocol, recipe: Recipe) -> None:
 def _changed_rates(base: Protocol, rates: Mapping[str, float]) -> Rates:
     for kind in rates:
         choose("rates", kind, LAYER_KINDS)
-        if kind == "conv" and not NETWORKS[base.network].convolutional:
+        if kind == "conv" and not BUILT_IN[base.network].convolutional:
             raise UsageError(f"rates has conv, and {base.network} has no convolutions; allowed: dense, output")
     try:
         return replace(base.rates, **rates)

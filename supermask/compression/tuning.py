@@ -57,7 +57,7 @@ class CentroidTrainer:
         self, networks: Sequence[Quantised], seeds: Sequence[int], on_progress: OnProgress = ignore_progress
     ) -> list[Quantised]:
         """Return the networks with fine-tuned values, in order; `seeds` determine their batches."""
-        check_descends(self.network)
+        check_descends(self.network, self.data.image_shape)
         for seed in seeds:
             check_seed(seed)
         tuned: dict[int, Quantised] = {}
@@ -143,8 +143,8 @@ class CentroidTrainer:
 
         gradient = jax.grad(loss)
         rule = Rule(
-            lambda values, given, step, images, labels: gradient(values, given, images, labels),
-            lambda values, updates, given: optax.apply_updates(values, updates),
+            lambda values, given, step, images, labels: (gradient(values, given, images, labels), {}),
+            lambda values, updates, given, state: optax.apply_updates(values, updates),
             lambda values, given, split: evaluate(network, network_of(values, given), split, maximum),
         )
         return descending(rule, self._optimiser, maximum, self.placement)

@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from supermask.extras import missing
 from supermask.networks import Network
@@ -41,6 +41,7 @@ from supermask.neural_graphs.nodes import (
     normalise,
     patches,
 )
+from supermask.params import Params
 
 try:
     from flax import linen as nn
@@ -190,6 +191,15 @@ class NeuralGraph(Network):
         size, init = (self.features, self.classes), within(self.features)
         output = Layer({"weight": (init, size), "bias": (init, size[1:])}, name="output")()
         return features @ output["weight"] + output["bias"][None]
+
+    def trained_outputs(
+        self, params: Params, images: Float[Array, "batch height width channels"], key: Key[Array, ""] | None
+    ) -> tuple[Float[Array, "batch classes"], Params]:
+        """Return the logits of a batch in training, and the stem's running statistics after it, which it sows."""
+        outputs: Any
+        outputs, variables = self.apply({"params": params}, images, training=True, mutable=["statistics"])
+        moved = variables["statistics"]["moved"]
+        return outputs, {layer: {n: moved[layer][n] for n in names} for layer, names in self.statistics.items()}
 
     def _stem(self, x: Float[Array, "batch height width channels"], training: bool) -> tuple[Maps, tuple[int, int]]:
         """Apply a strided 3×3 convolution, a strided depthwise one, and a pointwise one, with batch norm.

@@ -13,7 +13,7 @@ from supermask.augmentation import Augmentation, augmented
 from supermask.descent import Descent
 from supermask.evaluation import Scores, scaled, training_loss
 from supermask.intervals import TrainingConfig
-from supermask.keys import step_key
+from supermask.keys import Purpose, step_key
 from supermask.masks import Masks
 from supermask.networks import Network, with_statistics
 from supermask.params import AnyArray, Params
@@ -88,7 +88,10 @@ def stretch_of(
     `changes` the change is not compiled, and must not be requested. Running statistics of the network are updated.
     """
     gradient = jax.grad(lambda params, *batch: training_loss(network, params, *batch), has_aux=True)
-    change_mask = change_of(method)
+    change_mask, draws = change_of(method), network.model().draws
+
+    def dropped(state: State) -> Array | None:
+        return jax.random.fold_in(step_key(state.key, state.step), int(Purpose.DROPOUT)) if draws else None
 
     def images_of(state: State, images: Array) -> Array:
         if augmentation is None:
@@ -101,7 +104,8 @@ def stretch_of(
         def one_step(index: Array, last: tuple[Moving, Params]) -> tuple[Moving, Params]:
             (params, state, grown), _ = last
             batch = lax.dynamic_index_in_dim(order, index, keepdims=False)
-            grads, statistics = gradient(params, images_of(state, train.images[batch]), train.labels[batch])
+            images = images_of(state, train.images[batch])
+            grads, statistics = gradient(params, images, train.labels[batch], dropped(state))
             before = state.masks
             params, state = method.advance(state, grads, params)
             params = with_statistics(params, statistics)
