@@ -264,6 +264,9 @@ def _layers_in(network: Network, image_shape: ImageShape) -> Layers:
     if not found.pruned:
         there = ", ".join(place.path for place in found.params[1])[:400]
         raise ValueError(f"network {_name(network)} has nothing to prune among {there}; allowed: one kernel or more")
+    layers = dict.fromkeys(place.layer for place in found.params[1])
+    if network.output_layer not in ("output", *layers):
+        raise ValueError(f"output is {network.output_layer!r}; allowed: 'output' if there is none, {', '.join(layers)}")
     return found
 
 

@@ -19,9 +19,9 @@ from supermask.analysis.studies.experiment import Experiment
 from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.criteria import CRITERIA
 from supermask.evaluation import cross_entropy
-from supermask.keys import Purpose, batch_order, derive_key
+from supermask.keys import Purpose, as_key, batch_order, derive_key
 from supermask.learned_masks import LearnedMask, MaskJob, given_of, mask_optimiser, start_logits
-from supermask.mask_logits import as_key, effective_kernels
+from supermask.mask_logits import effective_kernels
 from supermask.mask_scores import without_biases
 from supermask.networks import kernels_of, with_kernels
 from supermask.restarts import scores_of
