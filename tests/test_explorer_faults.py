@@ -288,6 +288,24 @@ def test_a_failing_worker_and_a_missing_origin_are_said(browser, quick):
     assert "frame without an origin" in html, "said without a script, for there none is run"
 
 
+def test_loading_shows_how_far_it_is(browser, quick):
+    """While the last file is awaited, the share that has come; then the page."""
+    with serving(quick.site) as server:
+        page = browser.new_page()
+        held = []
+        page.route("**/bundle/seed-1.bin", lambda route: held.append(route))
+        page.goto(server.url)
+        page.wait_for_selector("#loading:has-text('Loading the network … ')")
+        page.wait_for_function("() => /[1-9][0-9.]*%/.test(document.querySelector('#loading').textContent)")
+        share = percents(page.locator("#loading").inner_text())[0]
+        assert 0 < share < 100
+        assert not page.locator("#app").is_visible()
+        held[0].continue_()
+        page.wait_for_selector("#accuracy[data-right]", timeout=60_000)
+        assert not page.locator("#loading").is_visible()
+        page.close()
+
+
 def test_every_sentence_is_in_one_table_and_old_words_are_gone(at):
     page = at(BEST)
     text = page.locator("body").inner_text()

@@ -68,3 +68,24 @@ def test_the_drawn_network_and_the_plane_find_each_other(open_page):
         if reading.inner_text().startswith("Weight from"):
             break
     assert reading.inner_text().startswith("Weight from"), "by mouse"
+
+
+def test_a_hidden_unit_that_is_pointed_at_shows_the_pixels_it_looks_at(at):
+    """In the image's place: another picture for every unit, and the image again once none is pointed at."""
+    page = at(BEST, size="tall", reduced_motion="reduce")
+    net = page.locator("#net-canvas")
+    left = """canvas => {
+      const part = document.createElement("canvas");
+      [part.width, part.height] = [0.2 * canvas.width, canvas.height];
+      part.getContext("2d").drawImage(canvas, 0, 0);
+      return part.toDataURL();
+    }"""
+    net.focus()
+    image = net.evaluate(left)
+    page.keyboard.press("ArrowDown")
+    fields = [net.evaluate(left)]
+    page.keyboard.press("ArrowDown")
+    fields.append(net.evaluate(left))
+    assert len({image, *fields}) == 3
+    page.keyboard.press("ArrowRight")
+    assert net.evaluate(left) == image, "units further on have no pixels of their own"
