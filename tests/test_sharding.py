@@ -194,3 +194,60 @@ def test_rounds_inside_scan_prune_exact_counts_and_masks_nest():
     mask = np.asarray(rounds["hidden"]["w"])
     assert mask.sum((1, 2)).tolist() == counts
     assert not (mask[1:] & ~mask[:-1]).any()
+
+
+def network_outputs(params):
+    return jax.nn.relu(jnp.ones((1, 20), params["hidden"]["w"].dtype) @ params["hidden"]["w"]) @ params["output"]["w"]
+
+
+def restarted(key, initial, final):
+    masks = sm.prune(key, initial, final, sm.movement, fraction=0.5)
+    return sm.restart(key, initial, final, masks, kept=sm.reshuffle_same_sign, pruned=sm.zero_if_shrunk)
+
+
+def applied(key, initial, final):
+    return sm.apply_masks(final, sm.prune(key, initial, final, fraction=0.5))
+
+
+def frozen(key, initial, final):
+    masks = sm.prune(key, initial, final, fraction=0.5)
+    optimiser = sm.freeze(optax.adamw(0.1), masks)
+    updates, _ = optimiser.update(initial, optimiser.init(final), final)
+    return optax.apply_updates(final, updates)
+
+
+def before_training(score):
+    def prune(key, initial, final):
+        return sm.prune_at_initialisation(key, final, score, density=0.25, steps=3)
+
+    return prune
+
+
+ALIKE = {
+    **{"restart": restarted, "apply_masks": applied, "freeze": frozen},
+    "snip": before_training(sm.snip_scores(network_loss)),
+    "grasp": before_training(sm.grasp_scores(network_loss)),
+    "synflow": before_training(sm.synflow_scores(network_outputs)),
+}
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, pytest.param(jnp.bfloat16, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("function", ALIKE.values(), ids=ALIKE)
+def test_jit_vmap_and_scan_make_the_same_of_arrays(function, dtype):
+    """Of two networks at once, and of one after the other, to the bit where masks are decided."""
+    keys = jax.random.split(KEY, 2)
+    networks = [(drawn(2 * n, dtype), drawn(2 * n + 1, dtype)) for n in range(2)]
+    alone = [jax.jit(function)(key, *pair) for key, pair in zip(keys, networks, strict=True)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *networks)
+    at_once = jax.jit(jax.vmap(function))(keys, *stacked)
+    _, in_turn = jax.jit(lambda: lax.scan(lambda _, each: (None, function(each[0], *each[1])), None, (keys, stacked)))()
+    for together in (at_once, in_turn):
+        for n, single in enumerate(alone):
+            own = jax.tree.map(lambda leaf, n=n: leaf[n], together)
+            for one, other in zip(jax.tree.leaves(own), jax.tree.leaves(single), strict=True):
+                assert one.dtype == other.dtype == (bool if function in list(ALIKE.values())[3:] else dtype)
+                np.testing.assert_allclose(np.asarray(one, float), np.asarray(other, float), rtol=1e-2, atol=1e-6)
+                np.testing.assert_array_equal(np.asarray(one) == 0, np.asarray(other) == 0)
+    eager = function(keys[0], *networks[0])
+    for one, other in zip(jax.tree.leaves(eager), jax.tree.leaves(alone[0]), strict=True):
+        np.testing.assert_array_equal(np.asarray(one) == 0, np.asarray(other) == 0)

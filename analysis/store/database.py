@@ -62,9 +62,9 @@ _CODE = (  # a view in a table's place might never end, and a trigger delete rec
     "OR (type = 'view' AND lower(name) IN ('results', 'provenance', 'digests'))"
 )
 
-RECORDS = (
-    "SELECT r.id, description, metrics, arrays_sha256, seconds, stored_at, r.provenance, d.sha256, made_with, m.sha256 "
-    "FROM results r LEFT JOIN provenance p ON p.id = r.provenance "
+RECORDS = (  # of provenance no more than any has: megabytes, if forged, would come with every record anew
+    "SELECT r.id, description, metrics, arrays_sha256, seconds, stored_at, r.provenance, d.sha256, "
+    "substr(made_with, 1, 65536), m.sha256 FROM results r LEFT JOIN provenance p ON p.id = r.provenance "
     "LEFT JOIN digests d ON d.id = r.id LEFT JOIN digests m ON m.id = 'provenance ' || r.provenance"
 )
 REMEDY = "`supermask results --verify` sets aside what is damaged"
