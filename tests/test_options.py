@@ -59,6 +59,8 @@ RECIPES = {
     "cut_factor": {"schedule": "steps", "cut_factor": 0.5},
     "augment": {"augment": Augmentation(1)},
     "normalise": {"normalise": True},
+    "learning_rate": {"learning_rate": 0.5},
+    "batch_size": {"batch_size": 7},
     **{name: {name: 0.1} for name in ("warm_up", "weight_decay", "clip", "label_smoothing")},
 }
 """A change of each setting, with what it needs."""
@@ -71,7 +73,7 @@ def changed(experiment: Experiment, name: str) -> Experiment:
     if part is not None:
         inner = getattr(own, part)
         own = replace(own, **{part: replace(inner, epochs=2 * inner.epochs + 1)})
-    elif name in SETTINGS and not hasattr(own, name):
+    elif name in SETTINGS:
         own = replace(own, recipe=replace(own.recipe, **RECIPES[name]))
     elif name == "rates":
         own = replace(own, rates=replace(own.rates, dense=own.rates.dense / 2))
@@ -116,8 +118,8 @@ def test_a_study_uses_what_its_results_names_depend_on(name, experiment):
             "sparse-training --optimiser adamw",
             "optimiser is given, but sparse-training would not change",
         ),
-        ("neural-graphs --batch-size 5", "batch-size is given, but neural-graphs"),
-        ("wiring --learning-rate 0.1", "learning-rate is given, but wiring"),
+        ("neural-graphs sparse-training --batch-size 5", "batch-size is given, but neural-graphs and sparse-training"),
+        ("deep-compression --learning-rate 0.1", "learning-rate is given, but deep-compression"),
         ("wiring --augment flip", "augment is given, but wiring"),
         ("neural-graphs --schedule cosine", "schedule is given, but neural-graphs"),
         ("deep-compression --weight-decay 0.1", "weight-decay is given, but deep-compression"),

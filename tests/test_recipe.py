@@ -342,6 +342,7 @@ def test_constants_of_numbers_of_any_size_have_four_digits(size, seed):
     images[..., 1] = np.float32(0.1 * size)
     (first, second), (spread, constant) = normalisation_of(images, 1)
     assert spread == pytest.approx(images[..., 0].std(dtype=float), rel=1e-3)
+    assert spread == float(f"{spread:.3e}")
     assert first == pytest.approx(images[..., 0].mean(dtype=float), abs=1e-3 * spread)
     assert constant == 1.0
     assert second == pytest.approx(0.1 * size, abs=1e-3)

@@ -18,9 +18,10 @@ from supermask.analysis.command.commands import MISUSED, OK
 from supermask.analysis.drawing import notebook as nb
 from supermask.analysis.drawing.captions import caption, changes, stem
 from supermask.analysis.drawing.tables import tidy_table
-from supermask.analysis.kinds.plan import results_of
+from supermask.analysis.kinds.plan import results_of, work_of
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.kinds.schema import fault_of_description, unknown_part
+from supermask.analysis.kinds.shared_weight import SharedRun
 from supermask.analysis.store.store import Store
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import Changes, protocol
@@ -35,11 +36,15 @@ from supermask.analysis.studies.recipes import (
 from supermask.analysis.system.errors import UsageError
 from supermask.augmentation import Augmentation
 from supermask.compression.dsd import DSDRun
+from supermask.compression.runs import CompressionRun
 from supermask.figures.catalogue import CATALOGUE
+from supermask.learned_masks import LearnedMask
 from supermask.named_members import BUILT_IN
+from supermask.neural_graphs.runs import GraphRun
 from supermask.normalisation import normalisation_of
 from supermask.recipe import OPTIMISERS, PLAIN, Recipe
 from supermask.restarts import Treatment
+from supermask.sparse_training.runs import SparseRun
 
 PAGE = Path(__file__).parent.parent / "docs" / "protocols.md"
 
@@ -54,6 +59,16 @@ def file(tmp_path):
         return path
 
     return write
+
+
+RUNS = (
+    SparseRun("set", 0.1),
+    CompressionRun(bits=2),
+    LearnedMask(),
+    GraphRun("static"),
+    SharedRun(SparseRun("set", 0.1)),
+)
+"""Runs with settings of their own."""
 
 
 def settings():
@@ -93,8 +108,8 @@ def test_a_description_gives_the_recipe_back(digits, chosen):
     assert recipe_from(description) == recipe
     assert fault_of_description(description) is None
     assert unknown_part(description) is None
-    assert own.learning_rate == recipe.learning_rate
-    assert own.batch_size == recipe.batch_size
+    assert description["learning_rate"] == recipe.learning_rate
+    assert description["batch_size"] == recipe.batch_size
 
 
 def test_the_default_adds_nothing_to_a_description(digits):
@@ -114,6 +129,20 @@ def test_a_normalised_result_tells_its_constants(digits):
     mean, deviation = normalisation_of(digits.train.images, digits.maximum)
     assert own == {"mean": list(mean), "deviation": list(deviation)}
     assert mean[0] == pytest.approx((digits.train.images / digits.maximum).mean(), rel=1e-3)
+
+
+@pytest.mark.parametrize("run", RUNS, ids=str)
+def test_a_recipe_changes_what_is_trained_by_it_and_the_price_of_all_else(digits, run):
+    """Sparse training, whose rate is SGD's own, and Deep Compression, which tunes by Adam, keep theirs.
+
+    What they cost is told in steps of the rounds, which are twice as large.
+    """
+    plain = Experiment(protocol("quick", changes=Changes(dataset="digits")), digits)
+    recipe = Recipe("sgd", learning_rate=0.1, batch_size=120)
+    other = Experiment(replace(plain.protocol, recipe=recipe), digits)
+    for before, after in zip(results_of(plain, run, 0), results_of(other, run, 0), strict=True):
+        assert after == before
+        assert work_of(other, after.description) == pytest.approx(work_of(plain, before.description) / 2)
 
 
 @pytest.mark.parametrize(
@@ -218,14 +247,14 @@ def test_a_file_says_less_than_the_options_beside_it(file, capsys):
     words = ["figures", "mask-criteria", "dsd", "sparse-training", "--dataset", "digits", "--recipe", str(path)]
     assert run_command([*words, "--weight-decay", "0.5", "--augment", "none"], CATALOGUE) == OK
     said = " ".join(capsys.readouterr().out.split())
-    assert "quick (changed: dataset, learning-rate, optimiser, weight-decay)" in said
+    assert "quick (changed: dataset, optimiser, learning-rate, weight-decay)" in said
     assert "note: recipe does not matter to sparse-training" in said
     assert "note: weight-decay does not matter to sparse-training" in said
     assert run_command(["figures", "sparse-training", "--recipe", str(path)], CATALOGUE) == MISUSED
     assert "recipe is given, but sparse-training would not change by it; allowed: " in capsys.readouterr().err
-    path = file("batch-size = 50")
-    assert run_command(["figures", "sparse-training", "--dataset", "digits", "--recipe", str(path)], CATALOGUE) == OK
-    assert "(changed: dataset, batch-size)" in " ".join(capsys.readouterr().out.split())
+    path = file("batch-size = 60")
+    assert run_command(["figures", "dsd", "--dataset", "digits", "--recipe", str(path)], CATALOGUE) == OK
+    assert "quick (changed: dataset)" in " ".join(capsys.readouterr().out.split()), "it is the protocol's"
 
 
 def test_a_caption_names_a_recipes_settings_and_files_are_named_after_them(digits):
@@ -234,19 +263,22 @@ def test_a_caption_names_a_recipes_settings_and_files_are_named_after_them(digit
     study = Study((Treatment(),))
     assert changes(own, study) == {
         "dataset": "digits",
-        "learning-rate": 0.1,
         "optimiser": "sgd",
+        "learning-rate": "0.1",
         "schedule": "steps",
         "cuts": "0.3,0.6",
         "augment": "pad=4,flip,cut-out=2",
         "normalise": "true",
     }
-    assert "learning-rate 0.1, optimiser sgd, schedule steps, cuts 0.3,0.6, augment pad=4,flip" in caption(own, study)
+    assert "optimiser sgd, learning-rate 0.1, schedule steps, cuts 0.3,0.6, augment pad=4,flip" in caption(own, study)
     named = {
         stem("f", (), each, study, ()) for each in (own, replace(own, protocol=replace(own.protocol, recipe=PLAIN)))
     }
     assert len(named) == 2
-    nearly = [replace(own, protocol=replace(own.protocol, learning_rate=rate)) for rate in (0.10000001, 0.10000002)]
+    nearly = [
+        replace(own, protocol=replace(own.protocol, recipe=replace(recipe, learning_rate=rate)))
+        for rate in (0.10000001, 0.10000002)
+    ]
     assert len({stem("f", (), each, study, ()) for each in nearly}) == 2, "numbers are written to the last digit"
 
 

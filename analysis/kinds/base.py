@@ -197,7 +197,7 @@ class Kind(ABC, Generic[Run]):
         return
 
     def work(self, experiment: Experiment, description: Description) -> float:
-        """Return the cost of a result in steps of one network at the protocol's batch size."""
+        """Return the cost of a result in steps of one network in the rounds, at their batch size."""
         return float(description["steps"])
 
     def flops(self, experiment: Experiment, description: Description, forward: float) -> float:

@@ -74,7 +74,8 @@ class Compression(Kind[CompressionRun]):
 
         def compressed(some: Sequence[tuple[CompressionRun, int]]) -> list[Made]:
             sources = [_quantised(experiment, run, seed, store) for run, seed in some]
-            tuned = tuner.train(sources, [seed for _, seed in some], context.steps())
+            told = context.steps(sparse_training.step_cost(experiment, given[2].batch_size))
+            tuned = tuner.train(sources, [seed for _, seed in some], told)
             before = trainer.evaluate([jax.tree.map(np.asarray, expand(each)) for each in sources])
             files = [_write(experiment, *job, each, store) for job, each in zip(some, tuned, strict=True)]
             scores = trainer.evaluate([file.params for file in files])
@@ -95,8 +96,12 @@ class Compression(Kind[CompressionRun]):
             raise ValueError(f"array file is {arrays['file'].dtype}; it should be uint8")
 
     def uses(self, run: CompressionRun) -> frozenset[str]:
-        """Return the fields of sparse training, since tuning takes a tenth of one, and the learning rate."""
-        return frozenset({"sparse_epochs", "batch_size", "learning_rate"})
+        """Return the fields of sparse training, since tuning takes a tenth of one."""
+        return frozenset({"sparse_epochs"})
+
+    def work(self, experiment: Experiment, description: Description) -> float:
+        """Return its steps, in steps of the rounds."""
+        return float(description["steps"] * sparse_training.step_cost(experiment, description["batch_size"]))
 
     def write_beside(self, folder: Path, id_: str, arrays: Arrays) -> None:
         """Write its file."""

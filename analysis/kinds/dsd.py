@@ -2,10 +2,8 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
-from supermask.analysis.kinds import sparse_training
 from supermask.analysis.kinds.base import Context, Kind, training_flops
 from supermask.analysis.kinds.fields import NUMBER, ColumnTypes, Parts
 from supermask.analysis.kinds.metrics import TRAINING_METRICS, training_metrics
@@ -100,7 +98,7 @@ DSD = DenseSparseDense()
 
 def phase_of(experiment: Experiment) -> TrainingConfig:
     """Return the training of a phase, as long as a sparse training; the last phase has another learning rate."""
-    return replace(sparse_training.training_of(experiment), learning_rate=experiment.protocol.learning_rate)
+    return experiment.by_recipe(experiment.protocol.sparse.epochs)
 
 
 def metrics_of(phases: Phases) -> dict[str, float]:

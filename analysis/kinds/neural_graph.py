@@ -181,10 +181,10 @@ def forward_flops(experiment: Experiment, description: Description) -> float:
 
 
 def cost_of(experiment: Experiment, description: Description) -> float:
-    """Return the cost of a step of the graph, in steps of the experiment's network at the protocol's batch size."""
-    protocol, shape = experiment.protocol, experiment.data.image_shape
+    """Return the cost of a step of the graph, in steps of the experiment's network in the rounds."""
+    shape, batch_size = experiment.data.image_shape, experiment.training.batch_size
     products = graph_of(experiment, description["graph"]["setting"]).products(shape)
-    return products / parameter_count(experiment.network, shape) * description["batch_size"] / protocol.batch_size
+    return products / parameter_count(experiment.network, shape) * description["batch_size"] / batch_size
 
 
 def metrics_of(graph: NeuralGraph, outcome: SparseTrained) -> dict[str, float]:

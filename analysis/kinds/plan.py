@@ -47,7 +47,7 @@ def ids_needed(experiment: Experiment, study: Study) -> frozenset[str]:
 
 
 def work_of(experiment: Experiment, description: Mapping[str, Any]) -> float:
-    """Return the cost of a result in steps of one network at the protocol's batch size, for progress and estimates."""
+    """Return the cost of a result in steps of one network in the rounds, for progress and estimates."""
     return BY_NAME[description["kind"]].work(experiment, dict(description))
 
 

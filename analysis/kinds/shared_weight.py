@@ -88,7 +88,10 @@ class SharedWeights(Kind[SharedRun]):
 
     def work(self, experiment: Experiment, description: Description) -> float:
         """Return forward passes of the test images, once per value, in steps of three forward passes of a batch."""
-        cost = neural_graph.cost_of(experiment, description) if "graph" in description else 1.0
+        if "graph" in description:
+            cost = neural_graph.cost_of(experiment, description)
+        else:
+            cost = sparse_training.step_cost(experiment, description["batch_size"])
         return cost * len(VALUES) * len(experiment.data.test) / (3 * description["batch_size"])
 
     def flops(self, experiment: Experiment, description: Description, forward: float) -> float:

@@ -116,7 +116,7 @@ class UntrainedMasks(Kind[Untrained]):
 
     def work(self, experiment: Experiment, description: Description) -> float:
         """Return forward passes of the test images, in steps, each of which costs three forward passes of its batch."""
-        return len(experiment.data.test) / (3 * experiment.protocol.batch_size)
+        return len(experiment.data.test) / (3 * experiment.training.batch_size)
 
     def flops(self, experiment: Experiment, description: Description, forward: float) -> float:
         """Return the FLOPs of forward passes of the test images."""

@@ -70,7 +70,12 @@ class Experiment:
     @property
     def training(self) -> TrainingConfig:
         """Training of each network of the rounds, with epochs converted to steps on this data set."""
-        return self.config(self.protocol.epochs, self.protocol.learning_rate)
+        return self.by_recipe(self.protocol.epochs)
+
+    def by_recipe(self, epochs: float) -> TrainingConfig:
+        """Return a training of that many epochs at the recipe's learning rate and batch size, else the protocol's."""
+        recipe = self.protocol.recipe
+        return self.config(epochs, recipe.learning_rate or self.protocol.learning_rate, recipe.batch_size)
 
     def config(
         self, epochs: float, learning_rate: float, batch_size: int | None = None, evaluate_every: int | None = None

@@ -81,8 +81,9 @@ class GraphProtocol:
 class Protocol:
     """One network's training and pruning, fully resolved. Rates are fractions of live weights per round.
 
-    The recipe is that of the rounds and of dense-sparse-dense training. `differences` compares the protocol with the
-    original one of its name.
+    The recipe is that of the rounds and of dense-sparse-dense training. Its learning rate and batch size, where it has
+    any, are theirs alone: the protocol's are for Adam, and for sparse training. `differences` compares the protocol
+    with the original one of its name.
     """
 
     name: str
@@ -99,13 +100,6 @@ class Protocol:
     sparse: SparseProtocol = SparseProtocol()
     graph: GraphProtocol = GraphProtocol()
     recipe: Recipe = PLAIN
-
-    def __post_init__(self) -> None:
-        """Take the recipe's learning rate and batch size in place of the protocol's: each is in one place."""
-        for name in ("learning_rate", "batch_size"):
-            if (value := getattr(self.recipe, name)) is not None:
-                object.__setattr__(self, name, value)
-        object.__setattr__(self, "recipe", replace(self.recipe, learning_rate=None, batch_size=None))
 
     @property
     def named(self) -> "Protocol | None":
