@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 
 from supermask.analysis.command import commands
-from supermask.analysis.command.network_arguments import add_network_files
+from supermask.analysis.command.network_arguments import add_network_files, add_networks
 from supermask.analysis.command.parsing import Parser, add_data_dir, add_devices, add_look, add_results_folder, path
 from supermask.analysis.drawing.entries import Catalogue
 
@@ -55,6 +55,7 @@ def parser_of(catalogue: Catalogue, own: Sequence[str] = ()) -> Parser:
     _add_explore(parsers)
     _add_results(parsers)
     add_network_files(parsers)
+    add_networks(parsers)
     figures = parsers.add_parser(
         "figures",
         help="list the figures: what they need and what of it is stored",
@@ -220,7 +221,7 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
         default="fc",
         metavar="NAME",
         help="fc (default), conv2, conv4, conv6, conv8, lenet5, resnet18, resnet20, resnet32, resnet56, vgg11, vgg16, "
-        "vgg19, wrn22-2, wrn28-2 or mobilenet: see docs/networks.md",
+        "vgg19, wrn22-2, wrn28-2, mobilenet, or FILE.py:NAME, which is run: see docs/networks.md",
     )
     add("--seeds", type=int, metavar="N", help="seeds 0 to N-1 (default: the protocol's)")
     add("--rounds", type=int, metavar="N", help="rounds of pruning (default: the protocol's)")

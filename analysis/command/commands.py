@@ -110,6 +110,10 @@ def reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
         raise UsageError("devices is given with --cluster; the cluster's file says how many a worker uses")
     look = _look(options)
     request = replace(_request(options, catalogue), shard=shard, cluster=cluster, plugin=options.plugin, look=look)
+    if cluster is not None and request.own_network is not None:
+        raise UsageError(
+            "network is of a file, which workers of --cluster do not have; allowed: --shard, or one machine"
+        )
     from supermask.analysis.command.reproduce import reproduce
     from supermask.analysis.system.platform import set_up_jax
 
@@ -278,14 +282,20 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
         recipe,
     )
     figures = {name: catalogue[name].load() for name in names}
+    from supermask.analysis.studies.network_files import is_own, load_network
+
+    own_network = load_network(options.network) if is_own(options.network) else None
     figures, notes = without_dense(figures, catalogue, options.network)
     own = own_names(members)
     labels = [label for figure in figures.values() for label in lines(figure, own)]
     for name in options.show or () if labels else ():
         choose("show", name, dict.fromkeys(labels))
-    chosen = protocol(options.protocol, options.network, changes)
+    if own_network is None:
+        chosen = protocol(options.protocol, options.network, changes)
+    else:
+        chosen = protocol(options.protocol, own_network.name, changes, own_network.digest)
     data = own_data(options.dataset)
-    check_fit(chosen.network, chosen.dataset, data)
+    check_fit(chosen.network, chosen.dataset, data, own_network)
     request = FigureRequest(
         figures=figures,
         protocol=chosen,
@@ -295,6 +305,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
         data_dir=options.data_dir,
         results=options.results,
         data=data,
+        own_network=own_network,
     )
     request, left_out = _without_unfit(request, bool(options.figures))
     used = {name: used_by(request.figures[name], study, own, in_file) for name, study in request.studies.items()}

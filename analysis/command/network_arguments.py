@@ -1,9 +1,11 @@
-"""Arguments of the commands on files of networks: pack, unpack, export, evaluate and infer."""
+"""Arguments of the commands on networks and their files: networks, check-network, pack, unpack, export and others."""
 
 import argparse
 
 from supermask.analysis.command import commands
 from supermask.analysis.command.parsing import Parser, add_data_dir, add_results_folder, path
+from supermask.analysis.drawing.entries import Catalogue
+from supermask.analysis.system.errors import UsageError
 
 
 def add_network_files(parsers: "argparse._SubParsersAction[Parser]") -> None:
@@ -11,6 +13,53 @@ def add_network_files(parsers: "argparse._SubParsersAction[Parser]") -> None:
     _add_packing(parsers)
     _add_reading(parsers)
     _add_infer(parsers)
+
+
+def add_networks(parsers: "argparse._SubParsersAction[Parser]") -> None:
+    """Add the commands that show and check networks."""
+    networks = parsers.add_parser(
+        "networks",
+        help="list the networks, or show what one has and what of it is pruned",
+        description="Without a name, lists the built-in networks. With one, prints its layers: shapes, kind, the part "
+        "that a round prunes, parameters and multiplications an image. Networks of your own: docs/networks.md",
+        epilog="examples:\n  supermask networks\n  supermask networks resnet20\n"
+        "  supermask networks own.py:Tiny --dataset mnist5k",
+    )
+    networks.add_argument("name", nargs="?", metavar="NAME", help="a network, or FILE.py:NAME; the file is run")
+    networks.add_argument("--dataset", metavar="NAME", help="whose images (default: the network's own)")
+    networks.set_defaults(command=_show)
+    check = parsers.add_parser(
+        "check-network",
+        help="check a network of your own",
+        description="Runs the file, prints what of the network is pruned and its cost, and trains it for ten steps.",
+        epilog="example:\n  supermask check-network own.py:Tiny",
+    )
+    check.add_argument("network", metavar="FILE.py:NAME", help="the network that --network would take")
+    check.add_argument(
+        "--dataset", default="digits", metavar="NAME", help="embedded images: digits (default) or mnist5k"
+    )
+    check.set_defaults(command=_check)
+
+
+def _show(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """List the built-in networks, or print the layers of one."""
+    from supermask.analysis.command.network_tables import list_networks, show_network
+
+    if options.name is None and options.dataset is not None:
+        raise UsageError("dataset is given without a network; allowed with one")
+    if options.name is None:
+        list_networks()
+    else:
+        show_network(options.name, options.dataset)
+    return commands.OK
+
+
+def _check(options: argparse.Namespace, catalogue: Catalogue) -> int:
+    """Print what a network of one's own would prune and cost, and train it for ten steps."""
+    from supermask.analysis.command.network_tables import check_network
+
+    check_network(options.network, options.dataset)
+    return commands.OK
 
 
 def _add_packing(parsers: "argparse._SubParsersAction[Parser]") -> None:

@@ -17,6 +17,7 @@ from supermask.analysis.system.words import number
 if TYPE_CHECKING:
     from supermask.analysis.drawing.figure import Figure
     from supermask.analysis.studies.experiment import Experiment, Study
+    from supermask.analysis.studies.network_files import OwnNetwork
     from supermask.datasets import Dataset
     from supermask.named_members import Members
     from supermask.recipe import Recipe
@@ -139,11 +140,20 @@ def own_data(dataset: str | None) -> "Dataset | None":
     return load(dataset)
 
 
-def check_fit(network: str, dataset: str, own: "Dataset | None" = None) -> None:
-    """Raise UsageError if a data set's images are too small for the network's layers."""
+def check_fit(
+    network: str, dataset: str, own: "Dataset | None" = None, own_network: "OwnNetwork | None" = None
+) -> None:
+    """Raise UsageError if a data set's images are too small for the network's layers, or cannot be read by its own."""
     from supermask.datasets import DATASETS
     from supermask.networks import shapes_of
     from supermask.zoo import BUILT_IN
+
+    if own_network is not None:
+        from supermask.analysis.command.network_tables import check_reads
+
+        facts = DATASETS[dataset] if own is None else own
+        check_reads(own_network.network(facts.classes), network, facts.image_shape)
+        return
 
     def fits(image_shape: tuple[int, int, int]) -> bool:
         try:
@@ -168,8 +178,9 @@ def without_dense(
     """Return the figures without lines that the network has none of, and a note on each that loses some."""
     from supermask.zoo import BUILT_IN
 
+    dense = network in BUILT_IN and BUILT_IN[network].dense_layers
     left, notes = dict(figures), []
-    if network in BUILT_IN and not BUILT_IN[network].dense_layers:
+    if not dense:
         for name, figure in figures.items():
             if gone := catalogue[name].dense:
                 left[name] = replace(figure, names=tuple(label for label in figure.names if label not in gone))

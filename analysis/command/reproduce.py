@@ -27,6 +27,7 @@ from supermask.analysis.store.checkpoints import FOLDER as UNFINISHED
 from supermask.analysis.store.folders import check_stored, lacking
 from supermask.analysis.store.store import Only, Store
 from supermask.analysis.studies.experiment import Experiment, Study, own_members_of
+from supermask.analysis.studies.network_files import OwnNetwork
 from supermask.analysis.studies.own_figures import OwnFigure
 from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.system.errors import UsageError
@@ -46,7 +47,8 @@ class FigureRequest:
     `criteria` take the place of a figure's own where there are any; `shown` picks among what the other figures show,
     each of which keeps all where none of it is named. `members` are the known criteria and actions: every figure of
     their kind shows all of a user's own as well, or those alone that `criteria` or `shown` name. `notes` are lines on
-    options that do not matter to some figures. `data` is a data set of the user's own, which is read before all else.
+    options that do not matter to some figures. `data` is a data set of the user's own, which is read before all else,
+    and `own_network` a network of the user's own.
     """
 
     figures: Mapping[str, Figure]
@@ -62,6 +64,7 @@ class FigureRequest:
     notes: tuple[str, ...] = ()
     look: Look = SCREEN
     data: datasets.Dataset | None = None
+    own_network: OwnNetwork | None = None
 
     @property
     def studies(self) -> dict[str, Study]:
@@ -84,7 +87,8 @@ class FigureRequest:
     def experiment(self, progress: bool) -> Experiment:
         """Return the protocol with its data, which is loaded here unless it was before. Raises DataError."""
         data = self.data or datasets.load(self.protocol.dataset, data_dir=self.data_dir, progress=progress)
-        return Experiment(self.protocol, data)
+        own = None if self.own_network is None else self.own_network.network(data.classes)
+        return Experiment(self.protocol, data, own_network=own)
 
 
 def reproduce(request: FigureRequest, dry_run: bool) -> int:

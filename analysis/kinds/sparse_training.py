@@ -169,7 +169,7 @@ def live_weights_pay(experiment: Experiment, run: SparseRun, steps: int) -> bool
     """Return whether that number of steps on live weights alone pays at the run's density."""
     if run.method == SMALL_DENSE or not (kernels := dense_kernels(experiment)):
         return False
-    counts = _counts(experiment.protocol.network, kernels, run)
+    counts = _counts(experiment, kernels, run)
     return pays(sum(kernel.size for kernel in kernels.values()), sum(counts.values()), steps)
 
 
@@ -197,7 +197,7 @@ def _check_density(experiment: Experiment, run: SparseRun) -> None:
     if run.distribution == FIRST_DENSE:
         try:
             kernels = kernels_of(shapes_of(experiment.network, experiment.data.image_shape))
-            _counts(experiment.protocol.network, kernels, run)
+            _counts(experiment, kernels, run)
         except ValueError as error:
             raise UsageError(str(error)) from None
 
@@ -245,7 +245,7 @@ def network_of(experiment: Experiment, run: SparseRun) -> Network:
             f"{SMALL_DENSE} narrows a network of dense layers; {experiment.protocol.network} has other layers"
         )
     kernels = kernels_of(shapes_of(network, shape))
-    weights = sum(_counts(experiment.protocol.network, kernels, run).values())
+    weights = sum(_counts(experiment, kernels, run).values())
     return small_dense(network, shape, weights, run.shape)
 
 
@@ -258,7 +258,7 @@ def _job(
         arrays = store.arrays(SPARSE.results(experiment, run.source, seed)[0].id)
         masks, final = decode_params(arrays, params)
         if run.start == "trained":
-            return SparseJob(final, _counts(experiment.protocol.network, kernels_of(params), run), seed)
+            return SparseJob(final, _counts(experiment, kernels_of(params), run), seed)
     if run.start == "fresh":
         params = initialise(network, derive_key(seed, Purpose.FRESH_WEIGHTS), shape)
     if masks is not None:
@@ -266,7 +266,7 @@ def _job(
     if run.method == SMALL_DENSE:
         masks = full_masks(kernels_of(params))  # given, so that choosing them isn't compiled for every size
         return SparseJob(params, {layer: mask.size for layer, mask in masks.items()}, seed, masks)
-    return SparseJob(params, _counts(experiment.protocol.network, kernels_of(params), run), seed)
+    return SparseJob(params, _counts(experiment, kernels_of(params), run), seed)
 
 
 def recipe_of(network: str, name: str) -> Recipe:
@@ -275,11 +275,13 @@ def recipe_of(network: str, name: str) -> Recipe:
     return recipes[choose("distribution", name, recipes)]
 
 
-def _counts(name: str, kernels: Kernels, run: SparseRun) -> dict[str, int]:
-    """Return each layer's number of live weights, given the network's name and its kernels' shapes."""
+def _counts(experiment: Experiment, kernels: Kernels, run: SparseRun) -> dict[str, int]:
+    """Return each layer's number of live weights, given the kernels' shapes; the first layer is the program's."""
     if run.distribution not in DISTRIBUTIONS:
-        return kept_counts_of(recipe_of(name, run.distribution), kernels)
-    return layer_counts({layer: kernel.shape for layer, kernel in kernels.items()}, run.density, run.distribution)
+        return kept_counts_of(recipe_of(experiment.protocol.network, run.distribution), kernels)
+    order = experiment.network.layer_products(experiment.data.image_shape)
+    layers = sorted(kernels, key=lambda layer: list(order).index(layer) if layer in order else len(order))
+    return layer_counts({layer: kernels[layer].shape for layer in layers}, run.density, run.distribution)
 
 
 def metrics_of(outcome: SparseTrained) -> dict[str, float]:

@@ -43,13 +43,15 @@ class Study:
 class Experiment:
     """A protocol and its data: what all results of one job have in common.
 
-    `chosen` are the seeds to use, if not all of the protocol's. `described` caches results that were already described,
-    so that each is described and named once: see `supermask.analysis.kinds.base.Kind.results`.
+    `chosen` are the seeds to use, if not all of the protocol's. `own_network` is the network where the protocol's is
+    the user's own. `described` caches results that were already described, so that each is described and named once:
+    see `supermask.analysis.kinds.base.Kind.results`.
     """
 
     protocol: Protocol
     data: Dataset
     chosen: tuple[int, ...] | None = None
+    own_network: Network | None = None
     described: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -60,7 +62,7 @@ class Experiment:
     @property
     def network(self) -> Network:
         """The protocol's network, with an output for each of the data's classes."""
-        return built_in(self.protocol.network, self.data.classes)
+        return self.own_network or built_in(self.protocol.network, self.data.classes)
 
     @property
     def parameters(self) -> int:
@@ -100,6 +102,7 @@ class Experiment:
             "data_digest": self.data.digest,
             **_unpublished(self.data),
             "network": self.protocol.network,
+            **({"network_digest": self.protocol.network_digest} if self.protocol.network_digest else {}),
             "optimiser": optimiser or recipe.optimiser,
             "learning_rate": training.learning_rate,
             "batch_size": training.batch_size,

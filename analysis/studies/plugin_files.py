@@ -52,7 +52,7 @@ def load_plugin(path: Path) -> Plugin:
     except (OSError, ValueError) as error:
         raise UsageError(f"plugin {path} cannot be read: {reason(error)}") from None
     with collected() as made:
-        module = _run(path)
+        module = run_file(path)
     figures = {id(value): value for value in vars(module).values() if isinstance(value, OwnFigure)}
     of_figures = [m for each in figures.values() for m in own_members_of(Study(each.runs)) if not m.is_of_toolkit]
     values = (*vars(module).values(), of_figures)
@@ -62,7 +62,7 @@ def load_plugin(path: Path) -> Plugin:
             raise UsageError(f"plugin {path} defines {member.name!r} twice; give each a name of its own (name=...)")
     if not found and not figures:
         raise UsageError(f"plugin {path} defines nothing; {_advice(module)}")
-    source = _source(content, module, path)
+    source = source_of(content, module, path)
     try:
         named = [replace(m, source=source, function=_named(path, m)) for m in found]
         check_names(*named)
@@ -82,19 +82,22 @@ def _place(member: Member) -> tuple[type, str, int]:
     return type(member), member.name, id(member.function)
 
 
-def _run(path: Path) -> ModuleType:
-    """Run the file as a module and return it. It stays in `sys.modules`, because dataclasses in it need that."""
-    spec = importlib.util.spec_from_file_location(f"supermask_plugin_{path.stem}", path)
+def run_file(path: Path, what: str = "plugin") -> ModuleType:
+    """Run the file as a module and return it. It stays in `sys.modules`, because dataclasses in it need that.
+
+    what: begins the errors. Raises UsageError for what is no Python file, and for whatever the file raises.
+    """
+    spec = importlib.util.spec_from_file_location(f"supermask_{what}_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise UsageError(f"plugin {path} is not a Python file: its name should end in .py")
+        raise UsageError(f"{what} {path} is not a Python file: its name should end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
     except MemberError as error:
-        raise UsageError(f"plugin {path}: {error}") from None
+        raise UsageError(f"{what} {path}: {error}") from None
     except (Exception, SystemExit) as error:
-        raise UsageError(f"plugin {path} raised {type(error).__name__}: {error}") from error
+        raise UsageError(f"{what} {path} raised {type(error).__name__}: {error}") from error
     return module
 
 
@@ -126,7 +129,7 @@ def _advice(module: ModuleType) -> str:
     return "decorate a function with supermask.plugins.criterion, or keep what a factory returns in a variable"
 
 
-def _source(content: bytes, module: ModuleType, path: Path) -> str:
+def source_of(content: bytes, module: ModuleType, path: Path, what: str = "plugin") -> str:
     """Return the digest of the file and of the user's own modules that it imports, if any."""
     own = hashlib.sha256(content).hexdigest()
     others = [other for other in own_modules(module) if other is not module]
@@ -135,7 +138,7 @@ def _source(content: bytes, module: ModuleType, path: Path) -> str:
     try:
         digests = [f"{other.__name__} {file_digest(other)}" for other in others]
     except ValueError as error:
-        raise UsageError(f"plugin {path}: {error}") from None
+        raise UsageError(f"{what} {path}: {error}") from None
     return hashlib.sha256("\n".join([own, *digests]).encode()).hexdigest()
 
 

@@ -82,8 +82,8 @@ class Protocol:
     """One network's training and pruning, fully resolved. Rates are fractions of live weights per round.
 
     The recipe is that of the rounds and of dense-sparse-dense training. Its learning rate and batch size, where it has
-    any, are theirs alone: the protocol's are for Adam, and for sparse training. `differences` compares the protocol
-    with the original one of its name.
+    any, are theirs alone: the protocol's are for Adam, and for sparse training. `network_digest` identifies the code of
+    a network of the user's own. `differences` compares the protocol with the original one of its name.
     """
 
     name: str
@@ -100,11 +100,15 @@ class Protocol:
     sparse: SparseProtocol = SparseProtocol()
     graph: GraphProtocol = GraphProtocol()
     recipe: Recipe = PLAIN
+    network_digest: str = ""
 
     @property
     def named(self) -> "Protocol | None":
-        """The original protocol of this name; None if the name or the network is the user's own."""
-        return protocol(self.name, self.network) if self.name in PROTOCOLS and self.network in PAPER else None
+        """The original protocol of this name; None if the name is the user's own, or the network is not known."""
+        known = self.network in PAPER or self.network_digest
+        return (
+            protocol(self.name, self.network, None, self.network_digest) if self.name in PROTOCOLS and known else None
+        )
 
     @property
     def label(self) -> str:
@@ -205,8 +209,10 @@ class Changes:
     recipe: Recipe | None = None
 
 
-def protocol(name: str, network: str = "fc", changes: Changes | None = None) -> Protocol:
+def protocol(name: str, network: str = "fc", changes: Changes | None = None, network_digest: str = "") -> Protocol:
     """Return the protocol of that name for a network, with changes.
+
+    network_digest: that of a network of the user's own, which has the protocol of ResNet-20.
 
     quick: embedded digits, 3 epochs per round at a higher learning rate, 6 rounds that each prune as much as four of
         the paper's, 3 seeds; masks learned by Adam for 20 epochs, sparse training for 3. A first look: every figure in
@@ -218,8 +224,10 @@ def protocol(name: str, network: str = "fc", changes: Changes | None = None) -> 
     Raises UsageError, with the allowed values, for an unknown name or an impossible value.
     """
     choose("protocol", name, PROTOCOLS)
-    choose("network", network, PAPER)
-    base = PAPER[network]
+    if network_digest:
+        base = replace(_deep(network, 85), network_digest=network_digest)
+    else:
+        base = PAPER[choose("network", network, PAPER)]
     if name == "short":
         masks = _LONG_MASKS if network == "fc" else _FAST_MASKS
         base = replace(base, name="short", epochs=3, masks=masks, graph=_SHORT_GRAPHS)
@@ -290,7 +298,7 @@ def _check_recipe(base: Protocol, recipe: Recipe) -> None:
 def _changed_rates(base: Protocol, rates: Mapping[str, float]) -> Rates:
     for kind in rates:
         choose("rates", kind, LAYER_KINDS)
-        if kind == "conv" and not BUILT_IN[base.network].convolutional:
+        if kind == "conv" and base.network in BUILT_IN and not BUILT_IN[base.network].convolutional:
             raise UsageError(f"rates has conv, and {base.network} has no convolutions; allowed: dense, output")
     try:
         return replace(base.rates, **rates)
