@@ -5,7 +5,7 @@ stable. Middle, between successive rounds of iterative pruning. Right, accuracy 
 some levels. Frankle et al. 2020 (arXiv 1912.05671), sections 3 and 4; Paul et al. 2023 (arXiv 2210.03044).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,8 @@ from supermask.analysis.drawing.frame import BANDS, Frame, Picture, finish
 from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.drawing.styles import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, Style
 from supermask.analysis.drawing.treatments import Line, styles_of
-from supermask.analysis.kinds.barrier import BARRIERS, BETWEEN, Barrier
+from supermask.analysis.kinds.barrier import BETWEEN, Barrier, UnprunedBarrier
+from supermask.analysis.kinds.plan import results_of
 from supermask.analysis.studies.experiment import Study
 from supermask.connectivity import PLACES
 from supermask.criteria import CRITERIA
@@ -83,8 +84,8 @@ CLAIMS = (
 
 
 def study(shown: Shown) -> Study:
-    """Return both kinds of lines of each criterion."""
-    return Study(tuple(_run(name, between) for name in shown.names for between in BETWEEN))
+    """Return both kinds of lines of each criterion, and that of the unpruned network."""
+    return Study((UnprunedBarrier(), *(_run(name, between) for name in shown.names for between in BETWEEN)))
 
 
 def _run(name: str, between: str) -> Barrier:
@@ -100,10 +101,9 @@ def tabulate(results: Results) -> pd.DataFrame:
     rows = []
     for name in results.shown.names:
         for between, title in TITLES.items():
-            run = _run(name, between)
             for seed in results.experiment.seeds:
-                for round_, named in enumerate(BARRIERS.results(results.experiment, run, seed), run.first_round):
-                    found = results.metrics_of(named.id)
+                for round_, id_ in _lines_of(results, name, between, seed):
+                    found = results.metrics_of(id_)
                     along = [found[f"test_accuracy_at_{place:g}"] for place in PLACES]
                     own = {"line": name, "between": title, "seed": seed, "round": round_}
                     rows += [
@@ -111,6 +111,14 @@ def tabulate(results: Results) -> pd.DataFrame:
                         for place, accuracy in ((_WORST, min(along)), (_ENDS, (along[0] + along[-1]) / 2))
                     ]
     return results.labelled(pd.DataFrame(rows))
+
+
+def _lines_of(results: Results, name: str, between: str, seed: int) -> Iterator[tuple[int, str]]:
+    """Yield each round with a line, and its result's id: round 0 is in the lines of all criteria."""
+    if between == UnprunedBarrier.between:
+        yield 0, results_of(results.experiment, UnprunedBarrier(), seed)[0].id
+    for round_, named in enumerate(results_of(results.experiment, _run(name, between), seed), 1):
+        yield round_, named.id
 
 
 def draw(table: pd.DataFrame, frame: Frame) -> Picture:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import supermask as sm
-from supermask.analysis.kinds.barrier import BARRIERS, OTHER_ORDERS, Barrier
+from supermask.analysis.kinds.barrier import BARRIERS, OTHER_ORDERS, Barrier, UnprunedBarrier
 from supermask.analysis.kinds.plan import complete, missing_results
 from supermask.analysis.kinds.rounds import ROUNDS, Unpruned, decode_round
 from supermask.analysis.running import runner
@@ -76,7 +76,7 @@ def made(digits, tmp_path_factory):
     """Both kinds of lines of two rounds and two seeds, and the folder that holds them."""
     changes = Changes(dataset="digits", epochs=4, rounds=2, seeds=2, rates={"dense": 0.6, "output": 0.4})
     experiment = Experiment(protocol("quick", changes=changes), digits)
-    study = Study((Barrier(), Barrier(between="rounds")))
+    study = Study((UnprunedBarrier(), Barrier(), Barrier(between="rounds")))
     folder = tmp_path_factory.mktemp("results")
     with Store(folder) as store:
         runner.run(experiment, study, store)
@@ -85,18 +85,17 @@ def made(digits, tmp_path_factory):
 
 def test_a_study_makes_the_rounds_and_then_the_lines_and_resumes(made):
     experiment, study, folder = made
-    assert complete(study).runs[:2] == (Unpruned(), Treatment())
+    assert complete(study).runs[:3] == (Unpruned(), UnprunedBarrier(), Treatment())
     with Store(folder) as store:
         assert missing_results(experiment, study, store) == 0
-        for run, count in ((Barrier(), 3), (Barrier(between="rounds"), 2)):
+        for run, rounds in ((UnprunedBarrier(), [0]), (Barrier(), [1, 2]), (Barrier(between="rounds"), [1, 2])):
             named = BARRIERS.results(experiment, run, 1)
-            assert len(named) == count
-            assert [each.description["round"] for each in named] == list(range(3 - count, 3))
+            assert [each.description["round"] for each in named] == rounds
             for each in named:
                 found = store.metrics(each.id)
                 along = [found[f"test_accuracy_at_{at:g}"] for at in PLACES]
                 assert found["error_barrier"] == pytest.approx(sm.error_barrier(along), abs=1e-6)
-        victim = BARRIERS.results(experiment, Barrier(), 1)[2]
+        victim = BARRIERS.results(experiment, Barrier(), 1)[1]
         before = store.metrics(victim.id)
         store.remove(victim.id)
         runner.run(experiment, study, store)
@@ -109,7 +108,7 @@ def test_both_ends_start_from_one_network_and_mask_and_differ_by_the_order_of_da
     initial = initial_of(experiment.network, 0, experiment.data.image_shape)
     with Store(folder) as store:
         end = decode_round(store.arrays(ROUNDS.results(experiment, Treatment(), 0)[1].id), kernels_of(initial))
-        found = store.metrics(BARRIERS.results(experiment, Barrier(), 0)[2].id)
+        found = store.metrics(BARRIERS.results(experiment, Barrier(), 0)[1].id)
     placement = place(4000, networks=2)
     trainer = Trainer(experiment.network, experiment.data, experiment.training, placement)
     start = {

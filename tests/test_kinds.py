@@ -10,7 +10,7 @@ import pytest
 
 from supermask.analysis.drawing.tidy_cells import COLUMNS
 from supermask.analysis.kinds import BY_NAME, KINDS, kind_of
-from supermask.analysis.kinds.barrier import Barrier
+from supermask.analysis.kinds.barrier import Barrier, UnprunedBarrier
 from supermask.analysis.kinds.plan import complete, ids_needed, results_of, uses_of
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.kinds.schema import fault_of_description, unknown_part
@@ -39,7 +39,13 @@ RUNS = (
     *(LearnedMask(rescaled=True), SparseRun("set", 0.1), SparseRun(density=0.1, structure="set")),
     *(DSDRun(0.3), CompressionRun(bits=2), GraphRun("static"), GraphRun("continuous", "uniform")),
     *(SharedRun(GraphRun("static"), signs=True), SharedRun(SparseRun("set", 0.1))),
-    *(Barrier(), Barrier(CRITERIA["random"], "rounds"), Transfer(), Transfer(signs=True, matched=True)),
+    *(
+        UnprunedBarrier(),
+        Barrier(),
+        Barrier(CRITERIA["random"], "rounds"),
+        Transfer(),
+        Transfer(signs=True, matched=True),
+    ),
 )
 EVERYTHING = Recipe(
     "nesterov",

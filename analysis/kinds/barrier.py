@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from supermask.analysis.kinds.base import Context, Kind, Named, training_flops
+from supermask.analysis.kinds.base import Context, Kind, training_flops
 from supermask.analysis.kinds.fields import TEXT, WHOLE, ColumnTypes, Parts
 from supermask.analysis.kinds.rounds import ROUNDS, StoredRounds, Unpruned, trainer_of
 from supermask.analysis.store.identity import Description
@@ -26,6 +26,13 @@ from supermask.training import Job, Trainer
 BETWEEN = ("orders", "rounds")
 OTHER_ORDERS = 1 << 30
 """Added to a seed for the second order of data: no seed of a study is as large."""
+
+
+@dataclass(frozen=True)
+class UnprunedBarrier:
+    """The line between two trainings of the unpruned network, by two orders of data: round 0, for every criterion."""
+
+    between: ClassVar[str] = "orders"
 
 
 @dataclass(frozen=True)
@@ -47,41 +54,37 @@ class Barrier:
         """The rounds whose trainings are at the lines' ends: rewound to the start, pruned weights at 0."""
         return Treatment(self.criterion)
 
-    @property
-    def first_round(self) -> int:
-        """The first round that has a line."""
-        return 0 if self.between == "orders" else 1
-
 
 class _Line(NamedTuple):
     """A result to be made."""
 
-    run: Barrier
+    run: Barrier | UnprunedBarrier
     seed: int
     round: int
     description: Description
 
 
-class Barriers(Kind[Barrier]):
+class Barriers(Kind[Barrier | UnprunedBarrier]):
     """Accuracy along lines between trained networks: one result per round."""
 
     name, plural = "barrier", "lines between networks"
-    run_types = (Barrier,)
+    run_types = (UnprunedBarrier, Barrier)
     required = ("barrier.between", "barrier.places", "round")
     parts: ClassVar[Parts] = {"barrier": {"between": TEXT, "places": WHOLE}}
     column_types: ClassVar[ColumnTypes] = {"between": "text"}
     metrics = ("weights_remaining", "error_barrier", *(f"test_accuracy_at_{place:g}" for place in PLACES))
 
-    def describe(self, experiment: Experiment, run: Barrier, seed: int) -> Sequence[Description]:
+    def describe(self, experiment: Experiment, run: Barrier | UnprunedBarrier, seed: int) -> Sequence[Description]:
         """Describe the training of each round, and what its line leads to."""
         own = {"kind": self.name, "barrier": {"between": run.between, "places": len(PLACES)}}
-        return [named.description | own for named in _trainings(experiment, run, seed)[run.first_round :]]
+        of = run.treatment if isinstance(run, Barrier) else Unpruned()
+        return [named.description | own for named in ROUNDS.results(experiment, of, seed)]
 
-    def sources(self, run: Barrier) -> Sequence[Hashable]:
-        """Return the unpruned network's training and the rounds."""
-        return (Unpruned(), run.treatment)
+    def sources(self, run: Barrier | UnprunedBarrier) -> Sequence[Hashable]:
+        """Return the unpruned network's training, and the rounds."""
+        return (Unpruned(), run.treatment) if isinstance(run, Barrier) else (Unpruned(),)
 
-    def make(self, context: Context, runs: Sequence[Barrier]) -> None:
+    def make(self, context: Context, runs: Sequence[Barrier | UnprunedBarrier]) -> None:
         """Train the missing second networks, population by population, and evaluate the lines to them."""
         lacking = self.missing(context, ((run, seed) for run in runs for seed in context.experiment.seeds))
         lines = [line for run, seed in lacking for line in self._lines(context, run, seed)]
@@ -99,12 +102,12 @@ class Barriers(Kind[Barrier]):
             work = sum(_looks(context.experiment, line.description) for line in some)
             context.keep(self.name, results, work)
 
-    def _lines(self, context: Context, run: Barrier, seed: int) -> list[_Line]:
+    def _lines(self, context: Context, run: Barrier | UnprunedBarrier, seed: int) -> list[_Line]:
         named = self.results(context.experiment, run, seed)
         known = context.store.known(each.id for each in named)
         return [
             _Line(run, seed, round_, each.description)
-            for round_, each in enumerate(named, run.first_round)
+            for round_, each in enumerate(named, int(isinstance(run, Barrier)))
             if each.id not in known
         ]
 
@@ -112,7 +115,7 @@ class Barriers(Kind[Barrier]):
         """Return the treatment, and what the line leads to."""
         return ROUNDS.columns(description) | {"between": description["barrier"]["between"]}
 
-    def uses(self, run: Barrier) -> frozenset[str]:
+    def uses(self, run: Barrier | UnprunedBarrier) -> frozenset[str]:
         """Return no fields of its own: it depends only on its sources."""
         return frozenset()
 
@@ -129,11 +132,6 @@ class Barriers(Kind[Barrier]):
 
 
 BARRIERS = Barriers()
-
-
-def _trainings(experiment: Experiment, run: Barrier, seed: int) -> list[Named]:
-    """Return the trainings of rounds 0 to the last."""
-    return [*ROUNDS.results(experiment, Unpruned(), seed), *ROUNDS.results(experiment, run.treatment, seed)]
 
 
 def _looks(experiment: Experiment, description: Description) -> float:
@@ -160,7 +158,7 @@ def _ends(
 
 def _stored_end(stored: StoredRounds, line: _Line, round_: int) -> tuple[Params, Masks]:
     """Return parameters at the end of a stored round, and its mask."""
-    if round_ == 0:
+    if round_ == 0 or isinstance(line.run, UnprunedBarrier):
         final = stored.round_zero(line.seed)[1]
         return final, full_masks(kernels_of(final))
     end = stored.end_of_round(line.run.treatment, line.seed, round_)
