@@ -23,7 +23,7 @@ from supermask.exporting import LAYOUTS, check_path, export
 from supermask.lottery import initial_of
 from supermask.networks import NETWORKS
 from supermask.packed import MaskedNetwork, rebuild
-from supermask.params import kernels_of, pruned, with_kernels
+from supermask.params import Params, kernels_of, pruned, with_kernels
 from supermask.restarts import Treatment
 from supermask.zoo import BUILT_IN, built_in
 
@@ -60,15 +60,20 @@ def export_source(source: str, output: Path, layout: str, weights: str, results:
     found = _of_file(Path(source)) if Path(source).is_file() else _of_result(results, source, weights)
     masks: Any = None
     if found.masks is not None:
-        masks = {
-            layer: dict.fromkeys(leaves) | {"kernel": found.masks[layer]} for layer, leaves in found.params.items()
-        }
+        masks = mask_tree(found.params, found.masks)
     about = {"network": found.network, "dataset": found.dataset, "words": found.words}
     try:
         export(output, found.params, masks, layout=layout, maps=maps_of(found), about=about)
     except OSError as error:
         raise FileError(f"file {output} cannot be written: {reason(error)}") from None
     say(f"{output}: {found.words}; {output.stat().st_size:,} bytes, laid out as in {layout}")
+
+
+def mask_tree(params: Params, masks: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray | None]]:
+    """Return masks in the structure of parameters: None in the place of all leaves but kernels."""
+    return {
+        layer: {name: masks[layer] if name == "kernel" else None for name in leaves} for layer, leaves in params.items()
+    }
 
 
 def maps_of(found: Exported) -> dict[str, tuple[int, int, int]]:
