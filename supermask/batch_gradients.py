@@ -13,8 +13,10 @@ from supermask.networks import Network
 from supermask.normalisation import Normalised
 from supermask.params import AnyArray, Params, masked, with_kernels
 from supermask.recipe import Recipe
+from supermask.short import short
 
 
+@short
 class Given(NamedTuple):
     """Constants of one network.
 

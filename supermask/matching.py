@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.optimize import linear_sum_assignment
 
 from supermask.checks import check_whole
 
@@ -38,6 +37,8 @@ def match_units(
     """
     if len(layers) < 2:
         raise ValueError(f"layers is {list(layers)}; allowed: two or more, the output layer last")
+    from scipy.optimize import linear_sum_assignment  # not above: it takes a sixth of a second
+
     check_whole("sweeps", sweeps, 1)
     ones, others = (_kernels(name, params, layers) for name, params in (("first", first), ("second", second)))
     for layer in layers:

@@ -17,10 +17,12 @@ from supermask.analysis.command.verify import verify
 from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.drawing.tables import tidy_table
 from supermask.analysis.kinds import KINDS, kind_of
+from supermask.analysis.kinds.barrier import Barrier
 from supermask.analysis.kinds.plan import results_of
 from supermask.analysis.kinds.rounds import Unpruned, decode_round_zero
 from supermask.analysis.kinds.schema import fault_of, fault_of_arrays, fault_of_description
 from supermask.analysis.kinds.shared_weight import SharedRun
+from supermask.analysis.kinds.transfer import Transfer
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.store.identity import identity
 from supermask.analysis.store.store import Store, StoredResult, insert_record
@@ -48,7 +50,7 @@ RUNS = (
         LearnedMask(rescaled=True),
     ),
     *(SparseRun("rigl", 0.1), NARROW, DSDRun(0.3), CompressionRun(), GraphRun("static")),
-    SharedRun(GraphRun("static")),
+    *(SharedRun(GraphRun("static")), Barrier(), Transfer(signs=True)),
 )
 VALUES = st.sampled_from(
     (

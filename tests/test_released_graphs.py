@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from jax import lax
 
 from supermask.augmentation import Augmentation, augmented
+from supermask.compression.tuning import CentroidTrainer
 from supermask.evaluation import training_loss
 from supermask.keys import Purpose, derive_key
-from supermask.learned_masks import MaskTrainer
 from supermask.lottery import initial_of
-from supermask.networks import in_training, logits, with_statistics
+from supermask.masks import full_masks
+from supermask.networks import in_training, kernels_of, logits, with_statistics
 from supermask.neural_graphs.discovery import DISCOVER
 from supermask.neural_graphs.graph import EDGES, NeuralGraph
 from supermask.neural_graphs.nodes import batch_normalise
@@ -30,7 +31,7 @@ from supermask.population import Placement
 from supermask.sparse_training import Horizon, start
 from supermask.sparse_training.runs import sgd_cosine, sgd_in_steps
 from supermask.sparse_training.trainer import SparseTrainer
-from supermask.training import Trainer, TrainingConfig
+from supermask.training import Job, Trainer, TrainingConfig
 
 SIZE = {"nodes": 32, "edges": 120, "inputs": 4, "features": 6, "steps": 5, "side": 8}
 PIXELS = {"pixel_mean": (0.49, 0.48, 0.45), "pixel_deviation": (0.25, 0.24, 0.26)}
@@ -181,12 +182,18 @@ def test_the_running_variance_is_the_unbiased_estimate():
     np.testing.assert_allclose(moved["variance"], 0.9 + 0.1 * np.var(x, (1, 2), ddof=1), rtol=1e-6)
 
 
-def test_trainers_that_set_no_statistics_refuse_the_network(digits):
+def test_the_trainer_of_rounds_sets_the_statistics_of_a_graph_and_another_one_refuses_it(digits):
     graph = NeuralGraph("discrete", nodes=20, edges=40, inputs=4, features=6, side=4)
     config, placement = TrainingConfig(1, 0.1), Placement(tuple(jax.devices()[:1]), 1)
-    for trainer in (Trainer(graph, digits, config, placement), MaskTrainer(graph, digits, config, placement)):
-        with pytest.raises(ValueError, match="NeuralGraph keeps running statistics of batches"):
-            trainer.train([])
+    start = initial_of(graph, 0, (8, 8, 1))
+    (ended,) = Trainer(graph, digits, config, placement).train([Job(start, full_masks(kernels_of(start)), 0)])
+    for layer, names in graph.statistics.items():
+        for name in names:
+            assert not np.allclose(ended.params[layer][name], start[layer][name]), "set by its first batch"
+    with pytest.raises(
+        ValueError, match=r"NeuralGraph is another in training \(in .*allowed here: networks of weights"
+    ):
+        CentroidTrainer(graph, digits, config, placement).train([], [])
 
 
 def trained(digits, **changes):

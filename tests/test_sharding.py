@@ -93,6 +93,36 @@ def test_inside_shard_map_a_device_prunes_its_own_rows():
         assert {path: int(mask.sum()) for path, mask in present(own).items()} == {"hidden/w": 84, "output/w": 26}
 
 
+def own_loss(params):
+    """Of any number of rows: each device has a loss of its own."""
+    return sum(jnp.sum(jnp.tanh(leaf) ** 3) for leaf in jax.tree.leaves(params))
+
+
+def own_outputs(params):
+    return jnp.concatenate([jnp.prod(1 + leaf, axis=0).ravel() for leaf in jax.tree.leaves(params)])
+
+
+@pytest.mark.parametrize(
+    "score",
+    [sm.snip_scores(own_loss), sm.grasp_scores(own_loss), sm.synflow_scores(own_outputs)],
+    ids=["snip", "grasp", "synflow"],
+)
+def test_inside_shard_map_a_device_prunes_its_own_rows_before_training(score):
+    function = lambda params: sm.prune_at_initialisation(KEY, params, score, density=0.25, steps=2)  # noqa: E731
+    both, halves = on_shards(function, drawn(0))
+    for index, own in enumerate(halves):
+        same(jax.tree.map(partial(rows, index=index), both), own)
+        assert sum(int(mask.sum()) for mask in present(own).values()) == 156 - 117
+
+
+@pytest.mark.parametrize("control", [sm.shuffled, sm.inverted])
+def test_inside_shard_map_a_control_goes_by_the_devices_own_rows(control):
+    function = lambda initial, final: sm.prune(KEY, initial, final, control(sm.movement), fraction=0.3)  # noqa: E731
+    both, halves = on_shards(function, drawn(0), drawn(1))
+    for index, own in enumerate(halves):
+        same(jax.tree.map(partial(rows, index=index), both), own)
+
+
 PARTS = {"hidden": "first", "output": "rest"}
 OPTIMISERS = {
     "adafactor": optax.adafactor(1e-1, min_dim_size_to_factor=4),
@@ -228,6 +258,8 @@ ALIKE = {
     "snip": before_training(sm.snip_scores(network_loss)),
     "grasp": before_training(sm.grasp_scores(network_loss)),
     "synflow": before_training(sm.synflow_scores(network_outputs)),
+    "shuffled": lambda key, initial, final: sm.prune(key, initial, final, sm.shuffled(sm.movement), fraction=0.5),
+    "inverted": lambda key, initial, final: sm.prune(key, initial, final, sm.inverted(sm.movement), fraction=0.5),
 }
 
 

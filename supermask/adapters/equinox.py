@@ -11,6 +11,7 @@ from jaxtyping import Array, Key, PyTree
 
 from supermask.adapters.adapted import Adapted, by_path, network_of, rebuilt
 from supermask.model import Images
+from supermask.short import short
 from supermask.trees import Where
 
 AXIS = "batch"
@@ -26,6 +27,7 @@ class _Parts(NamedTuple):
     arguments: frozenset[str]
 
 
+@short
 @dataclass(frozen=True)
 class EquinoxModel:
     """A factory of Equinox modules as a `Model`: of one image, channels first, as Equinox's layers read it."""
