@@ -75,7 +75,7 @@ def test_an_inverted_mask_is_the_other_half(of, ranking):
         np.testing.assert_array_equal(found[layer]["kernel"], ~inverse[layer]["kernel"])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**31 - 1), live=st.floats(0, 1))
 def test_live_weights_exchange_scores_among_themselves(seed, live):
     random = np.random.default_rng(seed)

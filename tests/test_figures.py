@@ -41,6 +41,7 @@ RATES = {"dense": 0.8, "output": 0.5}
 
 
 SOME = {
+    "mask-1-actions": ("rewind", "constant, same sign", "constant"),
     "connectivity": ("winning tickets",),
     "transfer": ("own weights", "moved with signs to matched units"),
     "sanity": (

@@ -53,7 +53,9 @@ def same_bits(first, second) -> bool:
     return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
 
 
-@pytest.mark.parametrize("name", LIVE)
+@pytest.mark.parametrize(
+    "name", [name if name == "set" else pytest.param(name, marks=pytest.mark.slow) for name in LIVE]
+)
 def test_a_hundred_steps_are_those_of_the_dense_path(name, small_network, digits):
     """Weights, masks, and what the optimiser and the method remember, after each step and each change of the mask."""
     trainer = trainer_of(small_network, digits, name)
@@ -112,7 +114,8 @@ class StopError(Exception):
     """Stands for whatever ends a process."""
 
 
-@pytest.mark.parametrize("name", ["rigl", pytest.param("magnitude_pruning", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["rigl", "magnitude_pruning"])
+@pytest.mark.slow
 def test_bits_are_the_same_alone_among_others_on_one_core_and_resumed(name, small_network, digits, tmp_path):
     trainer = trainer_of(small_network, digits, name, steps=120)
     jobs = [job(small_network, seed, density) for seed, density in enumerate((0.1, 0.8, 0.3, 0.05, 0.1))]

@@ -47,7 +47,11 @@ ACTIONS = [
 ]
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+EVERY = [name if name in ("resnet", "linen") else pytest.param(name, marks=pytest.mark.long) for name in NETWORKS]
+"""Two of them are tried in CI; all by `pytest -m 'slow or long' tests/test_network_conformance.py`: some ten minutes."""
+
+
+@pytest.fixture(scope="module", params=EVERY)
 def pruned(request, digits):
     """A network, its seed's origin, and the end of a round: other weights, and other running statistics."""
     network = NETWORKS[request.param]

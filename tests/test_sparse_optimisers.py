@@ -185,6 +185,7 @@ def test_bfloat16_stays_bfloat16(name):
     assert live_and_dead(trained, sm.masks_of(state, params)) == (TOTAL, 0)
 
 
+@pytest.mark.slow
 def test_sharded_parameters_are_trained_as_whole_ones():
     mesh = jax.make_mesh((2,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
     sparse = sm.rigl(optax.adam(1e-2), density=0.2, steps=40, key=KEY, every=2)

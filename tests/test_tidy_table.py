@@ -546,7 +546,7 @@ def test_two_hundred_thousand_results_take_little_memory_and_time(descriptions, 
     assert seconds < 30, "15 on an idle core of 2020 or later; cores that others keep busy take twice as long"
 
 
-@pytest.mark.parametrize("shared", ["a usual folder", "no two alike"])
+@pytest.mark.parametrize("shared", ["a usual folder", pytest.param("no two alike", marks=pytest.mark.slow)])
 def test_memory_does_not_grow_with_the_number_of_results(descriptions, tmp_path, shared):
     used = []
     for number in (3000, 9000):
