@@ -48,7 +48,7 @@ ACTIONS = [
 
 
 EVERY = [name if name in ("resnet", "linen") else pytest.param(name, marks=pytest.mark.long) for name in NETWORKS]
-"""Two of them are tried in CI; all by `pytest -m 'slow or long' tests/test_network_conformance.py`: some ten minutes."""
+"""Two of them are tried in CI; all by `pytest -m 'slow or long' tests/test_network_conformance.py`."""
 
 
 @pytest.fixture(scope="module", params=EVERY)
