@@ -98,12 +98,7 @@ CLAIMS = (
 def draw(table: pd.DataFrame, frame: Frame) -> Picture:
     """Draw accuracy on the left, its top in the middle, and the early-stopping step on the right."""
     picture, (whole, top, stop) = plots.new_picture(3, frame, width=3.6)
-    for axes in (whole, top):
-        plots.accuracy_lines(axes, table, styles_of(LINES), by="treatment")
-        plots.unpruned_line(axes, table, by="treatment")
-        plots.remaining_axis(axes, table)
-    top.set_ylim(*plots.top_range(table, by="treatment"))
-    top.set_title("the top of it")
+    plots.both_ranges(whole, top, table, styles_of(LINES))
     plots.accuracy_lines(stop, table, styles_of(LINES), by="treatment", value="early_stop_step", scale=1)
     plots.remaining_axis(stop, table, "step of lowest validation loss")
     stop.set_title("early stopping: lower learns faster")

@@ -109,12 +109,7 @@ def flipped_share(initial: Kernels, final: Kernels, masks: Masks) -> float:
 def draw(table: pd.DataFrame, frame: Frame) -> Picture:
     """Draw accuracy on the left, its top in the middle, and flipped signs on the right."""
     picture, (whole, top, flips) = plots.new_picture(3, frame, width=3.6)
-    for axes in (whole, top):
-        plots.accuracy_lines(axes, table, styles_of(LINES), by="treatment")
-        plots.unpruned_line(axes, table, by="treatment")
-        plots.remaining_axis(axes, table)
-    top.set_ylim(*plots.top_range(table, by="treatment"))
-    top.set_title("the top of it")
+    plots.both_ranges(whole, top, table, styles_of(LINES))
     plots.accuracy_lines(flips, table, styles_of(LINES), by="treatment", value="flipped")
     plots.remaining_axis(flips, table, "flipped signs, % of kept weights")
     flips.set_ylim(bottom=0)

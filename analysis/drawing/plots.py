@@ -115,6 +115,16 @@ def top_range(table: pd.DataFrame, by: str = "criterion") -> tuple[float, float]
     return lowest - 0.35 * room, best + 0.12 * room
 
 
+def both_ranges(whole: Axes, top: Axes, table: pd.DataFrame, styles: Styles, by: str = "treatment") -> None:
+    """Draw accuracy against weights remaining twice: over the whole range, and the top of it."""
+    for axes in (whole, top):
+        accuracy_lines(axes, table, styles, by)
+        unpruned_line(axes, table, by)
+        remaining_axis(axes, table)
+    top.set_ylim(*top_range(table, by))
+    top.set_title("the top of it")
+
+
 def whole_and_top(
     table: pd.DataFrame,
     frame: Frame,
@@ -129,14 +139,10 @@ def whole_and_top(
     """
     picture, panels = new_picture(2, frame)
     notes = [BANDS]
-    for axes in panels:
-        accuracy_lines(axes, table, styles, by)
-        unpruned_line(axes, table, by)
-        remaining_axis(axes, table)
-        if starred and set(starred) <= set(table[by]):
+    both_ranges(panels[0], panels[1], table, styles, by)
+    if starred and set(starred) <= set(table[by]):
+        for axes in panels:
             notes[1:] = filter(None, [stars(axes, table, *starred)])
-    panels[1].set_ylim(*top_range(table, by))
-    panels[1].set_title("the top of it")
     finish(picture, frame, title, "\n".join(notes), panels[0])
     return picture
 
