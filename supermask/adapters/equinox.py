@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
 from supermask.adapters.adapted import Adapted, by_path, network_of, rebuilt
@@ -49,6 +50,15 @@ class EquinoxModel:
         self, params: PyTree, state: PyTree, images: Images, key: Key[Array, ""] | None, *, training: bool
     ) -> tuple[Any, PyTree]:
         """Return the outputs of every image, and the state after them; batch norm sees the axis 'batch'."""
+
+        def applied(params: PyTree, state: PyTree, images: Images, key: Key[Array, ""] | None) -> tuple[Any, PyTree]:
+            return self._apply(params, state, images, key, training=training)
+
+        return _outside_of_meshes(applied, params, state, images, key)
+
+    def _apply(
+        self, params: PyTree, state: PyTree, images: Images, key: Key[Array, ""] | None, *, training: bool
+    ) -> tuple[Any, PyTree]:
         import equinox as eqx
 
         parts = _parts(self.make)
@@ -71,6 +81,20 @@ class EquinoxModel:
     def check(self, image_shape: tuple[int, int, int]) -> None:
         """Refuse a factory that makes no module."""
         _parts(self.make)
+
+
+def _outside_of_meshes(function: Callable[..., Any], *given: PyTree) -> Any:
+    """Call a function that is traced as if outside of `shard_map`.
+
+    Inside, a traced value knows its mesh and a new constant does not; Equinox's `State.set` takes them for values of
+    different types.
+    """
+    plain = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), given)
+    with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
+        program, shapes = jax.make_jaxpr(function, return_shape=True)(*plain)
+    found = jax.core.eval_jaxpr(program.jaxpr, program.consts, *jax.tree.leaves(given))
+    whole = jax.tree.unflatten(jax.tree.structure(shapes), found)
+    return jax.tree.map(lambda value, shape: jnp.asarray(value, shape.dtype), whole, shapes)
 
 
 def _taken_apart(made: Any) -> tuple[Any, Any, Any]:
