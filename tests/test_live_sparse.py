@@ -53,9 +53,7 @@ def same_bits(first, second) -> bool:
     return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
 
 
-@pytest.mark.parametrize(
-    "name", [name if name == "set" else pytest.param(name, marks=pytest.mark.slow) for name in LIVE]
-)
+@pytest.mark.parametrize("name", LIVE)
 def test_a_hundred_steps_are_those_of_the_dense_path(name, small_network, digits):
     """Weights, masks, and what the optimiser and the method remember, after each step and each change of the mask."""
     trainer = trainer_of(small_network, digits, name)
