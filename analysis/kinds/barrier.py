@@ -4,22 +4,19 @@ The two are the stored training of a round and either the same training with ano
 the round before.
 """
 
-import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-from supermask.analysis.kinds.base import Context, Kind, training_flops
+from supermask.analysis.kinds.base import Context, Kind, Made, Wanted, evaluation_steps, training_flops
 from supermask.analysis.kinds.fields import TEXT, WHOLE, ColumnTypes, Parts
 from supermask.analysis.kinds.rounds import ROUNDS, StoredRounds, Unpruned, trainer_of
 from supermask.analysis.store.identity import Description
-from supermask.analysis.store.store import Result
 from supermask.analysis.studies.experiment import Experiment
 from supermask.connectivity import PLACES, error_barrier, on_line
 from supermask.criteria import CRITERIA, Criterion
 from supermask.masks import Masks, full_masks, weights_remaining
 from supermask.networks import Params, kernels_of, pruned
-from supermask.population import batched
 from supermask.restarts import Treatment
 from supermask.training import Job, Trainer
 
@@ -55,13 +52,7 @@ class Barrier:
         return Treatment(self.criterion)
 
 
-class _Line(NamedTuple):
-    """A result to be made."""
-
-    run: Barrier | UnprunedBarrier
-    seed: int
-    round: int
-    description: Description
+Line = Wanted[Barrier | UnprunedBarrier]
 
 
 class Barriers(Kind[Barrier | UnprunedBarrier]):
@@ -86,30 +77,16 @@ class Barriers(Kind[Barrier | UnprunedBarrier]):
 
     def make(self, context: Context, runs: Sequence[Barrier | UnprunedBarrier]) -> None:
         """Train the missing second networks, population by population, and evaluate the lines to them."""
-        lacking = self.missing(context, ((run, seed) for run in runs for seed in context.experiment.seeds))
-        lines = [line for run, seed in lacking for line in self._lines(context, run, seed)]
+        lines = self.lacking(context, ((run, seed) for run in runs for seed in context.experiment.seeds))
         if not lines:
             return
         trainer, stored = trainer_of(context), StoredRounds(context)
-        for some in batched(lines, trainer.placement.slots):
-            started = time.monotonic()
-            ends = _ends(context, trainer, stored, some)
-            measured = [_measured(trainer, *pair) for pair in ends]
-            seconds = (time.monotonic() - started) / len(some)
-            results = [
-                Result(line.description, metrics, None, seconds) for line, metrics in zip(some, measured, strict=True)
-            ]
-            work = sum(_looks(context.experiment, line.description) for line in some)
-            context.keep(self.name, results, work)
 
-    def _lines(self, context: Context, run: Barrier | UnprunedBarrier, seed: int) -> list[_Line]:
-        named = self.results(context.experiment, run, seed)
-        known = context.store.known(each.id for each in named)
-        return [
-            _Line(run, seed, round_, each.description)
-            for round_, each in enumerate(named, int(isinstance(run, Barrier)))
-            if each.id not in known
-        ]
+        def measured(some: Sequence[Line]) -> list[Made]:
+            return [(_measured(trainer, *ends), None) for ends in _ends(context, trainer, stored, some)]
+
+        looks = evaluation_steps(context.experiment, len(PLACES))
+        self.make_wanted(context, lines, trainer.placement.slots, measured, looks)
 
     def columns(self, description: Description) -> dict[str, Any]:
         """Return the treatment, and what the line leads to."""
@@ -122,7 +99,7 @@ class Barriers(Kind[Barrier | UnprunedBarrier]):
     def work(self, experiment: Experiment, description: Description) -> float:
         """Return the second training, if it is not stored anyway, and forward passes of the test images."""
         trained = description["steps"] if description["barrier"]["between"] == "orders" else 0
-        return trained + _looks(experiment, description)
+        return trained + evaluation_steps(experiment, len(PLACES))
 
     def flops(self, experiment: Experiment, description: Description, forward: float) -> float:
         """Return the FLOPs of the second training, and of forward passes of the test images at every place."""
@@ -134,29 +111,25 @@ class Barriers(Kind[Barrier | UnprunedBarrier]):
 BARRIERS = Barriers()
 
 
-def _looks(experiment: Experiment, description: Description) -> float:
-    """Return the cost of the evaluations in steps, each of which costs three forward passes of its batch."""
-    return len(PLACES) * len(experiment.data.test) / (3 * description["batch_size"])
-
-
 def _ends(
-    context: Context, trainer: Trainer, stored: StoredRounds, lines: Sequence[_Line]
+    context: Context, trainer: Trainer, stored: StoredRounds, lines: Sequence[Line]
 ) -> list[tuple[Params, Params, Masks]]:
     """Return both networks of each line, and the mask of the first."""
-    firsts = [_stored_end(stored, line, line.round) for line in lines]
+    firsts = [_stored_end(stored, line, line.description["round"]) for line in lines]
     jobs = {
         index: Job(pruned(stored.round_zero(line.seed)[0], masks), masks, OTHER_ORDERS + line.seed)
         for index, (line, (_, masks)) in enumerate(zip(lines, firsts, strict=True))
         if line.run.between == "orders"
     }
     others = dict(zip(jobs, trainer.train(list(jobs.values()), context.steps()), strict=True)) if jobs else {}
-    return [
-        (final, others[index].params if index in others else _stored_end(stored, line, line.round - 1)[0], masks)
-        for index, (line, (final, masks)) in enumerate(zip(lines, firsts, strict=True))
+    seconds = [
+        others[index].params if index in others else _stored_end(stored, line, line.description["round"] - 1)[0]
+        for index, line in enumerate(lines)
     ]
+    return [(final, second, masks) for (final, masks), second in zip(firsts, seconds, strict=True)]
 
 
-def _stored_end(stored: StoredRounds, line: _Line, round_: int) -> tuple[Params, Masks]:
+def _stored_end(stored: StoredRounds, line: Line, round_: int) -> tuple[Params, Masks]:
     """Return parameters at the end of a stored round, and its mask."""
     if round_ == 0 or isinstance(line.run, UnprunedBarrier):
         final = stored.round_zero(line.seed)[1]
@@ -166,7 +139,7 @@ def _stored_end(stored: StoredRounds, line: _Line, round_: int) -> tuple[Params,
     return end.params, end.masks
 
 
-def _measured(trainer: Trainer, first: Params, second: Params, masks: Masks) -> Mapping[str, float]:
+def _measured(trainer: Trainer, first: Params, second: Params, masks: Masks) -> dict[str, float]:
     accuracies = [float(score.accuracy) for score in trainer.evaluate(on_line(first, second))]
     along = {f"test_accuracy_at_{place:g}": value for place, value in zip(PLACES, accuracies, strict=True)}
     return {"weights_remaining": weights_remaining(masks), "error_barrier": error_barrier(accuracies)} | along

@@ -47,6 +47,14 @@ class Named(NamedTuple):
     id: str
 
 
+class Wanted(NamedTuple, Generic[Run]):
+    """A result that the store lacks: the run and the seed that make it, and its description."""
+
+    run: Run
+    seed: int
+    description: Description
+
+
 @dataclass(frozen=True)
 class Context:
     """Context for making runs: experiment, store, watcher, checkpoints, cached trainers, and the whole study.
@@ -149,11 +157,15 @@ class Kind(ABC, Generic[Run]):
             experiment.described[key] = named
         return experiment.described[key]
 
+    def lacking(self, context: Context, runs: Iterable[tuple[Run, int]]) -> list[Wanted[Run]]:
+        """Return the results of runs with seeds that the store lacks, in their order."""
+        named = {run: self.results(context.experiment, *run) for run in runs}
+        stored = context.store.known(each.id for own in named.values() for each in own)
+        return [Wanted(*run, each.description) for run, own in named.items() for each in own if each.id not in stored]
+
     def missing(self, context: Context, runs: Iterable[tuple[Run, int]]) -> list[tuple[Run, int]]:
         """Return the runs with seeds that lack a result in the store, in their order."""
-        ids = {run: [each.id for each in self.results(context.experiment, *run)] for run in runs}
-        stored = context.store.known(id_ for own in ids.values() for id_ in own)
-        return [run for run, own in ids.items() if not stored.issuperset(own)]
+        return list(dict.fromkeys((each.run, each.seed) for each in self.lacking(context, runs)))
 
     def make_in_populations(
         self,
@@ -163,15 +175,30 @@ class Kind(ABC, Generic[Run]):
         make: Callable[[Sequence[tuple[Run, int]]], Iterable[Made]],
     ) -> None:
         """Make runs of one result each, one population at a time, and store each population when it is complete."""
-        for some in batched(jobs, slots):
+        wanted = [Wanted(*job, self.results(context.experiment, *job)[0].description) for job in jobs]
+        self.make_wanted(context, wanted, slots, lambda some: make([(each.run, each.seed) for each in some]))
+
+    def make_wanted(
+        self,
+        context: Context,
+        wanted: Sequence[Wanted[Run]],
+        slots: int,
+        make: Callable[[Sequence[Wanted[Run]]], Iterable[Made]],
+        work: float = 0.0,
+    ) -> None:
+        """Make results one population at a time, and store each population when it is complete.
+
+        work: in network-steps, that of a result which `make` does not report itself.
+        """
+        for some in batched(wanted, slots):
             started = time.monotonic()
             made = list(make(some))
             seconds = (time.monotonic() - started) / len(some)
             results = [
-                Result(self.results(context.experiment, *job)[0].description, metrics, arrays, seconds)
-                for job, (metrics, arrays) in zip(some, made, strict=True)
+                Result(each.description, metrics, arrays, seconds)
+                for each, (metrics, arrays) in zip(some, made, strict=True)
             ]
-            context.keep(self.name, results)
+            context.keep(self.name, results, work * len(some))
 
     @abstractmethod
     def uses(self, run: Run) -> frozenset[str]:
@@ -207,6 +234,14 @@ class Kind(ABC, Generic[Run]):
     def size(self, experiment: Experiment, description: Description, params: Params) -> float:
         """Return a result's bytes in the results folder; `params` have the shapes of the network's parameters."""
         return RECORD_BYTES
+
+
+def evaluation_steps(experiment: Experiment, number: float) -> float:
+    """Return the cost of so many evaluations on the test images, in steps of the rounds.
+
+    A step costs three forward passes of its batch.
+    """
+    return number * len(experiment.data.test) / (3 * experiment.training.batch_size)
 
 
 def training_flops(

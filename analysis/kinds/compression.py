@@ -74,7 +74,7 @@ class Compression(Kind[CompressionRun]):
 
         def compressed(some: Sequence[tuple[CompressionRun, int]]) -> list[Made]:
             sources = [_quantised(experiment, run, seed, store) for run, seed in some]
-            told = context.steps(sparse_training.step_cost(experiment, given[2].batch_size))
+            told = context.steps(experiment.step_cost(given[2].batch_size))
             tuned = tuner.train(sources, [seed for _, seed in some], told)
             before = trainer.evaluate([jax.tree.map(np.asarray, expand(each)) for each in sources])
             files = [_write(experiment, *job, each, store) for job, each in zip(some, tuned, strict=True)]
@@ -101,7 +101,7 @@ class Compression(Kind[CompressionRun]):
 
     def work(self, experiment: Experiment, description: Description) -> float:
         """Return its steps, in steps of the rounds."""
-        return float(description["steps"] * sparse_training.step_cost(experiment, description["batch_size"]))
+        return float(description["steps"] * experiment.step_cost(description["batch_size"]))
 
     def write_beside(self, folder: Path, id_: str, arrays: Arrays) -> None:
         """Write its file."""

@@ -87,7 +87,7 @@ class LearnedMasks(Kind[LearnedMask]):
             optimiser = mask_optimiser(experiment.protocol.masks.optimiser, config.learning_rate, config.steps)
             new = partial(MaskTrainer, network, experiment.data, config, placement, optimiser, context.checkpoints)
             trainer = context.bench.trainer((self.name, method, config, placement), new)
-            told = context.steps(config.batch_size / experiment.training.batch_size)
+            told = context.steps(experiment.step_cost(config.batch_size))
 
             def learn(
                 some: Sequence[tuple[LearnedMask, int]], trainer: MaskTrainer = trainer, told: Any = told
@@ -126,7 +126,7 @@ class LearnedMasks(Kind[LearnedMask]):
 
     def work(self, experiment: Experiment, description: Description) -> float:
         """Return its steps, weighted by their larger batches."""
-        return float(description["steps"] * description["batch_size"] / experiment.training.batch_size)
+        return float(description["steps"] * experiment.step_cost(description["batch_size"]))
 
     def flops(self, experiment: Experiment, description: Description, forward: float) -> float:
         """Return the FLOPs; an evaluation judges the rounded mask and several drawn ones."""

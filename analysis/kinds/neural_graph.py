@@ -182,9 +182,14 @@ def forward_flops(experiment: Experiment, description: Description) -> float:
 
 def cost_of(experiment: Experiment, description: Description) -> float:
     """Return the cost of a step of the graph, in steps of the experiment's network in the rounds."""
-    shape, batch_size = experiment.data.image_shape, experiment.training.batch_size
+    return image_cost_of(experiment, description) * experiment.step_cost(description["batch_size"])
+
+
+def image_cost_of(experiment: Experiment, description: Description) -> float:
+    """Return the cost of an image in the graph over that of one in the experiment's network."""
+    shape = experiment.data.image_shape
     products = graph_of(experiment, description["graph"]["setting"]).products(shape)
-    return products / parameter_count(experiment.network, shape) * description["batch_size"] / batch_size
+    return products / parameter_count(experiment.network, shape)
 
 
 def metrics_of(graph: NeuralGraph, outcome: SparseTrained) -> dict[str, float]:

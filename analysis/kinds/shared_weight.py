@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from supermask.analysis.kinds import neural_graph, sparse_training
-from supermask.analysis.kinds.base import Context, Kind, Named
+from supermask.analysis.kinds.base import Context, Kind, Named, evaluation_steps
 from supermask.analysis.kinds.fields import TEXT, TRUTH, ColumnTypes, Parts
 from supermask.analysis.kinds.neural_graph import GRAPHS
 from supermask.analysis.kinds.sparse_training import SPARSE
@@ -87,12 +87,9 @@ class SharedWeights(Kind[SharedRun]):
         return frozenset()
 
     def work(self, experiment: Experiment, description: Description) -> float:
-        """Return forward passes of the test images, once per value, in steps of three forward passes of a batch."""
-        if "graph" in description:
-            cost = neural_graph.cost_of(experiment, description)
-        else:
-            cost = sparse_training.step_cost(experiment, description["batch_size"])
-        return cost * len(VALUES) * len(experiment.data.test) / (3 * description["batch_size"])
+        """Return evaluations on the test images, one per value."""
+        cost = neural_graph.image_cost_of(experiment, description) if "graph" in description else 1.0
+        return cost * evaluation_steps(experiment, len(VALUES))
 
     def flops(self, experiment: Experiment, description: Description, forward: float) -> float:
         """Return the FLOPs of forward passes of the test images, once per value."""

@@ -114,7 +114,7 @@ class SparseTrainings(Kind[SparseRun]):
 
         def train(some: Sequence[tuple[SparseRun, int]]) -> list[Made]:
             starts = [_job(experiment, network, run, seed, initial[seed], context.store) for run, seed in some]
-            told = context.steps(step_cost(experiment, config.batch_size))
+            told = context.steps(experiment.step_cost(config.batch_size))
             return [(metrics_of(each), encode(each)) for each in trainer.train(starts, told)]
 
         self.make_in_populations(context, jobs, placement.slots, train)
@@ -147,7 +147,7 @@ class SparseTrainings(Kind[SparseRun]):
 
     def work(self, experiment: Experiment, description: Description) -> float:
         """Return its steps, in steps of the rounds, whose batches a recipe may make larger."""
-        return float(description["steps"] * step_cost(experiment, description["batch_size"]))
+        return float(description["steps"] * experiment.step_cost(description["batch_size"]))
 
     def length(self, protocol: Protocol, runs: Sequence[SparseRun]) -> str:
         """Return the epochs."""
@@ -215,11 +215,6 @@ def _problem_of(method: str, horizon: Horizon) -> str:
 def _fields(run: SparseRun) -> dict[str, Any]:
     """Return a run's fields except defaults; 'erk' is left out because it was once the only distribution."""
     return {name: value for name, value in without_defaults(run).items() if (name, value) != ("distribution", "erk")}
-
-
-def step_cost(experiment: Experiment, batch_size: int) -> float:
-    """Return the cost of a step on batches of that size, in steps of the rounds."""
-    return batch_size / experiment.training.batch_size
 
 
 def training_of(experiment: Experiment) -> TrainingConfig:

@@ -3,25 +3,22 @@
 Oh et al. 2025 carry the signs of trained weights along; Adnan et al. 2025 match hidden units first.
 """
 
-import time
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
-from supermask.analysis.kinds.base import Context, Kind
+from supermask.analysis.kinds.base import Context, Kind, Made, Wanted
 from supermask.analysis.kinds.fields import TRUTH, WHOLE, ColumnTypes, Parts
 from supermask.analysis.kinds.metrics import TRAINING_METRICS, training_metrics
 from supermask.analysis.kinds.rounds import ROUNDS, StoredRounds, Unpruned, trainer_of
 from supermask.analysis.store.identity import Description
-from supermask.analysis.store.store import Result
 from supermask.analysis.studies.experiment import Experiment
 from supermask.lottery import initial_params
 from supermask.masks import Masks, full_masks, weights_remaining
 from supermask.matching import Units, match_units, permute_units
 from supermask.networks import kernels_of, pruned, with_kernels
-from supermask.population import batched
 from supermask.restarts import End, Treatment
 from supermask.training import Job, Trainer
 
@@ -39,15 +36,6 @@ class Transfer:
 
     signs: bool = False
     matched: bool = False
-
-
-class _Move(NamedTuple):
-    """A result to be made."""
-
-    run: Transfer
-    seed: int
-    round: int
-    description: Description
 
 
 class Transfers(Kind[Transfer]):
@@ -76,34 +64,19 @@ class Transfers(Kind[Transfer]):
 
     def make(self, context: Context, runs: Sequence[Transfer]) -> None:
         """Train the missing moved tickets, population by population."""
-        lacking = self.missing(context, ((run, seed) for run in runs for seed in context.experiment.seeds))
-        moves = [move for run, seed in lacking for move in self._moves(context, run, seed)]
+        moves = self.lacking(context, ((run, seed) for run in runs for seed in context.experiment.seeds))
         if not moves:
             return
         trainer, stored = trainer_of(context), StoredRounds(context)
         units = _matches(context, trainer, stored, sorted({move.seed for move in moves if move.run.matched}))
-        for some in batched(moves, trainer.placement.slots):
-            started = time.monotonic()
-            jobs = [_job(trainer, stored, move, units.get(move.seed)) for move in some]
-            trained = trainer.train(jobs, context.steps())
-            seconds = (time.monotonic() - started) / len(some)
-            results = [
-                Result(
-                    move.description,
-                    {"weights_remaining": weights_remaining(dict(job.masks))} | training_metrics(each),
-                    None,
-                    seconds,
-                )
-                for move, job, each in zip(some, jobs, trained, strict=True)
-            ]
-            context.keep(self.name, results)
 
-    def _moves(self, context: Context, run: Transfer, seed: int) -> list[_Move]:
-        named = self.results(context.experiment, run, seed)
-        known = context.store.known(each.id for each in named)
-        return [
-            _Move(run, seed, round_, each.description) for round_, each in enumerate(named, 1) if each.id not in known
-        ]
+        def train(some: Sequence[Wanted[Transfer]]) -> list[Made]:
+            jobs = [_job(trainer, stored, move, units.get(move.seed)) for move in some]
+            remaining = [{"weights_remaining": weights_remaining(dict(job.masks))} for job in jobs]
+            trained = trainer.train(jobs, context.steps())
+            return [(own | training_metrics(each), None) for own, each in zip(remaining, trained, strict=True)]
+
+        self.make_wanted(context, moves, trainer.placement.slots, train)
 
     def columns(self, description: Description) -> dict[str, Any]:
         """Return the treatment, and how the ticket was moved."""
@@ -134,9 +107,9 @@ def _matches(context: Context, trainer: Trainer, stored: StoredRounds, seeds: Se
     }
 
 
-def _job(trainer: Trainer, stored: StoredRounds, move: _Move, units: Units | None) -> Job:
+def _job(trainer: Trainer, stored: StoredRounds, move: Wanted[Transfer], units: Units | None) -> Job:
     """Return the training of a moved ticket: batches in the order of its own seed, for comparison."""
-    end = stored.end_of_round(Treatment(), move.seed, move.round)
+    end = stored.end_of_round(Treatment(), move.seed, move.description["round"])
     start = initial_params(trainer, OTHER_NETWORKS + move.seed)
     masks, kernels = _in_order(end, units if move.run.matched else None, trainer.network.dense_layers)
     if move.run.signs:

@@ -1,6 +1,5 @@
 """Untrained networks under one-shot masks, at every level of sparsity (Zhou et al. 2019, section 5)."""
 
-import time
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -8,11 +7,10 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 import numpy as np
 
-from supermask.analysis.kinds.base import Context, Kind
+from supermask.analysis.kinds.base import Context, Kind, Made, Wanted, evaluation_steps
 from supermask.analysis.kinds.fields import ColumnTypes
 from supermask.analysis.kinds.rounds import Unpruned, round_zero, trainer_of
 from supermask.analysis.store.identity import Description
-from supermask.analysis.store.store import Result
 from supermask.analysis.studies.experiment import Experiment, plugins_of, rates_of
 from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.studies.rules import rules_of_criterion
@@ -89,18 +87,17 @@ class UntrainedMasks(Kind[Untrained]):
         rates = experiment.protocol.rates.by_layer(layer_kinds(kernels, experiment.network.output_layer))
         sizes = {layer: kernel.size for layer, kernel in kernels.items()}
         counts = kept_counts(sizes, rates, experiment.protocol.rounds)
-        named = self.results(experiment, run, seed)
-        stored = context.store.known(each.id for each in named)
-        levels = [level for level, each in enumerate(named) if each.id not in stored]
-        started = time.monotonic()
-        network = untrained_network(initial, run.weights, glorot=experiment.network.glorot)
-        scores = trainer.evaluate_levels(network, ranks, [counts[level] for level in levels])
-        seconds = (time.monotonic() - started) / len(levels)
-        results = [
-            Result(named[level].description, _metrics(score, counts[level], counts[0]), None, seconds)
-            for level, score in zip(levels, scores, strict=True)
-        ]
-        context.keep(self.name, results, len(levels) * self.work(experiment, named[0].description))
+
+        def evaluated(some: Sequence[Wanted[Untrained]]) -> list[Made]:
+            levels = [each.description["level"] for each in some]
+            network = untrained_network(initial, run.weights, glorot=experiment.network.glorot)
+            scores = trainer.evaluate_levels(network, ranks, [counts[level] for level in levels])
+            return [
+                (_metrics(score, counts[level], counts[0]), None) for level, score in zip(levels, scores, strict=True)
+            ]
+
+        wanted = self.lacking(context, [(run, seed)])
+        self.make_wanted(context, wanted, len(wanted), evaluated, evaluation_steps(experiment, 1))
 
     def columns(self, description: Description) -> dict[str, Any]:
         """Return its level of sparsity, as a round; masks are cut at one shot."""
@@ -115,8 +112,8 @@ class UntrainedMasks(Kind[Untrained]):
         return f"masks cut at {count(protocol.rounds, 'level')}"
 
     def work(self, experiment: Experiment, description: Description) -> float:
-        """Return forward passes of the test images, in steps, each of which costs three forward passes of its batch."""
-        return len(experiment.data.test) / (3 * experiment.training.batch_size)
+        """Return one evaluation on the test images."""
+        return evaluation_steps(experiment, 1)
 
     def flops(self, experiment: Experiment, description: Description, forward: float) -> float:
         """Return the FLOPs of forward passes of the test images."""

@@ -87,6 +87,10 @@ class Experiment:
         steps = steps_of(epochs, len(self.data.train), size)
         return TrainingConfig(steps, learning_rate, size, evaluate_every or self.protocol.evaluate_every)
 
+    def step_cost(self, batch_size: int) -> float:
+        """Return the cost of a step on batches of that size, in steps of the rounds."""
+        return batch_size / self.training.batch_size
+
     def describe(
         self, kind: str, seed: int, training: TrainingConfig | None = None, optimiser: str = ""
     ) -> Description:
