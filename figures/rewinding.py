@@ -7,6 +7,7 @@ constant learning rate, such as the papers' Adam, that is fine-tuning of full le
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,6 @@ import pandas as pd
 from supermask.actions import KEPT_ACTIONS
 from supermask.analysis.drawing import plots
 from supermask.analysis.drawing.claims import Claim
-from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.frame import BANDS, Frame, Picture, finish
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.drawing.styles import BLUE, GREEN, ORANGE, RED, Style
@@ -120,13 +120,4 @@ def draw(table: pd.DataFrame, frame: Frame) -> Picture:
 
 _DRAWING = treatment_drawing(compares="else", lines=LINES, draw=draw, claims=CLAIMS)
 
-FIGURE = Drawing(
-    compares=_DRAWING.compares,
-    names=_DRAWING.names,
-    study=_DRAWING.study,
-    tabulate=tabulate,
-    draw=draw,
-    summarise=_DRAWING.summarise,
-    claims=CLAIMS,
-    styles=_DRAWING.styles,
-)
+FIGURE = replace(_DRAWING, tabulate=tabulate)

@@ -194,7 +194,7 @@ def cross_entropy(
     smoothing: the part of every label that is spread evenly over all classes.
     """
     outputs = networks.logits(network, params, images)
-    return _mean_loss(outputs if temperature == 1 else outputs / temperature, labels, smoothing)
+    return _mean_loss(outputs, labels, temperature, smoothing)
 
 
 def training_loss(
@@ -209,12 +209,13 @@ def training_loss(
 ) -> tuple[Float[Array, ""], Params]:
     """Return `cross_entropy` of a batch in training, and the state of `in_training`."""
     outputs, statistics = networks.in_training(network, params, images, key)
-    return _mean_loss(outputs if temperature == 1 else outputs / temperature, labels, smoothing), statistics
+    return _mean_loss(outputs, labels, temperature, smoothing), statistics
 
 
 def _mean_loss(
-    outputs: Float[Array, "batch classes"], labels: Int32[Array, " batch"], smoothing: float
+    outputs: Float[Array, "batch classes"], labels: Int32[Array, " batch"], temperature: float, smoothing: float
 ) -> Float[Array, ""]:
+    outputs = outputs if temperature == 1 else outputs / temperature
     loss = optax.softmax_cross_entropy_with_integer_labels(outputs, labels).mean()
     if not smoothing:
         return loss

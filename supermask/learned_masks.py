@@ -25,7 +25,7 @@ from supermask.datasets import Dataset
 from supermask.descent import Descent, Rule, descending, stepping, train_population
 from supermask.evaluation import PlacedData, training_loss
 from supermask.intervals import Course, DataOrder, OnProgress, TrainingConfig, ignore_progress
-from supermask.keys import Purpose, as_key, derive_key
+from supermask.keys import Purpose, derive_key, step_key
 from supermask.mask_logits import MASK_METHODS, Given, Learned, effective_kernels, start_scores
 from supermask.mask_logits import LearnedMask as LearnedMask
 from supermask.mask_logits import kept_by_layer as kept_by_layer
@@ -196,7 +196,7 @@ class MaskTrainer:
         gradient = jax.grad(loss, has_aux=True)
 
         def drawn(learned: Learned, given: Given, step: Array, images: Array, labels: Array) -> tuple[Learned, Params]:
-            return gradient(learned, jax.random.fold_in(as_key(given.training_key), step), given, images, labels)
+            return gradient(learned, step_key(given.training_key, step), given, images, labels)
 
         return Rule(
             drawn,

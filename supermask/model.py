@@ -7,7 +7,7 @@ as the running statistics of batch norm, are one dict of layers: see `supermask.
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +31,7 @@ except ModuleNotFoundError as error:
 Images = Float[Array, "batch height width channels"]
 Logits = Float[Array, "batch classes"]
 ImageShape = tuple[int, int, int]
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 
 @runtime_checkable
@@ -138,6 +139,11 @@ class Network(nn.Module):
     def __call__(self, x: Images) -> Logits:
         """Return logits of images scaled to [0, 1]."""
         raise NotImplementedError
+
+
+def for_classes(network: AnyNetwork, classes: int) -> AnyNetwork:
+    """Return a network that has a field `classes` with an output for each of them."""
+    return network if network.classes == classes else network.clone(classes=classes)
 
 
 def initialise(network: Network, key: Key[Array, ""], image_shape: ImageShape) -> Params:

@@ -14,6 +14,7 @@ from supermask.convolution import conv_relu
 from supermask.extras import missing
 from supermask.model import Network as Network
 from supermask.model import check_descends as check_descends
+from supermask.model import for_classes
 from supermask.model import in_training as in_training
 from supermask.model import initialise as initialise
 from supermask.model import is_convolutional as is_convolutional
@@ -146,8 +147,4 @@ NETWORKS: Mapping[str, FeedForward] = {
 
 def network_of(name: str, classes: int) -> FeedForward:
     """Return the network of that name in `NETWORKS`, with an output for each class."""
-    network = NETWORKS[name]
-    if classes == network.classes:
-        return network
-    own: FeedForward = network.clone(classes=classes)
-    return own
+    return for_classes(NETWORKS[name], classes)

@@ -124,15 +124,12 @@ def reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
 def report(options: argparse.Namespace, catalogue: Catalogue) -> int:
     """Judge the claims of figures on the stored results."""
     request = _request(options, catalogue)
-    from supermask.analysis.command.options import own_names, recipe_of, said, used_by
+    from supermask.analysis.command.options import own_names, said
     from supermask.analysis.command.reproduce import report
 
-    own, (_, in_file) = own_names(options.members), recipe_of(options)
+    own = own_names(options.members)
     papers = {name: catalogue[name].paper for name in request.figures}
-    words = {
-        name: said(options, used_by(figure, request.studies[name], own, in_file), figure, own)
-        for name, figure in request.figures.items()
-    }
+    words = {name: said(options, request.used[name], figure, own) for name, figure in request.figures.items()}
     return report(request, papers, options.output or options.results / "report.html", words)
 
 
@@ -310,7 +307,8 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
     request, left_out = _without_unfit(request, bool(options.figures))
     used = {name: used_by(request.figures[name], study, own, in_file) for name, study in request.studies.items()}
     notes += check_used(options.given, used) + check_shown(request.shown, request.figures, own)
-    return replace(request, notes=(*notes, *left_out, *check_data_dir(options.data_dir, chosen.dataset)))
+    notes += [*left_out, *check_data_dir(options.data_dir, chosen.dataset)]
+    return replace(request, notes=tuple(notes), used=used)
 
 
 def _without_unfit(request: "FigureRequest", chosen: bool) -> tuple["FigureRequest", list[str]]:

@@ -8,7 +8,7 @@ from flax.errors import FlaxError
 
 from supermask import datasets
 from supermask.analysis.studies.experiment import Experiment
-from supermask.analysis.studies.network_files import is_own, load_network
+from supermask.analysis.studies.network_files import OwnNetwork, is_own, load_network
 from supermask.analysis.studies.protocols import PAPER, TITLES, Changes, protocol
 from supermask.analysis.system.errors import UsageError, choose
 from supermask.analysis.system.screen import Screen, print_table
@@ -54,7 +54,8 @@ def show_network(text: str, dataset: str | None) -> None:
     if dataset is None:
         dataset = "digits" if is_own(text) else PAPER[choose("network", text, PAPER)].dataset
     info = DATASETS[choose("dataset", dataset, DATASETS)]
-    _print_layers(Screen(), _rows(text, info.image_shape, info.classes), text, info.image_shape)
+    own = load_network(text) if is_own(text) else None
+    _print_layers(Screen(), _rows(text, own, info.image_shape, info.classes), text, info.image_shape)
 
 
 def check_network(text: str, dataset: str, steps: int = STEPS) -> None:
@@ -66,7 +67,7 @@ def check_network(text: str, dataset: str, steps: int = STEPS) -> None:
         raise UsageError(f"network is {text!r}; allowed: FILE.py:NAME")
     data, own = datasets.load(choose("dataset", dataset, _embedded())), load_network(text)
     screen = Screen()
-    _print_layers(screen, _rows(text, data.image_shape, data.classes), text, data.image_shape)
+    _print_layers(screen, _rows(text, own, data.image_shape, data.classes), text, data.image_shape)
     changes = Changes(dataset=data.name)
     experiment = Experiment(
         protocol("quick", own.name, changes, own.digest), data, own_network=own.network(data.classes)
@@ -98,12 +99,12 @@ def _trained(experiment: Experiment, data: Dataset, steps: int) -> tuple[float, 
 Row = tuple[str, str, str, str, int, int]
 
 
-def _rows(text: str, image_shape: tuple[int, int, int], classes: int) -> list[Row]:
+def _rows(text: str, own: OwnNetwork | None, image_shape: tuple[int, int, int], classes: int) -> list[Row]:
     """Return one row per layer with products, in the order of the network's program, and one for all others.
 
-    The latter has normalisations and the like, and the products of two activations, as in attention.
+    own: the network of a file that `text` names. The last row has normalisations and the like, and the products of
+    two activations, as in attention.
     """
-    own = load_network(text) if is_own(text) else None
     network = built_in(choose("network", text, BUILT_IN), classes) if own is None else own.network(classes)
     check_reads(network, text, image_shape)
     shapes, products = shapes_of(network, image_shape), network.layer_products(image_shape)

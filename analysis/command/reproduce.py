@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
 
@@ -47,8 +47,8 @@ class FigureRequest:
     `criteria` take the place of a figure's own where there are any; `shown` picks among what the other figures show,
     each of which keeps all where none of it is named. `members` are the known criteria and actions: every figure of
     their kind shows all of a user's own as well, or those alone that `criteria` or `shown` name. `notes` are lines on
-    options that do not matter to some figures. `data` is a data set of the user's own, which is read before all else,
-    and `own_network` a network of the user's own.
+    options that do not matter to some figures, and `used` the options that each figure depends on. `data` is a data
+    set of the user's own, which is read before all else, and `own_network` a network of the user's own.
     """
 
     figures: Mapping[str, Figure]
@@ -62,6 +62,7 @@ class FigureRequest:
     cluster: Source | None = None
     plugin: Path | None = None
     notes: tuple[str, ...] = ()
+    used: Mapping[str, frozenset[str]] = field(default_factory=dict)
     look: Look = SCREEN
     data: datasets.Dataset | None = None
     own_network: OwnNetwork | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 from supermask.analysis.studies.plugin_files import run_file, source_of
 from supermask.analysis.system.errors import UsageError, reason
-from supermask.model import Network
+from supermask.model import Network, for_classes
 from supermask.reading import read_regular
 
 ALLOWED = (
@@ -87,7 +87,7 @@ def as_network(value: Any, classes: int) -> Network | None:
             return found
         return as_network(value(), classes) if issubclass(value, nn.Module) else None
     if isinstance(value, nn.Module):
-        own = value.clone(classes=classes) if "classes" in value.__dataclass_fields__ else value
+        own = for_classes(value, classes) if "classes" in value.__dataclass_fields__ else value
         return own if isinstance(own, Network) else of_linen(own)
     if isinstance(value, tuple) and len(value) == 2 and all(map(callable, value)):
         return of_functions(*value)

@@ -1,6 +1,6 @@
 """A network that is made of a `Model`: functions of its own trees of parameters and state."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -54,7 +54,3 @@ def by_path(tree: PyTree) -> dict[str, Any]:
 def rebuilt(structure: Any, paths: Sequence[str], leaves: dict[str, Any]) -> PyTree:
     """Return the tree of a structure whose leaves, in order, are those of the paths."""
     return structure.unflatten([leaves[path] for path in paths])
-
-
-Make = Callable[..., Any]
-"""Makes a module, given its random numbers."""

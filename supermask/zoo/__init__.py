@@ -6,7 +6,7 @@ papers that prune them: each class says so in `prunes`. All begin with a 3×3 co
 
 from collections.abc import Mapping
 
-from supermask.model import Network
+from supermask.model import Network, for_classes
 from supermask.networks import NETWORKS
 from supermask.zoo.mobilenet import MobileNet
 from supermask.zoo.resnet import ResNet
@@ -33,6 +33,4 @@ BUILT_IN: Mapping[str, Network] = {**NETWORKS, **ZOO}
 
 def built_in(name: str, classes: int) -> Network:
     """Return the network of that name in `BUILT_IN`, with an output for each class."""
-    network = BUILT_IN[name]
-    own: Network = network if network.classes == classes else network.clone(classes=classes)
-    return own
+    return for_classes(BUILT_IN[name], classes)
