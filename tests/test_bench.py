@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from supermask.analysis.command.bench import comparisons, density
+from supermask.analysis.command.bench import run as bench_run
 from supermask.analysis.command.bench.comparisons import Comparison
 from supermask.analysis.command.bench.peers import Peers
-from supermask.analysis.command.bench.run import WORK, Row, show
+from supermask.analysis.command.bench.run import WORK, Row, bench, show
 from supermask.analysis.system.errors import UsageError
 from supermask.analysis.system.screen import Screen
 from supermask.networks import NETWORKS, initialise, logits, parameter_count
@@ -66,6 +67,48 @@ def test_times_are_of_one_unit_and_ratios_of_one_turn():
     assert each.peer_time(2.0, 2) == 100
     assert together.peer_time(2.0, 2) == 200
     assert Row("one", "ms", (1.0, 2.0), {"best": (3.0, 2.0)}).ratios("best") == [3, 1]
+
+
+def test_a_version_that_is_hopeless_is_measured_once(monkeypatch):
+    seconds = {"eager": 4.0, "best": 1.0, "bfloat16": 5.5}
+    asked = []
+
+    class Peer:
+        processes = 1
+
+        def __init__(self, work, mode, cores):
+            self.mode = mode
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def run(self):
+            asked.append(self.mode)
+            return seconds[self.mode]
+
+    monkeypatch.setattr(bench_run, "Peers", Peer)
+    monkeypatch.setattr(bench_run, "available", lambda: True)
+    work = Comparison("one", "ms", lambda: None, 1, {"kind": "any"}, peer_units=1, modes=tuple(seconds))
+    (row,) = bench_run._measured([work], 3, lambda turn: None)
+    assert {mode: asked.count(mode) for mode in seconds} == {"eager": 3, "best": 3, "bfloat16": 1}
+    assert [len(row.ratios(mode)) for mode in seconds] == [3, 3, 1]
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, UsageError])
+def test_what_was_measured_before_an_interruption_is_printed_and_written(ending, tmp_path, monkeypatch, capsys):
+    def ours():
+        raise ending("stopped")
+
+    quick, stopped = (Comparison(name, "ms", each, 1) for name, each in (("first", lambda: None), ("second", ours)))
+    monkeypatch.setattr(bench_run, "WORK", {"both": lambda steps, folder: [[quick], [stopped]]})
+    with pytest.raises(ending, match="stopped"):
+        bench([], 2, None, tmp_path / "bench.json")
+    assert "first" in capsys.readouterr().out
+    (row,) = json.loads((tmp_path / "bench.json").read_text())["rows"]
+    assert (row["name"], len(row["ours"])) == ("first", 2)
 
 
 @pytest.mark.slow

@@ -246,6 +246,10 @@ def test_a_folder_that_can_only_be_read_is_read(filled, tmp_path, capsys):
         assert run_command(["results", "--results", str(disk / "results"), "--verify"], CATALOGUE) == MISUSED
         assert "Read-only file system" in capsys.readouterr().err
         assert run_command(["figures", "--results", str(disk / "results"), "--dataset", "digits"], CATALOGUE) == OK
+        merging = ["results", "--results", str(tmp_path / "merged"), "--merge", str(disk / "results")]
+        assert run_command(merging, CATALOGUE) == OK
+    with Store(tmp_path / "merged", for_reading=True) as store:
+        assert {each.id for each in store.everything()} == set(IDS)
 
 
 def test_what_a_cut_off_write_left_is_undone_even_where_nothing_can_be_written(filled, tmp_path):

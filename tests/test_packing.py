@@ -1,6 +1,7 @@
 """The commands pack, unpack and evaluate, on masks that a small study learned."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from test_faults import mounted
 
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.drawing.results import Results, Shown
@@ -98,6 +100,17 @@ def test_a_packed_network_has_the_stored_accuracy_and_the_same_logits(experiment
     images = jnp.asarray(experiment.data.test.images[:30], jnp.float32) / experiment.data.maximum
     both = [np.asarray(logits(NETWORKS["fc"], each, images)) for each in (params, rebuilt)]
     assert both[0].tobytes() == both[1].tobytes()
+
+
+def test_masks_of_a_folder_that_can_only_be_read_are_packed_and_exported(folder, tmp_path):
+    disk = tmp_path / "disk"
+    with mounted(disk, "size=40m") as mount:
+        shutil.copytree(folder, disk / "results")
+        subprocess.run([mount, "-o", "remount,ro", str(disk)], check=True)
+        for verb, name in (("pack", "best.mask"), ("export", "best.npz")):
+            assert command(verb, "best", tmp_path / name, "--results", disk / "results") == 0
+            assert command(verb, "best", tmp_path / f"other-{name}", "--results", folder) == 0
+            assert (tmp_path / name).read_bytes() == (tmp_path / f"other-{name}").read_bytes()
 
 
 def test_drawn_masks_can_be_packed_and_average_to_the_stored_accuracy(experiment, folder, tmp_path, capsys):

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_faults import mounted
 
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.command.commands import FAILED, MISUSED, OK
@@ -54,6 +55,23 @@ def test_each_table_of_the_gallery_redraws_its_picture_exactly(name, tmp_path, c
         assert words(after) == words(before)
     assert csv.read_bytes() == (GALLERY / csv.name).read_bytes()
     assert csv.with_suffix(".png").stat().st_size > 10_000
+
+
+def test_a_disk_that_fills_while_pictures_are_written_is_one_line_and_tears_none(tmp_path, capsys):
+    disk = tmp_path / "disk"
+    with mounted(disk, "size=2m"):
+        csv = copied(ONE, disk)
+        for picture in (csv.with_suffix(".svg"), csv.with_suffix(".png")):
+            picture.write_bytes(picture.read_bytes() + b"\n")  # redrawing is to change it
+        before = {path.name: path.read_bytes() for path in disk.iterdir()}
+        filler = disk / "filler"
+        filler.write_bytes(b"x" * (shutil.disk_usage(disk).free - 4096))
+        assert run_command(["redraw", str(csv)], CATALOGUE) == FAILED
+        said = capsys.readouterr()
+        assert re.fullmatch(r"supermask: error: file \S+\.svg cannot be written: No space left on device\n", said.err)
+        filler.unlink()
+        assert {path.name: path.read_bytes() for path in disk.iterdir()} == before
+        assert run_command(["redraw", str(csv)], CATALOGUE) == OK
 
 
 def test_a_table_from_a_spreadsheet_is_read_or_refused_never_drawn_otherwise(tmp_path, capsys):

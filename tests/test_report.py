@@ -2,6 +2,8 @@
 
 import base64
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from test_faults import mounted
 
 from supermask.analysis.drawing.report import METHOD, Subject, check_report, markdown_text, write_report
 from supermask.analysis.drawing.results import Shown
@@ -54,15 +57,23 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def reported(digits, tmp_path_factory):
-    """A report on two figures that are stored and one that is not."""
-    folder = tmp_path_factory.mktemp("reported")
+def experiment(digits):
     changes = Changes(
         dataset="digits", epochs=4, rounds=2, seeds=3, rates={"dense": 0.8, "output": 0.5}, mask_epochs=40
     )
-    experiment = Experiment(protocol("quick", changes=changes), digits)
-    figures = {name: CATALOGUE[name].load() for name in ("mask-criteria", "supermasks-at-init", "mask-0-actions")}
-    subjects = [Subject(f, CATALOGUE[n].paper, Shown(f.names), f"supermask reproduce {n}") for n, f in figures.items()]
+    return Experiment(protocol("quick", changes=changes), digits)
+
+
+def subjects_of(*names: str) -> list[Subject]:
+    figures = {name: CATALOGUE[name].load() for name in names}
+    return [Subject(f, CATALOGUE[n].paper, Shown(f.names), f"supermask reproduce {n}") for n, f in figures.items()]
+
+
+@pytest.fixture(scope="module")
+def reported(experiment, tmp_path_factory):
+    """A report on two figures that are stored and one that is not."""
+    folder = tmp_path_factory.mktemp("reported")
+    subjects = subjects_of("mask-criteria", "supermasks-at-init", "mask-0-actions")
     with Store(folder / "results") as store:
         for subject in subjects[:2]:
             runner.run(experiment, subject.study, store)
@@ -116,6 +127,20 @@ def test_the_markdown_says_the_same_and_its_pictures_are_there(reported):
     assert len(links) == 2
     for link in links:
         assert (reported[0] / link).exists()
+
+
+def test_the_report_of_a_folder_that_can_only_be_read_has_its_pictures_beside_it(experiment, reported, tmp_path):
+    folder, sections = reported
+    disk = tmp_path / "disk"
+    with mounted(disk, "size=40m") as mount:
+        shutil.copytree(folder / "results", disk / "results", ignore=shutil.ignore_patterns("figures"))
+        subprocess.run([mount, "-o", "remount,ro", str(disk)], check=True)
+        with Store(disk / "results", for_reading=True) as store:
+            again = write_report(experiment, subjects_of("mask-criteria"), store, tmp_path / "report.html")
+    assert again[0].claims == sections[0].claims
+    (link,) = re.findall(r"\]\(([^)]+\.png)\)", (tmp_path / "report.md").read_text())
+    assert (tmp_path / link).is_relative_to(tmp_path / "figures")
+    assert (tmp_path / link).stat().st_size > 10_000
 
 
 def test_a_browser_shows_every_picture_and_asks_for_nothing(reported, offline_page):

@@ -68,7 +68,7 @@ class EquinoxModel:
         channels_first = images.transpose(0, 3, 1, 2)
         keys = None
         if "key" in parts.arguments:
-            keys = jax.random.split(jax.random.key(0) if key is None else key, len(images))
+            keys = jax.random.split(jax.random.key(0, impl="threefry2x32") if key is None else key, len(images))
 
         def of_image(image: Array, own: Any, key: Array | None) -> Any:
             named = {} if key is None else {"key": key}

@@ -29,6 +29,11 @@ from supermask.analysis.system.screen import Screen, print_table
 
 LATE_STEPS, LATE_NETWORKS, LATE_PREPARATION = 2750, 4, 800  # steps as in the short protocol's rounds
 LEVELS = 25
+HOPELESS = 5
+"""A PyTorch version that takes so many times as long as the fastest is measured in the first turn alone.
+
+Without it, bfloat16 takes nine tenths of all time on a processor that has no instructions for it.
+"""
 UNTRAINED = "figure-10"
 
 PICTURE = FileKind.starting("a picture", b"<?xml")
@@ -48,8 +53,8 @@ class Row:
     peers: Mapping[str, tuple[float, ...]]
 
     def ratios(self, mode: str) -> list[float]:
-        """Return PyTorch's time over ours, turn by turn."""
-        return [peer / ours for peer, ours in zip(self.peers[mode], self.ours, strict=True)]
+        """Return PyTorch's time over ours, turn by turn; a mode that is left out after the first turn has that alone."""
+        return [peer / ours for peer, ours in zip(self.peers[mode], self.ours, strict=False)]
 
 
 def bench(names: Sequence[str], pairs: int, steps: int | None, output: Path | None) -> None:
@@ -57,6 +62,7 @@ def bench(names: Sequence[str], pairs: int, steps: int | None, output: Path | No
 
     names: keys of `WORK`; empty for all. pairs: number of turns. steps: length of every training; None for each
     workload's own. output: JSON file for all measurements; the picture of `density` is written beside it.
+    If it is interrupted or fails, what has been measured is printed and written.
     Raises UsageError for an unknown name, fewer than one pair or step, or an output that cannot be written.
     """
     for name in names:
@@ -73,12 +79,19 @@ def bench(names: Sequence[str], pairs: int, steps: int | None, output: Path | No
             check_output("json", output.with_suffix(".svg"), PICTURE)
     console = Screen()
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for name in dict.fromkeys(names or WORK):
-            with console.status(f"{name}: preparing") as status:
-                tell = partial(_tell, status, name, pairs)
-                for group in WORK[name](steps, Path(folder)):
-                    rows += _measured(group, pairs, tell)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for name in dict.fromkeys(names or WORK):
+                with console.status(f"{name}: preparing") as status:
+                    tell = partial(_tell, status, name, pairs)
+                    for group in WORK[name](steps, Path(folder)):
+                        rows += _measured(group, pairs, tell)
+    finally:
+        if rows:
+            _report(console, rows, pairs, output)
+
+
+def _report(console: Screen, rows: Sequence[Row], pairs: int, output: Path | None) -> None:
     facts = _facts(pairs, rows)
     show(console, rows, pairs)
     console.print("\n".join(f"{name}: {value}" for name, value in facts.items()), soft_wrap=True)
@@ -166,12 +179,19 @@ def _measured(group: Sequence[Comparison], pairs: int, tell: Callable[[int], Non
             tell(turn + 1)
             for index, each in enumerate(group):
                 ours[index].append(each.time())
-                for mode, peer in peers[index].items():
+                for mode in _worth_running(theirs[index]):
+                    peer = peers[index][mode]
                     theirs[index][mode].append(each.peer_time(peer.run(), peer.processes))
     return [
         Row(each.name, each.unit, tuple(mine), {mode: tuple(times) for mode, times in others.items()})
         for each, mine, others in zip(group, ours, theirs, strict=True)
     ]
+
+
+def _worth_running(times: Mapping[str, Sequence[float]]) -> list[str]:
+    """Return the modes but those that took `HOPELESS` times as long as the fastest in the first turn."""
+    fastest = min((each[0] for each in times.values() if each), default=0.0)
+    return [mode for mode, each in times.items() if not each or each[0] <= HOPELESS * fastest]
 
 
 def _tell(status: Status, name: str, pairs: int, turn: int) -> None:
