@@ -37,6 +37,8 @@ SECTIONS = {
     "recipe": "Recipes: how the toolkit's trainers train",
     "augmentation": "Augmentation",
     "mask_learning": "Learned masks",
+    "sign_flips": "Sign flips during a training",
+    "tails": "Tails of distributions",
     "sparse_training.optimisers": "Sparse training as optimisers",
     "sparse_training.as_optimiser": "State of sparse training",
 }

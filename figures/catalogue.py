@@ -106,6 +106,14 @@ _FIGURES = (
         paper="Renda et al. 2020; Gadhikar & Burkholz 2024",
     ),
     FigureEntry(
+        "sign-flips",
+        "Sign flips: which weights change their sign, and how often",
+        paper="sign lock-in, arXiv 2602.17063 (2026)",
+        networks=("fc",),
+        only=(*_PAPERS, "lenet5"),
+        why="it has a line for every layer",
+    ),
+    FigureEntry(
         "transfer",
         "Tickets on another network's weights",
         paper="Frankle & Carbin 2019, figure 4; Oh et al. 2025; Adnan et al. 2025",

@@ -74,6 +74,15 @@ if TYPE_CHECKING:
     from supermask.pruning import restart as restart
     from supermask.pruning import summary as summary
     from supermask.recipe import Recipe as Recipe
+    from supermask.sign_flips import FlipCounts as FlipCounts
+    from supermask.sign_flips import SignFlips as SignFlips
+    from supermask.sign_flips import flip_counts as flip_counts
+    from supermask.sign_flips import flip_numbers as flip_numbers
+    from supermask.sign_flips import flips_by_distance as flips_by_distance
+    from supermask.sign_flips import flips_of as flips_of
+    from supermask.sign_flips import record_flips as record_flips
+    from supermask.sign_flips import recording_flips as recording_flips
+    from supermask.sign_flips import watch_signs as watch_signs
     from supermask.sparse_training.as_optimiser import masks_of as masks_of
     from supermask.sparse_training.optimisers import dnw as dnw
     from supermask.sparse_training.optimisers import dsr as dsr
@@ -82,6 +91,8 @@ if TYPE_CHECKING:
     from supermask.sparse_training.optimisers import set_training as set_training
     from supermask.sparse_training.optimisers import sparse_momentum as sparse_momentum
     from supermask.sparse_training.optimisers import static as static
+    from supermask.tails import Tail as Tail
+    from supermask.tails import geometric_tail as geometric_tail
     from supermask.ticket_rounds import Tickets as Tickets
     from supermask.ticket_rounds import TrainingResult as TrainingResult
     from supermask.ticket_rounds import lottery_rounds as lottery_rounds
@@ -106,8 +117,11 @@ _NAMES = {
     "network_facts": "NetworkFacts",
     "pruning": "agreement apply_masks freeze prune restart summary",
     "recipe": "Recipe",
+    "sign_flips": "FlipCounts SignFlips flip_counts flip_numbers flips_by_distance flips_of record_flips "
+    "recording_flips watch_signs",
     "sparse_training.as_optimiser": "masks_of",
     "sparse_training.optimisers": "dnw dsr magnitude_pruning rigl set_training sparse_momentum static",
+    "tails": "Tail geometric_tail",
     "ticket_rounds": "Tickets TrainingResult lottery_rounds",
     "treatments": "Treatment treatment",
 }

@@ -8,6 +8,7 @@ lowest validation loss are kept (the papers' early stopping).
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
@@ -26,6 +27,7 @@ class Descent(NamedTuple):
     """State of one network's training. In a population, every leaf has one more leading axis.
 
     `params` are the trained values. The `loss` of the scores `validation` and `best_validation` decides what is best.
+    `record` is what `Looks` have found, if there are any.
     """
 
     params: PyTree
@@ -35,6 +37,7 @@ class Descent(NamedTuple):
     best_params: PyTree  # those of the lowest validation loss so far
     best_validation: Any
     best_step: Int32[AnyArray, ""]
+    record: PyTree = ()
 
     @classmethod
     def begin(cls, params: PyTree, optimiser_state: PyTree, unseen: Any, first_step: int = 0) -> "Descent":
@@ -58,7 +61,38 @@ class Rule(NamedTuple):
     scores: Callable[[Any, Any, Any], Any]
 
 
-def descending(rule: Rule, optimiser: optax.GradientTransformation, maximum: int, placement: Placement) -> Run:
+@short
+class Looks(NamedTuple):
+    """Looks at the parameters after every `every` steps of an interval, and after its last.
+
+    look: (record, params) -> the next record. It changes nothing of the training.
+    """
+
+    every: int
+    look: Callable[[Any, Any], PyTree]
+
+    def between(self, one_step: Callable[[Array, Any], Any], length: Array, moving: Any, record: PyTree) -> Any:
+        """Take `length` steps; return what they leave, and the record.
+
+        Loops within a loop: a condition in the steps' loop would copy the network at every step on CPU.
+        """
+
+        def some(index: Array, carried: tuple[Any, PyTree]) -> tuple[Any, PyTree]:
+            moving, record = carried
+            first = index * self.every
+            moving = lax.fori_loop(first, jnp.minimum(first + self.every, length), one_step, moving)
+            return moving, self.look(record, moving[0])
+
+        return lax.fori_loop(0, (length + self.every - 1) // self.every, some, (moving, record))
+
+
+def descending(
+    rule: Rule,
+    optimiser: optax.GradientTransformation,
+    maximum: int,
+    placement: Placement,
+    looks: Looks | None = None,
+) -> Run:
     """Compile an interval of steps with the evaluation after it. `maximum`: the largest pixel value."""
 
     def interval(state: Descent, own: Any, shared: Any) -> Descent:
@@ -72,11 +106,17 @@ def descending(rule: Rule, optimiser: optax.GradientTransformation, maximum: int
             updates, optimiser_state = optimiser.update(grads, optimiser_state, params)
             return rule.moved(params, updates, given, after), optimiser_state
 
-        params, optimiser_state = lax.fori_loop(0, length, one_step, (state.params, state.optimiser_state))
+        moving, record = (state.params, state.optimiser_state), state.record
+        if looks is None:
+            moving = lax.fori_loop(0, length, one_step, moving)
+        else:
+            moving, record = looks.between(one_step, length, moving, record)
+        params, optimiser_state = moving
         step, scores = state.step + length, rule.scores(params, given, validation)
         found, best = (params, scores, step), (state.best_params, state.best_validation, state.best_step)
         better = scores.loss < state.best_validation.loss
-        return Descent(params, optimiser_state, step, scores, *where_better(better, found, best))
+        kept = Descent(params, optimiser_state, step, scores, *where_better(better, found, best))
+        return kept._replace(record=record)
 
     return over_population(interval, placement)
 

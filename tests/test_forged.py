@@ -22,6 +22,7 @@ from supermask.analysis.kinds.plan import results_of
 from supermask.analysis.kinds.rounds import Unpruned, decode_round_zero
 from supermask.analysis.kinds.schema import fault_of, fault_of_arrays, fault_of_description
 from supermask.analysis.kinds.shared_weight import SharedRun
+from supermask.analysis.kinds.sign_flips import Flips
 from supermask.analysis.kinds.transfer import Transfer
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.store.identity import identity
@@ -50,7 +51,7 @@ RUNS = (
         LearnedMask(rescaled=True),
     ),
     *(SparseRun("rigl", 0.1), NARROW, DSDRun(0.3), CompressionRun(), GraphRun("static")),
-    *(SharedRun(GraphRun("static")), Barrier(), Transfer(signs=True)),
+    *(SharedRun(GraphRun("static")), Barrier(), Transfer(signs=True), Flips()),
 )
 VALUES = st.sampled_from(
     (

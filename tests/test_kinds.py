@@ -15,6 +15,7 @@ from supermask.analysis.kinds.plan import complete, ids_needed, results_of, uses
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.kinds.schema import fault_of_description, unknown_part
 from supermask.analysis.kinds.shared_weight import SharedRun
+from supermask.analysis.kinds.sign_flips import Flips, UnprunedFlips
 from supermask.analysis.kinds.transfer import Transfer
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.running.units import units
@@ -46,6 +47,7 @@ RUNS = (
         Transfer(),
         Transfer(signs=True, matched=True),
     ),
+    *(UnprunedFlips(), UnprunedFlips(rate=0.5, length=2.0), UnprunedFlips(every_step=True), Flips()),
 )
 EVERYTHING = Recipe(
     "nesterov",

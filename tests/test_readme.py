@@ -33,7 +33,7 @@ MORE = {
     "reproduce deep-compression": f"{SMALL} --sparse-epochs 0.5",
     "reproduce dsd": f"{SMALL} --sparse-epochs 0.2",
     "reproduce neural-graphs wiring shared-weight": f"{SMALL} --graph-epochs 0.1 --sparse-epochs 0.1",
-    "reproduce sanity connectivity rewinding transfer": f"{SMALL} --rounds 1 --epochs 4",  # which rewinds to step 50
+    "reproduce sanity connectivity rewinding transfer sign-flips": f"{SMALL} --rounds 1 --epochs 4",  # for step 50
     "report --protocol short --data-dir ~/data": SMALL,
     "pack best digits.mask": "",
     "export digits.mask digits.npz --layout torch": "",

@@ -33,6 +33,7 @@ from supermask.analysis.kinds.plan import results_of
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.kinds.schema import IMAGE_SHAPE, fault_of_description
 from supermask.analysis.kinds.shared_weight import SharedRun
+from supermask.analysis.kinds.sign_flips import Flips
 from supermask.analysis.kinds.transfer import Transfer
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.store.database import Record, insert_digests
@@ -65,7 +66,7 @@ RUNS = (
     *(LearnedMask(rescaled=True), LearnedMask(method="edge_popup", kept=0.3), SparseRun("rigl", 0.1)),
     *(SparseRun("static", 0.1, structure="rigl", start="fresh"), DSDRun(0.3), CompressionRun()),
     *(GraphRun("static"), SharedRun(SparseRun("static", 0.1)), SharedRun(GraphRun("static")), Barrier()),
-    Transfer(),
+    *(Transfer(), Flips()),
 )
 
 

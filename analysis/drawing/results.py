@@ -79,7 +79,7 @@ class Results:
 
     def arrays(self, run: Hashable, seed: int) -> dict[str, np.ndarray]:
         """Return the arrays of a run with one result, as its kind's module writes them."""
-        return self._arrays(results_of(self.experiment, run, seed)[0].id)
+        return self.arrays_of(results_of(self.experiment, run, seed)[0].id)
 
     def learned_mask(self, learned: LearnedMask, seed: int) -> Masks:
         """Return the rounded mask of learned logits."""
@@ -94,14 +94,15 @@ class Results:
     def end_of_round(self, treatment: Treatment, seed: int, round_: int) -> tuple[Masks, Kernels]:
         """Return masks of a later round, and kernels at its end."""
         named = results_of(self.experiment, treatment, seed)[round_ - 1]
-        masks, final, *_ = decode_round(self._arrays(named.id), kernels_of(self.unpruned_weights(seed)[0]))
+        masks, final, *_ = decode_round(self.arrays_of(named.id), kernels_of(self.unpruned_weights(seed)[0]))
         return masks, final
 
     def metrics_of(self, id_: str) -> dict[str, float]:
         """Return the metrics of a result by its id. Raises StoreError if it is damaged or no result."""
         return genuine_result(self.store, id_).metrics
 
-    def _arrays(self, id_: str) -> dict[str, np.ndarray]:
+    def arrays_of(self, id_: str) -> dict[str, np.ndarray]:
+        """Return the arrays of a result by its id. Raises StoreError if it is damaged or no result."""
         return genuine_arrays(self.store, genuine_result(self.store, id_))
 
     def labelled(self, table: pd.DataFrame) -> pd.DataFrame:

@@ -26,6 +26,7 @@ KINDS: tuple[Kind[Any], ...] = tuple(
         "shared_weight.SHARED",
         "barrier.BARRIERS",
         "transfer.TRANSFERS",
+        "sign_flips.SIGN_FLIPS",
     )
 )
 """All kinds in the order in which they are made: a kind comes after those that it starts from."""
