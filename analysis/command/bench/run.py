@@ -53,7 +53,7 @@ class Row:
     peers: Mapping[str, tuple[float, ...]]
 
     def ratios(self, mode: str) -> list[float]:
-        """Return PyTorch's time over ours, turn by turn; a mode that is left out after the first turn has that alone."""
+        """Return PyTorch's time over ours, turn by turn; a mode that is left out later has its first turn alone."""
         return [peer / ours for peer, ours in zip(self.peers[mode], self.ours, strict=False)]
 
 
