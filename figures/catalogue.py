@@ -156,7 +156,7 @@ _FIGURES = (
         "dsd",
         "Dense-sparse-dense training",
         paper="Han et al. 2017",
-        networks=("fc",),
+        networks=("fc", "lstm"),
     ),
     FigureEntry(
         "deep-compression",

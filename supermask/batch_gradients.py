@@ -35,8 +35,10 @@ def batch_gradient(network: Network, recipe: Recipe) -> Callable[..., tuple[Para
     The state is the network's after the batch: see `networks.in_training`.
     The images are changed by the draws of the network's key and the step, whatever is trained beside it. Where the
     recipe limits the gradient's norm, that of pruned weights is 0: they are not trained. Raises ValueError where images
-    are to be changed and there is no key.
+    are to be changed and there is no key, or are codes.
     """
+    if recipe.augment is not None and network.reads_codes:
+        raise ValueError(f"recipe.augment is {recipe.augment} for a network that reads codes; allowed: None")
     blank = network.mean if isinstance(network, Normalised) else (0.0,)
 
     def loss(params: Params, images: Array, labels: Array, key: Array | None) -> tuple[Array, Params]:

@@ -67,27 +67,39 @@ def check_fractions(fraction: Number | Mapping[str, Number], ranking: str) -> in
     return {path: check_fraction(f"fraction[{path!r}]", own) for path, own in fraction.items()}
 
 
-LAYER_KINDS = ("conv", "dense", "output")
+LAYER_KINDS = ("conv", "dense", "output", "depthwise", "recurrent")
+RATE_BY_DEFAULT = {"depthwise": "conv", "recurrent": "dense"}
+"""The kinds that have another kind's rate unless they are given one."""
 
 
 @dataclass(frozen=True)
 class Rates:
     """The fraction of a layer's live weights that one round prunes, by the layer's kind.
 
-    The paper's: conv 0.10 (Conv6: 0.15), dense 0.20, and half of that for the output layer.
+    The paper's: conv 0.10 (Conv6: 0.15), dense 0.20, and half of that for the output layer. None stands for the rate of
+    convolutions (`depthwise`) or of dense layers (`recurrent`).
     """
 
     conv: float = 0.10
     dense: float = 0.20
     output: float = 0.10
+    depthwise: float | None = None
+    recurrent: float | None = None
 
     def __post_init__(self) -> None:
         for kind in LAYER_KINDS:
-            object.__setattr__(self, kind, check_fraction(f"rates.{kind}", getattr(self, kind)))
+            given = getattr(self, kind)
+            if given is not None or kind not in RATE_BY_DEFAULT:
+                object.__setattr__(self, kind, check_fraction(f"rates.{kind}", given))
+
+    def of(self, kind: str) -> float:
+        """Return the rate of layers of a kind."""
+        own = getattr(self, kind)
+        return float(getattr(self, RATE_BY_DEFAULT[kind]) if own is None else own)
 
     def by_layer(self, kinds: Mapping[str, str]) -> dict[str, float]:
         """Return the rate of each layer, given each layer's kind."""
-        return {layer: float(getattr(self, kind)) for layer, kind in kinds.items()}
+        return {layer: self.of(kind) for layer, kind in kinds.items()}
 
 
 def share(fraction: Number, alive: Count) -> Count:

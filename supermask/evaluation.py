@@ -105,12 +105,23 @@ def evaluated_on(network: Network, placement: Placement, split: Split) -> Evalua
     return examples_on(placement, split)
 
 
+def check_codes(data: Dataset, symbols: int) -> None:
+    """Raise ValueError unless a data set's images are of bytes below `symbols`, as those of a text are."""
+    largest = max(split.images.max() for split in (data.train, data.validation, data.test))
+    if data.dtype != np.uint8 or data.maximum != 255 or largest >= symbols:
+        raise ValueError(
+            f"{data.name} has images of {data.dtype} up to {largest}; allowed for a network that reads codes: bytes "
+            f"below {symbols}, its number of outputs, and a maximum of 255"
+        )
+
+
 @short
 @dataclass(frozen=True, eq=False)
 class PlacedData:
     """The splits of a data set on every device of a placement, each sent when it is first used.
 
-    Raises ValueError where the network has fewer outputs than the data has classes.
+    Raises ValueError where the network has fewer outputs than the data has classes, or reads codes and the data has
+    none that it knows.
     """
 
     data: Dataset
@@ -121,6 +132,8 @@ class PlacedData:
         outputs = outputs_of(self.network, self.data.image_shape)
         if outputs < self.data.classes:
             raise ValueError(f"network has {outputs} outputs; {self.data.name} has {self.data.classes} classes")
+        if self.network.reads_codes:
+            check_codes(self.data, outputs)
 
     @cached_property
     def train(self) -> Examples:

@@ -16,10 +16,10 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from supermask.checks import check_fields, check_params
 from supermask.extras import missing
-from supermask.flops import products_by_layer
+from supermask.flops import Uses, uses_of_layers
 from supermask.layers import Layers, layers_of
 from supermask.linen import LinenModel
-from supermask.params import Params, kernels_of
+from supermask.params import Params, kernels_of, layer_kinds
 from supermask.settings import check_draws
 
 try:
@@ -89,6 +89,11 @@ class Network(nn.Module):
         return "output"
 
     @property
+    def reads_codes(self) -> bool:
+        """Whether a pixel, a byte, is the code of a symbol: such images are neither normalised nor changed."""
+        return False
+
+    @property
     def glorot(self) -> bool:
         """Whether its kernels are drawn with the variance 2 / (fan-in + fan-out)."""
         return False
@@ -115,6 +120,13 @@ class Network(nn.Module):
         Those of two values that both depend on the image, as in attention, are under ''.
         """
         return _layer_products(self, image_shape)
+
+    def layer_kinds(self, image_shape: ImageShape) -> Mapping[str, str]:
+        """Return each prunable layer's kind, by which it has a pruning rate: see `supermask.counts.LAYER_KINDS`.
+
+        Recurrent and depthwise layers are found in the network's program.
+        """
+        return _layer_kinds(self, image_shape)
 
     def prunes(self, path: str, leaf: Any) -> bool:
         """Return whether the leaf at a path of the parameters, such as 'block1/conv/kernel', is prunable."""
@@ -207,9 +219,19 @@ def is_convolutional(network: Network, image_shape: ImageShape) -> bool:
 
 
 @cache
-def _layer_products(network: Network, image_shape: ImageShape) -> Mapping[str, float]:
+def _uses(network: Network, image_shape: ImageShape) -> Uses:
     image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-    return products_by_layer(lambda params, x: logits(network, params, x), shapes_of(network, image_shape), image)
+    return uses_of_layers(lambda params, x: logits(network, params, x), shapes_of(network, image_shape), image)
+
+
+def _layer_products(network: Network, image_shape: ImageShape) -> Mapping[str, float]:
+    return _uses(network, image_shape).checked_products()
+
+
+def _layer_kinds(network: Network, image_shape: ImageShape) -> Mapping[str, str]:
+    uses = _uses(network, image_shape)
+    kernels = kernels_of(shapes_of(network, image_shape))
+    return layer_kinds(kernels, network.output_layer, uses.depthwise, uses.recurrent)
 
 
 def check_descends(network: Network, image_shape: ImageShape) -> None:

@@ -121,6 +121,12 @@ class FeedForward(Network):
         kernels = kernels_of(shapes_of(self, image_shape))
         return {layer: float(kernel.size * places.get(layer, 1)) for layer, kernel in kernels.items()}
 
+    def layer_kinds(self, image_shape: tuple[int, int, int]) -> Mapping[str, str]:
+        """Return the layers' kinds, which their kernels tell; those of a subclass are found as for any network."""
+        if type(self) is not FeedForward:
+            return super().layer_kinds(image_shape)
+        return layer_kinds(kernels_of(shapes_of(self, image_shape)))
+
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch classes"]:
         """Return logits of images scaled to [0, 1]."""

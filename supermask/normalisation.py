@@ -83,6 +83,10 @@ class Normalised(Network):
         """The network's running statistics among its parameters."""
         return self.network.statistics
 
+    def layer_kinds(self, image_shape: tuple[int, int, int]) -> Mapping[str, str]:
+        """Return the network's kinds of layers."""
+        return self.network.layer_kinds(image_shape)
+
     def layer_products(self, image_shape: tuple[int, int, int]) -> Mapping[str, float]:
         """Return the network's multiplications by layer."""
         return self.network.layer_products(image_shape)
@@ -100,7 +104,9 @@ class Normalised(Network):
         return self.network.axes(path, leaf)
 
     def model(self) -> NormalisedModel:
-        """Return the network's functions, on normalised images."""
+        """Return the network's functions, on normalised images. Raises ValueError for a network that reads codes."""
+        if self.network.reads_codes:
+            raise ValueError(f"network {type(self.network).__name__} reads codes; allowed: recipes without normalise")
         return NormalisedModel(self.network.model(), self.mean, self.deviation)
 
     def trained_outputs(

@@ -3,7 +3,7 @@
 These functions know no module system: `networks` has the networks themselves, which need Flax.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -56,9 +56,23 @@ def masked_update(params: Params, updates: Params, masks: Mapping[str, Bool[AnyA
     }
 
 
-def layer_kinds(kernels: Mapping[str, Float[AnyArray, "..."]], output: str = "output") -> dict[str, str]:
-    """Return each layer's kind, which decides its pruning rate: 'conv', 'dense' or, of the layer `output`, 'output'."""
-    return {
-        layer: "output" if layer == output else "conv" if kernel.ndim == 4 else "dense"
-        for layer, kernel in kernels.items()
-    }
+def layer_kinds(
+    kernels: Mapping[str, Float[AnyArray, "..."]],
+    output: str = "output",
+    depthwise: Collection[str] = (),
+    recurrent: Collection[str] = (),
+) -> dict[str, str]:
+    """Return each layer's kind, which decides its pruning rate.
+
+    'output' is the layer of that name; 'depthwise' and 'recurrent' are those named; all others are 'conv' if their
+    kernel has four axes, else 'dense'.
+    """
+
+    def kind(layer: str, axes: int) -> str:
+        if layer == output:
+            return "output"
+        if layer in recurrent:
+            return "recurrent"
+        return "depthwise" if layer in depthwise else "conv" if axes == 4 else "dense"
+
+    return {layer: kind(layer, kernel.ndim) for layer, kernel in kernels.items()}

@@ -22,7 +22,7 @@ from supermask.keys import Number, Purpose, derive_key, layer_order
 from supermask.masks import Masks, full_masks
 from supermask.network_facts import check_scores
 from supermask.networks import Network, initialise
-from supermask.params import Kernels, Params, kernels_of, layer_kinds, with_kernels
+from supermask.params import Kernels, Params, kernels_of, with_kernels
 from supermask.short import short
 from supermask.treatments import Treatment as Treatment
 
@@ -104,7 +104,7 @@ def restart(pruning: Pruning, treatment: Treatment, origin: Origin, round_: int,
     initial = kernels_of(origin.initial)
     scores = _asked(pruning, treatment.criterion, origin, round_, end)
     named = origin.seed, round_
-    rates = pruning.rates.by_layer(layer_kinds(initial, pruning.network.output_layer))
+    rates = pruning.rates.by_layer(pruning.network.layer_kinds(pruning.image_shape))
     if treatment.ranking == "layer":
         counts = kept_counts({layer: kernel.size for layer, kernel in initial.items()}, rates, round_)[round_]
         new_masks = _keep_best_of_layers(named, scores, masks, counts)

@@ -82,6 +82,7 @@ CHANGED = {
     "epochs": ("trainings", "round 0", "masks"),
     "rounds": ("trainings", "masks"),
     "rates": ("trainings", "masks"),
+    "ranking": ("trainings",),
     "seeds": tuple(STUDIES),
     "mask-epochs": ("learned", "learned by rank"),
     "mask-learning-rate": ("learned",),
@@ -105,6 +106,8 @@ def changed(name: str) -> Experiment:
         own = replace(own, recipe=replace(own.recipe, **{name.replace("-", "_"): recipes[name]}))
     elif name == "rates":
         own = replace(own, rates=replace(own.rates, dense=0.5))
+    elif name == "ranking":
+        own = replace(own, ranking="global")
     elif part in parts:
         inner = getattr(own, parts[part])
         field = field.replace("-", "_")

@@ -30,7 +30,7 @@ from supermask.compression.runs import CompressionRun
 from supermask.learned_masks import LearnedMask, MaskJob, MaskTrainer
 from supermask.lottery import Treatment, initial_params
 from supermask.masks import full_masks
-from supermask.networks import NETWORKS, kernels_of
+from supermask.networks import NETWORKS, kernels_of, pruned
 from supermask.neural_graphs.runs import GraphRun
 from supermask.population import Placement, place
 from supermask.recipe import Recipe
@@ -38,7 +38,9 @@ from supermask.resuming import Resumable
 from supermask.sparse_training import METHODS, DropAndGrowConfig
 from supermask.sparse_training.runs import SparseRun, sgd_cosine
 from supermask.sparse_training.trainer import SparseJob, SparseTrainer
-from supermask.training import Job, TrainingConfig
+from supermask.training import Job, Trainer, TrainingConfig
+from supermask.zoo.recurrent import LSTM
+from supermask.zoo.resnet import ResNet
 
 
 class InterruptError(Exception):
@@ -222,6 +224,26 @@ def test_a_sparse_training_goes_on_where_it_was(name, trainer, tmp_path):
     config, switched = TrainingConfig(100, 3e-2, evaluate_every=40), Switched()
     given = (trainer.network, trainer.data, config, place(4000, networks=2), METHODS[name], sgd_cosine(3e-2, 100))
     own = SparseTrainer(*given, checkpoints=switched)
+    straight = own.train(jobs)
+    switched.folder = FolderCheckpoints(tmp_path / "unfinished", seconds_between=0.0)
+    interrupted(own, jobs, 200)
+    steps: list[int] = []
+    assert same_bits(straight, own.train(jobs, steps.append))
+    assert steps == [160, 40]
+
+
+DEEPER = {"lstm": LSTM(hidden=(12,)), "resnet": ResNet(stages=((4, 1), (8, 1)))}
+
+
+@pytest.mark.parametrize("name", slow_but("lstm", DEEPER))
+def test_a_deeper_network_goes_on_to_the_same_bits(name, digits, tmp_path):
+    """By a schedule and momentum; running statistics go on as well, in a round that is rewound to a later step."""
+    network, switched = DEEPER[name], Switched()
+    config, recipe = TrainingConfig(120, 2e-2, 30, evaluate_every=40), Recipe("nesterov", schedule="cosine")
+    own = Trainer(network, digits, config, place(4000, networks=2), checkpoints=switched, recipe=recipe)
+    starts = [initial_params(own, seed) for seed in range(2)]
+    masks = [{n: np.arange(k.size).reshape(k.shape) % 3 > 0 for n, k in kernels_of(each).items()} for each in starts]
+    jobs = [Job(pruned(start, masks[seed]), masks[seed], seed, 20) for seed, start in enumerate(starts)]
     straight = own.train(jobs)
     switched.folder = FolderCheckpoints(tmp_path / "unfinished", seconds_between=0.0)
     interrupted(own, jobs, 200)

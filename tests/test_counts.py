@@ -140,6 +140,17 @@ def test_rates_are_those_of_each_layers_kind():
     assert counts.Rates(0.3, 0.2, 0.1).by_layer(kinds) == {"conv1": 0.3, "hidden1": 0.2, "output": 0.1}
 
 
+def test_kinds_without_a_rate_of_their_own_have_that_of_convolutions_or_of_dense_layers():
+    kinds = {"spread": "depthwise", "memory": "recurrent", "conv1": "conv", "hidden1": "dense"}
+    rates = counts.Rates(0.3, 0.2, 0.1)
+    assert rates.by_layer(kinds) == {"spread": 0.3, "memory": 0.2, "conv1": 0.3, "hidden1": 0.2}
+    own = counts.Rates(0.3, 0.2, 0.1, depthwise=0, recurrent=0.7)
+    assert own.by_layer(kinds) == {"spread": 0.0, "memory": 0.7, "conv1": 0.3, "hidden1": 0.2}
+    for wrong in ({"recurrent": 1.0}, {"depthwise": -0.1}, {"conv": None}):
+        with pytest.raises(ValueError, match=rf"rates.{next(iter(wrong))} is .*; allowed: "):
+            counts.Rates(**wrong)
+
+
 @pytest.mark.parametrize("value", [True, np.bool_(True), np.array([0.5]), np.array([[1, 2]]), "0.5", None, 1j])
 def test_only_one_real_number_is_a_number(value):
     with pytest.raises(ValueError, match=r"steps is .*; allowed: a number"):

@@ -15,7 +15,8 @@ from supermask.analysis.command.cli import run_command
 from supermask.analysis.command.commands import FAILED, MISUSED, OK
 from supermask.analysis.running.cluster.source import parse_source
 from supermask.analysis.running.units import parse_shard
-from supermask.analysis.studies.protocols import Changes, parse_rates, protocol
+from supermask.analysis.studies.protocols import Changes, protocol
+from supermask.analysis.studies.rates import parse_rates
 from supermask.analysis.system.errors import UsageError
 from supermask.compression.file import CompressedError, decompress
 from supermask.datasets import DataError

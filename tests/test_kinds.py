@@ -64,7 +64,7 @@ EVERYTHING = Recipe(
     augment=Augmentation(2, cut_out=3),
     normalise=True,
 )
-FIELDS = ("epochs", "rounds", "rates", "mask_epochs", "sparse_epochs", "graph_epochs", *SETTINGS)
+FIELDS = ("epochs", "rounds", "rates", "ranking", "mask_epochs", "sparse_epochs", "graph_epochs", *SETTINGS)
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text(encoding="utf-8"))
 """Number and digest of the ids of each figure's results, by 'network protocol figure'."""
 

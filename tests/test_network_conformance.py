@@ -19,24 +19,27 @@ from supermask.keys import Purpose, derive_key
 from supermask.lottery import RoundRecord, initial_of
 from supermask.masks import full_masks
 from supermask.network_criteria import NETWORK_CRITERIA
-from supermask.networks import kernels_of, layer_kinds, statistics_of
+from supermask.networks import kernels_of, statistics_of
 from supermask.restarts import End, Origin, Pruning, Start, restart
 from supermask.sparse_training import METHODS, Horizon
 from supermask.training import Trained
 from supermask.treatments import Treatment
 from supermask.whole_network import mean_gradient, network_scores
 from supermask.zoo.mobilenet import MobileNet
+from supermask.zoo.recurrent import LSTM
 from supermask.zoo.resnet import ResNet
 from supermask.zoo.vgg import VGG
 from supermask.zoo.wide_resnet import WideResNet
 
 SHAPE = (8, 8, 1)
-RATES = Rates(conv=0.3, dense=0.3, output=0.2)
+RATES = Rates(conv=0.3, dense=0.3, output=0.2, depthwise=0.1, recurrent=0.4)
+TENTHS = {"conv": 3, "dense": 3, "output": 2, "depthwise": 1, "recurrent": 4}
 NETWORKS = {
     "resnet": ResNet(stages=((4, 1), (8, 1))),
     "vgg": VGG(stages=((4, 1), (6, 1))),
     "wide": WideResNet(depth=10, width=1),
-    "mobilenet": MobileNet(width=0.1),
+    "mobilenet": MobileNet(width=0.1, dense_depthwise=False),
+    "lstm": LSTM(hidden=(12, 8)),
     "linen": of_linen(LinenResNet()),
 }
 
@@ -47,8 +50,9 @@ ACTIONS = [
 ]
 
 
-EVERY = [name if name in ("resnet", "linen") else pytest.param(name, marks=pytest.mark.long) for name in NETWORKS]
-"""Two of them are tried in CI; all by `pytest -m 'slow or long' tests/test_network_conformance.py`."""
+TRIED = ("resnet", "linen", "lstm")
+EVERY = [name if name in TRIED else pytest.param(name, marks=pytest.mark.long) for name in NETWORKS]
+"""Three of them are tried in CI; all by `pytest -m 'slow or long' tests/test_network_conformance.py`."""
 
 
 @pytest.fixture(scope="module", params=EVERY)
@@ -68,9 +72,9 @@ def pruned(request, digits):
 def started(pruned, treatment):
     network, origin, end, scores = pruned
     start = restart(Pruning(network, SHAPE, RATES, scores), treatment, origin, 1, end)
-    kinds, own = layer_kinds(kernels_of(origin.initial), network.output_layer), {"conv": 3, "dense": 3, "output": 2}
+    kinds = network.layer_kinds(SHAPE)
     for layer, mask in start.masks.items():
-        assert int(np.sum(mask)) == mask.size - mask.size * own[kinds[layer]] // 10, layer
+        assert int(np.sum(mask)) == mask.size - mask.size * TENTHS[kinds[layer]] // 10, layer
     assert start.masks.keys() == kernels_of(origin.initial).keys()
     return start
 

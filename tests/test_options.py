@@ -77,6 +77,8 @@ def changed(experiment: Experiment, name: str) -> Experiment:
         own = replace(own, recipe=replace(own.recipe, **RECIPES[name]))
     elif name == "rates":
         own = replace(own, rates=replace(own.rates, dense=own.rates.dense / 2))
+    elif name == "ranking":
+        own = replace(own, ranking="global")
     else:
         own = replace(own, **{name: getattr(own, name) + 1})
     return replace(experiment, protocol=own)
@@ -91,7 +93,7 @@ def test_a_study_uses_what_its_results_names_depend_on(name, experiment):
     """Held to the descriptions, which know nothing of `uses`."""
     figure = CATALOGUE[name].load()
     study = figure.whole
-    fields = ("epochs", "rounds", "rates", "mask_epochs", "sparse_epochs", "graph_epochs", *SETTINGS)
+    fields = ("epochs", "rounds", "rates", "ranking", "mask_epochs", "sparse_epochs", "graph_epochs", *SETTINGS)
     before = ids(experiment, study)
     assert uses_of(study) == {field for field in fields if ids(changed(experiment, field), study) != before}
 
@@ -106,6 +108,9 @@ def test_a_study_uses_what_its_results_names_depend_on(name, experiment):
         ("dsd --epochs 5", "epochs is given, but dsd"),
         ("dsd sparse-training --rounds 2", "rounds is given, but dsd and sparse-training would not change by it"),
         ("neural-graphs --rates dense=0.5", "rates is given, but neural-graphs"),
+        ("supermasks-at-init --ranking global", "ranking is given, but supermasks-at-init would not change by it"),
+        ("sanity --ranking global", "ranking is given, but sanity would not change by it"),
+        ("mask-criteria --ranking class", "ranking 'class' is unknown; choose from: layer, global"),
         ("mask-criteria --graph-epochs 1", "graph-epochs is given, but mask-criteria"),
         ("mask-criteria --mask-epochs 1", "mask-epochs is given, but mask-criteria"),
         ("criteria-plane --rounds 3", "rounds is given, but criteria-plane"),

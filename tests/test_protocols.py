@@ -13,7 +13,8 @@ from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.running.units import units
 from supermask.analysis.store.identity import identity
 from supermask.analysis.studies.experiment import Experiment, Study
-from supermask.analysis.studies.protocols import PAPER, PROTOCOLS, Changes, differences, parse_rates, protocol
+from supermask.analysis.studies.protocols import PAPER, PROTOCOLS, Changes, differences, protocol
+from supermask.analysis.studies.rates import parse_rates
 from supermask.analysis.system.errors import UsageError, choose
 from supermask.compression.dsd import DSDRun
 from supermask.criteria import CRITERIA, RENAMED
@@ -84,6 +85,9 @@ def test_undoing_a_difference_leaves_the_others():
         (Changes(epochs=float("nan")), "epochs is nan; allowed: 0 to 1,000,000"),
         (Changes(rates={"dense": 1.0}), "rates.dense is 1.0; allowed: 0 <= fraction < 1"),
         (Changes(rates={"dens": 0.1}), "rates 'dens' is unknown (did you mean dense?)"),
+        (Changes(rates={"recurrent": 0.1}), "rates has recurrent, and fc has no recurrent layers; allowed: dense, out"),
+        (Changes(ranking="global", rates={"dense": 0.1, "output": 0.1}), "rates has output, and ranking is global"),
+        (Changes(ranking="globally"), "ranking 'globally' is unknown (did you mean global?)"),
     ],
 )
 def test_impossible_changes_are_refused(changes, message):
@@ -131,6 +135,33 @@ def test_names_depend_on_what_determines_a_result_and_nothing_else(experiment):
     ):
         assert results_of(other, Treatment(), 1)[2].id != name
     assert identity(results_of(experiment, BUILT_IN.treatment("movement"), 1)[2].description) != name
+
+
+def test_a_global_ranking_names_the_results_of_global_treatments(experiment):
+    own = replace(experiment, protocol=replace(experiment.protocol, ranking="global"))
+    for given in (Treatment(), Treatment(ranking="global"), BUILT_IN.treatment("movement", schedule="one_shot")):
+        expected = results_of(experiment, replace(given, ranking="global"), 0)
+        assert results_of(own, given, 0) == expected
+    for run in (Unpruned(), Untrained(CRITERIA["random"]), DSDRun(0.3)):
+        assert results_of(own, run, 0) == results_of(experiment, run, 0)
+    assert protocol("quick", changes=Changes(ranking="global")).label == "quick (changed: ranking)"
+    assert protocol("quick", changes=Changes(ranking="layer")) == protocol("quick")
+
+
+def test_a_kinds_own_rate_is_described_where_it_has_layers_and_the_rate_is_another(digits):
+    def described(network: str, rates: dict[str, float]) -> dict[str, float]:
+        own = protocol("quick", network, Changes(dataset="digits", rates=rates))
+        return results_of(Experiment(own, digits), Treatment(), 0)[0].description["rates"]
+
+    plain = described("lstm", {"dense": 0.2})
+    assert plain == {"dense": 0.2, "output": described("fc", {})["output"]}
+    assert described("lstm", {"dense": 0.2, "recurrent": 0.2}) == plain
+    assert described("lstm", {"dense": 0.2, "recurrent": 0.1}) == plain | {"recurrent": 0.1}
+    with pytest.raises(UsageError, match=r"rates has depthwise, and mobilenet has no depthwise ones that are pruned"):
+        described("mobilenet", {"depthwise": 0.1})
+    quick = protocol("quick", "lstm")
+    assert quick.rates.recurrent is None
+    assert quick.rates.of("recurrent") == quick.rates.dense
 
 
 def test_round_zero_is_shared_by_all_treatments_and_rates(experiment):

@@ -32,6 +32,7 @@ def dense_in(name):
         ("vgg19", 20_040_522),
         ("wrn28-2", 1_467_610),
         ("mobilenet", 3_217_226),
+        ("lstm", 4 * 128 * (3 * 32 + 128 + 1) + 129 * 10),
     ],
 )
 def test_parameter_counts_are_the_published_ones(name, parameters):
@@ -43,6 +44,17 @@ def test_the_same_rules_give_the_published_numbers_of_larger_ones():
     assert parameter_count(WideResNet(depth=28, width=10), CIFAR) == 36_479_194
     assert parameter_count(built_in("mobilenet", 1000), CIFAR) == 4_231_976
     assert parameter_count(MobileNet(width=0.5, classes=1000), CIFAR) == 1_331_592
+
+
+def test_lstms_have_the_parameters_and_products_of_their_equations():
+    """Four gates a unit, each of all inputs, all states and a bias: 4(nm + n² + n)."""
+    shape = (28, 28, 1)
+    assert parameter_count(ZOO["lstm"], shape) == 4 * 128 * (28 + 128 + 1) + 129 * 10 == 81_674
+    products = {"lstm1/input": 28 * 28 * 512, "lstm1/recurrent": 28 * 128 * 512, "output": 1280}
+    assert ZOO["lstm"].layer_products(shape) == products
+    characters = built_in("char-lstm", 65)
+    assert parameter_count(characters, (32, 1, 1)) == 4 * 128 * (65 + 128 + 1) + 129 * 65
+    assert characters.products((32, 1, 1)) == 32 * (65 + 128) * 512 + 128 * 65
 
 
 def test_conv8_has_the_published_number_of_weights():
@@ -91,10 +103,11 @@ def test_dense_layers_are_those_of_the_papers():
 
 @pytest.mark.parametrize("name", ZOO)
 def test_a_name_is_of_the_network_and_classes_are_the_datas(name):
-    kernels = {n: leaf for leaves in [shapes_of(built_in(name, 7), (8, 8, 1))] for n, leaf in leaves["output"].items()}
+    shape = (8, 1, 1) if ZOO[name].reads_codes else (8, 8, 1)
+    kernels = {n: leaf for leaves in [shapes_of(built_in(name, 7), shape)] for n, leaf in leaves["output"].items()}
     assert kernels["bias"].shape == (7,)
     assert built_in(name, 10) is ZOO[name]
-    assert all(math.prod(k.shape) for k in kernels_of(shapes_of(ZOO[name], (8, 8, 1))).values())
+    assert all(math.prod(k.shape) for k in kernels_of(shapes_of(ZOO[name], shape)).values())
 
 
 def test_depths_and_widths_that_cannot_be_are_refused():

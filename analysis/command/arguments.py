@@ -28,6 +28,8 @@ examples:
                                                        the same by options, which go before the file
   supermask reproduce mask-criteria --dataset beetles.npz
                                                        data of your own; or a folder of images by class
+  supermask reproduce dsd --network char-lstm --dataset letters.txt
+                                                       a text of your own: what is its next character?
   supermask reproduce --cluster local                  on Dask, a worker a core; or slurm.toml, or tcp://10.0.0.1:8786
   supermask reproduce --protocol paper --shard 3/8     the third of eight parts, for a job array
   supermask report                                     which of the paper's claims hold, in one page
@@ -221,7 +223,7 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
         default="fc",
         metavar="NAME",
         help="fc (default), conv2, conv4, conv6, conv8, lenet5, resnet18, resnet20, resnet32, resnet56, vgg11, vgg16, "
-        "vgg19, wrn22-2, wrn28-2, mobilenet, or FILE.py:NAME, which is run: see docs/networks.md",
+        "vgg19, wrn22-2, wrn28-2, mobilenet, lstm, char-lstm, or FILE.py:NAME, which is run: see docs/networks.md",
     )
     add("--seeds", type=int, metavar="N", help="seeds 0 to N-1 (default: the protocol's)")
     add("--rounds", type=int, metavar="N", help="rounds of pruning (default: the protocol's)")
@@ -230,6 +232,7 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     add("--sparse-epochs", type=float, metavar="N", help="epochs of sparse training (default: the protocol's)")
     add("--graph-epochs", type=float, metavar="N", help="epochs of neural graphs (default: the protocol's)")
     add("--rates", metavar="KIND=F,...", help="fractions pruned a round, such as dense=0.2,output=0.1")
+    add("--ranking", metavar="NAME", help="weights compete within their layer (default), or global: in the network")
     add("--recipe", type=path, metavar="FILE", help="how weights are trained: a TOML file, see docs/protocols.md")
     add("--optimiser", metavar="NAME", help="adam, adamw, sgd or nesterov (default: the file's, else adam)")
     add("--learning-rate", type=float, metavar="X", help="the largest one (default: the file's or the protocol's)")

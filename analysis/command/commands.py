@@ -251,7 +251,8 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
         without_dense,
     )
     from supermask.analysis.command.reproduce import FigureRequest
-    from supermask.analysis.studies.protocols import Changes, parse_rates, protocol
+    from supermask.analysis.studies.protocols import Changes, protocol
+    from supermask.analysis.studies.rates import parse_rates
     from supermask.criteria import RENAMED
     from supermask.named_members import BUILT_IN, with_parameters
 
@@ -277,6 +278,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
         options.sparse_epochs,
         options.graph_epochs,
         recipe,
+        options.ranking,
     )
     figures = {name: catalogue[name].load() for name in names}
     from supermask.analysis.studies.network_files import is_own, load_network
@@ -292,7 +294,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
     else:
         chosen = protocol(options.protocol, own_network.name, changes, own_network.digest)
     data = own_data(options.dataset)
-    check_fit(chosen.network, chosen.dataset, data, own_network)
+    check_fit(chosen, data, own_network)
     request = FigureRequest(
         figures=figures,
         protocol=chosen,

@@ -9,7 +9,7 @@ from flax.errors import FlaxError
 from supermask import datasets
 from supermask.analysis.studies.experiment import Experiment
 from supermask.analysis.studies.network_files import OwnNetwork, is_own, load_network
-from supermask.analysis.studies.protocols import PAPER, TITLES, Changes, protocol
+from supermask.analysis.studies.protocols import PAPER, TEXT, TITLES, Changes, protocol, shape_of
 from supermask.analysis.system.errors import UsageError, choose
 from supermask.analysis.system.screen import Screen, print_table
 from supermask.datasets import DATASETS, Dataset
@@ -19,7 +19,6 @@ from supermask.masks import full_masks
 from supermask.networks import (
     Network,
     kernels_of,
-    layer_kinds,
     outputs_of,
     parameter_count,
     shapes_of,
@@ -32,15 +31,18 @@ from supermask.zoo import BUILT_IN, built_in
 STEPS = 10
 """Training steps of `check-network`."""
 
+SYMBOLS = 64
+"""Different characters of a text, for the numbers of a network that reads any."""
+
 
 def list_networks() -> None:
     """Print all built-in networks, for the images of their own protocol."""
     rows = []
     for name in BUILT_IN:
-        info = DATASETS[PAPER[name].dataset]
-        network = built_in(name, info.classes)
-        weights = sum(kernel.size for kernel in kernels_of(shapes_of(network, info.image_shape)).values())
-        numbers = parameter_count(network, info.image_shape), weights, int(network.products(info.image_shape))
+        image_shape, classes = _images_of(PAPER[name].dataset)
+        network = built_in(name, classes)
+        weights = sum(kernel.size for kernel in kernels_of(shapes_of(network, image_shape)).values())
+        numbers = parameter_count(network, image_shape), weights, int(network.products(image_shape))
         rows.append((name, TITLES[name], PAPER[name].dataset, *(f"{number:,}" for number in numbers)))
     columns = ("network", "in papers", "images", "parameters", "prunable", "products")
     print_table(Screen(), "", columns, rows, numbers=False, lines=False)
@@ -53,9 +55,14 @@ def show_network(text: str, dataset: str | None) -> None:
     """
     if dataset is None:
         dataset = "digits" if is_own(text) else PAPER[choose("network", text, PAPER)].dataset
-    info = DATASETS[choose("dataset", dataset, DATASETS)]
+    image_shape, classes = _images_of(dataset if dataset == TEXT else choose("dataset", dataset, DATASETS))
     own = load_network(text) if is_own(text) else None
-    _print_layers(Screen(), _rows(text, own, info.image_shape, info.classes), text, info.image_shape)
+    _print_layers(Screen(), _rows(text, own, image_shape, classes), text, image_shape)
+
+
+def _images_of(dataset: str) -> tuple[tuple[int, int, int], int]:
+    """Return the shape of images and the number of classes of a data set that a protocol names."""
+    return shape_of(dataset), SYMBOLS if dataset == TEXT else DATASETS[dataset].classes
 
 
 def check_network(text: str, dataset: str, steps: int = STEPS) -> None:
@@ -108,8 +115,7 @@ def _rows(text: str, own: OwnNetwork | None, image_shape: tuple[int, int, int], 
     network = built_in(choose("network", text, BUILT_IN), classes) if own is None else own.network(classes)
     check_reads(network, text, image_shape)
     shapes, products = shapes_of(network, image_shape), network.layer_products(image_shape)
-    state, kernels = statistics_of(network, image_shape), kernels_of(shapes)
-    kinds = layer_kinds(kernels, network.output_layer)
+    state, kinds = statistics_of(network, image_shape), network.layer_kinds(image_shape)
     rates = protocol("paper", text if own is None else own.name, None, "" if own is None else own.digest).rates
     by_layer = rates.by_layer(kinds)
     rows: list[Row] = []

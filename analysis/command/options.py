@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from supermask.analysis.drawing.figure import Figure
     from supermask.analysis.studies.experiment import Experiment, Study
     from supermask.analysis.studies.network_files import OwnNetwork
+    from supermask.analysis.studies.protocols import Protocol
     from supermask.datasets import Dataset
     from supermask.named_members import Members
     from supermask.recipe import Recipe
@@ -26,7 +27,7 @@ OF_RECIPES = ("optimiser", "learning_rate", "batch_size", "weight_decay", "sched
 """Options that change a recipe's setting of that name."""
 
 OF_STUDIES = (
-    *("rounds", "epochs", "mask_epochs", "sparse_epochs", "graph_epochs", "rates", "recipe"),
+    *("rounds", "epochs", "mask_epochs", "sparse_epochs", "graph_epochs", "rates", "ranking", "recipe"),
     *OF_RECIPES,
 )
 """Options that change a protocol and matter to some studies only; all depend on seeds and data set."""
@@ -140,20 +141,42 @@ def own_data(dataset: str | None) -> "Dataset | None":
     return load(dataset)
 
 
-def check_fit(
-    network: str, dataset: str, own: "Dataset | None" = None, own_network: "OwnNetwork | None" = None
-) -> None:
-    """Raise UsageError if a data set's images are too small for the network's layers, or cannot be read by its own."""
-    from supermask.datasets import DATASETS
-    from supermask.networks import shapes_of
+def check_fit(protocol: "Protocol", own: "Dataset | None" = None, own_network: "OwnNetwork | None" = None) -> None:
+    """Raise UsageError if a data set's images are too small for the network's layers, or cannot be read by its own.
+
+    A network that reads codes of symbols takes data of these alone, and by no recipe that changes them. A network of
+    the user's own has rates of kinds of layers that it has.
+    """
     from supermask.zoo import BUILT_IN
 
     if own_network is not None:
-        from supermask.analysis.command.network_tables import check_reads
+        _check_own(protocol, own, own_network)
+    elif BUILT_IN[protocol.network].reads_codes:
+        _check_codes(protocol, own)
+    else:
+        _check_size(protocol.network, protocol.dataset, own)
 
-        facts = DATASETS[dataset] if own is None else own
-        check_reads(own_network.network(facts.classes), network, facts.image_shape)
-        return
+
+def _check_own(protocol: "Protocol", own: "Dataset | None", own_network: "OwnNetwork") -> None:
+    """Raise UsageError unless a network of the user's own can read the images, and has layers of the rates' kinds."""
+    from supermask.analysis.command.network_tables import check_reads
+    from supermask.analysis.studies.rates import check_rates
+    from supermask.counts import RATE_BY_DEFAULT
+    from supermask.datasets import DATASETS
+
+    facts = DATASETS[protocol.dataset] if own is None else own
+    network = own_network.network(facts.classes)
+    if network.reads_codes:
+        _check_codes(protocol, own)
+    check_reads(network, protocol.network, facts.image_shape)
+    given = [kind for kind in RATE_BY_DEFAULT if getattr(protocol.rates, kind) is not None]
+    check_rates(given, protocol.network, network, facts.image_shape)
+
+
+def _check_size(network: str, dataset: str, own: "Dataset | None") -> None:
+    from supermask.datasets import DATASETS
+    from supermask.networks import shapes_of
+    from supermask.zoo import BUILT_IN
 
     def fits(image_shape: tuple[int, int, int]) -> bool:
         try:
@@ -170,6 +193,23 @@ def check_fit(
             side = next(side for side in range(1, 65) if fits((side, side, 1)))
             allowed = f"{side}×{side} pixels or more, or a network without convolutions"
         raise UsageError(f"dataset {name} has images of {shape}, too small for {network}; allowed: {allowed}")
+
+
+def _check_codes(protocol: "Protocol", own: "Dataset | None") -> None:
+    """Raise UsageError unless data and recipe are for a network that reads codes of symbols."""
+    from supermask.evaluation import check_codes
+
+    where = f"network {protocol.network} reads text"
+    if own is None or own.image_shape[1:] != (1, 1):
+        found = protocol.dataset if own is None else f"{own.name}, images of {'×'.join(map(str, own.image_shape))}"
+        raise UsageError(f"dataset is {found}, and {where}; allowed: --dataset FILE.txt")
+    for name in ("augment", "normalise"):
+        if getattr(protocol.recipe, name):
+            raise UsageError(f"{name} is given, and {where}, whose characters are no pixels; allowed: without it")
+    try:
+        check_codes(own, own.classes)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def without_dense(

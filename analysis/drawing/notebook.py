@@ -79,6 +79,7 @@ def describe(
     rounds: int | None = None,
     epochs: float | None = None,
     recipe: Recipe | str | Path | None = None,
+    ranking: str | None = None,
     data_dir: str | Path | None = None,
 ) -> Plan:
     """Describe a study: its runs, in an experiment. Its data is loaded; nothing is trained.
@@ -90,13 +91,14 @@ def describe(
     network, dataset: names of the toolkit's own.
     seeds, rounds, epochs: numbers in place of the protocol's.
     recipe: how weights are trained, or its TOML file; by default as in the protocol.
+    ranking: of the rounds, 'layer' or 'global': see `Treatment`.
     data_dir: the folder of downloaded data.
 
     Raises UsageError for names and numbers that are not allowed, DataError where the data cannot be had.
     """
     choose("base", base, PROTOCOLS)
     own = read_recipe(Path(recipe)) if isinstance(recipe, str | Path) else recipe
-    chosen = protocol(base, network, Changes(dataset, seeds, rounds, epochs, recipe=own))
+    chosen = protocol(base, network, Changes(dataset, seeds, rounds, epochs, recipe=own, ranking=ranking))
     data = datasets.load(chosen.dataset, data_dir=None if data_dir is None else Path(data_dir))
     experiment, place = Experiment(chosen, data), Path(folder).absolute()
     if isinstance(runs, Drawing):

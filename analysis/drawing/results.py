@@ -50,8 +50,9 @@ class Results:
         for seed in self.experiment.seeds:
             rows.append(nothing | {"seed": seed, "round": 0} | self.metrics(Unpruned(), seed))
             for treatment in self.study.of(Treatment):
+                own = choices_of(self.experiment.treated(treatment)) | {"seed": seed}
                 for round_, named in enumerate(results_of(self.experiment, treatment, seed), start=1):
-                    rows.append(choices_of(treatment) | {"seed": seed, "round": round_} | self.metrics_of(named.id))
+                    rows.append(own | {"round": round_} | self.metrics_of(named.id))
         return self.labelled(pd.DataFrame(rows))
 
     def untrained(self) -> pd.DataFrame:

@@ -17,17 +17,19 @@ from supermask.analysis.store.identity import Description
 from supermask.analysis.store.store import StoredResult
 from supermask.analysis.studies.recipes import words_of
 from supermask.analysis.studies.rules import REGISTRIES, present_names
+from supermask.counts import LAYER_KINDS
 
 _OF_KINDS = {name: kind_ for kind in KINDS for name, kind_ in kind.column_types.items()}
+_RATES = tuple(f"rate_{kind}" for kind in LAYER_KINDS)
 COLUMNS = (
     *("id", "kind", "dataset", "data_digest", "network", "optimiser", "learning_rate", "batch_size", "steps"),
     *("evaluate_every", "recipe", *_OF_KINDS),
-    *("rate_conv", "rate_dense", "rate_output", "plugins", "seed", "round", "metric", "value"),
+    *(*_RATES, "plugins", "seed", "round", "metric", "value"),
     *("seconds", "stored_at", "supermask", "commit", "python", "jax", "jaxlib", "flax", "optax", "numpy"),
     *("backend", "device", "devices", "machine", "revision"),
 )
 _WHOLE = ("batch_size", "steps", "evaluate_every", "seed", "round", "devices", "revision")
-_NUMBERS = ("learning_rate", "rate_conv", "rate_dense", "rate_output", "value", "seconds")
+_NUMBERS = ("learning_rate", *_RATES, "value", "seconds")
 TYPES: dict[str, ColumnType] = {
     **dict.fromkeys(COLUMNS, "text"),
     **dict.fromkeys(_WHOLE, "whole"),

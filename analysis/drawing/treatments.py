@@ -53,7 +53,8 @@ def treatment_drawing(
 
     def tabulate(results: Results) -> pd.DataFrame:
         treatments = {label: treatment_of(label, results.shown.members) for label in results.shown.names}
-        labels = {tuple(choices_of(treatment).values()): label for label, treatment in treatments.items()}
+        treated = results.experiment.treated
+        labels = {tuple(choices_of(treated(own)).values()): label for label, own in treatments.items()}
         table = results.trainings()
         rows = table[[field.name for field in fields(Treatment)]].itertuples(index=False, name=None)
         table.insert(3, "treatment", [labels.get(row, UNPRUNED) for row in rows])

@@ -20,6 +20,7 @@ from supermask.analysis.studies.experiment import (
     choices_of,
     dense_kernels,
     plugins_of,
+    rates_by_layer,
     rates_of,
     without_defaults,
 )
@@ -31,7 +32,7 @@ from supermask.bits import pack, unpack
 from supermask.live_weights import pays
 from supermask.lottery import RoundRecord, find_tickets
 from supermask.masks import Masks, kept_counts
-from supermask.networks import Kernels, Params, kernels_of, layer_kinds
+from supermask.networks import Kernels, Params, kernels_of
 from supermask.restarts import End, Treatment, zeroed_of
 from supermask.training import Trainer
 
@@ -71,6 +72,7 @@ class Rounds(Kind[Treatment | Unpruned]):
         base = experiment.describe(self.name, seed)
         if isinstance(run, Unpruned):
             return (base | {"round": 0},)
+        run = experiment.treated(run)
         own: Description = {"treatment": without_defaults(run)} | rates_of(experiment)
         own |= plugins_of(run.criterion, run.kept, run.pruned) | rules_of(run)
         revisions = _revisions(experiment, run)
@@ -92,7 +94,7 @@ class Rounds(Kind[Treatment | Unpruned]):
         if not lacking:
             return
         memory = StoredRounds(context)
-        treatments = dict.fromkeys(run for run, _ in lacking if isinstance(run, Treatment))
+        treatments = dict.fromkeys(experiment.treated(run) for run, _ in lacking if isinstance(run, Treatment))
         seeds = [seed for seed in experiment.seeds if seed in {seed for _, seed in lacking}]
         rates, rounds = experiment.protocol.rates, experiment.protocol.rounds
         for _ in find_tickets(trainer_of(context), rates, list(treatments), seeds, rounds, memory, context.steps()):
@@ -123,8 +125,11 @@ class Rounds(Kind[Treatment | Unpruned]):
         decode_round(arrays, kernels_of(params))
 
     def uses(self, run: Treatment | Unpruned) -> frozenset[str]:
-        """Return the fields; pruning rates do not matter to the unpruned network."""
-        return frozenset(SETTINGS) | ({"epochs"} if isinstance(run, Unpruned) else {"epochs", "rounds", "rates"})
+        """Return the fields; pruning does not matter to the unpruned network, nor the ranking to a global one."""
+        if isinstance(run, Unpruned):
+            return frozenset({"epochs", *SETTINGS})
+        ranking = {"ranking"} if run.ranking == "layer" else set()
+        return frozenset({"epochs", "rounds", "rates", *ranking, *SETTINGS})
 
     def length(self, protocol: Protocol, runs: Sequence[Treatment | Unpruned]) -> str:
         """Return epochs and rounds."""
@@ -144,9 +149,8 @@ class Rounds(Kind[Treatment | Unpruned]):
         evaluations = description["steps"] // description["evaluate_every"] + 2
         if "treatment" not in description:
             return RECORD_BYTES + FILE_BYTES + 8 * (weights + biases) + 12 * evaluations
-        sizes = {layer: kernel.size for layer, kernel in kernels.items()}
-        rates = experiment.protocol.rates.by_layer(layer_kinds(kernels, experiment.network.output_layer))
-        live = sum(kept_counts(sizes, rates, description["round"])[-1].values())
+        ranking = description["treatment"].get("ranking", "layer")
+        live = _live_weights(experiment, ranking, kernels, description["round"])[-1]
         frozen = description["treatment"].get("pruned", "zero") != "zero"
         content = weights / 8 + 4 * (live + biases) + frozen * (weights - live) / 8 + 12 * evaluations
         return RECORD_BYTES + FILE_BYTES + content
@@ -160,18 +164,24 @@ def _revisions(experiment: Experiment, run: Treatment) -> list[int]:
 
     A user-defined action may freeze all pruned weights at 0. Only plain recipes are trained so.
     """
-    rates, rounds = experiment.protocol.rates, experiment.protocol.rounds
+    rounds = experiment.protocol.rounds
     if not experiment.protocol.recipe.plain or not (kernels := dense_kernels(experiment)):
         return [REVISIONS["pruned training"]] * rounds
-    sizes = {layer: kernel.size for layer, kernel in kernels.items()}
-    if run.ranking == "global":
-        counts = kept_counts({"network": sum(sizes.values())}, {"network": rates.dense}, rounds)
-    else:
-        counts = kept_counts(sizes, rates.by_layer(layer_kinds(kernels, experiment.network.output_layer)), rounds)
+    whole, *left = _live_weights(experiment, run.ranking, kernels, rounds)
     zeros = run.pruned.name == "zero" or bool(run.pruned.source)
     steps = experiment.training.steps - run.rewind_step
-    live = [zeros and pays(sum(counts[0].values()), sum(each.values()), steps) for each in counts[1:]]
+    live = [zeros and pays(whole, each, steps) for each in left]
     return [REVISIONS["live training" if each else "pruned training"] for each in live]
+
+
+def _live_weights(experiment: Experiment, ranking: str, kernels: Kernels, rounds: int) -> list[int]:
+    """Return the number of the network's live weights after 0, 1, ..., `rounds` rounds of pruning."""
+    sizes = {layer: kernel.size for layer, kernel in kernels.items()}
+    if ranking == "global":
+        counts = kept_counts({"": sum(sizes.values())}, {"": experiment.protocol.rates.dense}, rounds)
+    else:
+        counts = kept_counts(sizes, rates_by_layer(experiment), rounds)
+    return [sum(each.values()) for each in counts]
 
 
 def trainer_of(context: Context) -> Trainer:

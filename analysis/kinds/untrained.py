@@ -11,7 +11,7 @@ from supermask.analysis.kinds.base import Context, Kind, Made, Wanted, evaluatio
 from supermask.analysis.kinds.fields import ColumnTypes
 from supermask.analysis.kinds.rounds import Unpruned, round_zero, trainer_of
 from supermask.analysis.store.identity import Description
-from supermask.analysis.studies.experiment import Experiment, plugins_of, rates_of
+from supermask.analysis.studies.experiment import Experiment, plugins_of, rates_by_layer, rates_of
 from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.studies.rules import rules_of_criterion
 from supermask.analysis.system.words import count
@@ -21,7 +21,7 @@ from supermask.evaluation import Scores
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Scores as Scored
 from supermask.masks import full_masks, kept_counts, rank_layers
-from supermask.networks import Params, kernels_of, layer_kinds
+from supermask.networks import Params, kernels_of
 from supermask.restarts import check_numbers, draws_key, scores_of
 from supermask.training import Trainer
 from supermask.untrained_networks import untrained_network
@@ -84,7 +84,7 @@ class UntrainedMasks(Kind[Untrained]):
     ) -> None:
         """Evaluate and store the missing levels of one run under its criterion's ranks."""
         experiment, kernels = context.experiment, kernels_of(initial)
-        rates = experiment.protocol.rates.by_layer(layer_kinds(kernels, experiment.network.output_layer))
+        rates = rates_by_layer(experiment)
         sizes = {layer: kernel.size for layer, kernel in kernels.items()}
         counts = kept_counts(sizes, rates, experiment.protocol.rounds)
 

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from typing import Any, TypeVar
 
@@ -13,12 +13,13 @@ import numpy as np
 from supermask.analysis.store.identity import REVISIONS, Description
 from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.studies.recipes import described
-from supermask.counts import exact_fraction
+from supermask.counts import RATE_BY_DEFAULT, exact_fraction
 from supermask.datasets import DATASETS, Dataset
 from supermask.intervals import TrainingConfig, steps_of
 from supermask.members import Member
 from supermask.named_members import check_names
 from supermask.networks import Kernels, Network, is_convolutional, kernels_of, parameter_count, shapes_of
+from supermask.treatments import Treatment
 from supermask.zoo import built_in
 
 Run = TypeVar("Run")
@@ -78,6 +79,10 @@ class Experiment:
         """Return a training of that many epochs at the recipe's learning rate and batch size, else the protocol's."""
         recipe = self.protocol.recipe
         return self.config(epochs, recipe.learning_rate or self.protocol.learning_rate, recipe.batch_size)
+
+    def treated(self, treatment: Treatment) -> Treatment:
+        """Return a treatment as the protocol has it: where that ranks globally, weights of all layers compete."""
+        return replace(treatment, ranking="global") if self.protocol.ranking == "global" else treatment
 
     def config(
         self, epochs: float, learning_rate: float, batch_size: int | None = None, evaluate_every: int | None = None
@@ -170,12 +175,24 @@ def own_members_of(study: Study) -> tuple[Member, ...]:
 
 
 def rates_of(experiment: Experiment) -> Description:
-    """Return the pruning rates of the network's kinds of layers, in the form of descriptions."""
+    """Return the pruning rates of the network's kinds of layers, in the form of descriptions.
+
+    A kind that has another's rate by default is there where it has layers and a rate of its own.
+    """
     rates = experiment.protocol.rates
     has_conv = is_convolutional(experiment.network, experiment.data.image_shape)
     convolutional = {"conv": rates.conv} if has_conv else {}
     own = convolutional | {"dense": rates.dense, "output": rates.output}
+    apart = [kind for kind, other in RATE_BY_DEFAULT.items() if rates.of(kind) != rates.of(other)]
+    if apart:
+        kinds = set(experiment.network.layer_kinds(experiment.data.image_shape).values())
+        own |= {kind: rates.of(kind) for kind in apart if kind in kinds}
     return {"rates": own} | counts_of(own)
+
+
+def rates_by_layer(experiment: Experiment) -> dict[str, float]:
+    """Return the pruning rate of each of the network's layers."""
+    return experiment.protocol.rates.by_layer(experiment.network.layer_kinds(experiment.data.image_shape))
 
 
 def counts_of(rates: Mapping[str, float]) -> dict[str, str]:

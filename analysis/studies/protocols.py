@@ -9,14 +9,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from supermask.analysis.studies.rates import check_ranking, check_rates
 from supermask.analysis.studies.recipes import setting_words
 from supermask.analysis.system.errors import UsageError, between, choose, whole_between
 from supermask.counts import LAYER_KINDS, Rates, own_number
+from supermask.datasets import DATASETS
+from supermask.datasets.texts import WINDOW
 from supermask.recipe import PLAIN, Recipe
 from supermask.sparse_training.runs import SCHEDULES
 from supermask.zoo import BUILT_IN
 
 PROTOCOLS = ("quick", "short", "paper")
+RANKINGS = ("layer", "global")
+TEXT, TEXT_SHAPE = "text", (WINDOW, 1, 1)
+"""In place of a data set's name: a text of the user's own, which no protocol has. Its examples' shape."""
+
 MOST_SEEDS, MOST_ROUNDS, MOST_EPOCHS = 10_000, 1_000, 1_000_000
 """Upper limits, so that a mistyped number is an error and not a year of work."""
 
@@ -83,7 +90,9 @@ class Protocol:
 
     The recipe is that of the rounds and of dense-sparse-dense training. Its learning rate and batch size, where it has
     any, are theirs alone: the protocol's are for Adam, and for sparse training. `network_digest` identifies the code of
-    a network of the user's own. `differences` compares the protocol with the original one of its name.
+    a network of the user's own. `ranking` is that of the rounds: weights compete within their 'layer', or 'global'ly,
+    and then the rate of dense layers holds for all. `differences` compares the protocol with the original one of its
+    name.
     """
 
     name: str
@@ -101,6 +110,7 @@ class Protocol:
     graph: GraphProtocol = GraphProtocol()
     recipe: Recipe = PLAIN
     network_digest: str = ""
+    ranking: str = RANKINGS[0]
 
     @property
     def named(self) -> "Protocol | None":
@@ -182,6 +192,8 @@ PAPER: Mapping[str, Protocol] = {
     "conv8": Protocol("paper", "conv8", "cifar10", 40, 24, 5, 3e-4, Rates(conv=0.15, dense=0.20, output=0.10)),
     **{name: _deep(name, 85) for name in ("resnet20", "resnet32", "resnet56", "resnet18")},  # 30,000 steps
     **{name: _deep(name, 160) for name in ("vgg11", "vgg16", "vgg19", "wrn28-2", "wrn22-2", "mobilenet")},
+    "lstm": Protocol("paper", "lstm", "mnist", 20, 24, 5, 1e-3, Rates(dense=0.20, output=0.10)),
+    "char-lstm": Protocol("paper", "char-lstm", TEXT, 10, 24, 5, 2e-3, Rates(dense=0.20, output=0.10), batch_size=128),
 }
 
 
@@ -189,7 +201,7 @@ TITLES: Mapping[str, str] = {
     **{"fc": "FC", "conv2": "Conv2", "conv4": "Conv4", "conv6": "Conv6", "conv8": "Conv8", "lenet5": "LeNet-5"},
     **{"resnet20": "ResNet-20", "resnet32": "ResNet-32", "resnet56": "ResNet-56", "resnet18": "ResNet-18"},
     **{"vgg11": "VGG-11", "vgg16": "VGG-16", "vgg19": "VGG-19", "mobilenet": "MobileNetV1"},
-    **{"wrn28-2": "WRN-28-2", "wrn22-2": "WRN-22-2"},
+    **{"wrn28-2": "WRN-28-2", "wrn22-2": "WRN-22-2", "lstm": "LSTM", "char-lstm": "Character LSTM"},
 }
 """Names of the networks in the papers."""
 
@@ -207,6 +219,7 @@ class Changes:
     sparse_epochs: float | None = None
     graph_epochs: float | None = None
     recipe: Recipe | None = None
+    ranking: str | None = None
 
 
 def protocol(name: str, network: str = "fc", changes: Changes | None = None, network_digest: str = "") -> Protocol:
@@ -235,7 +248,7 @@ def protocol(name: str, network: str = "fc", changes: Changes | None = None, net
         base = replace(
             base,
             name="quick",
-            dataset="mnist5k",
+            dataset=TEXT if base.dataset == TEXT else "mnist5k",
             epochs=3,
             rounds=6,
             seeds=3,
@@ -261,8 +274,8 @@ _SHORT_GRAPHS = GraphProtocol(4, ode_steps=4, batch_size=128, schedule="cosine")
 
 def _in_one_round(rates: Rates, rounds: int) -> Rates:
     """Return rates that prune in one round as much as these prune in `rounds`: 1 - (1 - r)^rounds."""
-    together = {kind: round(1 - (1 - getattr(rates, kind)) ** rounds, 4) for kind in LAYER_KINDS}
-    return Rates(conv=together["conv"], dense=together["dense"], output=together["output"])
+    own = {kind: getattr(rates, kind) for kind in LAYER_KINDS}
+    return Rates(**{kind: round(1 - (1 - rate) ** rounds, 4) for kind, rate in own.items() if rate is not None})
 
 
 _MOST = {"seeds": MOST_SEEDS, "rounds": MOST_ROUNDS}
@@ -280,6 +293,9 @@ def _change(base: Protocol, changes: Changes) -> Protocol:
             given[name] = _changed_rates(base, value)
         elif name == "recipe":
             _check_recipe(base, value)
+        elif name == "ranking":
+            choose("ranking", value, RANKINGS)
+            check_ranking(value, changes.rates or ())
     for field in ("masks", "sparse", "graph"):
         if (epochs := given.pop(f"{_PARTS[field][:-1]}_epochs", None)) is not None:
             given[field] = replace(getattr(base, field), epochs=epochs)
@@ -295,27 +311,17 @@ def _check_recipe(base: Protocol, recipe: Recipe) -> None:
         )
 
 
+def shape_of(dataset: str) -> tuple[int, int, int]:
+    """Return the shape of the images of a data set that a protocol names."""
+    return TEXT_SHAPE if dataset == TEXT else DATASETS[dataset].image_shape
+
+
 def _changed_rates(base: Protocol, rates: Mapping[str, float]) -> Rates:
     for kind in rates:
         choose("rates", kind, LAYER_KINDS)
-        if kind == "conv" and base.network in BUILT_IN and not BUILT_IN[base.network].convolutional:
-            raise UsageError(f"rates has conv, and {base.network} has no convolutions; allowed: dense, output")
+    if base.network in BUILT_IN:
+        check_rates(rates, base.network, BUILT_IN[base.network], shape_of(PAPER[base.network].dataset))
     try:
         return replace(base.rates, **rates)
     except ValueError as error:
         raise UsageError(str(error)) from None
-
-
-def parse_rates(text: str) -> dict[str, float]:
-    """Parse rates such as 'dense=0.2,output=0.1'. Raises UsageError for any other text."""
-    rates: dict[str, float] = {}
-    for part in text.split(","):
-        kind, _, value = part.partition("=")
-        kind = choose("rates", kind.strip(), LAYER_KINDS)
-        if kind in rates:
-            raise UsageError(f"rates has {kind} twice; allowed: once")
-        try:
-            rates[kind] = float(value)
-        except ValueError:
-            raise UsageError(f"rates has {part!r}; it should read like {kind}=0.2") from None
-    return rates

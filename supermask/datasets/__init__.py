@@ -8,7 +8,7 @@
     from supermask.datasets import from_arrays
 
     data = from_arrays((x_train, y_train), (x_test, y_test), name="beetles")
-    data = load("beetles.npz")  # or a folder of images by class, or of IDX files: see docs/data.md
+    data = load("beetles.npz")  # or a text, a folder of images by class, or of IDX files: see docs/data.md
 
 Two small sets come with installed packages and always work; the others are read from the user's files, or
 downloaded once to the user's cache. Digests identify every set by its content: damaged or mislabelled files are
@@ -24,6 +24,7 @@ from supermask.datasets.embedded import EmbeddedSource
 from supermask.datasets.files import cache_folder, obtain
 from supermask.datasets.own import is_path, read_own
 from supermask.datasets.published import DATASETS, DatasetInfo
+from supermask.datasets.texts import from_text
 
 __all__ = [
     "DATASETS",
@@ -34,6 +35,7 @@ __all__ = [
     "cache_folder",
     "dataset_digest",
     "from_arrays",
+    "from_text",
     "is_path",
     "load",
 ]
@@ -47,7 +49,7 @@ def load(name: str, *, data_dir: Path | None = None, download: bool = True, prog
     none of this.
 
     Args:
-        name: a key of `DATASETS`, or else a path of a .npz file or of a folder: see `supermask.datasets.own`.
+        name: a key of `DATASETS`, or else a path of a .npz or .txt file or of a folder: see `supermask.datasets.own`.
         data_dir: folder with the user's own files. Nothing is written to it.
         download: whether missing files may be downloaded.
         progress: whether to report a download on standard error.

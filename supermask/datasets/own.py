@@ -1,4 +1,4 @@
-"""Data sets in files of a user's own: a .npz file, a folder of images by class, or a folder of IDX files."""
+"""Data sets in files of a user's own: a .npz file, a text, a folder of images by class, or a folder of IDX files."""
 
 import os
 import re
@@ -9,13 +9,14 @@ from supermask.datasets.base import CLASS_NAME_LENGTH, DataError, Dataset, is_fo
 from supermask.datasets.image_folders import read_image_folder
 from supermask.datasets.npz import read_npz
 from supermask.datasets.own_idx import idx_files, read_idx_folder
+from supermask.datasets.texts import read_text, windows_of
 
-EXPECTED = "a .npz file, or a folder of images by class or of IDX files"
+EXPECTED = "a .npz or .txt file, or a folder of images by class or of IDX files"
 
 
 def is_path(name: str) -> bool:
     """Return whether a name that is none of a published data set's means a file or folder."""
-    if name.endswith(".npz") or "/" in name or os.sep in name or name in (".", "..", "~"):
+    if name.endswith((".npz", ".txt")) or "/" in name or os.sep in name or name in (".", "..", "~"):
         return True
     try:
         return Path(name).exists()
@@ -41,6 +42,8 @@ def read_own(name: str) -> Dataset:
     if path.suffix == ".npz" and not path.is_dir():
         parts, classes, class_names = read_npz(path)
         source = str(path)
+    elif path.suffix == ".txt" and not path.is_dir():
+        return _of_text(path)
     else:
         is_folder(path, EXPECTED)  # anything else is refused
         try:
@@ -62,6 +65,16 @@ def read_own(name: str) -> Dataset:
         raise DataError(f"{path}: {error}") from None
 
 
+def _of_text(path: Path) -> Dataset:
+    text = read_text(path)
+    try:
+        parts, symbols = windows_of(text)
+        source = f"a text of {len(text)} characters, {path}"
+        return assembled(_name_of(path), parts, len(symbols), source, symbols)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
 def _shown(name: str) -> bool:
     """Return whether the beginning of a folder's name can stand for a class."""
     return name.isprintable() and bool(name[:CLASS_NAME_LENGTH].strip())
@@ -69,5 +82,5 @@ def _shown(name: str) -> bool:
 
 def _name_of(path: Path) -> str:
     """Return a name that is safe in file names, from a path's last part."""
-    last = path.resolve().name.removesuffix(".npz")
+    last = path.resolve().name.removesuffix(".npz").removesuffix(".txt")
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", last).strip("-._")[:40] or "own"

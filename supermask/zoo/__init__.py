@@ -1,7 +1,8 @@
-"""Deeper networks by name: residual networks, VGG with batch norm, wide residual networks and MobileNet.
+"""Deeper networks by name: residual networks, VGG with batch norm, wide residual networks, MobileNet and LSTMs.
 
-They are Flax modules of modules with batch norm. Which of their kernels are pruned, and which stay dense, is as in the
-papers that prune them: each class says so in `prunes`. All begin with a 3×3 convolution of stride 1, for small images.
+They are Flax modules of modules. Which of their kernels are pruned, and which stay dense, is as in the papers that
+prune them: each class says so in `prunes`. Those of convolutions have batch norm, and begin with a 3×3 convolution of
+stride 1, for small images.
 """
 
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from supermask.model import Network, for_classes
 from supermask.networks import NETWORKS
 from supermask.zoo.mobilenet import MobileNet
+from supermask.zoo.recurrent import LSTM, CharLSTM
 from supermask.zoo.resnet import ResNet
 from supermask.zoo.vgg import VGG
 from supermask.zoo.wide_resnet import WideResNet
@@ -24,6 +26,8 @@ ZOO: Mapping[str, Network] = {
     "wrn28-2": WideResNet(depth=28, width=2),
     "wrn22-2": WideResNet(depth=22, width=2),
     "mobilenet": MobileNet(),
+    "lstm": LSTM(),
+    "char-lstm": CharLSTM(),
 }
 """The networks of this module, by name."""
 

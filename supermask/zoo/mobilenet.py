@@ -34,11 +34,13 @@ class Block(nn.Module):
 class MobileNet(Network):
     """MobileNetV1; `width` multiplies the channels of every layer.
 
-    The first convolution and the depthwise ones, which have few weights, stay dense, as in Evci et al. 2020.
+    The first convolution and the depthwise ones, which have few weights, stay dense, as in Evci et al. 2020;
+    `dense_depthwise` False prunes the latter, too.
     """
 
     width: float = 1.0
     classes: int = 10
+    dense_depthwise: bool = True
 
     @property
     def convolutional(self) -> bool:
@@ -47,7 +49,8 @@ class MobileNet(Network):
 
     def prunes(self, path: str, leaf: Any) -> bool:
         """Return whether a leaf is prunable: the kernels of pointwise convolutions and of the output are."""
-        return path.endswith("/kernel") and "depthwise" not in path and not path.startswith("stem/")
+        kept = path.startswith("stem/") or (self.dense_depthwise and "depthwise" in path)
+        return path.endswith("/kernel") and not kept
 
     @nn.compact
     def __call__(

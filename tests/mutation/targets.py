@@ -23,6 +23,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "supermask.restarts": ("test_lottery.py", "test_released_rules.py"),
     "supermask.params": ("test_training.py", "test_networks.py"),
     "supermask.descent": ("test_training.py", "test_learned_masks.py"),
+    "supermask.recurrence": ("test_recurrent.py", "-k", "flax or gradients or step or fit"),
+    "supermask.flops": ("test_layer_uses.py", "test_zoo.py"),
     "supermask.training": (
         *("test_training.py", "test_compaction.py", "test_nested_levels.py", "test_supermasks.py"),
         *("test_live_training.py", "test_doors.py"),
