@@ -1,6 +1,7 @@
 """Networks of a user's own from a file: every way in, their identity, and what the command says of them."""
 
 import csv
+import pickle
 import re
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.kinds.sparse_training import _counts
+from supermask.analysis.running.cluster.sending import SentNetwork
+from supermask.analysis.store.store import Store
 from supermask.analysis.studies.experiment import Experiment
 from supermask.analysis.studies.network_files import load_network
 from supermask.analysis.studies.protocols import Changes, protocol
@@ -130,6 +133,13 @@ def test_a_networks_layers_are_shown(capsys):
     assert re.search(r"block1/conv1 +3×3×16×16 +conv +20% +2,304 +2,359,296", said)
     assert re.search(r"block4/shortcut +1×1×16×32 +dense: kept +512 +131,072", said)
     assert re.search(r"all +272,474 +40,813,184", said)
+    assert run_command(["networks", "lstm"], CATALOGUE) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"lstm1/recurrent +128×512 +recurrent +20% +65,536 +1,835,008", said)
+    assert re.search(r"output +128×10 +output +10% +1,290 +1,280", said)
+    assert re.search(r"all others +kept +512 +0", said)
+    assert run_command(["networks"], CATALOGUE) == 0
+    assert re.search(r"char-lstm +Character LSTM +text ", capsys.readouterr().out)
 
 
 def test_a_network_of_ones_own_is_checked(tmp_path, capsys):
@@ -157,9 +167,60 @@ def test_the_lottery_ticket_curve_of_the_pages_network_is_drawn(tmp_path, capsys
     rounds = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
     assert [row["round"] for row in rounds] == ["0", "1", "2"]
     assert float(rounds[0]["test_accuracy"]) > 0.4
-    capsys.readouterr()
-    assert run_command([*command, "--cluster", "local"], CATALOGUE) == 2
-    assert "workers of --cluster" in capsys.readouterr().err
+    sent = tmp_path / "sent"
+    assert run_command([*command[:-1], str(sent), "--cluster", "local"], CATALOGUE) == 0, capsys.readouterr().err
+    assert rows(sent) == rows(results), "workers get the file, and make the same bits of it"
+
+
+def rows(folder: Path) -> dict[str, tuple[str, str | None]]:
+    with Store(folder, for_reading=True) as store:
+        return {each.id: (each.metrics_text, each.arrays_sha256) for each in store.everything()}
+
+
+def test_a_network_that_is_sent_is_that_of_its_digest(ways, tmp_path):
+    own = load_network(f"{ways}:linen")
+    sent = pickle.loads(pickle.dumps(SentNetwork(own.path.name, own.called, own.content)))  # noqa: S301
+    received = sent.received(tmp_path, own.digest)
+    assert received.name == own.name
+    shapes = [{n: k.shape for n, k in kernels_of(shapes_of(o.network(3), SHAPE)).items()} for o in (received, own)]
+    assert shapes == [{"output": (64, 3)}] * 2
+    with pytest.raises(RuntimeError, match=r"network ways.py:linen is made of other modules here than at the client"):
+        sent.received(tmp_path, "0" * 64)
+
+
+DEPTHWISE = """
+from flax import linen as nn
+from supermask.zoo.mobilenet import MobileNet
+
+class Reader(nn.Module):
+    classes: int = 10
+
+    @nn.compact
+    def __call__(self, x):
+        y = nn.RNN(nn.LSTMCell(4), name="cell")(x[..., 0])
+        return nn.Dense(self.classes, name="output")(y[:, -1])
+
+Pruned = MobileNet(width=0.1, dense_depthwise=False)
+"""
+
+
+def test_recurrent_and_depthwise_layers_of_any_network_are_found_in_its_program(tmp_path, capsys):
+    path = tmp_path / "kinds.py"
+    path.write_text(DEPTHWISE, encoding="utf-8")
+    kinds = load_network(f"{path}:Reader").network(10).layer_kinds(SHAPE)
+    assert {kind for layer, kind in kinds.items() if layer != "output"} == {"recurrent"}
+    assert len(kinds) == 8 + 1
+    kinds = load_network(f"{path}:Pruned").network(10).layer_kinds(SHAPE)
+    assert {layer.rpartition("/")[2]: kind for layer, kind in kinds.items()} == {
+        **{"depthwise": "depthwise", "pointwise": "conv", "output": "output"}
+    }
+    own = ["figures", "mask-criteria", "--dataset", "digits", "--network"]
+    assert run_command([*own, f"{path}:Reader", "--rates", "recurrent=0.1"], CATALOGUE) == 0
+    assert run_command([*own, f"{path}:Reader", "--rates", "depthwise=0.1"], CATALOGUE) == 2
+    assert re.search(
+        r"rates has depthwise, and Reader@\w+ has no depthwise ones that are pruned; allowed: dense, output, recurrent",
+        capsys.readouterr().err,
+    )
 
 
 def test_the_first_layer_that_stays_dense_is_the_first_of_the_program(digits):

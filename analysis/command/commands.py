@@ -110,10 +110,6 @@ def reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
         raise UsageError("devices is given with --cluster; the cluster's file says how many a worker uses")
     look = _look(options)
     request = replace(_request(options, catalogue), shard=shard, cluster=cluster, plugin=options.plugin, look=look)
-    if cluster is not None and request.own_network is not None:
-        raise UsageError(
-            "network is of a file, which workers of --cluster do not have; allowed: --shard, or one machine"
-        )
     from supermask.analysis.command.reproduce import reproduce
     from supermask.analysis.system.platform import set_up_jax
 

@@ -198,8 +198,10 @@ def _run_on_cluster(
 ) -> list[str]:
     """Run the portion on a cluster; return descriptions of failures."""
     from supermask.analysis.running.cluster.client import run_on
+    from supermask.analysis.running.cluster.sending import SentNetwork
     from supermask.analysis.running.cluster.worker import Setting
 
+    own = request.own_network
     setting = Setting(
         portion.experiment.protocol,
         portion.experiment.data.digest,
@@ -208,6 +210,7 @@ def _run_on_cluster(
         connection.source.devices,
         connection.source.kind == "local",
         None if request.plugin is None else (request.plugin.name, read_regular(request.plugin)),
+        None if own is None else SentNetwork(own.path.name, own.called, own.content),
     )
     work = connection.client, setting, portion.experiment, portion.study, store, portion.wanted
     with Stop() as stop:

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,14 @@ ALLOWED = (
 class OwnNetwork:
     """A network of a file, and the digest of the code that it is made by: the file's and that of its own modules.
 
-    value: what the file has under the name; `network` makes a network of it.
+    value: what the file has under the name; `network` makes a network of it. content: the file's.
     """
 
     path: Path
     called: str
     value: Any
     digest: str
+    content: bytes = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -67,7 +68,7 @@ def load_network(text: str) -> OwnNetwork:
     if called not in vars(module):
         own = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
         raise UsageError(f"network {path} has no {called}; it defines {', '.join(own) or 'nothing'}")
-    return OwnNetwork(path, called, vars(module)[called], source_of(content, module, path, "network"))
+    return OwnNetwork(path, called, vars(module)[called], source_of(content, module, path, "network"), content)
 
 
 def as_network(value: Any, classes: int) -> Network | None:

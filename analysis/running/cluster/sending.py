@@ -1,13 +1,16 @@
 """Runs as they are sent to workers: a user's own criteria and actions go by name, since their code cannot be sent.
 
-Workers have run the same plug-in file: see `supermask.analysis.running.cluster.worker.Setting`.
+Workers have run the same plug-in file: see `supermask.analysis.running.cluster.worker.Setting`. A network of the user's
+own goes as its file.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from supermask.analysis.studies.experiment import Study
+from supermask.analysis.studies.network_files import OwnNetwork, load_network
 from supermask.members import Member
 from supermask.named_members import Members
 
@@ -24,6 +27,28 @@ class SentRun(NamedTuple):
 
     type: type
     values: Mapping[str, Any]
+
+
+class SentNetwork(NamedTuple):
+    """A network of a file, FILE.py:NAME: the file's name and content, and what the network is called there."""
+
+    file: str
+    called: str
+    content: bytes
+
+    def received(self, folder: Path, digest: str) -> OwnNetwork:
+        """Write the file to a folder of its own in that one, run it, and return its network.
+
+        Raises RuntimeError where it is made of other code than what has that digest: where it imports modules of the
+        user's own, and this machine has other ones.
+        """
+        path = folder / "network" / Path(self.file).name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self.content)
+        own = load_network(f"{path}:{self.called}")
+        if own.digest != digest:
+            raise RuntimeError(f"network {self.file}:{self.called} is made of other modules here than at the client")
+        return own
 
 
 def packed(study: Study) -> tuple[SentRun, ...]:

@@ -19,18 +19,20 @@ from distributed import Worker, WorkerPlugin, get_worker
 
 import supermask
 from supermask import datasets
-from supermask.analysis.running.cluster.sending import SentRun, unpacked
+from supermask.analysis.running.cluster.sending import SentNetwork, SentRun, unpacked
 from supermask.analysis.running.runner import run
 from supermask.analysis.running.units import units
 from supermask.analysis.store.identity import REVISIONS, identity
 from supermask.analysis.store.store import Result
 from supermask.analysis.studies.experiment import Experiment, Study
+from supermask.analysis.studies.network_files import OwnNetwork
 from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.studies.work import Done
 from supermask.analysis.studies.workbench import Workbench
 from supermask.analysis.system.platform import cores, set_up_jax
 from supermask.datasets import DataError, Dataset
 from supermask.named_members import BUILT_IN, Members
+from supermask.networks import Network
 from supermask.population import place
 
 NAME = "supermask"
@@ -48,7 +50,8 @@ class Setting:
 
     parameters: number of the network's weights and biases, which decides how many train at once.
     devices: CPU devices that a worker uses. pinned: for workers on this machine, each of which keeps to one core.
-    plugin: name and content of the user's own file, which workers run as the client did.
+    plugin: name and content of the user's own file, which workers run as the client did. network: that of a network of
+    the user's own.
     """
 
     protocol: Protocol
@@ -58,6 +61,7 @@ class Setting:
     devices: int = 1
     pinned: bool = False
     plugin: tuple[str, bytes] | None = None
+    network: SentNetwork | None = None
     version: str = VERSION
 
 
@@ -138,6 +142,10 @@ class Workshop(WorkerPlugin):
         self.members = BUILT_IN
         if self._setting.plugin is not None:
             self.members = _with_plugin(*self._setting.plugin, self._folder)
+        self._own_network: OwnNetwork | None = None
+        if self._setting.network is not None:
+            self._own_network = self._setting.network.received(self._folder, self._setting.protocol.network_digest)
+        self._network: Network | None = None
         self._lock = threading.Lock()  # a process has one set of devices, however many threads Dask gives it
         self._data: Dataset | None = None
         self._made: dict[str, Arrays] = {}
@@ -160,7 +168,9 @@ class Workshop(WorkerPlugin):
             if not self._has_data():
                 return Outcome((), {}, frozenset(), True, worker.address)
             assert self._data is not None  # noqa: S101  for the type checker
-            experiment = Experiment(self._setting.protocol, self._data, task.seeds)
+            if self._own_network is not None and self._network is None:
+                self._network = self._own_network.network(self._data.classes)
+            experiment = Experiment(self._setting.protocol, self._data, task.seeds, self._network)
             needed = inputs(experiment, task.study, task.wanted)
             self._made |= given
             if lacks := needed - self._made.keys():
