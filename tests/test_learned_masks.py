@@ -15,6 +15,7 @@ from supermask.draws import WEIGHTS
 from supermask.keys import Purpose, derive_key
 from supermask.learned_masks import LearnedMask, MaskJob, MaskTrainer
 from supermask.lottery import initial_params
+from supermask.mask_scores import completed, others_of
 from supermask.networks import kernels_of
 from supermask.population import Placement, place
 from supermask.training import TrainingConfig
@@ -304,3 +305,27 @@ def test_rescaling_is_weights_over_ones(ones, zeros):
 def test_impossible_masks_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         replace(LearnedMask(), **change)
+
+
+def test_the_gradient_passes_through_the_factor_of_rescaling_by_default():
+    """As in the released code; the other choice keeps half of the weights where this one keeps 30%."""
+    assert LearnedMask(rescaled=True) == LearnedMask(rescaled=True, through_factor=True)
+    assert LearnedMask(rescaled=True) != LearnedMask(rescaled=True, through_factor=False)
+
+
+def test_what_stays_beside_masked_kernels_has_its_shape_and_zero_biases():
+    """A bias of one number per output is made anew; of another shape, and what is no bias of a kernel, is passed on."""
+    params = {
+        "dense": {"kernel": np.ones((3, 4)), "bias": np.ones(4)},
+        "maps": {"kernel": np.ones((3, 4)), "bias": np.ones((2, 4))},
+        "norm": {"scale": np.full(4, 2.0), "bias": np.ones(4)},
+    }
+    others = others_of(params)
+    assert set(others) == {"maps", "norm"}
+    np.testing.assert_array_equal(others["maps"]["bias"], np.zeros((2, 4)))
+    np.testing.assert_array_equal(others["norm"]["scale"], np.full(4, 2.0))
+    np.testing.assert_array_equal(others["norm"]["bias"], np.ones(4))
+    whole = completed({"dense": np.ones((3, 4)), "maps": np.ones((3, 4))}, others)
+    assert {layer: {n: leaf.shape for n, leaf in own.items()} for layer, own in whole.items()} == {
+        layer: {n: leaf.shape for n, leaf in own.items()} for layer, own in params.items()
+    }
