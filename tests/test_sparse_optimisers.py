@@ -26,6 +26,11 @@ from supermask.training import TrainingConfig
 STEPS, EPOCH, DENSITY = 60, 19, 0.3
 CONFIG = TrainingConfig(STEPS, 3e-3, evaluate_every=STEPS)
 OPTIMISER = optax.chain(optax.add_decayed_weights(1e-3), optax.sgd(0.1, momentum=0.9))
+OF_PAIRS = optax.GradientTransformation(
+    lambda params: jax.tree.map(lambda leaf: jnp.zeros((leaf.size, leaf.size)), params),
+    lambda grads, state, params=None: (grads, state),
+)
+"""An optimiser with a number for every pair of weights of a leaf, which says nothing about a single weight."""
 PUBLIC = {
     "static": sm.static,
     "set": sm.set_training,
@@ -242,6 +247,10 @@ def test_weights_that_were_not_masked_at_the_start_are_after_the_first_step():
     assert live_and_dead(optax.apply_updates(nested(), updates), sm.masks_of(state, nested())) == (TOTAL, 0)
 
 
+def step_once(sparse):
+    sparse.update(TARGET, sparse.init(nested()), nested())
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -260,6 +269,14 @@ def test_weights_that_were_not_masked_at_the_start_are_after_the_first_step():
                 **{"density": 0.2, "steps": 99, "key": KEY},
             ).init(nested()),
             "optimiser has masks of its own; allowed: one without",
+        ),
+        (
+            lambda: step_once(sm.rigl(optax.flatten(optax.adam(0.1)), density=0.2, steps=99, key=KEY)),
+            "optimiser keeps state of shape",
+        ),
+        (
+            lambda: step_once(sm.rigl(OF_PAIRS, density=0.2, steps=99, key=KEY)),
+            "optimiser keeps state of shape",
         ),
         (lambda: sm.masks_of(optax.adam(0.1).init(nested()), nested()), "optimiser_state has no masks"),
     ],
