@@ -271,9 +271,9 @@ def _band(axes: Axes, rows: pd.DataFrame, x: str, value: str, style: Style, labe
 
 def _distribution(axes: Axes, rows: pd.DataFrame, fits: Sequence[str]) -> None:
     """Draw a distribution, means over seeds, and its fits as far as it reaches, on a log axis."""
-    by_seed = rows.set_index(["times", "seed"])[["share", *fits]].unstack("seed", fill_value=0)
-    means = 100 * by_seed.T.groupby(level=0).mean().T
-    shares = means["share"].where(means["share"] > 0)
+    means = 100 * rows.groupby("times")[list(fits)].mean()
+    shares = 100 * rows.groupby("times")["share"].sum() / rows["seed"].nunique()  # a seed without a row has none
+    shares = shares.where(shares > 0)
     axes.plot(means.index, shares, "o", color=styles.BLUE, markersize=3, label="measured")
     for fit, colour, dash in ((GEOMETRIC, styles.GREEN, "-"), (POISSON, styles.RED, "--")):
         if fit in fits:
