@@ -153,6 +153,14 @@ _FIGURES = (
         why="it has a line for every layer",
     ),
     FigureEntry(
+        "edge-swaps",
+        "Edge swaps: does the batch's loss fall?",
+        paper="Wortsman et al. 2019, section 2.3",
+        networks=("fc",),
+        only=(*_PAPERS, "lenet5"),
+        why="their loss on a batch is a function of the weights alone",
+    ),
+    FigureEntry(
         "dsd",
         "Dense-sparse-dense training",
         paper="Han et al. 2017",

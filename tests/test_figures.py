@@ -54,6 +54,7 @@ SOME = {
     "sign-flips": (),
     "sparse-training": ("DSR", "SET", "static", "DSR's structure, fresh weights"),
     "structure-over-time": ("DSR", "SET"),
+    "edge-swaps": ("rate 1", "rate 0.01"),
     "deep-compression": ("the paper's percentages and bits", "pruned, 4 bits", "not pruned, 4 bits"),
     "dsd": ("dense throughout", "50% pruned"),
     "neural-graphs": ("discrete, discovered", "discrete, uniform"),
@@ -153,7 +154,7 @@ def test_every_picture_states_where_it_comes_from(name, tables, experiment, tmp_
     learned = name in ("learned-supermasks", "supermask-table", "learned-masks-seen")
     assert ("masks learned for 10 epochs" in said) == learned
     lengths = {"dsd": ("4 epochs a phase",)} | dict.fromkeys(
-        ("sparse-training", "structure-over-time", "deep-compression"), (": 4 epochs ·",)
+        ("sparse-training", "structure-over-time", "deep-compression", "edge-swaps"), (": 4 epochs ·",)
     )
     lengths |= dict.fromkeys(("neural-graphs", "wiring"), (": graphs trained for 2 epochs ·",))
     lengths |= {"shared-weight": (": 4 epochs ·", "graphs trained for 2 epochs")}

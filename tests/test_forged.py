@@ -18,6 +18,7 @@ from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.drawing.tables import tidy_table
 from supermask.analysis.kinds import KINDS, kind_of
 from supermask.analysis.kinds.barrier import Barrier
+from supermask.analysis.kinds.edge_swaps import SwapRun
 from supermask.analysis.kinds.plan import results_of
 from supermask.analysis.kinds.rounds import Unpruned, decode_round_zero
 from supermask.analysis.kinds.schema import fault_of, fault_of_arrays, fault_of_description
@@ -51,7 +52,7 @@ RUNS = (
         LearnedMask(rescaled=True),
     ),
     *(SparseRun("rigl", 0.1), NARROW, DSDRun(0.3), CompressionRun(), GraphRun("static")),
-    *(SharedRun(GraphRun("static")), Barrier(), Transfer(signs=True), Flips()),
+    *(SharedRun(GraphRun("static")), Barrier(), Transfer(signs=True), Flips(), SwapRun(0.3)),
 )
 VALUES = st.sampled_from(
     (

@@ -11,6 +11,7 @@ import pytest
 from supermask.analysis.drawing.tidy_cells import COLUMNS
 from supermask.analysis.kinds import BY_NAME, KINDS, kind_of
 from supermask.analysis.kinds.barrier import Barrier, UnprunedBarrier
+from supermask.analysis.kinds.edge_swaps import SwapRun
 from supermask.analysis.kinds.plan import complete, ids_needed, results_of, uses_of
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.kinds.schema import fault_of_description, unknown_part
@@ -46,6 +47,7 @@ RUNS = (
         Barrier(CRITERIA["random"], "rounds"),
         Transfer(),
         Transfer(signs=True, matched=True),
+        SwapRun(0.3),
     ),
     *(UnprunedFlips(), UnprunedFlips(rate=0.5, length=2.0), UnprunedFlips(every_step=True), Flips()),
 )

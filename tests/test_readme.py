@@ -31,7 +31,8 @@ MORE = {
     "reproduce mask-criteria --criteria large_final random snip": SHORT,
     "reproduce sparse-training": f"{SMALL} --sparse-epochs 0.2 --show SET RigL",
     "reproduce deep-compression": f"{SMALL} --sparse-epochs 0.5",
-    "reproduce dsd": f"{SMALL} --sparse-epochs 0.2",
+    "reproduce dsd --network lstm": f"{SMALL} --sparse-epochs 0.2",
+    "reproduce edge-swaps": f"{SMALL} --sparse-epochs 0.2",
     "reproduce neural-graphs wiring shared-weight": f"{SMALL} --graph-epochs 0.1 --sparse-epochs 0.1",
     "reproduce sanity connectivity rewinding transfer sign-flips": f"{SMALL} --rounds 1 --epochs 4",  # for step 50
     "report --protocol short --data-dir ~/data": SMALL,

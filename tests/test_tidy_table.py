@@ -29,6 +29,7 @@ from supermask.analysis.drawing.tables import tidy_table, write_tables
 from supermask.analysis.drawing.tidy_cells import COLUMNS, TYPES
 from supermask.analysis.kinds import BY_NAME, KINDS
 from supermask.analysis.kinds.barrier import Barrier
+from supermask.analysis.kinds.edge_swaps import SwapRun
 from supermask.analysis.kinds.plan import results_of
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.kinds.schema import IMAGE_SHAPE, fault_of_description
@@ -66,7 +67,7 @@ RUNS = (
     *(LearnedMask(rescaled=True), LearnedMask(method="edge_popup", kept=0.3), SparseRun("rigl", 0.1)),
     *(SparseRun("static", 0.1, structure="rigl", start="fresh"), DSDRun(0.3), CompressionRun()),
     *(GraphRun("static"), SharedRun(SparseRun("static", 0.1)), SharedRun(GraphRun("static")), Barrier()),
-    *(Transfer(), Flips()),
+    *(Transfer(), Flips(), SwapRun(0.3)),
 )
 
 

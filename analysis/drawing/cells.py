@@ -18,13 +18,13 @@ _COMMA = re.compile(r"[+-]?[\d.]*\d,\d+(e[+-]?\d+)?", re.IGNORECASE)
 
 _WHOLE = {
     *("seed", "round", "early_stop_step", "step", "live_weights", "live_edges", "carrying_edges", "parameters"),
-    *("bytes", "live", "row", "in_region", "classes"),
+    *("bytes", "live", "row", "in_region", "classes", "swapping_steps"),
 }
 _NUMBERS = {
     *("changes", "compression", "value_bits", "gap_bits", "paper_percent", "w_initial", "w_final", "cell", "distance"),
-    *("exchanged", "density", "sparsity"),
+    *("exchanged", "density", "sparsity", "rate", "swapped"),
 }
-_FRACTIONS = {"overlap", "share", "kept_from_start", "toward_zero", "flipped"}
+_FRACTIONS = {"overlap", "share", "kept_from_start", "toward_zero", "flipped", "lower"}
 
 _KEYS = ("seed", "round")
 _OF_PARTS = {"panel", "part", "kind"}

@@ -27,6 +27,7 @@ KINDS: tuple[Kind[Any], ...] = tuple(
         "barrier.BARRIERS",
         "transfer.TRANSFERS",
         "sign_flips.SIGN_FLIPS",
+        "edge_swaps.SWAPS",
     )
 )
 """All kinds in the order in which they are made: a kind comes after those that it starts from."""

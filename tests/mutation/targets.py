@@ -51,6 +51,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "supermask.sparse_training.dsr": (*_SPARSE, "schedules or dsr"),
     "supermask.sparse_training.magnitude_pruning": (*_SPARSE, "schedules or prun or configurations"),
     "supermask.sparse_training.sparse_momentum": (*_SPARSE, "schedules or sparse_momentum"),
+    "supermask.sparse_training.swaps": ("test_edge_swaps.py",),
     "supermask.sparse_training.trainer": (
         *_SPARSE[:2],
         *("test_doors.py", "-k", "schedules or trainer or together or reports or counts or seeds or last_step"),
