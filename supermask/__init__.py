@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from supermask.sign_flips import recording_flips as recording_flips
     from supermask.sign_flips import watch_signs as watch_signs
     from supermask.sparse_training.as_optimiser import masks_of as masks_of
+    from supermask.sparse_training.optimisers import deep_r as deep_r
     from supermask.sparse_training.optimisers import dnw as dnw
     from supermask.sparse_training.optimisers import dsr as dsr
     from supermask.sparse_training.optimisers import magnitude_pruning as magnitude_pruning
@@ -120,7 +121,7 @@ _NAMES = {
     "sign_flips": "FlipCounts SignFlips flip_counts flip_numbers flips_by_distance flips_of record_flips "
     "recording_flips watch_signs",
     "sparse_training.as_optimiser": "masks_of",
-    "sparse_training.optimisers": "dnw dsr magnitude_pruning rigl set_training sparse_momentum static",
+    "sparse_training.optimisers": "deep_r dnw dsr magnitude_pruning rigl set_training sparse_momentum static",
     "tails": "Tail geometric_tail",
     "ticket_rounds": "Tickets TrainingResult lottery_rounds",
     "treatments": "Treatment treatment",

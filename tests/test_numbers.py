@@ -127,6 +127,7 @@ def test_what_is_no_number_is_refused_by_name(value, tmp_path):
         ],
         "until": [lambda: sm.magnitude_pruning(optax.sgd(0.1), density=0.5, until=value, **sparse)],
         "threshold": [lambda: sm.dsr(optax.sgd(0.1), density=0.5, threshold=value, **sparse)],
+        "noise": [lambda: sm.deep_r(optax.sgd(0.1), density=0.5, noise=value, **sparse)],
         "decay": [lambda: sm.sparse_momentum(optax.sgd(0.1), density=0.5, every=2, decay=value, **sparse)],
         "every": [lambda: sm.rigl(optax.sgd(0.1), density=0.5, every=value, **sparse)],
         "a": [lambda: sm.power(value, 1)],

@@ -163,14 +163,14 @@ def test_pruned_weights_stay_to_the_bit_on_both_devices_under_any_optimiser(name
             assert (before[mask] != after[mask]).mean() > 0.8
 
 
-METHODS = ("set_training", "rigl", "dsr", "sparse_momentum", "dnw", "magnitude_pruning")
+METHODS = ("set_training", "rigl", "deep_r", "dsr", "sparse_momentum", "dnw", "magnitude_pruning")
 
 
 @pytest.mark.parametrize(
     "name", [each if each == "rigl" else pytest.param(each, marks=pytest.mark.slow) for each in METHODS]
 )
 def test_inside_shard_map_a_device_trains_its_own_rows_sparsely(name):
-    change = {} if name == "dnw" else {"every": 2}
+    change = {} if name in ("dnw", "deep_r") else {"every": 2}
     optimiser = getattr(sm, name)(optax.sgd(0.05, momentum=0.9), density=0.3, steps=40, key=KEY, **change)
 
     def train(params, gradients):

@@ -35,6 +35,7 @@ PUBLIC = {
     "static": sm.static,
     "set": sm.set_training,
     "rigl": sm.rigl,
+    "deep_r": sm.deep_r,
     "dsr": sm.dsr,
     "sparse_momentum": partial(sm.sparse_momentum, every=EPOCH),
     "dnw": sm.dnw,
@@ -180,10 +181,10 @@ def test_vmap_gives_every_network_masks_of_its_own():
     assert not same_bits(*(jax.tree.map(lambda leaf, i=i: leaf[i], together) for i in (0, 1)))
 
 
-@pytest.mark.parametrize("name", ["rigl", "dnw", "sparse_momentum"])
+@pytest.mark.parametrize("name", ["rigl", pytest.param("deep_r", marks=pytest.mark.slow), "dnw", "sparse_momentum"])
 def test_bfloat16_stays_bfloat16(name):
     params, target = nested(jnp.bfloat16), jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), TARGET)
-    change = {} if name == "dnw" else {"every": 5}
+    change = {} if name in ("dnw", "deep_r") else {"every": 5}
     sparse = getattr(sm, name)(optax.sgd(0.05, momentum=0.9), density=0.2, steps=40, key=KEY, **change)
     trained, state = jax.jit(partial(train, sparse))(params, target)
     assert {leaf.dtype for leaf in jax.tree.leaves(trained)} == {jnp.dtype(jnp.bfloat16)}

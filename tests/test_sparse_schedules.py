@@ -9,6 +9,7 @@ import pytest
 from supermask.keys import Purpose, derive_key
 from supermask.sparse_training import METHODS, Horizon
 from supermask.sparse_training.base import PERIOD, Cosine, State, apportion, random_masks
+from supermask.sparse_training.deep_r import DeepRConfig
 from supermask.sparse_training.drop_and_grow import DropAndGrowConfig, at_random
 from supermask.sparse_training.dsr import DSRConfig
 from supermask.sparse_training.magnitude_pruning import MagnitudePruningConfig, scheduled_counts
@@ -28,6 +29,7 @@ def doubling(every: int) -> list[int]:
     [
         ("static", {}, []),
         ("dnw", {}, []),
+        ("deep_r", {}, []),
         ("set", {}, range(20, 750, 20)),
         ("rigl", {}, range(20, 750, 20)),
         ("rigl", {"every": 10}, range(10, 750, 10)),
@@ -52,6 +54,7 @@ def test_masks_change_when_they_should(name, config, expected):
 def test_defaults_are_the_published_ones():
     assert PERIOD == 100
     assert DropAndGrowConfig() == DropAndGrowConfig(fraction=0.3, every=0, until=0.75)
+    assert DeepRConfig() == DeepRConfig(shrinkage=1e-5, noise=1e-5)
     assert DSRConfig() == DSRConfig(threshold=1e-3, fraction=0.11, every=0, doublings=(0.125, 0.4, 0.7))
     assert MagnitudePruningConfig() == MagnitudePruningConfig(every=0, until=0.5)
     momentum = {"fraction": 0.5, "last_fraction": 0.005, "decay": 0.9, "dense_below": 0.2, "most_grown": 0.99}
@@ -68,6 +71,8 @@ def test_defaults_are_the_published_ones():
         (DSRConfig, "fraction", (0, 0.99), (-0.01, 1)),
         (DSRConfig, "every", (0, 1), (-1,)),
         (DSRConfig, "doublings", ((), (0, 1), (0.5,)), ((0.5, 1.01), (-0.01,))),
+        (DeepRConfig, "shrinkage", (0, 2.0), (-1e-9, float("inf"))),
+        (DeepRConfig, "noise", (0, 2.0), (-1e-9, float("inf"))),
         (MagnitudePruningConfig, "until", (0.01, 1), (0, 1.01)),
         (MagnitudePruningConfig, "every", (0, 1), (-1,)),
         (SparseMomentumConfig, "fraction", (0, 0.99), (-0.01, 1)),

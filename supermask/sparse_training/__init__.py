@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from supermask.sparse_training.base import Horizon, Info, Method, State, start
+from supermask.sparse_training.deep_r import DeepRConfig, deep_r
 from supermask.sparse_training.densities import DISTRIBUTIONS, erk, layer_counts, uniform
 from supermask.sparse_training.dnw import DNWConfig, dnw
 from supermask.sparse_training.drop_and_grow import DropAndGrowConfig, rigl, set_training
@@ -24,6 +25,7 @@ __all__ = [
     "METHODS",
     "DNWConfig",
     "DSRConfig",
+    "DeepRConfig",
     "DropAndGrowConfig",
     "Horizon",
     "Info",
@@ -33,6 +35,7 @@ __all__ = [
     "SparseMomentumConfig",
     "State",
     "StaticConfig",
+    "deep_r",
     "dnw",
     "dsr",
     "erk",
@@ -70,6 +73,7 @@ METHODS: Mapping[str, MethodSpec] = {
     "static": MethodSpec(static, StaticConfig, "layer"),
     "set": MethodSpec(set_training, DropAndGrowConfig, "layer"),
     "rigl": MethodSpec(rigl, DropAndGrowConfig, "layer"),
+    "deep_r": MethodSpec(deep_r, DeepRConfig, "layer", sparse_steps=False),
     "dsr": MethodSpec(dsr, DSRConfig, "total", "uniform"),
     "sparse_momentum": MethodSpec(sparse_momentum, SparseMomentumConfig, "total", "uniform"),
     "dnw": MethodSpec(dnw, DNWConfig, "layer", sparse_steps=False),

@@ -20,6 +20,7 @@ from supermask.checks import check_whole
 from supermask.keys import AnyKey
 from supermask.sparse_training import METHODS, Horizon
 from supermask.sparse_training.as_optimiser import Distribution, as_optimiser
+from supermask.sparse_training.deep_r import DeepRConfig
 from supermask.sparse_training.drop_and_grow import DropAndGrowConfig
 from supermask.sparse_training.dsr import DSRConfig
 from supermask.sparse_training.magnitude_pruning import MagnitudePruningConfig
@@ -100,6 +101,31 @@ def rigl(
     """
     config = DropAndGrowConfig(fraction, every, until)
     return as_optimiser(METHODS["rigl"], optimiser, density, Horizon(steps, 1), key, config, distribution, where)
+
+
+def deep_r(
+    optimiser: optax.GradientTransformation,
+    *,
+    density: float,
+    steps: int,
+    key: AnyKey,
+    shrinkage: float = DeepRConfig.shrinkage,
+    noise: float = DeepRConfig.noise,
+    distribution: Distribution = "erk",
+    where: Where | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """DeepR, deep rewiring: live weights keep their signs; those that would cross zero are replaced by random ones.
+
+    shrinkage: gradient of an L1 penalty, per live weight.
+    noise: standard deviation of Gaussian noise in the gradient of live weights.
+
+    The other arguments are those of `static`. The mask may change at every step. A weight that comes alive starts at 0,
+    with a random sign. Bellec et al. 2018 (arXiv 1711.05136), algorithm 1.
+
+    Raises ValueError as `static` does, and for impossible values.
+    """
+    config = DeepRConfig(shrinkage, noise)
+    return as_optimiser(METHODS["deep_r"], optimiser, density, Horizon(steps, 1), key, config, distribution, where)
 
 
 def dsr(

@@ -45,6 +45,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         *_SPARSE,
         "schedules or rigl or densit or apportion or full or start or trainer",
     ),
+    "supermask.sparse_training.deep_r": ("test_deep_r.py", *_SPARSE, "deep_r"),
     "supermask.sparse_training.densities": (*_SPARSE, "schedules or densit or shares"),
     "supermask.sparse_training.dnw": (*_SPARSE, "schedules or dnw or largest"),
     "supermask.sparse_training.drop_and_grow": (*_SPARSE, "schedules or rigl or set"),
