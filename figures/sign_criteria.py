@@ -61,4 +61,5 @@ FIGURE = Drawing(
     summarise=partial(plots.accuracy_summary, styles=styles.CRITERIA),
     claims=CLAIMS,
     styles=styles.CRITERIA,
+    panels=plots.range_panels(styles.CRITERIA, "criterion"),
 )

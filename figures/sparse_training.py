@@ -151,4 +151,5 @@ FIGURE = Drawing(
     summarise=partial(plots.accuracy_summary, styles=STYLES, by="line"),
     claims=CLAIMS,
     styles=STYLES,
+    panels=plots.range_panels(STYLES, "line"),
 )

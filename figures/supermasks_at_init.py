@@ -5,6 +5,7 @@ signed constants of each layer. No weight is trained after that. The bars show e
 """
 
 import math
+from functools import partial
 
 import pandas as pd
 
@@ -96,20 +97,29 @@ def _chance(table: pd.DataFrame) -> float:
 def draw(table: pd.DataFrame, frame: Frame) -> Picture:
     """Draw each mask at its best level as bars, then all levels: one panel for each kind of weights."""
     picture, (bars, *lines) = plots.new_picture(1 + len(TITLES), frame, width=3.6)
-    chance = _chance(table)
-    top = min(20.0 * math.ceil((100 * table["test_accuracy"].max() + 5) / 20), 100.0)
     three_abreast = frame.width is not None and not frame.narrow
-    _bars(bars, table, top, 90 if three_abreast else 0)
-    for axes, (weights, title) in zip(lines, TITLES.items(), strict=True):
-        own = table[table["weights"] == weights]
-        plots.accuracy_lines(axes, own, styles.CRITERIA)
-        plots.remaining_axis(axes, own, "test accuracy without training, %")
-        axes.axhline(chance, color=styles.GREY, linewidth=0.9, linestyle=":", label=f"chance ({chance:.3g}%)")
-        axes.set_ylim(0, top)
-        axes.set_title(title)
+    _bars(bars, table, _top(table), 90 if three_abreast else 0)
+    for axes, weights in zip(lines, TITLES, strict=True):
+        _levels(axes, table, weights)
     title = "Supermasks: accuracy of untrained networks under masks of a trained one"
     finish(picture, frame, title, f"{BANDS} Whiskers likewise.", lines[-1])
     return picture
+
+
+def _top(table: pd.DataFrame) -> float:
+    """Return the upper limit of all panels, in percent."""
+    return float(min(20.0 * math.ceil((100 * table["test_accuracy"].max() + 5) / 20), 100.0))
+
+
+def _levels(axes: Axes, table: pd.DataFrame, weights: str) -> str:
+    """Draw accuracy at all levels on one kind of weights; there is nothing else to explain."""
+    own, chance = table[table["weights"] == weights], _chance(table)
+    plots.accuracy_lines(axes, own, styles.CRITERIA)
+    plots.remaining_axis(axes, own, "test accuracy without training, %")
+    axes.axhline(chance, color=styles.GREY, linewidth=0.9, linestyle=":", label=f"chance ({chance:.3g}%)")
+    axes.set_ylim(0, _top(table))
+    axes.set_title(TITLES[weights])
+    return ""
 
 
 def _bars(axes: Axes, table: pd.DataFrame, top: float, turn: int) -> None:
@@ -177,4 +187,5 @@ FIGURE = Drawing(
     summarise=summarise,
     claims=CLAIMS,
     styles=styles.CRITERIA,
+    panels=tuple(partial(_levels, weights=weights) for weights in TITLES),
 )

@@ -108,4 +108,5 @@ FIGURE = Drawing(
     summarise=partial(plots.accuracy_summary, styles=styles_of(LINES), by="line"),
     claims=CLAIMS,
     styles=styles_of(LINES),
+    panels=plots.range_panels(styles_of(LINES), "line"),
 )

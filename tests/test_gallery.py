@@ -14,6 +14,9 @@ from supermask.figures.catalogue import CATALOGUE
 ROOT = Path(__file__).parents[1]
 GALLERY = ROOT / "figures" / "gallery"
 TABLES = sorted(path.stem for path in GALLERY.glob("*.csv"))
+PAGE = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+TOGETHER = re.findall(r"--together\sfigures/gallery/(\S+)`", PAGE)
+"""Pictures of several tables; test_redraw.py draws them."""
 
 VERDICTS: dict[str, tuple[int, int, int]] = {
     "criteria-plane-fc-mnist-paper": (0, 0, 0),
@@ -51,10 +54,18 @@ VERDICTS: dict[str, tuple[int, int, int]] = {
 
 
 def test_the_page_shows_every_picture_and_there_is_no_other():
-    shown = re.findall(r"!\[[^]]+\]\(\.\./figures/gallery/([^)]+)\.png\)", (ROOT / "docs" / "gallery.md").read_text())
-    assert sorted(shown) == TABLES
+    shown = re.findall(r"!\[[^]]+\]\(\.\./figures/gallery/([^)]+)\.png\)", PAGE)
+    pictures = sorted([*TABLES, *TOGETHER])
+    assert sorted(shown) == pictures
     for ending in ("svg", "png"):
-        assert sorted(path.stem for path in GALLERY.glob(f"*.{ending}")) == TABLES
+        assert sorted(path.stem for path in GALLERY.glob(f"*.{ending}")) == pictures
+
+
+def test_what_is_folded_is_read_as_markdown_and_unfolds():
+    """MkDocs reads what is within HTML as text, unless it is told otherwise; GitHub wants empty lines around it."""
+    folds = re.findall(r"\n\n<details markdown=\"1\">\n<summary>[^<\n]+</summary>\n\n(.+?)\n\n</details>\n", PAGE, re.S)
+    assert len(folds) == PAGE.count("<details") == PAGE.count("</details>") > 5
+    assert not [text for text in folds if re.search(r"\*\*not\*\*|\*not enough data\*", text)], "verdicts are seen"
 
 
 @pytest.mark.parametrize("name", TABLES)

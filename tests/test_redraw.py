@@ -4,7 +4,7 @@ import io
 import re
 import shutil
 import zlib
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import matplotlib
@@ -21,6 +21,8 @@ from supermask.analysis.command.cli import run_command
 from supermask.analysis.command.commands import FAILED, MISUSED, OK
 from supermask.analysis.drawing.cells import check_cells
 from supermask.analysis.drawing.frame import SCREEN
+from supermask.analysis.drawing.frame import settings as frame_settings
+from supermask.analysis.drawing.together import Part, draw_together
 from supermask.analysis.system.errors import UsageError
 from supermask.figures.catalogue import CATALOGUE
 
@@ -28,6 +30,11 @@ ROOT = Path(__file__).parents[1]
 GALLERY = ROOT / "figures" / "gallery"
 TABLES = sorted(path.stem for path in GALLERY.glob("*.csv"))
 ONE = "mask-1-actions-fc-mnist-short"
+PAGE = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+TOGETHER = {
+    name: tables.split() for tables, name in re.findall(r"`supermask redraw ([^`]*?)\s--together\s(\S+)`", PAGE)
+}
+"""Pictures of several tables, and these tables, as the gallery's commands name them from the repository's root."""
 
 
 def copied(name: str, folder: Path) -> Path:
@@ -72,6 +79,96 @@ def test_a_disk_that_fills_while_pictures_are_written_is_one_line_and_tears_none
         filler.unlink()
         assert {path.name: path.read_bytes() for path in disk.iterdir()} == before
         assert run_command(["redraw", str(csv)], CATALOGUE) == OK
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TOGETHER)
+def test_each_picture_of_several_networks_is_drawn_from_their_tables_exactly(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    drawn = tmp_path / Path(name).name
+    assert run_command(["redraw", *TOGETHER[name], "--together", str(drawn)], CATALOGUE) == OK
+    before, after = ((each.parent / f"{each.name}.svg").read_text() for each in (ROOT / name, drawn))
+    if f"Matplotlib v{matplotlib.__version__}," in before:
+        assert after == before
+    else:
+        assert words(after) == words(before)
+    assert (tmp_path / f"{drawn.name}.png").stat().st_size > 10_000
+
+
+def test_a_picture_of_several_tables_names_and_shows_each(tmp_path, capsys):
+    """A column of panels a table, titled with network and data; a protocol where two are of the same."""
+    fc, conv2 = (copied(f"mask-criteria-{each}-short", tmp_path) for each in ("fc-mnist", "conv2-cifar10"))
+    asked = ["redraw", str(fc), str(conv2), "--together", str(tmp_path / "both"), "--format", "svg"]
+    assert run_command(asked, CATALOGUE) == OK
+    assert capsys.readouterr().out == f"{tmp_path / 'both.svg'}: drawn anew\n"
+    svg = (tmp_path / "both.svg").read_text()
+    text = " ".join(words(svg))
+    for csv, title in ((fc, "FC on MNIST"), (conv2, "Conv2 on CIFAR-10")):
+        assert text.count(f"{title}: the top of it") == 1
+        (caption,) = re.findall(r"<dc:description>([^<]*)</dc:description>", csv.with_suffix(".svg").read_text())
+        assert caption.startswith(f"{title} · protocol short")
+        assert all(part in text for part in caption.split(" · "))
+        assert caption in svg, "the metadata have it in one piece"
+    for label in ("unpruned, trained", "small_init_small_final", "random"):
+        assert words(svg).count(label) == 1, "one legend serves all"
+    assert run_command(asked, CATALOGUE) == OK
+    assert "the same as before" in capsys.readouterr().out
+
+
+def test_panels_of_several_tables_have_their_own_numbers():
+    figure = CATALOGUE["mask-criteria"].load()
+    names = ("mask-criteria-fc-mnist-short", "mask-criteria-conv2-cifar10-short")
+    parts = [
+        Part(GALLERY / f"{n}.csv", (GALLERY / f"{n}.csv").read_text(), "The same on both · protocol p: x")
+        for n in names
+    ]
+    frame = SCREEN.frame("a caption")
+    with matplotlib.rc_context(frame_settings(frame)):
+        picture = draw_together(figure, parts, frame, lambda part: nullcontext())
+    titles = [axes.get_title("left").replace("\n", " ") for axes in picture.axes]
+    assert titles == ["The same on both, protocol p"] * 2 + ["The same on both, protocol p: the top of it"] * 2
+    for name, axes in zip(names * 2, picture.axes, strict=True):
+        table = pd.read_csv(GALLERY / f"{name}.csv")
+        own = table[table["criterion"].isin(["random", "unpruned"])].groupby("round")["test_accuracy"].mean()
+        (line,) = (line for line in axes.get_lines() if line.get_label() == "random")
+        assert line.get_ydata() == pytest.approx(100 * own)
+
+
+SEVERAL = ("mask-criteria-fc-mnist-short", "mask-criteria-conv2-cifar10-short")
+
+
+@pytest.mark.parametrize(
+    ("tables", "name", "said"),
+    [
+        (SEVERAL[:1], "both", "together is given with 1 table alone; allowed: two or more of one figure"),
+        (
+            (SEVERAL[0], ONE),
+            "both",
+            "together is given with 2 tables of mask-1-actions and mask-criteria; allowed: two",
+        ),
+        (SEVERAL, "both.svg", "both.svg'; allowed: a name without .svg, which format adds"),
+        (
+            ("dsd-fc-mnist-short", "dsd-conv2-cifar10-short"),
+            "both",
+            "with tables of dsd; allowed: those of mask-criteria",
+        ),
+    ],
+)
+def test_what_cannot_stand_together_is_refused(tables, name, said, tmp_path, capsys):
+    files = [str(copied(each, tmp_path)) for each in tables]
+    before = sorted(tmp_path.iterdir())
+    assert run_command(["redraw", *files, "--together", str(tmp_path / name)], CATALOGUE) == MISUSED
+    assert said in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_damaged_table_among_several_is_named(tmp_path, capsys):
+    files = [copied(each, tmp_path) for each in SEVERAL]
+    files[1].write_text(files[1].read_text().replace("criterion,", "treatment,", 1))
+    assert run_command(["redraw", *map(str, files), "--together", str(tmp_path / "both")], CATALOGUE) == MISUSED
+    error = capsys.readouterr().err
+    assert f"file {files[1]} is no table of the figure mask-criteria: it has no column 'criterion'" in error
+    assert error.count("\n") == 1
 
 
 def test_a_table_from_a_spreadsheet_is_read_or_refused_never_drawn_otherwise(tmp_path, capsys):

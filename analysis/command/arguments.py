@@ -72,10 +72,17 @@ def parser_of(catalogue: Catalogue, own: Sequence[str] = ()) -> Parser:
         description="Draws the pictures beside each CSV again, from that table alone: no results are needed and "
         "nothing is trained. The caption, which says where numbers come from, is that of the picture that was there.",
         epilog="examples:\n  supermask redraw figures/gallery/*.csv\n"
-        "  supermask redraw mask-criteria-….csv --format pdf --width column --no-title",
+        "  supermask redraw mask-criteria-….csv --format pdf --width column --no-title\n"
+        "  supermask redraw mask-criteria-fc-….csv mask-criteria-conv2-….csv --together networks",
     )
     redraw.add_argument("files", nargs="+", type=path, metavar="CSV", help="a figure's table, its picture beside it")
     redraw.add_argument("--plugin", type=path, metavar="FILE", help="Python file that defines the figure; it is run")
+    redraw.add_argument(
+        "--together",
+        type=path,
+        metavar="NAME",
+        help="draw one picture of all tables, of one figure: a column of panels for each, in NAME.svg and NAME.png",
+    )
     add_look(redraw)
     redraw.set_defaults(command=commands.redraw)
     check = parsers.add_parser(

@@ -209,10 +209,15 @@ def results(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
 
 def redraw(options: argparse.Namespace, catalogue: Catalogue) -> int:
-    """Redraw pictures from their tables."""
-    from supermask.analysis.drawing.redraw import redraw
+    """Redraw pictures from their tables, or one picture from several."""
+    from supermask.analysis.drawing.redraw import redraw, redraw_together
 
-    for path, changed in redraw(options.files, catalogue, _look(options)).items():
+    look = _look(options)
+    if options.together is None:
+        pictures = redraw(options.files, catalogue, look)
+    else:
+        pictures = redraw_together(options.files, options.together, catalogue, look)
+    for path, changed in pictures.items():
         say(f"{path}: {'drawn anew' if changed else 'the same as before'}")
     return OK
 

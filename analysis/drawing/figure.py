@@ -11,7 +11,7 @@ import pandas as pd
 
 from supermask.analysis.drawing.captions import caption, stem
 from supermask.analysis.drawing.claims import Claim
-from supermask.analysis.drawing.frame import SCREEN, Frame, Look, Picture, read_style, settings
+from supermask.analysis.drawing.frame import SCREEN, Frame, Look, Panel, Picture, read_style, settings
 from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.drawing.statistics import diverged_rows
 from supermask.analysis.drawing.styles import Styles
@@ -33,6 +33,8 @@ class Drawing:
     claims: the paper's claims about the figure, each with its test.
     styles: line styles of `names`, if they are lines.
     page: turns stored results and a caption into a page of its own, HTML, which is written beside the pictures.
+    panels: those that can stand beside the same panels of other tables (see `together`). Each draws a table into axes
+        and returns what the caption is to explain.
     """
 
     compares: Literal["criterion", "kept", "pruned", "else"]
@@ -44,6 +46,7 @@ class Drawing:
     claims: tuple[Claim, ...] = ()
     styles: Styles = field(default_factory=dict)
     page: Callable[[Results, str], str] | None = None
+    panels: tuple[Panel, ...] = ()
 
     def named(self, name: str, title: str) -> "Figure":
         """Return the figure with the catalogue's name, as on the command line, and title."""
@@ -123,6 +126,11 @@ def render(figure: Figure, text: str, words: str, base: str, look: Look = SCREEN
     The same table gives the same SVG and PDF to the byte. All formats have the complete caption, as one line, in their
     metadata. Raises UsageError if the user's style cannot be drawn.
     """
+    return rendered(lambda frame: figure.draw(pd.read_csv(io.StringIO(text)), frame), figure.title, words, base, look)
+
+
+def rendered(draw: Callable[[Frame], Picture], title: str, words: str, base: str, look: Look) -> dict[str, bytes]:
+    """Draw a picture in the look's frame; return its formats by ending. See `render`."""
     import matplotlib
 
     frame = look.frame(words)
@@ -131,11 +139,13 @@ def render(figure: Figure, text: str, words: str, base: str, look: Look = SCREEN
     style: Any = {**settings(frame), "svg.hashsalt": base, **own}
     with matplotlib.rc_context(style):
         try:
-            picture = figure.draw(pd.read_csv(io.StringIO(text)), frame)
+            picture = draw(frame)
             for kind in look.formats:
                 file = io.BytesIO()
                 dpi = 160 if look.width is None else 300
-                picture.savefig(file, format=kind, dpi=dpi, metadata=_metadata(kind, figure.title, words))
+                picture.savefig(
+                    file, format=kind, dpi=dpi, metadata=_metadata(kind, title, "; ".join(words.splitlines()))
+                )
                 pictures[f".{kind}"] = file.getvalue()
         except (RuntimeError, OSError) as error:
             if not look.style:

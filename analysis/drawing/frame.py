@@ -8,7 +8,7 @@ their final size.
 import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 from supermask.analysis.system.errors import UsageError, choose
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes as Axes
     from matplotlib.figure import Figure
 
     Picture = Figure
+    Panel = Callable[[Axes, pd.DataFrame], str]
 else:  # Matplotlib is loaded when something is drawn
-    Axes = Picture = Any
+    Axes = Picture = Panel = Any
 
 FORMATS = ("svg", "png", "pdf")
 WIDTHS: Mapping[str, float] = {"column": 3.25, "page": 6.75}
@@ -185,16 +187,18 @@ def panels_of(
     return picture, list(axes.flat[:count])
 
 
-def finish(picture: Picture, frame: Frame, title: str, note: str = "", legend: Axes | None = None) -> None:
+def finish(
+    picture: Picture, frame: Frame, title: str, note: str = "", legend: Axes | Sequence[Axes] | None = None
+) -> None:
     """Add title, legend and caption around the panels, without overlap.
 
-    note: explanation of bands, bars or stars, added to the caption. legend: the panel whose legend serves all panels;
-    it is placed to their right, or below them if the frame has a width.
+    note: explanation of bands, bars or stars, added to the caption. legend: the panel whose legend serves all panels,
+    or several whose entries are put together; it is placed to their right, or below them if the frame has a width.
     """
     width, height = picture.get_size_inches()
     _fit_labels(picture)
     right = below = above = 0.0
-    handles, labels = legend.get_legend_handles_labels() if legend else ([], [])
+    handles, labels = _legend_of(legend)
     if handles and frame.width is None:
         drawn = picture.legend(handles, labels, loc="center right")
         right = _inches(picture, drawn)[0]
@@ -226,6 +230,20 @@ def finish(picture: Picture, frame: Frame, title: str, note: str = "", legend: A
         else:
             drawn.set_bbox_to_anchor((0.5, caption_height / full))
     _settle(picture)
+
+
+def _legend_of(panels: Axes | Sequence[Axes] | None) -> tuple[list[Any], list[str]]:
+    """Return handles and labels of one panel, or each label of several panels once."""
+    if panels is None:
+        return [], []
+    if not isinstance(panels, Sequence):
+        handles, labels = panels.get_legend_handles_labels()
+        return list(handles), list(labels)
+    found: dict[str, Any] = {}
+    for panel in panels:
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+            found.setdefault(str(label), handle)
+    return list(found.values()), list(found)
 
 
 def _settle(picture: Picture) -> None:

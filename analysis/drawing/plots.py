@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from supermask.analysis.drawing.frame import BANDS, Axes, Frame, Picture, finish, panels_of
+from supermask.analysis.drawing.frame import BANDS, Axes, Frame, Panel, Picture, finish, panels_of
 from supermask.analysis.drawing.statistics import SIGNIFICANCE, bands, paired_tests
 from supermask.analysis.drawing.styles import BLACK, OWN, Style, Styles, ordered
 from supermask.analysis.kinds.rounds import UNPRUNED
@@ -44,10 +44,13 @@ def seed_band(axes: Axes, rows: pd.DataFrame, value: str, style: Style, label: s
     axes.fill_between(x, least, greatest, color=style.colour, alpha=0.15, linewidth=0)
 
 
-def unpruned_line(axes: Axes, table: pd.DataFrame, by: str = "criterion", value: str = "test_accuracy") -> None:
-    """Draw a horizontal line at the unpruned network's mean."""
+def unpruned_line(
+    axes: Axes, table: pd.DataFrame, by: str = "criterion", value: str = "test_accuracy", *, number: bool = True
+) -> None:
+    """Draw a horizontal line at the unpruned network's mean. `number`: whether its label states the mean."""
     mean = 100 * table.loc[table[by] == UNPRUNED, value].mean()
-    axes.axhline(mean, color=BLACK, linewidth=0.9, label=f"unpruned, trained ({mean:.1f}%)", zorder=1)
+    label = f"unpruned, trained ({mean:.1f}%)" if number else "unpruned, trained"
+    axes.axhline(mean, color=BLACK, linewidth=0.9, label=label, zorder=1)
 
 
 def stars(axes: Axes, table: pd.DataFrame, first: str, second: str, value: str = "test_accuracy") -> str:
@@ -145,6 +148,24 @@ def whole_and_top(
             notes[1:] = filter(None, [stars(axes, table, *starred)])
     finish(picture, frame, title, "\n".join(notes), panels[0])
     return picture
+
+
+def range_panels(styles: Styles, by: str = "treatment", starred: tuple[str, str] | None = None) -> tuple[Panel, Panel]:
+    """Return the two panels of `whole_and_top`, to stand beside those of other networks."""
+
+    def whole(axes: Axes, table: pd.DataFrame) -> str:
+        accuracy_lines(axes, table, styles, by)
+        unpruned_line(axes, table, by, number=False)  # each network has its own, and one legend serves all
+        remaining_axis(axes, table)
+        return stars(axes, table, *starred) if starred and set(starred) <= set(table[by]) else ""
+
+    def top(axes: Axes, table: pd.DataFrame) -> str:
+        note = whole(axes, table)
+        axes.set_ylim(*top_range(table, by))
+        axes.set_title("the top of it")
+        return note
+
+    return whole, top
 
 
 def levels_shown(table: pd.DataFrame, columns: int = 7) -> list[int]:

@@ -4,18 +4,21 @@ import html
 import io
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supermask.analysis.drawing.cells import check_cells
-from supermask.analysis.drawing.frame import SCREEN, Look
+from supermask.analysis.drawing.frame import FORMATS, SCREEN, Frame, Look
 from supermask.analysis.system.errors import UsageError
 from supermask.analysis.system.files import read_text, write_whole
+from supermask.analysis.system.words import count
 from supermask.reading import read_regular
 
 if TYPE_CHECKING:
     from supermask.analysis.drawing.entries import Catalogue
+    from supermask.analysis.drawing.frame import Picture
 
 MARK = " · supermask "
 """Text that every caption contains."""
@@ -89,20 +92,71 @@ def redraw(tables: Iterable[Path], catalogue: "Catalogue", look: Look = SCREEN) 
 
     drawn: dict[Path, bytes] = {}
     for csv, figure, words in jobs:
-        text = read_text(csv)
-        check_cells(csv, text)
-        try:
-            with warnings.catch_warnings():
-                for doubt in _DOUBTS if look.style is None else ():  # a style of the user's may be to blame
-                    warnings.simplefilter("error", doubt)
-                warnings.filterwarnings("default", "Glyph")  # a name in letters that the font lacks is a name
-                images = render(figure, text, words, csv.stem, look)
-        except UsageError:
-            raise
-        except NOT_DRAWN as error:  # a column or row is missing, or it is no table
-            why = _lacking(error, text) or " ".join(str(error).split())
-            raise UsageError(f"file {csv} is no table of the figure {figure.name}: {why}") from None
+        text = _checked(csv)
+        with _refused(csv, text, figure.name, look):
+            images = render(figure, text, words, csv.stem, look)
         drawn |= {csv.with_suffix(ending): content for ending, content in images.items()}
+    return _replaced(drawn)
+
+
+def redraw_together(
+    tables: Sequence[Path], name: Path, catalogue: "Catalogue", look: Look = SCREEN
+) -> dict[Path, bool]:
+    """Draw one picture of several tables of a figure, a column of panels for each: `name`, and an ending per format.
+
+    Returns for each file whether it changed. Raises UsageError as `redraw` does; for fewer than two tables, for tables
+    of different figures, for a figure whose panels cannot stand beside others, and for a name with a format's ending.
+    """
+    if name.suffix.removeprefix(".") in FORMATS:
+        raise UsageError(f"together is {str(name)!r}; allowed: a name without {name.suffix}, which format adds")
+    names = {figure_name(csv, catalogue) for csv in tables}
+    if len(tables) < 2 or len(names) > 1:
+        of = f"of {' and '.join(sorted(names))}" if len(names) > 1 else "alone"
+        raise UsageError(
+            f"together is given with {count(len(tables), 'table')} {of}; allowed: two or more of one figure"
+        )
+    figure = catalogue[names.pop()].load()
+    if not figure.panels:
+        allowed = ", ".join(other for other, entry in catalogue.items() if entry.load().panels)
+        raise UsageError(f"together is given with tables of {figure.name}; allowed: those of {allowed}")
+    from supermask.analysis.drawing.figure import rendered
+    from supermask.analysis.drawing.together import Part, draw_together
+
+    parts = [Part(csv, _checked(csv), caption_beside(csv)) for csv in tables]
+
+    def draw(frame: Frame) -> "Picture":
+        return draw_together(figure, parts, frame, lambda part: _refused(part.csv, part.text, figure.name, look))
+
+    words = "\n".join(part.caption for part in parts)
+    images = rendered(draw, figure.title, words, name.name, look)
+    return _replaced({name.with_name(f"{name.name}{ending}"): content for ending, content in images.items()})
+
+
+def _checked(csv: Path) -> str:
+    """Return a table's text. Raises UsageError for an invalid cell."""
+    text = read_text(csv)
+    check_cells(csv, text)
+    return text
+
+
+@contextmanager
+def _refused(csv: Path, text: str, figure: str, look: Look) -> Iterator[None]:
+    """Raise UsageError, which names the table, for what drawing it raises or makes Matplotlib or NumPy warn of."""
+    try:
+        with warnings.catch_warnings():
+            for doubt in _DOUBTS if look.style is None else ():  # a style of the user's may be to blame
+                warnings.simplefilter("error", doubt)
+            warnings.filterwarnings("default", "Glyph")  # a name in letters that the font lacks is a name
+            yield
+    except UsageError:
+        raise
+    except NOT_DRAWN as error:  # a column or row is missing, or it is no table
+        why = _lacking(error, text) or " ".join(str(error).split())
+        raise UsageError(f"file {csv} is no table of the figure {figure}: {why}") from None
+
+
+def _replaced(drawn: Mapping[Path, bytes]) -> dict[Path, bool]:
+    """Replace files by what was drawn; return for each whether it changed."""
     changed = {path: not path.is_file() or read_regular(path) != content for path, content in drawn.items()}
     for path, content in drawn.items():  # only after all are drawn, so that a failure replaces none
         write_whole(path, content)

@@ -69,4 +69,5 @@ def treatment_drawing(
         summarise=partial(plots.accuracy_summary, styles=styles_of(lines), by="treatment"),
         claims=claims,
         styles=styles_of(lines),
+        panels=plots.range_panels(styles_of(lines)),
     )
