@@ -91,6 +91,12 @@ _FIGURES = (
         why="it has the published table beside it",
     ),
     FigureEntry(
+        "signed-supermasks",
+        "Signed supermasks: keep, hide or invert",
+        paper="Koster et al. 2022; Ramanujan et al. 2020; Diffenderfer & Kailkhura 2021",
+        networks=("fc", "conv2"),
+    ),
+    FigureEntry(
         "learned-masks-seen",
         "Learned masks seen: pixels and agreement",
         paper="no figure of the paper",

@@ -4,7 +4,8 @@ Every weight has a logit m; the network's weights are w · mask, and the mask is
 anew at every step. The gradient goes straight through the draw to sigmoid(m). Biases are 0 and stay so; what else a
 network has, such as the scale of batch norm, stays as it was drawn, and its running statistics follow. Zhou et al.
 2019, section 5.2; edge-popup, where the mask is the top k of each layer's |scores|: Ramanujan et al. 2020 (arXiv
-1911.13299).
+1911.13299); signed supermasks, which also invert weights: Koster et al. 2022 (arXiv 2201.13361); edge-popup on binary
+weights: Diffenderfer & Kailkhura 2021 (arXiv 2103.09377).
 
 Seeds, weights, rescaling and starts are data of one compiled program, so they train side by side as one population.
 """
@@ -26,7 +27,17 @@ from supermask.descent import Descent, Rule, descending, stepping, train_populat
 from supermask.evaluation import PlacedData, training_loss
 from supermask.intervals import Course, DataOrder, OnProgress, TrainingConfig, ignore_progress
 from supermask.keys import Purpose, derive_key, step_key
-from supermask.mask_logits import MASK_METHODS, Given, Learned, effective_kernels, start_scores
+from supermask.mask_logits import (
+    BINARY,
+    MASK_METHODS,
+    Given,
+    Learned,
+    decay_of,
+    effective_kernels,
+    limits_of,
+    start_scores,
+    weights_under,
+)
 from supermask.mask_logits import LearnedMask as LearnedMask
 from supermask.mask_logits import kept_by_layer as kept_by_layer
 from supermask.mask_scores import UNSEEN, MaskScores, completed, judge, others_of
@@ -35,7 +46,6 @@ from supermask.params import Kernels, Params, kernels_of
 from supermask.population import Placement, Run, batched, over_population
 from supermask.resuming import Checkpoints
 from supermask.short import short
-from supermask.untrained_networks import untrained_kernels
 
 OPTIMISERS = ("sgd", "adam")
 
@@ -67,7 +77,8 @@ class MaskJob:
 class LearnedOutcome(NamedTuple):
     """The outcome of learning one mask; arrays on the host.
 
-    `logits` are those of the step of lowest validation loss, `early_stop`; 'edge_popup' has scores in their place.
+    `logits` are those of the step of lowest validation loss, `early_stop`; 'edge_popup' and 'signed' have scores in
+    their place.
     `state` is the network's at that step, such as running statistics; {} for most.
     The curves hold one value an evaluation, at `evaluated_at` steps, on validation data.
     """
@@ -86,10 +97,10 @@ class LearnedOutcome(NamedTuple):
 @short
 @dataclass(frozen=True, eq=False)
 class MaskTrainer:
-    """Learns populations of masks on one network and data set. Compiled once a method, on first use.
+    """Learns populations of masks on one network and data set. Compiled once a method, apart for binary weights.
 
-    The optimiser is the paper's SGD unless another is given: see `mask_optimiser`. Logits that are
-    read by their sign or rank alone ('threshold', 'edge_popup') want a smaller learning rate: see docs/supermasks.md.
+    The optimiser is the paper's SGD unless another is given: see `mask_optimiser`. Scores that are read by their sign,
+    rank or size ('threshold', 'edge_popup', 'signed') want a smaller learning rate: see docs/supermasks.md.
     """
 
     network: Network
@@ -107,8 +118,11 @@ class MaskTrainer:
         for job in jobs:
             check_seed(job.seed)
         outcomes: dict[int, LearnedOutcome] = {}
-        by_method = sorted(range(len(jobs)), key=lambda index: jobs[index].learned.method)
-        for method, group in groupby(by_method, key=lambda index: jobs[index].learned.method):
+
+        def program(index: int) -> tuple[str, bool]:
+            return jobs[index].learned.method, jobs[index].learned.weights == BINARY
+
+        for (method, _), group in groupby(sorted(range(len(jobs)), key=program), key=program):
             for indices in batched(list(group), self.placement.slots):
                 learned = self._train_population(method, [jobs[index] for index in indices], on_progress)
                 outcomes.update(zip(indices, learned, strict=True))
@@ -196,7 +210,11 @@ class MaskTrainer:
         gradient = jax.grad(loss, has_aux=True)
 
         def drawn(learned: Learned, given: Given, step: Array, images: Array, labels: Array) -> tuple[Learned, Params]:
-            return gradient(learned, step_key(given.training_key, step), given, images, labels)
+            slope, state = gradient(learned, step_key(given.training_key, step), given, images, labels)
+            if (decay := given.decay) is not None:
+                decayed = jax.tree.map(lambda own, score: own + decay * score, slope.logits, learned.logits)
+                slope = slope._replace(logits=decayed)
+            return slope, state
 
         return Rule(
             drawn,
@@ -207,18 +225,20 @@ class MaskTrainer:
 
 def given_of(job: MaskJob, *, glorot: bool = True) -> Given:
     """Return the constants of a job's network, on the host. `glorot`: see `untrained_kernels`."""
-    kernels = untrained_kernels(kernels_of(job.initial), job.learned.weights, glorot=glorot)
+    kernels, magnitudes = weights_under(job.learned, kernels_of(job.initial), glorot=glorot)
     return Given(
         {layer: np.asarray(kernel) for layer, kernel in kernels.items()},
         np.asarray(job.learned.rescaled),
         np.asarray(job.learned.through_factor and job.learned.method != "edge_popup"),
-        kept_by_layer(job.learned, kernels),
+        limits_of(job.learned, kernels),
         np.asarray(jax.random.key_data(derive_key(job.seed, Purpose.MASK_SAMPLES))),
         np.asarray(jax.random.key_data(derive_key(job.seed, Purpose.MASK_EVALUATION))),
         others_of(job.initial),
+        decay_of(job.learned),
+        {layer: np.asarray(magnitude) for layer, magnitude in magnitudes.items()},
     )
 
 
 def start_logits(job: MaskJob) -> Kernels:
-    """Return logits, or edge-popup's scores, before the first step."""
+    """Return logits, or scores, before the first step."""
     return start_scores(derive_key(job.seed, Purpose.MASK_SCORES), kernels_of(job.initial), job.learned)

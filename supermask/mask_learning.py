@@ -6,7 +6,8 @@
     masks = learner.masks(scores, weights)
 
 Weights are any pytree. `learned_masks` trains populations of masks on the toolkit's networks by the same functions.
-Zhou et al. 2019 (arXiv 1905.01067), section 5.2; Ramanujan et al. 2020 (arXiv 1911.13299).
+Zhou et al. 2019 (arXiv 1905.01067), section 5.2; Ramanujan et al. 2020 (arXiv 1911.13299); Diffenderfer & Kailkhura
+2021 (arXiv 2103.09377); Koster et al. 2022 (arXiv 2201.13361).
 """
 
 from collections.abc import Callable
@@ -18,19 +19,19 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from supermask.checks import check_key
-from supermask.draws import WEIGHTS
 from supermask.mask_logits import (
+    ONTO,
     Given,
     LearnedMask,
     effective_kernels,
-    kept_by_layer,
+    limits_of,
     rounded_masks,
     start_scores,
+    weights_under,
 )
 from supermask.params import Kernels
 from supermask.short import short
 from supermask.trees import Leaves, MaskTree, Where, leaves_of
-from supermask.untrained_networks import untrained_kernels
 
 
 @short
@@ -43,7 +44,9 @@ class MaskLearner(NamedTuple):
         by the key. Their gradient goes straight through the mask to the scores; the weights get none. Take a new key
         at every step; where nothing is drawn, it is not used.
     masks: (scores, weights) -> the one mask that the scores stand for: what is kept with a probability above one half,
-        or the top scores. Use it with `apply_masks`, `save_masks`, and `agreement`.
+        or the top scores. Use it with `apply_masks`, `save_masks`, and `agreement`. Under 'signed' it is ternary, a
+        pytree of int8: 1 keeps a weight, 0 hides it and -1 inverts it, and `jax.tree.map(lambda m: m != 0, masks)` is
+        the mask alone.
     """
 
     init: Callable[[Key[Array, ""], PyTree], PyTree]
@@ -52,34 +55,41 @@ class MaskLearner(NamedTuple):
 
 
 def learn_mask(
-    method: Literal["bernoulli", "threshold", "edge_popup"] = "bernoulli",
+    method: Literal["bernoulli", "threshold", "edge_popup", "signed"] = "bernoulli",
     *,
-    onto: Literal["initial", "signed_constant", "kaiming", "signed_kaiming"] = "initial",
+    onto: Literal["initial", "signed_constant", "kaiming", "signed_kaiming", "binary"] = "initial",
     rescaled: bool = False,
     through_factor: bool = True,
     start: float = 0.0,
     kept: float = 0.5,
+    threshold: float = 0.4,
     where: Where | None = None,
 ) -> MaskLearner:
     """Return the functions that learn a mask of any network by gradient descent.
 
     method: 'bernoulli' draws each weight's mask at every step, 1 with probability sigmoid(score); 'threshold' keeps
-        scores above 0; 'edge_popup' keeps the top of each layer's |scores|.
+        scores above 0; 'edge_popup' keeps the top of each layer's |scores|; 'signed' keeps, hides or inverts each
+        weight. Its scores want weight decay, the more the sparser: put `optax.add_decayed_weights(1e-3)` before the
+        optimiser.
     onto: what kept weights are: 'initial', the weights as they are; 'signed_constant', their sign times their layer's
-        standard deviation; 'kaiming' and 'signed_kaiming', the same draw scaled to variance 2 / fan-in.
+        standard deviation; 'kaiming' and 'signed_kaiming', the same draw scaled to variance 2 / fan-in; 'binary', the
+        signs of 'kaiming' times the mean magnitude of those that the mask keeps. Under 'edge_popup', the last finds
+        multi-prize tickets.
     rescaled: whether each layer is multiplied by (weights in it / ones in its mask), at every step.
     through_factor: whether the gradient passes through that factor, as in the released code; not under 'edge_popup'.
-    start: of the scores: sigmoid(start) of the weights are kept at first; of no meaning for 'edge_popup'.
+    start: of the scores: sigmoid(start) of the weights are kept at first; of no meaning for 'edge_popup' and 'signed'.
     kept: the fraction of each layer's weights that 'edge_popup' keeps.
+    threshold: beyond which a score of 'signed' keeps or inverts its weight, as a fraction of the largest score at the
+        start, √(6 / (fan-in + fan-out)).
     where: which leaves are masked, by path and leaf; by default floating-point leaves of two axes and more that are no
         bias, normalisation or embedding. Other leaves stay as they are; in the publications, biases are 0.
 
     Raises ValueError where a value is not allowed, and, when it is used, where no leaf is masked or the scores' pytree
     is not the weights'.
     """
-    if onto not in WEIGHTS:
-        raise ValueError(f"onto is {onto!r}; allowed: {', '.join(WEIGHTS)}")
-    learned = LearnedMask(onto, rescaled, method, start, kept, through_factor)
+    if onto not in ONTO:
+        raise ValueError(f"onto is {onto!r}; allowed: {', '.join(ONTO)}")
+    learned = LearnedMask(onto, rescaled, method, start, kept, through_factor, threshold)
 
     def init(key: Key[Array, ""], weights: PyTree) -> PyTree:
         check_key(key)
@@ -97,7 +107,7 @@ def learn_mask(
     def masks(scores: PyTree, weights: PyTree) -> MaskTree:
         leaves, kernels = _kernels(weights, where)
         return leaves.as_masks(
-            rounded_masks(method, leaves.fitting("scores of {} have", scores), kept_by_layer(learned, kernels))
+            rounded_masks(method, leaves.fitting("scores of {} have", scores), limits_of(learned, kernels))
         )
 
     return MaskLearner(init, apply, masks)
@@ -111,6 +121,6 @@ def _kernels(weights: PyTree, where: Where | None) -> tuple[Leaves, Kernels]:
 def _given(kernels: Kernels, learned: LearnedMask) -> Given:
     """Return the constants of the toolkit's own step, with empty keys: only its trainer uses those."""
     through, no_key = learned.through_factor and learned.method != "edge_popup", np.zeros(2, np.uint32)
-    onto = untrained_kernels(kernels, learned.weights)
-    rescaled, counts = np.asarray(learned.rescaled), kept_by_layer(learned, kernels)
-    return Given(onto, rescaled, np.asarray(through), counts, no_key, no_key, {})
+    onto, magnitudes = weights_under(learned, kernels)
+    rescaled, limits = np.asarray(learned.rescaled), limits_of(learned, kernels)
+    return Given(onto, rescaled, np.asarray(through), limits, no_key, no_key, {}, None, magnitudes)

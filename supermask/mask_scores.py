@@ -14,11 +14,10 @@ from jaxtyping import Array, Float, Float32
 
 from supermask.evaluation import Evaluated, evaluate
 from supermask.keys import as_key
-from supermask.mask_logits import Given, Learned, draw_masks, rounded_masks
+from supermask.mask_logits import Given, Learned, draw_masks, kept_of, masked_layer, rounded_masks
 from supermask.networks import Network
 from supermask.params import AnyArray, Params
 from supermask.short import short
-from supermask.untrained_networks import rescaling
 
 EVALUATION_SAMPLES = 10
 """Masks drawn to judge logits by, as in the released code. The same draws are used at every evaluation of a seed."""
@@ -50,15 +49,12 @@ def judge(network: Network, method: str, learned: Learned, given: Given, split: 
     size = sum(leaf.size for leaf in jax.tree.leaves(logits))
 
     def scores(masks: Mapping[str, Array]) -> Float[Array, "3"]:
-        kernels = {
-            layer: jnp.where(mask, given.kernels[layer] * jnp.where(given.rescaled, rescaling(mask), 1.0), 0.0)
-            for layer, mask in masks.items()
-        }
+        kernels = {layer: masked_layer(given, layer, mask) for layer, mask in masks.items()}
         loss, accuracy = evaluate(network, completed(kernels, given.others, learned.state), split, maximum)
-        ones = sum((jnp.sum(mask, dtype=jnp.int32) for mask in masks.values()), start=jnp.int32(0))
+        ones = sum((jnp.sum(kept_of(mask), dtype=jnp.int32) for mask in masks.values()), start=jnp.int32(0))
         return jnp.stack([loss, accuracy, ones.astype(jnp.float32) / size])
 
-    rounded = scores(rounded_masks(method, logits, given.counts))
+    rounded = scores(rounded_masks(method, logits, given.limits))
     if method != "bernoulli":
         return MaskScores(*rounded, *rounded)
     key = as_key(given.evaluation_key)

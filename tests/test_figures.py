@@ -52,6 +52,7 @@ SOME = {
         "random",
     ),
     "sign-flips": (),
+    "signed-supermasks": ("signed", "learned, S.C., DWR", "edge-popup", "multi-prize"),
     "sparse-training": ("DSR", "SET", "static", "DSR's structure, fresh weights"),
     "structure-over-time": ("DSR", "SET"),
     "edge-swaps": ("rate 1", "rate 0.01"),
@@ -62,6 +63,9 @@ SOME = {
     "shared-weight": ("FC, random mask", "discrete graph, discovered", "discrete graph, random"),
 }
 """Of figures that would compile a program for every line, and train for longer than all the others."""
+
+MASKS_BY_SETTING = ("learned-supermasks", "signed-supermasks")
+"""Figures whose summary has a row for each mask of a line."""
 
 NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SOME else name for name in CATALOGUE]
 
@@ -151,7 +155,7 @@ def test_every_picture_states_where_it_comes_from(name, tables, experiment, tmp_
     figure = CATALOGUE[name].load()
     text = write(figure, Shown(shown(figure)), tables[name], experiment, tmp_path)[1].read_text()
     said = caption(experiment, figure.study(Shown(shown(figure))))
-    learned = name in ("learned-supermasks", "supermask-table", "learned-masks-seen")
+    learned = name in ("learned-supermasks", "supermask-table", "learned-masks-seen", "signed-supermasks")
     assert ("masks learned for 10 epochs" in said) == learned
     lengths = {"dsd": ("4 epochs a phase",)} | dict.fromkeys(
         ("sparse-training", "structure-over-time", "deep-compression", "edge-swaps"), (": 4 epochs ·",)
@@ -161,7 +165,7 @@ def test_every_picture_states_where_it_comes_from(name, tables, experiment, tmp_
     levels = (": 6 epochs ·", "masks cut at 2 levels", "changed: dataset, epochs, rounds, rates dense 0.8 output 0.5")
     lengths |= dict.fromkeys(("supermasks-at-init", "learned-supermasks", "supermask-table"), levels)
     network = "Neural graphs of 80 nodes and 80 edges on" if name in ("neural-graphs", "wiring") else "FC on"
-    lengths |= dict.fromkeys(("criteria-plane", "learned-masks-seen"), (": 6 epochs ·",))
+    lengths |= dict.fromkeys(("criteria-plane", "learned-masks-seen", "signed-supermasks"), (": 6 epochs ·",))
     rounds = ("6 epochs a round", "2 rounds", "changed: dataset, epochs, rounds, rates dense 0.8 output 0.5")
     for part in (network, *lengths.get(name, rounds), "3 seeds", "supermask 0."):
         assert part in said
@@ -177,7 +181,7 @@ def test_every_summary_has_numbers_for_what_is_shown(name, tables):
             f"{line}, {title}" for line in shown(figure) for title in connectivity.TITLES.values()
         }
         summary = summary.drop(columns="100%")  # round 0 has no round before it
-    elif name not in ("weight-movement", "sign-flips", "mask-agreement", "learned-supermasks", "deep-compression"):
+    elif name not in (*("weight-movement", "sign-flips", "mask-agreement", "deep-compression"), *MASKS_BY_SETTING):
         assert set(summary.index) == set(shown(figure))
     ours = [column for column in summary.columns if "(paper)" not in column]  # the paper does not give all of its own
     assert np.isfinite(summary[ours].to_numpy(float)).all()

@@ -38,6 +38,7 @@ from supermask.sparse_training.runs import SparseRun
 
 RUNS = (
     *(Unpruned(), BUILT_IN.treatment("movement", kept="constant"), Untrained(CRITERIA["random"], "signed_constant")),
+    *(LearnedMask("binary", method="edge_popup"), LearnedMask(method="signed", decay=0.01)),
     *(LearnedMask(rescaled=True), SparseRun("set", 0.1), SparseRun(density=0.1, structure="set")),
     *(DSDRun(0.3), CompressionRun(bits=2), GraphRun("static"), GraphRun("continuous", "uniform")),
     *(SharedRun(GraphRun("static"), signs=True), SharedRun(SparseRun("set", 0.1))),

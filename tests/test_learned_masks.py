@@ -23,7 +23,7 @@ from supermask.untrained_networks import masked_kernels, rescaling, untrained_ke
 
 FOUR = tuple(LearnedMask(weights, rescaled) for rescaled in (False, True) for weights in ("initial", "signed_constant"))
 STEPS = 600
-RATES = {"bernoulli": 100.0, "threshold": 1.0, "edge_popup": 1.0}
+RATES = {"bernoulli": 100.0, "threshold": 1.0, "edge_popup": 1.0, "signed": 1.0}
 
 
 def same_bits(first, second) -> bool:
@@ -111,6 +111,43 @@ def test_no_weight_changes_and_what_is_scored_is_weights_times_mask(trainer):
         np.testing.assert_array_equal(kernel, expected[layer])
 
 
+def test_a_signed_supermask_learns_and_decay_makes_it_sparse(trainer):
+    """Koster et al. 2022: far above chance with a small part of the weights; binary weights learn as well."""
+    decays = {decay: LearnedMask("signed_kaiming", method="signed", decay=decay) for decay in (0.0, 3e-3)}
+    binary = LearnedMask("binary", method="edge_popup", kept=0.3)
+    config = TrainingConfig(STEPS, 0.01, batch_size=50, evaluate_every=100)
+    optimiser = learned.mask_optimiser("adam", config.learning_rate, STEPS)
+    masks = MaskTrainer(trainer.network, trainer.data, config, place(4000, networks=3), optimiser)
+    dense, sparse, multi_prize = masks.train(jobs(trainer, [*decays.values(), binary]))
+    assert float(dense.test_at_end.accuracy) > 0.85
+    assert float(sparse.test_at_end.accuracy) > 0.8
+    assert float(multi_prize.test_at_end.accuracy) > 0.5
+    assert float(sparse.test_at_end.remaining) < 0.3 < 0.5 < float(dense.test_at_end.remaining)
+    limits = mask_logits.limits_of(decays[3e-3], sparse.logits)
+    ternary = mask_logits.rounded_masks("signed", sparse.logits, limits)
+    kept, size = sum(int((m != 0).sum()) for m in ternary.values()), sum(m.size for m in ternary.values())
+    assert float(sparse.validation_at_early_stop.remaining) == pytest.approx(kept / size)
+    assert {int(value) for m in ternary.values() for value in np.unique(m)} == {-1, 0, 1}
+
+
+@pytest.mark.parametrize(("weights", "method"), [("binary", "edge_popup"), ("signed_constant", "signed")])
+def test_what_is_told_of_binary_and_of_inverted_weights_is_the_networks_own(trainer, weights, method):
+    (job,) = jobs(trainer, [LearnedMask(weights, rescaled=True, method=method, kept=0.3)])
+    outcome = mask_trainer(trainer, method, steps=100).train([job])[0]
+    initial, kernels = kernels_of(job.initial), {}
+    masks = mask_logits.rounded_masks(method, outcome.logits, mask_logits.limits_of(job.learned, initial))
+    for layer, mask in masks.items():
+        values, kept = np.asarray(mask, np.float32), np.asarray(mask) != 0
+        drawn = np.asarray(untrained_kernels(initial, "kaiming")[layer])
+        size = np.abs(drawn)[kept].mean() if weights == "binary" else np.std(initial[layer])
+        kernels[layer] = np.sign(drawn) * size * values * kept.size / kept.sum()
+    params = {layer: {"kernel": jnp.asarray(k), "bias": jnp.zeros(k.shape[1])} for layer, k in kernels.items()}
+    (scores,) = trainer.evaluate([params], trainer.data.test)
+    told = outcome.test_at_early_stop
+    assert float(told.loss) == pytest.approx(float(scores.loss), rel=1e-4)
+    assert float(told.accuracy) == pytest.approx(float(scores.accuracy), abs=1 / 300), "one image, at a tie that rounding breaks"
+
+
 @pytest.mark.parametrize("rescaled", [False, True])
 def test_what_is_told_of_a_mask_is_the_masked_networks_own(trainer, rescaled):
     (job,) = jobs(trainer, [LearnedMask("signed_constant", rescaled)])
@@ -193,7 +230,7 @@ def layer_of_gradients(shape, logits, **choices):
     if job.learned.method == "bernoulli":
         mask = mask_logits.draw_masks(key, {"output": logits})["output"]
     else:
-        mask = mask_logits.rounded_masks(job.learned.method, {"output": logits}, given_.counts)["output"]
+        mask = mask_logits.rounded_masks(job.learned.method, {"output": logits}, given_.limits)["output"]
     return np.asarray(jax.grad(loss)(logits)), outer, given_.kernels["output"], np.asarray(mask)
 
 
@@ -233,6 +270,64 @@ def test_the_gradient_of_the_unrescaled_and_of_edge_popup_has_no_factor():
     np.testing.assert_allclose(gradient, outer * weights * p * (1 - p), rtol=1e-5)
     gradient, outer, weights, mask = layer_of_gradients(shape, logits, rescaled=True, method="edge_popup", kept=0.3)
     np.testing.assert_allclose(gradient, outer * weights * (mask.size / mask.sum()) * np.sign(logits), rtol=1e-5)
+
+
+@pytest.mark.parametrize("rescaled", [False, True])
+def test_a_signed_mask_keeps_hides_and_inverts_and_its_gradient_goes_straight_to_the_score(rescaled):
+    """d loss / d score = d loss / d weight · w, for hidden weights, too; a factor that is constant multiplies it."""
+    shape, reach = (6, 5), np.sqrt(6 / 11)
+    scores = jnp.asarray(np.linspace(-reach, reach, 30, dtype=np.float32).reshape(shape))
+    choices = {"method": "signed", "threshold": 0.5, "rescaled": rescaled, "through_factor": False}
+    gradient, outer, weights, mask = layer_of_gradients(shape, scores, **choices)
+    expected = np.sign(scores) * (np.abs(scores) > 0.5 * reach)
+    np.testing.assert_array_equal(mask, expected)
+    assert (mask.dtype, (mask == 0).sum(), (mask == -1).sum()) == (np.int8, 14, 8)
+    factor = 30 / 16 if rescaled else 1.0
+    np.testing.assert_allclose(gradient, outer * weights * factor, rtol=1e-5)
+    job = MaskJob({"output": {"kernel": draw(1, shape), "bias": np.zeros(5)}}, LearnedMask(**choices), 0)
+    key = derive_key(3, Purpose.MASK_SAMPLES)
+    stepped = mask_logits.effective_kernels("signed", {"output": scores}, key, learned.given_of(job))["output"]
+    np.testing.assert_allclose(stepped, weights * expected * factor, rtol=1e-6)
+
+
+def test_a_threshold_is_a_value_that_is_itself_hidden_and_no_mask_is_signed_by_rounding():
+    scores = jnp.asarray([[0.25, -0.25, 0.5], [-0.5, 0.0, -0.0]])
+    mask = mask_logits.ternary_mask(scores, 0.25)
+    assert mask.tolist() == [[0, 0, 1], [-1, 0, 0]]
+    assert same_bits(mask, jax.jit(mask_logits.ternary_mask)(scores, 0.25))
+    assert mask_logits.ternary_mask(scores, 0.0).tolist() == [[1, -1, 1], [-1, 0, 0]]
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.25, 0.4])
+def test_a_threshold_is_the_fraction_that_is_hidden_at_first(threshold):
+    """Of the largest start value, which is that of Glorot's uniform distribution, in each layer."""
+    mask = LearnedMask(method="signed", threshold=threshold)
+    kernels = {"conv": draw(0, (3, 3, 16, 32)), "output": draw(1, (300, 20))}
+    start = mask_logits.start_scores(derive_key(0, Purpose.MASK_SCORES), kernels, mask)
+    limits = mask_logits.limits_of(mask, kernels)
+    for layer, (fan_in, fan_out) in {"conv": (144, 288), "output": (300, 20)}.items():
+        reach = np.sqrt(6 / (fan_in + fan_out))
+        assert float(limits[layer]) == pytest.approx(threshold * reach)
+        assert 0.99 * reach < np.abs(start[layer]).max() <= reach
+        hidden = mask_logits.rounded_masks("signed", start, limits)[layer] == 0
+        assert float(hidden.mean()) == pytest.approx(threshold, abs=0.03)
+
+
+def test_binary_weights_have_the_mean_size_of_those_kept_and_the_gradient_of_those_they_stand_for():
+    magnitudes, kept = jnp.asarray([[1.0, 2.0], [4.0, 8.0]]), jnp.asarray([[True, False], [True, False]])
+    assert float(mask_logits.gain(magnitudes, kept)) == 2.5
+    assert float(mask_logits.gain(magnitudes, jnp.zeros((2, 2), bool))) == 0.0
+    shape = (6, 5)
+    scores, choices = draw(0, shape), {"weights": "binary", "method": "edge_popup", "kept": 0.3}
+    gradient, outer, drawn, mask = layer_of_gradients(shape, scores, **choices)
+    np.testing.assert_allclose(gradient, outer * drawn * np.sign(scores), rtol=1e-5)
+    job = MaskJob({"output": {"kernel": draw(1, shape), "bias": np.zeros(5)}}, LearnedMask(**choices), 0)
+    own, key = learned.given_of(job), derive_key(3, Purpose.MASK_SAMPLES)
+    stepped = mask_logits.effective_kernels("edge_popup", {"output": scores}, key, own)["output"]
+    assert mask.sum() == 9
+    np.testing.assert_allclose(stepped, np.sign(drawn) * np.abs(drawn)[mask].mean() * mask, rtol=1e-6)
+    jitted = jax.jit(lambda scores: mask_logits.effective_kernels("edge_popup", {"output": scores}, key, own))
+    assert same_bits(jitted(scores)["output"], stepped)
 
 
 @given(st.integers(0, 2**31 - 1), st.floats(0.0, 1.0, width=32))
@@ -300,6 +395,8 @@ def test_rescaling_is_weights_over_ones(ones, zeros):
         ({"start": float("nan")}, "start is nan; allowed: -20 to 20"),
         ({"kept": 1.0}, "kept is 1.0; allowed: 0 <= fraction < 1"),
         ({"kept": 0.0}, "kept is 0; allowed: 0 < kept < 1"),
+        ({"threshold": 1.0}, "threshold is 1.0; allowed: 0 <= fraction < 1"),
+        ({"decay": -0.1}, "decay is -0.1; allowed: 0 <= fraction < 1"),
     ],
 )
 def test_impossible_masks_are_refused(change, message):

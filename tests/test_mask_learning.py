@@ -28,16 +28,26 @@ STEPS = 30
     "xla_backend_optimization_level=0" not in os.environ["XLA_FLAGS"],
     reason="where XLA optimises, it rounds once or twice in learning rate × gradient + score, by what is around it",
 )
-@pytest.mark.parametrize(("method", "rate"), [("bernoulli", 0.1), ("edge_popup", 0.01)])
-def test_scores_are_those_of_the_toolkits_own_trainer_to_the_bit(method, rate, small_network, digits):
+@pytest.mark.parametrize(
+    ("method", "onto", "rate"),
+    [
+        ("bernoulli", "signed_constant", 0.1),
+        ("edge_popup", "signed_constant", 0.01),
+        ("edge_popup", "binary", 0.01),
+        ("signed", "signed_constant", 0.01),
+    ],
+)
+def test_scores_are_those_of_the_toolkits_own_trainer_to_the_bit(method, onto, rate, small_network, digits):
     params = networks.initialise(small_network, derive_key(0, Purpose.INITIAL_WEIGHTS), (8, 8, 1))
-    learned = LearnedMask("signed_constant", rescaled=True, method=method)
+    learned = LearnedMask(onto, rescaled=True, method=method)
     config, optimiser = TrainingConfig(STEPS, rate, evaluate_every=STEPS), optax.adam(rate)
     trainer = MaskTrainer(small_network, digits, config, Placement(tuple(jax.devices()), 1), optimiser)
     outcome = trainer.train([MaskJob(params, learned, 0)])[0]
     assert outcome.early_stop == STEPS
 
-    learner = sm.learn_mask(method, onto="signed_constant", rescaled=True)
+    if method == "signed":  # in a loop of one's own, the optimiser brings the weight decay
+        optimiser = optax.chain(optax.add_decayed_weights(learned.decay), optimiser)
+    learner = sm.learn_mask(method, onto=onto, rescaled=True)
     scores = learner.init(derive_key(0, Purpose.MASK_SCORES), params)
     order = batch_order(0, len(digits.train), 60, 0, STEPS)
 
@@ -47,7 +57,7 @@ def test_scores_are_those_of_the_toolkits_own_trainer_to_the_bit(method, rate, s
             masked = learner.apply(scores, params, key)
             return cross_entropy(small_network, masked, scaled(images, digits.maximum), labels)
 
-        updates, state = optimiser.update(jax.grad(loss)(scores), state)
+        updates, state = optimiser.update(jax.grad(loss)(scores), state, scores)
         return optax.apply_updates(scores, updates), state
 
     state = optimiser.init(scores)
@@ -89,6 +99,39 @@ def test_weights_stay_and_scores_learn_which_of_them_a_function_is_made_of(metho
     assert np.asarray(learner.apply(scores, WEIGHTS, KEY)["block"]["b"]).tolist() == [1.0] * 8
 
 
+def test_a_signed_mask_finds_which_weights_are_inverted():
+    """The target is the network with some weights kept, some hidden and some inverted."""
+    signs = jax.tree.map(lambda leaf: jax.random.randint(KEY, leaf.shape, -1, 2), WEIGHTS)
+    target = jax.tree.map(lambda leaf, sign: leaf * sign, WEIGHTS, signs)
+    learner = sm.learn_mask("signed")
+    scores = learner.init(KEY, WEIGHTS)
+    optimiser = optax.chain(optax.add_decayed_weights(0.01), optax.adam(0.02))
+
+    def loss(scores, weights):
+        masked = learner.apply(scores, weights, KEY)
+        return sum(jnp.mean((masked[name][at] - target[name][at]) ** 2) for name, at in (("block", "w"), ("list", 0)))
+
+    def step(carried, _):
+        scores, state = carried
+        updates, state = optimiser.update(jax.grad(loss)(scores, WEIGHTS), state, scores)
+        return (optax.apply_updates(scores, updates), state), None
+
+    (scores, _), _ = jax.jit(lambda: jax.lax.scan(step, (scores, optimiser.init(scores)), None, 300))()
+    masks = learner.masks(scores, WEIGHTS)
+    assert masks["block"]["b"] is None
+    assert masks["block"]["w"].dtype == jnp.int8
+    found, wanted = (
+        np.concatenate([np.ravel(each["block"]["w"]), np.ravel(each["list"][0])]) for each in (masks, signs)
+    )
+    assert (found == wanted).mean() > 0.85
+    assert set(wanted.tolist()) == {-1, 0, 1}
+    assert not np.asarray(jax.grad(loss, argnums=1)(scores, WEIGHTS)["block"]["w"]).any()
+    kept = jax.tree.map(lambda mask: mask != 0, masks)
+    assert sm.apply_masks(WEIGHTS, kept)["list"][0].dtype == jnp.float32
+    with pytest.raises(ValueError, match="mask of block/w is int8"):
+        sm.apply_masks(WEIGHTS, masks)
+
+
 def hidden_only(hidden):
     return {"block": {"w": hidden["block"]["w"], "b": None, "unused": None}, "list": hidden["list"]}
 
@@ -108,9 +151,10 @@ def test_what_is_kept_is_exact_in_bfloat16_and_for_many_networks_at_once():
 @pytest.mark.parametrize(
     ("use", "words"),
     [
-        (lambda: sm.learn_mask("gumbel"), "method is 'gumbel'; allowed: bernoulli, threshold, edge_popup"),
+        (lambda: sm.learn_mask("gumbel"), "method is 'gumbel'; allowed: bernoulli, threshold, edge_popup, signed"),
         (lambda: sm.learn_mask(onto="ones"), "onto is 'ones'; allowed: initial"),
         (lambda: sm.learn_mask(kept=0), "kept is 0; allowed"),
+        (lambda: sm.learn_mask("signed", threshold=1), "threshold is 1; allowed"),
         (lambda: sm.learn_mask().init(KEY, {"b": jnp.ones(3)}), "where finds nothing to prune"),
         (
             lambda: sm.learn_mask().apply({"w": jnp.ones((2, 3))}, {"w": jnp.ones((3, 3))}, KEY),

@@ -126,9 +126,15 @@ def test_what_is_no_number_is_refused_by_name(value, tmp_path):
             lambda: sm.iterative_snip(5, density=value),
         ],
         "until": [lambda: sm.magnitude_pruning(optax.sgd(0.1), density=0.5, until=value, **sparse)],
-        "threshold": [lambda: sm.dsr(optax.sgd(0.1), density=0.5, threshold=value, **sparse)],
         "noise": [lambda: sm.deep_r(optax.sgd(0.1), density=0.5, noise=value, **sparse)],
-        "decay": [lambda: sm.sparse_momentum(optax.sgd(0.1), density=0.5, every=2, decay=value, **sparse)],
+        "threshold": [
+            lambda: sm.dsr(optax.sgd(0.1), density=0.5, threshold=value, **sparse),
+            lambda: sm.learn_mask("signed", threshold=value),
+        ],
+        "decay": [
+            lambda: sm.sparse_momentum(optax.sgd(0.1), density=0.5, every=2, decay=value, **sparse),
+            lambda: LearnedMask(method="signed", decay=value),
+        ],
         "every": [lambda: sm.rigl(optax.sgd(0.1), density=0.5, every=value, **sparse)],
         "a": [lambda: sm.power(value, 1)],
         "steps": [lambda: sm.iterative_snip(value), lambda: sm.iterative_synflow(steps=value)],

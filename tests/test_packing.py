@@ -15,7 +15,7 @@ from supermask.analysis.command.cli import run_command
 from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.kinds.plan import results_of, workload
 from supermask.analysis.running import runner
-from supermask.analysis.store.store import Store
+from supermask.analysis.store.store import Result, Store
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.figures.catalogue import CATALOGUE
@@ -177,6 +177,34 @@ def test_reading_a_file_imports_nothing_that_could_run_it(tmp_path, folder):
     )
     ended = subprocess.run([sys.executable, "-c", program, str(file)], capture_output=True, text=True, check=True)
     assert json.loads(ended.stdout) in (0, 1)
+
+
+def test_what_a_file_of_a_mask_and_a_seed_cannot_hold_is_refused_by_name_and_never_the_best(
+    experiment, folder, tmp_path, capsys
+):
+    own, others = tmp_path / "results", {"has the method signed": LearnedMask(method="signed")}
+    others["is on binary weights"] = LearnedMask("binary", method="edge_popup")
+    with Store(folder, for_reading=True) as store:
+        id_ = id_of(experiment, EDGE_POPUP, 0)
+        metrics, arrays = store.metrics(id_), store.arrays(id_)
+
+    def add(learned, accuracy):
+        described = results_of(experiment, learned, 0)[0].description
+        with Store(own) as store:
+            store.add(
+                [Result(described, metrics | {"validation_accuracy": accuracy}, arrays, 1.0)], {"supermask": "test"}
+            )
+
+    for words, learned in others.items():
+        add(learned, 0.999)
+        for reader in ("pack", "export"):
+            assert command(reader, id_of(experiment, learned, 0), tmp_path / "new.npz", "--results", own) == 2
+            assert words in capsys.readouterr().err
+    assert command("pack", "best", tmp_path / "new", "--results", own) == 2
+    assert "has no such mask" in capsys.readouterr().err
+    add(EDGE_POPUP, 0.2)
+    assert command("pack", "best", tmp_path / "best.mask", "--results", own) == 0
+    assert unpack((tmp_path / "best.mask").read_bytes())[0].weights == "signed_kaiming"
 
 
 def test_a_folder_without_learned_masks_is_told_apart_from_a_wrong_name(tmp_path, capsys):

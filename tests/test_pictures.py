@@ -216,7 +216,15 @@ def test_no_two_lines_of_a_figure_differ_by_their_dash_alone(name):
 
 
 LINES = ("mask-criteria", "mask-1-actions", "mask-0-actions", "sign-criteria", "supermasks-at-init")
-MORE_LINES = ("rewinding", "transfer", "sanity", "learned-supermasks", "lottery-tickets", "sparse-training")
+MORE_LINES = (
+    "rewinding",
+    "transfer",
+    "sanity",
+    "learned-supermasks",
+    "signed-supermasks",
+    "lottery-tickets",
+    "sparse-training",
+)
 
 
 @pytest.mark.parametrize("name", LINES + MORE_LINES)

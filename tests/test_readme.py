@@ -35,6 +35,7 @@ MORE = {
     "reproduce edge-swaps": f"{SMALL} --sparse-epochs 0.2",
     "reproduce neural-graphs wiring shared-weight": f"{SMALL} --graph-epochs 0.1 --sparse-epochs 0.1",
     "reproduce sanity connectivity rewinding transfer sign-flips": f"{SMALL} --rounds 1 --epochs 4",  # for step 50
+    "reproduce signed-supermasks": f"{SMALL} --mask-epochs 1",
     "report --protocol short --data-dir ~/data": SMALL,
     "pack best digits.mask": "",
     "export digits.mask digits.npz --layout torch": "",

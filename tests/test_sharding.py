@@ -187,7 +187,7 @@ def test_inside_shard_map_a_device_trains_its_own_rows_sparsely(name):
         assert not np.asarray(present(params)[path])[~np.asarray(mask)].any()
 
 
-@pytest.mark.parametrize("method", ["bernoulli", "threshold", "edge_popup"])
+@pytest.mark.parametrize("method", ["bernoulli", "threshold", "edge_popup", "signed"])
 def test_inside_shard_map_a_device_learns_a_mask_of_its_own_rows(method):
     learner = sm.learn_mask(method, **({"kept": 0.5} if method == "edge_popup" else {}))
 

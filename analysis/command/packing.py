@@ -1,5 +1,6 @@
 """The commands `pack`, `unpack` and `evaluate`: a learned supermask as one small file, and back."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from supermask.analysis.system.errors import StoreError, UsageError, choose
 from supermask.analysis.system.files import SAFETENSORS, FileKind, check_output, read_at_most, write_whole
 from supermask.analysis.system.terminal import say
 from supermask.keys import Purpose, derive_key
-from supermask.mask_logits import LearnedMask, draw_masks, kept_by_layer, rounded_masks
+from supermask.mask_logits import BINARY, LearnedMask, draw_masks, kept_by_layer, rounded_masks
 from supermask.mask_scores import EVALUATION_SAMPLES
 from supermask.masks import weights_remaining
 from supermask.networks import NETWORKS, FeedForward, network_of, parameter_count, shapes_of
@@ -95,19 +96,23 @@ def evaluate_file(path: Path, dataset: str | None, data_dir: Path | None) -> Non
 
 
 def find_learned(store: Store, run: str, wanted: str = "a learned mask") -> StoredResult:
-    """Return the learned mask that an id or its beginning names, or 'best'. Raises UsageError, with those there are."""
+    """Return the learned mask that an id or its beginning names, or 'best' of those that a file can hold.
+
+    Raises UsageError, with those there are.
+    """
     learned = list(genuine_results(store, "learned_mask"))
-    if run == "best" and learned:
-        return max(learned, key=lambda result: result.metrics["validation_accuracy"])
+    fitting = [result for result in learned if not _unfit(result.description["mask"])]
+    if run == "best" and fitting:
+        return max(fitting, key=lambda result: result.metrics["validation_accuracy"])
     found = [result for result in learned if result.id.startswith(run)]
     if len(found) == 1:
         return found[0]
-    if not learned:
+    if not fitting:
         raise UsageError(
             f"run {run!r} is not {wanted} of {store.folder}, which has no such mask; "
             "supermask reproduce learned-supermasks makes some"
         )
-    known = "\n".join(f"  {each.id[:12]}  {_brief(each)}" for each in learned[:40])
+    known = "\n".join(f"  {each.id[:12]}  {_brief(each)}" for each in fitting[:40])
     what = "stands for several learned masks" if found else f"is not {wanted}"
     raise UsageError(f"run {run!r} {what} of {store.folder}; allowed: best, or the beginning of an id:\n{known}")
 
@@ -122,8 +127,8 @@ def _brief(result: StoredResult) -> str:
 def masked_network(result: StoredResult, arrays: dict[str, np.ndarray], sample: int | None) -> MaskedNetwork:
     """Return the network of a learned mask: the rounded mask, or one of the drawn ones.
 
-    Raises UsageError for a network or data set that is not the toolkit's, choices that this version does not know, and
-    `sample` where no masks are drawn.
+    Raises UsageError for a network or data set that is not the toolkit's, choices that this version does not know, a
+    mask that is not one of zeros and ones on weights of the seed alone, and `sample` where no masks are drawn.
     """
     description = result.description
     choose(f"network of {result.id[:12]}", description["network"], NETWORKS)
@@ -133,6 +138,9 @@ def masked_network(result: StoredResult, arrays: dict[str, np.ndarray], sample: 
         learned = LearnedMask(**description["mask"])
     except (TypeError, ValueError) as error:
         raise UsageError(f"mask of {result.id[:12]} is {ascii(description['mask'])[:80]}: {error}") from None
+    if what := _unfit(description["mask"]):
+        allowed = "masks of zeros and ones on weights that the seed alone determines"
+        raise UsageError(f"mask of {result.id[:12]} {what}; allowed: {allowed}")
     logits = decode_logits(arrays)
     if sample is not None and learned.method != "bernoulli":
         raise UsageError(
@@ -153,6 +161,13 @@ def masked_network(result: StoredResult, arrays: dict[str, np.ndarray], sample: 
         {layer: np.asarray(mask) for layer, mask in masks.items()},
         image_shape=tuple(description["image_shape"]) if "image_shape" in description else None,
     )
+
+
+def _unfit(mask: Mapping[str, Any]) -> str:
+    """Return why a file of a mask and a seed cannot hold a learned mask of these choices; '' if it can."""
+    if mask.get("method") == "signed":
+        return "has the method signed, which also inverts weights"
+    return "is on binary weights, whose size depends on the mask" if mask.get("weights") == BINARY else ""
 
 
 def _words(network: MaskedNetwork) -> str:

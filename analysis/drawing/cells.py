@@ -22,7 +22,7 @@ _WHOLE = {
 }
 _NUMBERS = {
     *("changes", "compression", "value_bits", "gap_bits", "paper_percent", "w_initial", "w_final", "cell", "distance"),
-    *("exchanged", "density", "sparsity", "rate", "swapped"),
+    *("exchanged", "density", "sparsity", "rate", "swapped", "paper_weights_percent"),
 }
 _FRACTIONS = {"overlap", "share", "kept_from_start", "toward_zero", "flipped", "lower"}
 

@@ -18,7 +18,7 @@ from supermask.analysis.system.words import count
 from supermask.intervals import TrainingConfig
 from supermask.learned_masks import LearnedOutcome, MaskJob, MaskTrainer, mask_optimiser
 from supermask.lottery import initial_of
-from supermask.mask_logits import LearnedMask, kept_by_layer, rounded_masks
+from supermask.mask_logits import BINARY, LearnedMask, limits_of, rounded_masks
 from supermask.mask_scores import EVALUATION_SAMPLES
 from supermask.masks import Masks
 from supermask.networks import Kernels, Params, kernels_of
@@ -45,8 +45,7 @@ class LearnedMasks(Kind[LearnedMask]):
             "method": TEXT,
             "rescaled": TRUTH,
             "through_factor": TRUTH,
-            "start": NUMBER,
-            "kept": NUMBER,
+            **dict.fromkeys(("start", "kept", "threshold", "decay"), NUMBER),
         }
     }
     column_types: ClassVar[ColumnTypes] = {
@@ -54,7 +53,7 @@ class LearnedMasks(Kind[LearnedMask]):
         "through_factor": "truth",
         "method": "text",
         "start": "mixed",
-        "kept_fraction": "number",
+        **dict.fromkeys(("kept_fraction", "threshold", "decay"), "number"),
     }
     metrics = ("early_stop_step", *SCORES)
     has_arrays = True
@@ -70,8 +69,8 @@ class LearnedMasks(Kind[LearnedMask]):
         return (experiment.describe(self.name, seed, config, OPTIMISERS[name]) | own,)
 
     def group(self, run: LearnedMask) -> str:
-        """Group by method, since each has its own program."""
-        return f"learned, {run.method}"
+        """Group by method, and binary weights apart, since each has its own program."""
+        return f"learned, {run.method}{', binary' if run.weights == BINARY else ''}"
 
     def make(self, context: Context, runs: Sequence[LearnedMask]) -> None:
         """Learn the masks that the store lacks, method by method."""
@@ -105,7 +104,10 @@ class LearnedMasks(Kind[LearnedMask]):
         # Until revision 4 the gradient took the factor of rescaling for constant.
         through = mask["through_factor"] and description.get("revision", 1) >= REVISIONS["rescaled mask"]
         of_factor = {"through_factor": through if mask["rescaled"] and not scored else None}
-        return mask | of_factor | {"kept": None, "kept_fraction": mask["kept"] if scored else None}
+        of_method = {"kept": None, "kept_fraction": mask["kept"] if scored else None}
+        if mask["method"] != "signed":
+            of_method |= {"threshold": None, "decay": None}
+        return mask | of_factor | of_method
 
     def check_arrays(self, description: Description, arrays: Mapping[str, np.ndarray]) -> None:
         """Check a logit per weight, and curves."""
@@ -150,9 +152,9 @@ def training_of(experiment: Experiment, method: str) -> TrainingConfig:
 
 
 def rounded(run: LearnedMask, arrays: Mapping[str, np.ndarray]) -> Masks:
-    """Return the rounded mask of a stored run."""
+    """Return the rounded mask of a stored run: bool, or -1, 0 and 1 of int8 for the method 'signed'."""
     logits = decode_logits(arrays)
-    masks = rounded_masks(run.method, logits, kept_by_layer(run, logits))
+    masks = rounded_masks(run.method, logits, limits_of(run, logits))
     return {layer: np.asarray(mask) for layer, mask in masks.items()}
 
 
