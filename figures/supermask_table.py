@@ -33,7 +33,7 @@ CRITERIA = tuple(
 LATER = {
     "edge-popup, 10%": edge_popup("signed_kaiming", 0.1),
     "multi-prize, 10%": edge_popup("binary", 0.1),
-    "signed": signed(SPARSE_DECAY),
+    "signed, DWR": signed(SPARSE_DECAY),
 }
 """Masks that came after the paper; a percentage is the fraction of each layer's weights that is kept."""
 
@@ -95,22 +95,23 @@ def tabulate(results: Results) -> pd.DataFrame:
     these. With this reading, a replication of the released code matches the paper's numbers. The levels are chosen on
     test data, so these accuracies are upper bounds, which is conservative for the claims about learned masks.
     `one_level_accuracy` is the other reading: the highest mean over seeds at one level, under any criterion; without
-    levels, the mean over seeds. `round` is 0.
+    levels, the mean over seeds. `round` is 0. Masks that came after the paper are those at the end of their training.
     """
     published = published_of(results.experiment.protocol.network)
     untrained = results.untrained()
     trained = results.trainings()
     rows = []
     for column in results.shown.names:
+        ending = "_at_end" if column in LATER else ""
         if column in HEURISTIC:
             chosen, one_level = best_levels(untrained[untrained["weights"] == HEURISTIC[column]])
         else:
             own = trained.drop(columns="criterion").set_index("seed", drop=False).to_dict("index")
             seeds = results.experiment.seeds
             chosen = {n: results.metrics(MASKS[column], n) if column in MASKS else own[n] for n in seeds}
-            one_level = float(np.mean([row["test_accuracy"] for row in chosen.values()]))
+            one_level = float(np.mean([row[f"test_accuracy{ending}"] for row in chosen.values()]))
         for seed, row in chosen.items():
-            metrics = {name: row[name] for name in ("test_accuracy", "test_loss", "weights_remaining")}
+            metrics = {name: row[f"{name}{ending}"] for name in ("test_accuracy", "test_loss", "weights_remaining")}
             common = {"column": column, "criterion": row.get("criterion", ""), "seed": seed, "round": 0}
             others = dict(zip(("paper_percent", "paper_weights_percent"), published[column], strict=True))
             rows.append(common | metrics | {"one_level_accuracy": one_level} | others)

@@ -52,7 +52,7 @@ SOME = {
         "random",
     ),
     "sign-flips": (),
-    "signed-supermasks": ("signed", "learned, S.C., DWR", "edge-popup", "multi-prize"),
+    "signed-supermasks": ("signed, DWR", "learned, S.C., DWR", "edge-popup", "multi-prize"),
     "sparse-training": ("DSR", "SET", "static", "DSR's structure, fresh weights"),
     "structure-over-time": ("DSR", "SET"),
     "edge-swaps": ("rate 1", "rate 0.01"),
