@@ -145,7 +145,7 @@ def test_what_is_told_of_binary_and_of_inverted_weights_is_the_networks_own(trai
     (scores,) = trainer.evaluate([params], trainer.data.test)
     told = outcome.test_at_early_stop
     assert float(told.loss) == pytest.approx(float(scores.loss), rel=1e-4)
-    assert float(told.accuracy) == pytest.approx(float(scores.accuracy), abs=1 / 300), "one image, at a tie that rounding breaks"
+    assert float(told.accuracy) == pytest.approx(float(scores.accuracy), abs=1 / 300), "at a tie that rounding breaks"
 
 
 @pytest.mark.parametrize("rescaled", [False, True])
