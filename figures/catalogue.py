@@ -127,6 +127,13 @@ _FIGURES = (
         only=("fc",),
     ),
     FigureEntry(
+        "permutations",
+        "Permutations: a mask for each, and many in superposition",
+        paper="Zhou et al. 2019, the post's last remark; Wortsman et al. 2020, section 4.2",
+        networks=("fc",),
+        only=("fc",),
+    ),
+    FigureEntry(
         "connectivity",
         "Error barriers between trained networks",
         paper="Frankle et al. 2020, sections 3 and 4; Paul et al. 2023",

@@ -67,6 +67,11 @@ if TYPE_CHECKING:
     from supermask.network_criteria import softened_grasp as softened_grasp
     from supermask.network_criteria import synflow as synflow
     from supermask.network_facts import NetworkFacts as NetworkFacts
+    from supermask.permuted_tasks import PermutedTask as PermutedTask
+    from supermask.permuted_tasks import onto_data as onto_data
+    from supermask.permuted_tasks import onto_task as onto_task
+    from supermask.permuted_tasks import permute_data as permute_data
+    from supermask.permuted_tasks import permuted_task as permuted_task
     from supermask.pruning import agreement as agreement
     from supermask.pruning import apply_masks as apply_masks
     from supermask.pruning import freeze as freeze
@@ -92,6 +97,9 @@ if TYPE_CHECKING:
     from supermask.sparse_training.optimisers import set_training as set_training
     from supermask.sparse_training.optimisers import sparse_momentum as sparse_momentum
     from supermask.sparse_training.optimisers import static as static
+    from supermask.superposition import Superposition as Superposition
+    from supermask.superposition import infer_task as infer_task
+    from supermask.superposition import superpose as superpose
     from supermask.tails import Tail as Tail
     from supermask.tails import geometric_tail as geometric_tail
     from supermask.ticket_rounds import Tickets as Tickets
@@ -116,6 +124,7 @@ _NAMES = {
     "matching": "match_units permute_units",
     "network_criteria": "grasp iterative_snip iterative_synflow softened_grasp synflow",
     "network_facts": "NetworkFacts",
+    "permuted_tasks": "PermutedTask onto_data onto_task permute_data permuted_task",
     "pruning": "agreement apply_masks freeze prune restart summary",
     "recipe": "Recipe",
     "sign_flips": "FlipCounts SignFlips flip_counts flip_numbers flips_by_distance flips_of record_flips "
@@ -123,6 +132,7 @@ _NAMES = {
     "sparse_training.as_optimiser": "masks_of",
     "sparse_training.optimisers": "deep_r dnw dsr magnitude_pruning rigl set_training sparse_momentum static",
     "tails": "Tail geometric_tail",
+    "superposition": "Superposition infer_task superpose",
     "ticket_rounds": "Tickets TrainingResult lottery_rounds",
     "treatments": "Treatment treatment",
 }

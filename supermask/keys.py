@@ -42,6 +42,7 @@ class Purpose(IntEnum):
     SPARSE_STRUCTURE = 20  # initial masks of sparse training, and weights grown at random
     WIRING = 30  # random wirings of neural graphs
     AUGMENTATION = 31  # shifts and flips of training images, one fold per step
+    TASKS = 32  # permutations of pixels and classes, and the seeds of their trainings, one fold per task
 
 
 def derive_key(seed: Number, purpose: Purpose, round_: Number = 0) -> Key[Array, ""]:

@@ -51,3 +51,19 @@ def overlap_of(
     layers = [agreement(first[layer], second[layer]) for layer in first]
     kept = max(min(sum(a.kept_first for a in layers), sum(a.kept_second for a in layers)), 1)
     return sum(a.kept_both for a in layers) / kept, sum(a.kept_both_by_chance for a in layers) / kept
+
+
+def overlap_by_units(
+    first: Mapping[str, Bool[Array | np.ndarray, "..."]], second: Mapping[str, Bool[Array | np.ndarray, "..."]]
+) -> float:
+    """Return what `overlap_of` expects of independent masks with the same counts from each input unit.
+
+    An input unit's weights are those along a kernel's last axis. Inputs that no mask keeps, such as blank pixels, make
+    masks alike beyond what their layers' counts explain.
+    """
+    both, kept = 0.0, [0, 0]
+    for layer in first:
+        one, other = (np.asarray(masks[layer]).reshape(-1, np.shape(masks[layer])[-1]) for masks in (first, second))
+        both += float((one.sum(axis=1) * other.sum(axis=1)).sum() / one.shape[1])
+        kept = [kept[0] + int(one.sum()), kept[1] + int(other.sum())]
+    return both / max(min(kept), 1)

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from supermask.analysis.drawing.captions import LONGEST, caption, changes, label, stem, title_of
 from supermask.analysis.kinds.rounds import Unpruned
+from supermask.analysis.kinds.superposition import Superposed
+from supermask.analysis.kinds.tasks import TaskMasks
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import Changes, protocol
@@ -29,6 +31,7 @@ STUDIES = {
     "masks": Study((Untrained(CRITERIA["random"]),)),
     "learned": Study((LearnedMask(),)),
     "learned by rank": Study((LearnedMask(method="edge_popup"),)),
+    "tasks": Study((TaskMasks("pixels"), Superposed())),
     "sparse": Study((SparseRun("dsr", 0.1),)),
     "dsd": Study((DSDRun(0.5),)),
     "compressed": Study((CompressionRun(),)),
@@ -87,6 +90,7 @@ CHANGED = {
     "mask-epochs": ("learned", "learned by rank"),
     "mask-learning-rate": ("learned",),
     "mask-score-learning-rate": ("learned by rank",),
+    "task-epochs": ("tasks",),
     "sparse-epochs": ("sparse", "dsd", "compressed"),
     "sparse-learning-rate": ("sparse", "compressed"),
     **dict.fromkeys(("optimiser", "weight-decay", "augment"), ("trainings", "round 0", "masks", "dsd")),
@@ -100,7 +104,7 @@ def changed(name: str) -> Experiment:
     """FC's short protocol with one field changed to another number; on data that costs nothing to describe."""
     own = protocol("short")
     part, _, field = name.partition("-")
-    parts = {"mask": "masks", "sparse": "sparse", "graph": "graph"}
+    parts = {"mask": "masks", "task": "tasks", "sparse": "sparse", "graph": "graph"}
     recipes = {"optimiser": "adamw", "weight-decay": 0.1, "augment": Augmentation(1)}
     if name in recipes:
         own = replace(own, recipe=replace(own.recipe, **{name.replace("-", "_"): recipes[name]}))

@@ -43,6 +43,7 @@ RATES = {"dense": 0.8, "output": 0.5}
 SOME = {
     "mask-1-actions": ("rewind", "constant, same sign", "constant"),
     "connectivity": ("winning tickets",),
+    "permutations": ("learned", "cut from training", "superposition"),
     "transfer": ("own weights", "moved with signs to matched units"),
     "sanity": (
         "SNIP, as found",
@@ -86,6 +87,7 @@ def experiment(digits):
         seeds=3,
         rates={"dense": 0.8, "output": 0.5},
         mask_epochs=10,
+        task_epochs=10,
         sparse_epochs=4,
         graph_epochs=2,
     )
@@ -164,6 +166,7 @@ def test_every_picture_states_where_it_comes_from(name, tables, experiment, tmp_
     lengths |= {"shared-weight": (": 4 epochs ·", "graphs trained for 2 epochs")}
     levels = (": 6 epochs ·", "masks cut at 2 levels", "changed: dataset, epochs, rounds, rates dense 0.8 output 0.5")
     lengths |= dict.fromkeys(("supermasks-at-init", "learned-supermasks", "supermask-table"), levels)
+    lengths |= {"permutations": ("masks of tasks learned for 10 epochs, cut after 6 epochs", *levels[2:])}
     network = "Neural graphs of 80 nodes and 80 edges on" if name in ("neural-graphs", "wiring") else "FC on"
     lengths |= dict.fromkeys(("criteria-plane", "learned-masks-seen", "signed-supermasks"), (": 6 epochs ·",))
     rounds = ("6 epochs a round", "2 rounds", "changed: dataset, epochs, rounds, rates dense 0.8 output 0.5")
@@ -181,7 +184,10 @@ def test_every_summary_has_numbers_for_what_is_shown(name, tables):
             f"{line}, {title}" for line in shown(figure) for title in connectivity.TITLES.values()
         }
         summary = summary.drop(columns="100%")  # round 0 has no round before it
-    elif name not in (*("weight-movement", "sign-flips", "mask-agreement", "deep-compression"), *MASKS_BY_SETTING):
+    elif name not in (
+        *("weight-movement", "sign-flips", "mask-agreement", "deep-compression", "permutations"),
+        *MASKS_BY_SETTING,
+    ):
         assert set(summary.index) == set(shown(figure))
     ours = [column for column in summary.columns if "(paper)" not in column]  # the paper does not give all of its own
     assert np.isfinite(summary[ours].to_numpy(float)).all()

@@ -24,6 +24,9 @@ from supermask.analysis.kinds.rounds import Unpruned, decode_round_zero
 from supermask.analysis.kinds.schema import fault_of, fault_of_arrays, fault_of_description
 from supermask.analysis.kinds.shared_weight import SharedRun
 from supermask.analysis.kinds.sign_flips import Flips
+from supermask.analysis.kinds.superposition import Superposed
+from supermask.analysis.kinds.task_pair import TaskPairs
+from supermask.analysis.kinds.tasks import TaskMasks
 from supermask.analysis.kinds.transfer import Transfer
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.store.identity import identity
@@ -53,6 +56,7 @@ RUNS = (
     ),
     *(SparseRun("rigl", 0.1), NARROW, DSDRun(0.3), CompressionRun(), GraphRun("static")),
     *(SharedRun(GraphRun("static")), Barrier(), Transfer(signs=True), Flips(), SwapRun(0.3)),
+    *(TaskMasks("classes"), TaskPairs(), Superposed()),
 )
 VALUES = st.sampled_from(
     (

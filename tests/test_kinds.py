@@ -17,6 +17,9 @@ from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.kinds.schema import fault_of_description, unknown_part
 from supermask.analysis.kinds.shared_weight import SharedRun
 from supermask.analysis.kinds.sign_flips import Flips, UnprunedFlips
+from supermask.analysis.kinds.superposition import Superposed
+from supermask.analysis.kinds.task_pair import TaskPairs
+from supermask.analysis.kinds.tasks import TaskMasks
 from supermask.analysis.kinds.transfer import Transfer
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.running.units import units
@@ -51,6 +54,8 @@ RUNS = (
         SwapRun(0.3),
     ),
     *(UnprunedFlips(), UnprunedFlips(rate=0.5, length=2.0), UnprunedFlips(every_step=True), Flips()),
+    *(TaskMasks(), TaskMasks("pixels"), TaskMasks("classes", "cut"), TaskPairs(), TaskPairs("classes", "cut")),
+    Superposed(),
 )
 EVERYTHING = Recipe(
     "nesterov",
@@ -67,7 +72,17 @@ EVERYTHING = Recipe(
     augment=Augmentation(2, cut_out=3),
     normalise=True,
 )
-FIELDS = ("epochs", "rounds", "rates", "ranking", "mask_epochs", "sparse_epochs", "graph_epochs", *SETTINGS)
+FIELDS = (
+    "epochs",
+    "rounds",
+    "rates",
+    "ranking",
+    "mask_epochs",
+    "task_epochs",
+    "sparse_epochs",
+    "graph_epochs",
+    *SETTINGS,
+)
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text(encoding="utf-8"))
 """Number and digest of the ids of each figure's results, by 'network protocol figure'."""
 

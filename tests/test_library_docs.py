@@ -39,7 +39,7 @@ def test_the_examples_of_ones_own_data_run(tmp_path, monkeypatch):
 
 
 def test_the_examples_of_controls_and_barriers_run(capsys):
-    first, second, flips, third = examples("docs/signs.md")
+    first, second, flips, third, fourth = examples("docs/signs.md")
     exec(compile(first, "first example", "exec"), {})  # noqa: S102
     overlap, opposite = map(float, capsys.readouterr().out.split())
     assert (0.1 < overlap < 0.3, opposite) == (True, 0), "a fifth is kept: by chance, and of the others none"
@@ -50,6 +50,8 @@ def test_the_examples_of_controls_and_barriers_run(capsys):
     assert "FlipCounts(weights=600, changed=" in said
     exec(compile(third, "third example", "exec"), {})  # noqa: S102
     assert "(8, 6)" in capsys.readouterr().out
+    exec(compile(fourth, "fourth example", "exec"), {})  # noqa: S102
+    assert capsys.readouterr().out.startswith("1\n[[")
 
 
 def test_the_examples_of_ones_own_criteria_are_plugins(tmp_path):

@@ -15,7 +15,7 @@ from supermask import masks
 from supermask.bits import pack, unpack
 from supermask.keys import Purpose, derive_key
 from supermask.masks import Rates
-from supermask.overlaps import overlap_of
+from supermask.overlaps import overlap_by_units, overlap_of
 
 SHAPES = st.sampled_from([(1, 1), (3, 5), (9, 8)])  # few, because every shape is compiled
 # Few distinct values, so that ties are the rule; and the odd ones that a diverged training leaves.
@@ -201,3 +201,11 @@ def test_overlap_of_networks_sums_layers_before_it_divides():
     assert overlap_of(first, second) == (4 / 8, 3 / 8) == overlap_of(second, first)
     nothing = {layer: np.zeros_like(mask) for layer, mask in first.items()}
     assert overlap_of(first, nothing) == (0, 0)
+
+
+def test_chance_by_input_units_knows_of_inputs_that_no_mask_keeps():
+    """Two masks of the same two of four inputs agree as independent ones would that know these inputs."""
+    first = {"a": np.array([[1, 0], [0, 1], [0, 0], [0, 0]], bool), "b": np.ones((1, 4), bool)}
+    second = {"a": np.array([[0, 1], [0, 1], [0, 0], [0, 0]], bool), "b": np.array([[1, 1, 0, 0]], bool)}
+    assert overlap_of(first, second) == (3 / 4, (2 * 2 / 8 + 4 * 2 / 4) / 4)
+    assert overlap_by_units(first, second) == (1 / 2 + 1 / 2 + 2) / 4 == overlap_by_units(second, first)

@@ -90,10 +90,12 @@ def test_numbers_in_double_precision_stay_as_they_are():
 
 def test_zero_has_no_sign():
     """-0.0 equals 0.0, but was captioned '-0 epochs', and named results of its own."""
-    own = Changes(dataset="digits", **dict.fromkeys(("epochs", "mask_epochs", "sparse_epochs", "graph_epochs"), -0.0))
+    names = ("epochs", "mask_epochs", "task_epochs", "sparse_epochs", "graph_epochs")
+    own = Changes(dataset="digits", **dict.fromkeys(names, -0.0))
     changed = protocol("quick", changes=own)
-    epochs = (changed.epochs, changed.masks.epochs, changed.sparse.epochs, changed.graph.epochs)
+    parts = (changed, changed.masks, changed.tasks, changed.sparse, changed.graph)
     rates = protocol("quick", changes=Changes(rates={"dense": -0.0})).rates.dense
+    epochs = (part.epochs for part in parts)
     for each in (*epochs, rates, own_number("x", np.float32(-0.0)), own_number("x", jnp.float32(-0.0))):
         assert str(each) == "0.0"
 
@@ -156,7 +158,7 @@ def test_what_is_no_number_is_refused_by_name(value, tmp_path):
             with pytest.raises(ValueError, match=f"{argument} {words}"):
                 call()
     if value is not None:  # which stands for the protocol's own
-        for name in ("seeds", "rounds", "epochs", "mask_epochs", "sparse_epochs", "graph_epochs"):
+        for name in ("seeds", "rounds", "epochs", "mask_epochs", "task_epochs", "sparse_epochs", "graph_epochs"):
             with pytest.raises(ValueError, match=f"{name.replace('_', '-')} {words}"):
                 protocol("quick", changes=Changes(**{name: value}))
     assert not list(tmp_path.iterdir())

@@ -41,7 +41,7 @@ STUDY = Study(
 REVISED = Study((GraphRun("static"),))
 """What later code makes otherwise: the older results stay, under names of their own, and new ones are asked for."""
 
-NEWER = {"barrier", "transfer", "sign_flips", "edge_swaps"}
+NEWER = {"barrier", "transfer", "sign_flips", "edge_swaps", "task_mask", "task_pair", "superposition"}
 """Kinds that came after that commit."""
 
 

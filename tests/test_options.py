@@ -69,7 +69,8 @@ RECIPES = {
 def changed(experiment: Experiment, name: str) -> Experiment:
     """The experiment with another value of a protocol's field, whatever it was."""
     own = experiment.protocol
-    part = {"mask_epochs": "masks", "sparse_epochs": "sparse", "graph_epochs": "graph"}.get(name)
+    parts = {"mask_epochs": "masks", "task_epochs": "tasks", "sparse_epochs": "sparse", "graph_epochs": "graph"}
+    part = parts.get(name)
     if part is not None:
         inner = getattr(own, part)
         own = replace(own, **{part: replace(inner, epochs=2 * inner.epochs + 1)})
@@ -93,7 +94,17 @@ def test_a_study_uses_what_its_results_names_depend_on(name, experiment):
     """Held to the descriptions, which know nothing of `uses`."""
     figure = CATALOGUE[name].load()
     study = figure.whole
-    fields = ("epochs", "rounds", "rates", "ranking", "mask_epochs", "sparse_epochs", "graph_epochs", *SETTINGS)
+    fields = (
+        "epochs",
+        "rounds",
+        "rates",
+        "ranking",
+        "mask_epochs",
+        "task_epochs",
+        "sparse_epochs",
+        "graph_epochs",
+        *SETTINGS,
+    )
     before = ids(experiment, study)
     assert uses_of(study) == {field for field in fields if ids(changed(experiment, field), study) != before}
 

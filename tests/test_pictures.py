@@ -219,6 +219,7 @@ LINES = ("mask-criteria", "mask-1-actions", "mask-0-actions", "sign-criteria", "
 MORE_LINES = (
     "rewinding",
     "transfer",
+    "permutations",
     "sanity",
     "learned-supermasks",
     "signed-supermasks",

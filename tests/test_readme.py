@@ -36,6 +36,7 @@ MORE = {
     "reproduce neural-graphs wiring shared-weight": f"{SMALL} --graph-epochs 0.1 --sparse-epochs 0.1",
     "reproduce sanity connectivity rewinding transfer sign-flips": f"{SMALL} --rounds 1 --epochs 4",  # for step 50
     "reproduce signed-supermasks": f"{SMALL} --mask-epochs 1",
+    "reproduce permutations": f"{SMALL} --task-epochs 0.2 --rounds 1 --epochs 0.2",
     "report --protocol short --data-dir ~/data": SMALL,
     "pack best digits.mask": "",
     "export digits.mask digits.npz --layout torch": "",

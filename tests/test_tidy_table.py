@@ -35,6 +35,9 @@ from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.kinds.schema import IMAGE_SHAPE, fault_of_description
 from supermask.analysis.kinds.shared_weight import SharedRun
 from supermask.analysis.kinds.sign_flips import Flips
+from supermask.analysis.kinds.superposition import Superposed
+from supermask.analysis.kinds.task_pair import TaskPairs
+from supermask.analysis.kinds.tasks import TaskMasks
 from supermask.analysis.kinds.transfer import Transfer
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.store.database import Record, insert_digests
@@ -68,6 +71,7 @@ RUNS = (
     *(SparseRun("static", 0.1, structure="rigl", start="fresh"), DSDRun(0.3), CompressionRun()),
     *(GraphRun("static"), SharedRun(SparseRun("static", 0.1)), SharedRun(GraphRun("static")), Barrier()),
     *(Transfer(), Flips(), SwapRun(0.3)),
+    *(TaskMasks("classes", "cut"), TaskPairs(), Superposed()),
 )
 
 

@@ -236,6 +236,9 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     add("--rounds", type=int, metavar="N", help="rounds of pruning (default: the protocol's)")
     add("--epochs", type=float, metavar="N", help="epochs a round (default: the protocol's)")
     add("--mask-epochs", type=float, metavar="N", help="epochs that masks are learned for (default: the protocol's)")
+    add(
+        "--task-epochs", type=float, metavar="N", help="epochs of each task's mask, in permutations (default: likewise)"
+    )
     add("--sparse-epochs", type=float, metavar="N", help="epochs of sparse training (default: the protocol's)")
     add("--graph-epochs", type=float, metavar="N", help="epochs of neural graphs (default: the protocol's)")
     add("--rates", metavar="KIND=F,...", help="fractions pruned a round, such as dense=0.2,output=0.1")

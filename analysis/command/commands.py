@@ -276,6 +276,7 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
         options.epochs,
         rates,
         options.mask_epochs,
+        options.task_epochs,
         options.sparse_epochs,
         options.graph_epochs,
         recipe,

@@ -27,7 +27,7 @@ OF_RECIPES = ("optimiser", "learning_rate", "batch_size", "weight_decay", "sched
 """Options that change a recipe's setting of that name."""
 
 OF_STUDIES = (
-    *("rounds", "epochs", "mask_epochs", "sparse_epochs", "graph_epochs", "rates", "ranking", "recipe"),
+    *("rounds", "epochs", "mask_epochs", "task_epochs", "sparse_epochs", "graph_epochs", "rates", "ranking", "recipe"),
     *OF_RECIPES,
 )
 """Options that change a protocol and matter to some studies only; all depend on seeds and data set."""

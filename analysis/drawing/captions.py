@@ -26,7 +26,7 @@ from supermask.sparse_training.runs import SparseRun
 LONGEST = 60
 """Maximum bytes of a part of a file name; longer parts are replaced by a digest."""
 
-_SHOWN_ANYWAY = ("dataset", "epochs", "rounds", "seeds", "mask-epochs", "sparse-epochs", "graph-epochs")
+_SHOWN_ANYWAY = ("dataset", "epochs", "rounds", "seeds", "mask-epochs", "task-epochs", "sparse-epochs", "graph-epochs")
 """Fields whose values appear elsewhere in a caption."""
 
 

@@ -28,6 +28,9 @@ KINDS: tuple[Kind[Any], ...] = tuple(
         "transfer.TRANSFERS",
         "sign_flips.SIGN_FLIPS",
         "edge_swaps.SWAPS",
+        "task_mask.TASK_MASKS",
+        "task_pair.TASK_PAIRS",
+        "superposition.SUPERPOSITIONS",
     )
 )
 """All kinds in the order in which they are made: a kind comes after those that it starts from."""

@@ -45,6 +45,22 @@ class MaskProtocol:
 
 
 @dataclass(frozen=True)
+class TaskProtocol:
+    """Masks of many tasks on one network's weights. Defaults: as many images as Wortsman et al. 2020 take for a mask.
+
+    Their released code takes 1,000 steps of RMSprop on batches of 128. Here Adam takes them, at a rate that falls to 0.
+    outputs: of the network, as in their code; those beyond the classes help to tell a task from the others.
+    superposed: numbers of tasks among which the task of a batch is inferred.
+    """
+
+    epochs: float = 2.33
+    learning_rate: float = 0.1
+    batch_size: int = 128
+    outputs: int = 100
+    superposed: tuple[int, ...] = (10, 50, 250)
+
+
+@dataclass(frozen=True)
 class SparseProtocol:
     """Sparse training of all methods: `sgd_cosine`, with momentum and weight decay, from this learning rate.
 
@@ -106,6 +122,7 @@ class Protocol:
     batch_size: int = 60
     evaluate_every: int = 100
     masks: MaskProtocol = MaskProtocol()
+    tasks: TaskProtocol = TaskProtocol()
     sparse: SparseProtocol = SparseProtocol()
     graph: GraphProtocol = GraphProtocol()
     recipe: Recipe = PLAIN
@@ -168,7 +185,7 @@ def differences(own: Protocol) -> list[Difference]:
     return found
 
 
-_PARTS = {"masks": "mask-", "sparse": "sparse-", "graph": "graph-", "recipe": ""}
+_PARTS = {"masks": "mask-", "tasks": "task-", "sparse": "sparse-", "graph": "graph-", "recipe": ""}
 
 
 def _option(field: str) -> str:
@@ -216,6 +233,7 @@ class Changes:
     epochs: float | None = None
     rates: Mapping[str, float] | None = None
     mask_epochs: float | None = None
+    task_epochs: float | None = None
     sparse_epochs: float | None = None
     graph_epochs: float | None = None
     recipe: Recipe | None = None
@@ -243,7 +261,7 @@ def protocol(name: str, network: str = "fc", changes: Changes | None = None, net
         base = PAPER[choose("network", network, PAPER)]
     if name == "short":
         masks = _LONG_MASKS if network == "fc" else _FAST_MASKS
-        base = replace(base, name="short", epochs=3, masks=masks, graph=_SHORT_GRAPHS)
+        base = replace(base, name="short", epochs=3, masks=masks, tasks=_SHORT_TASKS, graph=_SHORT_GRAPHS)
     elif name == "quick":
         base = replace(
             base,
@@ -256,6 +274,7 @@ def protocol(name: str, network: str = "fc", changes: Changes | None = None, net
             rates=_in_one_round(base.rates, 4),
             evaluate_every=35,
             masks=replace(_FAST_MASKS, epochs=20, learning_rate=0.2, evaluate_every=56),
+            tasks=_QUICK_TASKS,
             sparse=SparseProtocol(epochs=3),
             graph=_QUICK_GRAPHS,
         )
@@ -265,6 +284,8 @@ def protocol(name: str, network: str = "fc", changes: Changes | None = None, net
 _FAST_MASKS = MaskProtocol(100, "adam", 0.1, 0.003, evaluate_every=1100)
 _LONG_MASKS = MaskProtocol(300, "adam", 0.03, 0.003, evaluate_every=2200)
 
+_QUICK_TASKS = TaskProtocol(5, 0.2, superposed=(10, 50))
+_SHORT_TASKS = TaskProtocol(0.7, 0.2, superposed=(10, 50))
 
 _QUICK_GRAPHS = GraphProtocol(
     *(3, 80, 80, 12, 16), side=4, ode_steps=4, batch_size=60, schedule="cosine", augment=False
@@ -296,7 +317,7 @@ def _change(base: Protocol, changes: Changes) -> Protocol:
         elif name == "ranking":
             choose("ranking", value, RANKINGS)
             check_ranking(value, changes.rates or ())
-    for field in ("masks", "sparse", "graph"):
+    for field in ("masks", "tasks", "sparse", "graph"):
         if (epochs := given.pop(f"{_PARTS[field][:-1]}_epochs", None)) is not None:
             given[field] = replace(getattr(base, field), epochs=epochs)
     return replace(base, **given)
