@@ -232,7 +232,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> Picture:
     for layer in layers:
         plots.seed_band(panels[0], signs[signs["layer"] == layer], "share", looks[layer], layer, 100)
         _band(panels[1], rows["distance"][rows["distance"]["layer"] == layer], "tenth", "share", looks[layer], layer)
-    plots.remaining_axis(panels[0], signs, "end with another sign, % of kept weights")
+    plots.remaining_axis(panels[0], signs, "end with another sign, % of kept")
     panels[0].set_title("by layer and level of pruning")
     _label(panels[1], "tenth of the layer; 1 began nearest to 0", "end with another sign, %")
     panels[1].set_title("unpruned, by initial distance from 0")
@@ -242,6 +242,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> Picture:
     ):
         if panel in rows:  # there is none if no weight flipped twice
             _distribution(axes, rows[panel], fits)
+        axes.set_title("unpruned")
         _label(axes, label, f"{value_label} (log)")
     thousandths = rows["rate"].assign(thousandths=1000 * rows["rate"]["learning_rate"])
     for axes, own, column, label in (
@@ -252,7 +253,8 @@ def draw(table: pd.DataFrame, frame: Frame) -> Picture:
             _band(axes, own, column, value, style, words)
         axes.set_xscale("log", base=2)
         _plain_ticks(axes.xaxis, sorted(set(own[column])))
-        _label(axes, label, "unpruned: per 100 weights")
+        axes.set_title("unpruned")
+        _label(axes, label, "per 100 weights")
         axes.set_ylim(0, 1.35 * axes.get_ylim()[1])  # room for the legend
     for axes in panels:
         axes.legend(fontsize="x-small", loc="upper left" if axes in panels[4:] else "upper right")
