@@ -38,6 +38,7 @@ VERDICTS: dict[str, tuple[int, int, int]] = {
     "neural-graphs-fc-cifar10-short": (0, 2, 1),
     "neural-graphs-fc-mnist-short": (0, 2, 1),
     "sign-criteria-fc-mnist-short": (2, 0, 0),
+    "signed-supermasks-fc-mnist-short": (1, 0, 1),
     "sign-flips-fc-mnist-short": (5, 0, 0),
     "sparse-training-fc-mnist-short": (7, 1, 3),
     "structure-over-time-fc-mnist-short": (3, 0, 0),
