@@ -160,7 +160,7 @@ def stand_ins(digits):
     }
 
 
-@pytest.mark.parametrize("network", ["fc", "conv2", "lenet5", "resnet20"])
+@pytest.mark.parametrize("network", ["fc", "conv2", "lenet5", "resnet20", "lstm"])
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_the_names_of_every_figures_results_stay(network, name, stand_ins):
     """A digest changes only where results have: then those, and no others, are to be made again."""
