@@ -192,6 +192,9 @@ def arrays_of(run, experiment) -> dict[str, np.ndarray]:
         case SparseRun():
             both = {f"{end}.{layer}": own for end in ("first", "last") for layer, own in bits.items()}
             return curves | kept | biases | both | {f"curve.{name}": np.ones((3, 3), int) for name in ("live", "grown")}
+        case TaskMasks():
+            sizes = {layer: kernel.size for layer, kernel in kernels.items()} | {"output": 100 * 100}
+            return {f"mask.{layer}": np.zeros(-(-size // 8), np.uint8) for layer, size in sizes.items()}
         case CompressionRun():
             return {"file": np.zeros(9, np.uint8)}
         case GraphRun():
