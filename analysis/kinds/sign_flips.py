@@ -14,7 +14,7 @@ import numpy as np
 
 from supermask.analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made, Wanted
 from supermask.analysis.kinds.fields import WHOLE, ColumnTypes, Parts
-from supermask.analysis.kinds.layout import check_array, check_layers
+from supermask.analysis.kinds.layout import check_array, check_layers, params_of
 from supermask.analysis.kinds.metrics import TRAINING_METRICS, training_metrics
 from supermask.analysis.kinds.rounds import ROUNDS, StoredRounds, Unpruned
 from supermask.analysis.store.identity import Description
@@ -99,7 +99,10 @@ class SignFlipTrainings(Kind[UnprunedFlips | Flips]):
 
     def check_arrays(self, description: Description, arrays: Mapping[str, np.ndarray]) -> None:
         """Check each layer's numbers of flips, waiting times, and counts by initial distance from 0."""
-        for layer in check_layers(arrays, "number."):
+        params, layers = params_of(description), check_layers(arrays, "number.")
+        if params is not None and layers != sorted(kernels_of(params)):
+            raise ValueError("its arrays have other layers than its network")
+        for layer in layers:
             check_array(arrays, f"number.{layer}", "iu", (None,))
             check_array(arrays, f"waits.{layer}", "iu", (None,))
             check_array(arrays, f"distance.{layer}", "iu", (PARTS, len(FlipCounts._fields)))
