@@ -150,6 +150,7 @@ def test_density_measures_both_engines_and_draws_them(tmp_path, monkeypatch):
 
 
 @needs_torch
+@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")  # PyTorch's, of its own sparse matrices
 def test_sparse_layers_of_the_peer_compute_what_dense_ones_do():
     import torch
 

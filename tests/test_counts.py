@@ -140,6 +140,7 @@ def test_rates_are_those_of_each_layers_kind():
     assert counts.Rates(0.3, 0.2, 0.1).by_layer(kinds) == {"conv1": 0.3, "hidden1": 0.2, "output": 0.1}
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_kinds_without_a_rate_of_their_own_have_that_of_convolutions_or_of_dense_layers():
     kinds = {"spread": "depthwise", "memory": "recurrent", "conv1": "conv", "hidden1": "dense"}
     rates = counts.Rates(0.3, 0.2, 0.1)

@@ -32,7 +32,7 @@ def test_the_librarys_examples_run():
 def test_the_examples_of_ones_own_data_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = examples("docs/data.md")
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for number, block in enumerate(blocks):
         exec(compile(block, f"example {number}", "exec"), {})  # noqa: S102
     assert sorted(path.name for path in tmp_path.iterdir()) == ["beetles.npz", "cifar100.npz"]

@@ -313,7 +313,7 @@ def test_a_packed_network_of_own_data_can_be_rebuilt() -> None:
 
 
 def test_a_name_is_told_from_a_path() -> None:
-    with pytest.raises(DataError, match=r"none\.npz: expected a \.npz file, or a folder .*; found nothing$"):
+    with pytest.raises(DataError, match=r"none\.npz: expected a \.npz or \.txt file, or a folder .*; found nothing$"):
         load("none.npz")
     with pytest.raises(DataError, match="unknown data set 'mnits'"):
         load("mnits")

@@ -246,7 +246,7 @@ def test_vectors_of_numbers_are_drawn_as_well(flat, tmp_path) -> None:
     ("dataset", "status", "words"),
     [
         ("mnits", MISUSED, "dataset 'mnits' is unknown (did you mean mnist?)"),
-        ("none.npz", FAILED, "none.npz: expected a .npz file, or a folder"),
+        ("none.npz", FAILED, "none.npz: expected a .npz or .txt file, or a folder"),
         ("spoilt.npz", FAILED, "spoilt.npz: expected a .npz file with arrays x_train"),
         (".", FAILED, "expected a folder of images for each of two classes or more"),
     ],

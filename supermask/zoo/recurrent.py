@@ -40,8 +40,7 @@ class Kernel(nn.Module):
     @nn.compact
     def __call__(self, inputs: int, like: Float[Array, "..."]) -> Float[Array, "inputs gates"]:
         """Return the kernel for so many inputs, of an array's type."""
-        kernel: Array = self.param("kernel", _by_gate, (inputs, 4 * self.units), like.dtype)
-        return kernel
+        return jnp.asarray(self.param("kernel", _by_gate, (inputs, 4 * self.units), like.dtype))
 
 
 class Layer(nn.Module):

@@ -116,14 +116,14 @@ FAULTS = (
     Fault(
         "the output layer pruned like the others",
         "supermask.counts",
-        "float(getattr(self, kind)) for layer, kind",
-        'float(getattr(self, "dense" if kind == "output" else kind)) for layer, kind',
+        "own = getattr(self, kind)",
+        'own = getattr(self, "dense" if kind == "output" else kind)',
     ),
     Fault(
         "edge-popup by signed scores",
         "supermask.mask_logits",
-        "keep_best(key, jnp.abs(scores), jnp.ones(scores.shape, bool), counts[layer])",
-        "keep_best(key, scores, jnp.ones(scores.shape, bool), counts[layer])",
+        "keep_best(key, jnp.abs(scores), jnp.ones(scores.shape, bool), limits[layer])",
+        "keep_best(key, scores, jnp.ones(scores.shape, bool), limits[layer])",
     ),
 )
 """All of them, in no order."""
