@@ -151,12 +151,9 @@ def _draw_along(axes: Axes, rows: pd.DataFrame) -> None:
         axes.plot(PLACES, means - (means[0] + means[-1]) / 2, color=colour, marker=".", label=label)
     axes.axhline(-100 * STABLE, color=BLACK, linewidth=0.9, linestyle=":")
     axes.set_ylim(min(axes.get_ylim()[0], -150 * STABLE), None)
-    axes.set_xlabel("place on the line: 0 and 1 are the ends")
-    axes.set_ylabel("accuracy above the ends', points")
     axes.set_title(f"along the line, {rows['line'].iloc[0]}")
     axes.legend(title="weights left", fontsize="x-small", title_fontsize="x-small", loc="lower center", ncols=4)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
+    plots.label_axes(axes, "place on the line: 0 and 1 are the ends", "accuracy above the ends', points")
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:

@@ -120,10 +120,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> Picture:
     right.axhline(dense, color=styles.BLACK, linewidth=0.9, label=f"dense ({dense:.2f}%)")
     best = coded["test_accuracy"].max()
     right.set_ylim(100 * best - 7, 100 * best + 0.6)
-    right.set_xlabel("times smaller than float32, the file on disk")
-    right.set_ylabel("test accuracy, %")
-    right.grid(alpha=0.25, linewidth=0.6)
-    right.spines[["top", "right"]].set_visible(False)
+    plots.label_axes(right, "times smaller than float32, the file on disk", "test accuracy, %")
     note = "Table and lines: means over seeds; (paper): as published. Stars: seeds. Numbers: bits of a value."
     finish(picture, frame, "Deep Compression", note, right)
     return picture

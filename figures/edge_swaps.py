@@ -67,15 +67,15 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 
 def change(table: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per (line, seed): by how many percent new edges change the mean loss, and how often it falls."""
+    """Return one row per (line, seed): how often the loss falls with new edges, and how its mean changes."""
     keys = ["line", "rate", "seed"]
     old, new = (table[table["edges"] == edges].set_index(keys) for edges in (OLD, NEW))
     columns = {
-        "fell": 100 * new["lower"],
-        "change": 100 * (new["batch_loss"] / old["batch_loss"] - 1),
+        "fell": new["lower"],
+        "change": new["batch_loss"] / old["batch_loss"] - 1,
         "steps": new["swapping_steps"],
         "swapped": new["swapped"],
-        "accuracy": 100 * new["test_accuracy"],
+        "accuracy": new["test_accuracy"],
     }
     return pd.DataFrame(columns).reset_index()
 
@@ -96,22 +96,18 @@ def draw(table: pd.DataFrame, frame: Frame) -> Picture:
 
 
 def _by_rate(axes: Axes, changes: pd.DataFrame, value: str, label: str) -> None:
-    band = changes.groupby("rate")[value].agg(["mean", "min", "max"]).sort_index()
-    places = [float(rate) for rate in band.index]
-    axes.plot(places, band["mean"], color=styles.RED, marker="D")
-    axes.fill_between(places, band["min"], band["max"], color=styles.RED, alpha=0.15, linewidth=0)
+    plots.value_band(axes, changes, "rate", value, styles.Style(styles.RED, "D"))
+    places = sorted(set(changes["rate"]))
     axes.set_xscale("log")
     axes.set_xticks(places, [f"{place:g}" for place in places])
     axes.minorticks_off()
-    axes.set_xlabel("learning rate (log)")
-    axes.set_ylabel(label)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
+    plots.label_axes(axes, "learning rate (log)", label)
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """Return means over seeds by rate: how often the loss falls, its change, edges swapped, and test accuracy."""
     means = change(table).groupby("line", sort=False)[["fell", "change", "steps", "swapped", "accuracy"]].mean()
+    means[["fell", "change", "accuracy"]] *= 100
     names = ("loss falls, % of swaps", "change, %", "steps that swap", "edges swapped in one", "test accuracy, %")
     return means.set_axis(list(names), axis=1)
 

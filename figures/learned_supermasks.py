@@ -156,11 +156,8 @@ def _curves(axes: Axes, rows: pd.DataFrame) -> None:
         axes.fill_between(band.index, band["min"], band["max"], color=style.colour, alpha=0.15, linewidth=0)
     last = 100 * rows.groupby("label")["validation_accuracy"].max()
     axes.set_ylim(max(0.0, float(last.min()) - 12), min(101.0, float(last.max()) + 1))
-    axes.set_xlabel("step of learning the mask")
-    axes.set_ylabel("validation accuracy, mean of ten drawn masks, %")
     axes.set_title("while masks are learned")
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
+    plots.label_axes(axes, "step of learning the mask", "validation accuracy, mean of ten drawn masks, %")
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:

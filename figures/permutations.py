@@ -222,20 +222,15 @@ def _superposed(axes: Axes, rows: pd.DataFrame) -> None:
         (inferred, "test_accuracy", STYLES[SUPERPOSED], "answers, task inferred"),
         (inferred, "inference_accuracy", Style(RED, "^", "--", hollow=True), "inferred tasks"),
     ):
-        band = 100 * own.groupby("round")[value].agg(["mean", "min", "max"])
-        axes.plot(band.index, band["mean"], **style.line, label=label)
-        axes.fill_between(band.index, band["min"], band["max"], color=style.colour, alpha=0.15, linewidth=0)
+        plots.value_band(axes, own, "round", value, style, label)
     numbers = sorted(set(rows["round"]))
     axes.set_xscale("log")
     axes.set_xticks(numbers, [str(number) for number in numbers])
     axes.minorticks_off()
     axes.set_ylim(0, 101)
-    axes.set_xlabel("tasks in superposition (log)")
-    axes.set_ylabel("right, %")
     axes.set_title("unlabelled batches of permuted pixels")
     axes.legend(loc="lower left", fontsize="small")
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
+    plots.label_axes(axes, "tasks in superposition (log)", "right, %")
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ flip began near 0: arXiv 2602.17063 (2026), sign lock-in, with a geometric tail 
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,9 +24,6 @@ from supermask.analysis.studies.experiment import Study
 from supermask.keys import layer_order
 from supermask.sign_flips import FlipCounts
 from supermask.tails import Tail, geometric_logs, geometric_tail, poisson_logs
-
-if TYPE_CHECKING:
-    from matplotlib.axis import Axis
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Of the protocol's learning rate, and of its epochs."""
@@ -231,10 +228,11 @@ def draw(table: pd.DataFrame, frame: Frame) -> Picture:
     looks = dict(zip(layers, _LOOKS, strict=False)) | {WHOLE: Style(styles.BLACK, "x", ":")}
     for layer in layers:
         plots.seed_band(panels[0], signs[signs["layer"] == layer], "share", looks[layer], layer, 100)
-        _band(panels[1], rows["distance"][rows["distance"]["layer"] == layer], "tenth", "share", looks[layer], layer)
+        tenths = rows["distance"][rows["distance"]["layer"] == layer]
+        plots.value_band(panels[1], tenths, "tenth", "share", looks[layer], layer)
     plots.remaining_axis(panels[0], signs, "end with another sign, % of kept")
     panels[0].set_title("by layer and level of pruning")
-    _label(panels[1], "tenth of the layer; 1 began nearest to 0", "end with another sign, %")
+    plots.label_axes(panels[1], "tenth of the layer; 1 began nearest to 0", "end with another sign, %")
     panels[1].set_title("unpruned, by initial distance from 0")
     for axes, panel, label, value_label, fits in (
         (panels[2], "number", "number of flips of a weight", "weights, %", (GEOMETRIC, POISSON)),
@@ -243,18 +241,18 @@ def draw(table: pd.DataFrame, frame: Frame) -> Picture:
         if panel in rows:  # there is none if no weight flipped twice
             _distribution(axes, rows[panel], fits)
         axes.set_title("unpruned")
-        _label(axes, label, f"{value_label} (log)")
+        plots.label_axes(axes, label, f"{value_label} (log)")
     thousandths = rows["rate"].assign(thousandths=1000 * rows["rate"]["learning_rate"])
     for axes, own, column, label in (
         (panels[4], thousandths, "thousandths", "learning rate, thousandths (log)"),
         (panels[5], rows["length"], "step", "steps of the training (log)"),
     ):
         for value, (words, style) in PER_WEIGHT.items():
-            _band(axes, own, column, value, style, words)
+            plots.value_band(axes, own, column, value, style, words)
         axes.set_xscale("log", base=2)
-        _plain_ticks(axes.xaxis, sorted(set(own[column])))
+        plots.plain_ticks(axes.xaxis, sorted(set(own[column])))
         axes.set_title("unpruned")
-        _label(axes, label, "per 100 weights")
+        plots.label_axes(axes, label, "per 100 weights")
         axes.set_ylim(0, 1.35 * axes.get_ylim()[1])  # room for the legend
     for axes in panels:
         axes.legend(fontsize="x-small", loc="upper left" if axes in panels[4:] else "upper right")
@@ -262,13 +260,6 @@ def draw(table: pd.DataFrame, frame: Frame) -> Picture:
     looked = f"Signs looked at every {rows['signs']['every'].iloc[0]:g} steps."
     finish(picture, frame, title, f"{looked} {BANDS}")
     return picture
-
-
-def _band(axes: Axes, rows: pd.DataFrame, x: str, value: str, style: Style, label: str) -> None:
-    """Draw a line of means over seeds, in percent, and its band."""
-    band = 100 * rows.groupby(x)[value].agg(["mean", "min", "max"])
-    axes.plot(band.index, band["mean"], **style.line, label=label)
-    axes.fill_between(band.index, band["min"], band["max"], color=style.colour, alpha=0.15, linewidth=0)
 
 
 def _distribution(axes: Axes, rows: pd.DataFrame, fits: Sequence[str]) -> None:
@@ -283,23 +274,7 @@ def _distribution(axes: Axes, rows: pd.DataFrame, fits: Sequence[str]) -> None:
             axes.plot(means.index, near, color=colour, linestyle=dash, label=f"{fit}, most likely")
     axes.set_yscale("log")
     least, most = (math.log10(limit) for limit in axes.get_ylim())
-    _plain_ticks(axes.yaxis, [10.0**power for power in range(math.ceil(least), math.floor(most) + 1)])
-
-
-def _label(axes: Axes, x: str, y: str) -> None:
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _plain_ticks(axis: "Axis", places: Sequence[float]) -> None:
-    """Set ticks of a log axis at these places, in plain numbers."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
-    axis.set_major_locator(FixedLocator(places))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: np.format_float_positional(value, 6, trim="-")))
+    plots.plain_ticks(axes.yaxis, [10.0**power for power in range(math.ceil(least), math.floor(most) + 1)])
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:

@@ -67,6 +67,9 @@ def check_fractions(fraction: Number | Mapping[str, Number], ranking: str) -> in
     return {path: check_fraction(f"fraction[{path!r}]", own) for path, own in fraction.items()}
 
 
+RANKINGS = ("layer", "global")
+"""Among which weights one competes: those of its layer, or all of the network."""
+
 LAYER_KINDS = ("conv", "dense", "output", "depthwise", "recurrent")
 RATE_BY_DEFAULT = {"depthwise": "conv", "recurrent": "dense"}
 """The kinds that have another kind's rate unless they are given one."""

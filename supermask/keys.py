@@ -87,6 +87,11 @@ def layer_order(layers: Iterable[str]) -> list[str]:
     return sorted(layers, key=parts)
 
 
+def layer_keys(key: Key[Array, ""], layers: Iterable[str]) -> dict[str, Key[Array, ""]]:
+    """Return a key for each layer's draws, numbered in `layer_order`."""
+    return {layer: jax.random.fold_in(key, index) for index, layer in enumerate(layer_order(layers))}
+
+
 def batch_order(
     seed: int, examples: int, batch_size: int, first_step: int, last_step: int
 ) -> Int32[np.ndarray, "steps batch"]:

@@ -13,7 +13,6 @@ Seeds, weights, rescaling and starts are data of one compiled program, so they t
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
 from typing import NamedTuple
 
 import jax
@@ -43,7 +42,7 @@ from supermask.mask_logits import kept_by_layer as kept_by_layer
 from supermask.mask_scores import UNSEEN, MaskScores, completed, judge, others_of
 from supermask.networks import Network, statistics_of
 from supermask.params import Kernels, Params, kernels_of
-from supermask.population import Placement, Run, batched, over_population
+from supermask.population import Placement, Run, in_groups, over_population
 from supermask.resuming import Checkpoints
 from supermask.short import short
 
@@ -117,16 +116,12 @@ class MaskTrainer:
         """Learn all masks, as many at once as there are slots; return their outcomes in order."""
         for job in jobs:
             check_seed(job.seed)
-        outcomes: dict[int, LearnedOutcome] = {}
-
-        def program(index: int) -> tuple[str, bool]:
-            return jobs[index].learned.method, jobs[index].learned.weights == BINARY
-
-        for (method, _), group in groupby(sorted(range(len(jobs)), key=program), key=program):
-            for indices in batched(list(group), self.placement.slots):
-                learned = self._train_population(method, [jobs[index] for index in indices], on_progress)
-                outcomes.update(zip(indices, learned, strict=True))
-        return [outcomes[index] for index in range(len(jobs))]
+        programs = [(job.learned.method, job.learned.weights == BINARY) for job in jobs]
+        return in_groups(
+            programs,
+            self.placement.slots,
+            lambda places: self._train_population(programs[places[0]][0], [jobs[at] for at in places], on_progress),
+        )
 
     def _train_population(self, method: str, jobs: Sequence[MaskJob], on_progress: OnProgress) -> list[LearnedOutcome]:
         orders = [DataOrder(job.seed, 0, len(self.data.train)) for job in jobs]

@@ -11,6 +11,7 @@ therefore serves every population of a study, and a network's numbers cannot dep
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -103,6 +104,19 @@ class Placement:
 def batched(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     """Yield the items in consecutive batches of at most `size`."""
     return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def in_groups(kinds: Sequence[Any], size: int, make: Callable[[Sequence[int]], Sequence[Item]]) -> list[Item]:
+    """Make something for every place of `kinds`, those of one kind together and at most `size` at once.
+
+    kinds: what the things at one call of `make` have in common; kinds are made in their order. make: (places) -> what
+    belongs there. Returns all in the order of their places.
+    """
+    made: dict[int, Item] = {}
+    for _, group in groupby(sorted(range(len(kinds)), key=kinds.__getitem__), key=kinds.__getitem__):
+        for places in batched(list(group), size):
+            made.update(zip(places, make(places), strict=True))
+    return [made[place] for place in range(len(kinds))]
 
 
 def place(parameters: int, devices: Sequence[jax.Device] | None = None, networks: int | None = None) -> Placement:

@@ -20,9 +20,9 @@ from jaxtyping import Array, Key, PyTree
 
 from supermask.actions import Action, ActionFacts, rewind, start_weights, zero
 from supermask.checks import check_key
-from supermask.counts import Number, check_fractions
+from supermask.counts import RANKINGS, Number, check_fractions
 from supermask.criteria import Criterion, LayerFacts, large_final
-from supermask.keys import layer_order
+from supermask.keys import layer_keys, layer_order
 from supermask.masks import prune as prune_layers
 from supermask.masks import prune_globally
 from supermask.members import Function
@@ -74,7 +74,7 @@ def prune(
     0 <= fraction < 1 and paths that are not there; MemberError for a function that cannot be a criterion, and, outside
     `jit`, for one that scores NaN where the weights are numbers.
     """
-    if ranking not in ("layer", "global"):
+    if ranking not in RANKINGS:
         raise ValueError(f"ranking is {ranking!r}; allowed: 'layer' or 'global'")
     check_key(key)
     rates = check_fractions(fraction, ranking)
@@ -90,7 +90,7 @@ def prune(
             gradient = jax.grad(loss)(initial)
         trees = {"w_initial": initial, "w_final": final} | ({} if gradient is None else {"gradient": gradient})
         facts = _facts(leaves, trees)
-        keys = {path: jax.random.fold_in(draws, index) for index, path in enumerate(layer_order(leaves.prunable))}
+        keys = layer_keys(draws, leaves.prunable)
         scores = {path: scored(LayerFacts(alive=alive[path], key=keys[path], **facts[path])) for path in keys}
     weights = [leaves.chosen(tree) for tree in (initial, final, *([] if gradient is None else [gradient]))]
     check_scores(scored.name, scores, alive, weights)

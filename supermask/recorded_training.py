@@ -2,22 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from supermask.checks import check_masks, check_seed, check_whole
+from supermask.checks import check_whole
 from supermask.compaction import Compaction
-from supermask.descent import Descent, Looks, descending, train_population
+from supermask.descent import Descent, Looks, train_population
 from supermask.intervals import OnProgress, ignore_progress
-from supermask.networks import Network
 from supermask.params import Params, kernels_of
-from supermask.population import Run, batched
+from supermask.population import in_groups
 from supermask.short import short
 from supermask.sign_flips import SignFlips, record_flips, watch_signs
-from supermask.training import Job, Trained, Trainer, outcomes
+from supermask.training import Job, Trained, Trainer, check_jobs, outcomes
 
 LONGEST = 8192
 """Waiting times that are told apart, in looks: more than a training of the papers has looks at every tenth step."""
@@ -52,20 +50,17 @@ class RecordingTrainer(Trainer):
 
     def train_recorded(self, jobs: Sequence[Job], on_progress: OnProgress = ignore_progress) -> list[Recorded]:
         """Train all jobs in populations; return outcomes and flips in order. Raises ValueError for unfit masks."""
-        for job in jobs:
-            check_masks(job.masks, kernels_of(job.params))
-            check_seed(job.seed)
-        found: dict[int, Recorded] = {}
-        lengths = [self._length(job) for job in jobs]
-        for _, group in groupby(sorted(range(len(jobs)), key=lengths.__getitem__), key=lengths.__getitem__):
-            for indices in batched(list(group), self.placement.slots):
-                whole: list[tuple[Job, Compaction | None]] = [(jobs[index], None) for index in indices]
-                course = self._course([job for job, _ in whole])
-                ends, curves = train_population(course, self._stepping(course, whole), self.checkpoints, on_progress)
-                trained = outcomes(ends, curves, self.evaluate)
-                records = [Recorded(own, end.record) for own, end in zip(trained, ends, strict=True)]
-                found |= dict(zip(indices, records, strict=True))
-        return [found[index] for index in range(len(jobs))]
+        check_jobs(jobs)
+
+        def train(places: Sequence[int]) -> list[Recorded]:
+            some = [jobs[place] for place in places]
+            course = self._course(some)
+            stepping = self._stepping(course, [(job, None) for job in some])
+            ends, curves = train_population(course, stepping, self.checkpoints, on_progress)
+            trained = outcomes(ends, curves, self.evaluate)
+            return [Recorded(own, end.record) for own, end in zip(trained, ends, strict=True)]
+
+        return in_groups([self._length(job) for job in jobs], self.placement.slots, train)
 
     @property
     def _plain(self) -> bool:
@@ -77,11 +72,9 @@ class RecordingTrainer(Trainer):
         record = watch_signs(kernels, masks, where=lambda path, leaf: True, longest=LONGEST)
         return super()._start(job, smaller)._replace(record=jax.tree.map(np.asarray, record))
 
-    def _program(self, network: Network) -> Run:
-        if network not in self._programs:
-            given = self._rule(network), self._optimiser, self.data.maximum, self.placement
-            self._programs[network] = descending(*given, Looks(self.every, _look))
-        return self._programs[network]
+    @property
+    def _looks(self) -> Looks:
+        return Looks(self.every, _look)
 
 
 def _look(record: SignFlips, params: Params) -> SignFlips:

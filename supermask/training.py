@@ -9,7 +9,6 @@ loss are kept (the papers' early stopping), and test data is evaluated once, at 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
 from typing import Any, NamedTuple
 
 import jax
@@ -24,7 +23,7 @@ from supermask.checks import check_counts, check_layers, check_masks, check_seed
 from supermask.compaction import Compaction, compaction
 from supermask.criteria import Criterion
 from supermask.datasets import Dataset, Split
-from supermask.descent import Descent, Rule, descending, stepping, train_population
+from supermask.descent import Descent, Looks, Rule, descending, stepping, train_population
 from supermask.evaluation import (
     UNSEEN,
     Examples,
@@ -44,7 +43,7 @@ from supermask.nested_levels import evaluate_nested
 from supermask.networks import Network
 from supermask.normalisation import Normalised, normalisation_of
 from supermask.params import AnyArray, Kernels, Params, masked_update
-from supermask.population import Placement, Run, batched, over_population
+from supermask.population import Placement, Run, batched, in_groups, over_population
 from supermask.recipe import PLAIN, Recipe, at_step, check_recipe
 from supermask.resuming import Checkpoints
 from supermask.running_in import run_in
@@ -120,26 +119,18 @@ class Trainer:
         A population contains jobs of one length. Networks trained on live weights alone (`supermask.live_weights`), and
         networks that leave out different numbers of dead units (`supermask.compaction`), form populations of their own.
         """
-        for job in jobs:
-            check_masks(job.masks, networks.kernels_of(job.params))
-            check_seed(job.seed)
-        outcomes: dict[int, Trained] = {}
+        check_jobs(jobs)
         live = [self._live_masks(job) for job in jobs]
         smaller = [self._compaction(job) if masks is None else None for job, masks in zip(jobs, live, strict=True)]
-        lengths = [self._length(job) for job in jobs]
+        sizes = [() if plan is None else plan.sizes for plan in smaller]
+        kinds = [(self._length(job), masks is not None, own) for job, masks, own in zip(jobs, live, sizes, strict=True)]
 
-        def kind(index: int) -> tuple[int, bool, tuple[int, ...]]:
-            plan = smaller[index]
-            return lengths[index], live[index] is not None, () if plan is None else plan.sizes
+        def train(places: Sequence[int]) -> list[Trained]:
+            if live[places[0]] is not None:
+                return self._train_live([(jobs[place], live[place]) for place in places], on_progress)
+            return self._train_population([(jobs[place], smaller[place]) for place in places], on_progress)
 
-        for (_, on_live_weights, _), group in groupby(sorted(range(len(jobs)), key=kind), key=kind):
-            for indices in batched(list(group), self.placement.slots):
-                if on_live_weights:
-                    trained = self._train_live([(jobs[index], live[index]) for index in indices], on_progress)
-                else:
-                    trained = self._train_population([(jobs[index], smaller[index]) for index in indices], on_progress)
-                outcomes.update(zip(indices, trained, strict=True))
-        return [outcomes[index] for index in range(len(jobs))]
+        return in_groups(kinds, self.placement.slots, train)
 
     def gradients(self, params: Params) -> Kernels:
         """Return the gradient of the mean loss over the whole training split with respect to every kernel."""
@@ -272,6 +263,11 @@ class Trainer:
     def _engine(self) -> Engine:
         return Engine(self.network, self.data, self.config.batch_size, Adam(self.config.learning_rate))
 
+    @property
+    def _looks(self) -> Looks | None:
+        """What looks at the parameters between steps: nothing here."""
+        return None
+
     @cached_property
     def _programs(self) -> dict[Network, Run]:
         return {}
@@ -279,9 +275,8 @@ class Trainer:
     def _program(self, network: Network) -> Run:
         """Return the compiled interval of the network, whole or without dead units."""
         if network not in self._programs:
-            self._programs[network] = descending(
-                self._rule(network), self._optimiser, self.data.maximum, self.placement
-            )
+            given = self._rule(network), self._optimiser, self.data.maximum, self.placement
+            self._programs[network] = descending(*given, self._looks)
         return self._programs[network]
 
     def _rule(self, network: Network) -> Rule:
@@ -333,6 +328,13 @@ def _whole(job: Job, smaller: Compaction | None, state: Descent) -> Descent:
         return state
     params, best = (smaller.restored(params, job.params) for params in (state.params, state.best_params))
     return state._replace(params=params, best_params=best)
+
+
+def check_jobs(jobs: Sequence[Job]) -> None:
+    """Raise ValueError for masks that do not fit a job's parameters, and for impossible seeds."""
+    for job in jobs:
+        check_masks(job.masks, networks.kernels_of(job.params))
+        check_seed(job.seed)
 
 
 def outcomes(

@@ -9,6 +9,7 @@ from typing import Any
 
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, KeptAction, PrunedAction
 from supermask.checks import check_whole
+from supermask.counts import RANKINGS
 from supermask.criteria import CRITERIA, Criterion
 from supermask.members import Function, Member
 from supermask.network_criteria import NETWORK_CRITERIA
@@ -42,7 +43,7 @@ class Treatment:
         _check_member("criterion", self.criterion, Criterion, "CRITERIA['large_final'] of supermask.criteria")
         _check_member("kept", self.kept, KeptAction, "KEPT_ACTIONS['rewind'] of supermask.actions")
         _check_member("pruned", self.pruned, PrunedAction, "PRUNED_ACTIONS['zero'] of supermask.actions")
-        allowed = {"schedule": ("iterative", "one_shot"), "ranking": ("layer", "global")}
+        allowed = {"schedule": ("iterative", "one_shot"), "ranking": RANKINGS}
         for name, choices in allowed.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(choices)}")

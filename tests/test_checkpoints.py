@@ -117,6 +117,16 @@ def interrupted(trainer, jobs, after: int) -> None:
         trainer.train(jobs, tell)
 
 
+def goes_on(trainer, jobs, switched: Switched, folder: Path) -> None:
+    """Two networks, interrupted after 200 of their steps, go on from a checkpoint after 160, to the same bits."""
+    straight = trainer.train(jobs)
+    switched.folder = FolderCheckpoints(folder, seconds_between=0.0)
+    interrupted(trainer, jobs, 200)
+    steps: list[int] = []
+    assert same_bits(straight, trainer.train(jobs, steps.append))
+    assert steps == [160, 40]
+
+
 @pytest.mark.parametrize("after", [1, 301, 601])
 def test_a_training_that_was_cut_off_ends_in_the_same_bits(work, checkpoints, tmp_path, after):
     trainer, jobs, straight = work
@@ -224,12 +234,7 @@ def test_a_sparse_training_goes_on_where_it_was(name, trainer, tmp_path):
     config, switched = TrainingConfig(100, 3e-2, evaluate_every=40), Switched()
     given = (trainer.network, trainer.data, config, place(4000, networks=2), METHODS[name], sgd_cosine(3e-2, 100))
     own = SparseTrainer(*given, checkpoints=switched)
-    straight = own.train(jobs)
-    switched.folder = FolderCheckpoints(tmp_path / "unfinished", seconds_between=0.0)
-    interrupted(own, jobs, 200)
-    steps: list[int] = []
-    assert same_bits(straight, own.train(jobs, steps.append))
-    assert steps == [160, 40]
+    goes_on(own, jobs, switched, tmp_path / "unfinished")
 
 
 DEEPER = {"lstm": LSTM(hidden=(12,)), "resnet": ResNet(stages=((4, 1), (8, 1)))}
@@ -244,12 +249,7 @@ def test_a_deeper_network_goes_on_to_the_same_bits(name, digits, tmp_path):
     starts = [initial_params(own, seed) for seed in range(2)]
     masks = [{n: np.arange(k.size).reshape(k.shape) % 3 > 0 for n, k in kernels_of(each).items()} for each in starts]
     jobs = [Job(pruned(start, masks[seed]), masks[seed], seed, 20) for seed, start in enumerate(starts)]
-    straight = own.train(jobs)
-    switched.folder = FolderCheckpoints(tmp_path / "unfinished", seconds_between=0.0)
-    interrupted(own, jobs, 200)
-    steps: list[int] = []
-    assert same_bits(straight, own.train(jobs, steps.append))
-    assert steps == [160, 40]
+    goes_on(own, jobs, switched, tmp_path / "unfinished")
 
 
 def test_where_masks_change_is_part_of_what_a_sparse_training_is_found_by(trainer):

@@ -276,7 +276,7 @@ def test_a_power_cut_loses_nothing_that_was_stored(scratch, filled, cut, data):
 
 @contextmanager
 def mounted(folder: Path, options: str):
-    """A file system of one's own: only root may make one."""
+    """A file system of one's own, which the function that this yields makes read-only: only root may make one."""
     folder.mkdir()
     mount, unmount = shutil.which("mount"), shutil.which("umount")
     if not (mount and unmount):
@@ -285,7 +285,7 @@ def mounted(folder: Path, options: str):
     if made.returncode:
         pytest.skip(f"no file system can be mounted here: {made.stderr.strip()}")
     try:
-        yield mount
+        yield lambda: subprocess.run([mount, "-o", "remount,ro", str(folder)], check=True)
     finally:
         subprocess.run([unmount, "-l", str(folder)], check=True)
 

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
 import time
 import tracemalloc
 from contextlib import contextmanager
@@ -235,9 +234,9 @@ def test_reading_makes_nothing(tmp_path):
 
 def test_a_folder_that_can_only_be_read_is_read(filled, tmp_path, capsys):
     disk = tmp_path / "disk"
-    with mounted(disk, "size=2m") as mount:
+    with mounted(disk, "size=2m") as protect:
         shutil.copytree(filled, disk / "results")
-        subprocess.run([mount, "-o", "remount,ro", str(disk)], check=True)
+        protect()
         with pytest.raises(UsageError, match="cannot be written to: Read-only file system"):
             Store(disk / "results")
         with Store(disk / "results", for_reading=True) as store:
@@ -255,7 +254,7 @@ def test_a_folder_that_can_only_be_read_is_read(filled, tmp_path, capsys):
 def test_what_a_cut_off_write_left_is_undone_even_where_nothing_can_be_written(filled, tmp_path):
     """A hot journal on a read-only disk: read from a copy in which it was rolled back."""
     disk = tmp_path / "disk"
-    with mounted(disk, "size=4m") as mount:
+    with mounted(disk, "size=4m") as protect:
         folder = Path(shutil.copytree(filled, disk / "working"))
         with Store(folder) as store:
             store._database.execute("PRAGMA cache_size = 1")
@@ -264,7 +263,7 @@ def test_what_a_cut_off_write_left_is_undone_even_where_nothing_can_be_written(f
             shutil.copytree(folder, disk / "results")
             store._database.execute("ROLLBACK")
         assert (disk / "results" / "results.sqlite-journal").stat().st_size
-        subprocess.run([mount, "-o", "remount,ro", str(disk)], check=True)
+        protect()
         with Store(disk / "results", for_reading=True) as store:
             for each in store.everything():
                 assert each.metrics == result(IDS[each.id]).metrics

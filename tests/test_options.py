@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from test_kinds import FIELDS
 
 from supermask.analysis.command.arguments import parser_of
 from supermask.analysis.command.bench.run import WORK
@@ -94,19 +95,8 @@ def test_a_study_uses_what_its_results_names_depend_on(name, experiment):
     """Held to the descriptions, which know nothing of `uses`."""
     figure = CATALOGUE[name].load()
     study = figure.whole
-    fields = (
-        "epochs",
-        "rounds",
-        "rates",
-        "ranking",
-        "mask_epochs",
-        "task_epochs",
-        "sparse_epochs",
-        "graph_epochs",
-        *SETTINGS,
-    )
     before = ids(experiment, study)
-    assert uses_of(study) == {field for field in fields if ids(changed(experiment, field), study) != before}
+    assert uses_of(study) == {field for field in FIELDS if ids(changed(experiment, field), study) != before}
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import base64
 import re
 import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -132,9 +131,9 @@ def test_the_markdown_says_the_same_and_its_pictures_are_there(reported):
 def test_the_report_of_a_folder_that_can_only_be_read_has_its_pictures_beside_it(experiment, reported, tmp_path):
     folder, sections = reported
     disk = tmp_path / "disk"
-    with mounted(disk, "size=40m") as mount:
+    with mounted(disk, "size=40m") as protect:
         shutil.copytree(folder / "results", disk / "results", ignore=shutil.ignore_patterns("figures"))
-        subprocess.run([mount, "-o", "remount,ro", str(disk)], check=True)
+        protect()
         with Store(disk / "results", for_reading=True) as store:
             again = write_report(experiment, subjects_of("mask-criteria"), store, tmp_path / "report.html")
     assert again[0].claims == sections[0].claims

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import supermask as sm
+from supermask.analysis.kinds.leaves import decode_masks
 from supermask.analysis.kinds.plan import missing_results
 from supermask.analysis.kinds.superposition import BATCH, BATCHES, SUPERPOSITIONS, Superposed
-from supermask.analysis.kinds.task_mask import TASK_MASKS, decode
+from supermask.analysis.kinds.task_mask import TASK_MASKS
 from supermask.analysis.kinds.task_pair import TASK_PAIRS, TaskPairs
 from supermask.analysis.kinds.tasks import (
     FEW,
@@ -53,13 +54,13 @@ def made(digits, small_network, tmp_path_factory):
 def stored(made):
     """By run and seed: each task's permutation, mask, and metrics."""
     experiment, folder = made
-    kernels = kernels_of(untrained_weights(experiment, 0))
+    weights = untrained_weights(experiment, 0)
     with Store(folder) as store:
         return {
             (run, seed): [
                 (
                     task_of(experiment, named.description, seed),
-                    decode(store.arrays(named.id), kernels),
+                    decode_masks(store.arrays(named.id), "mask", weights),
                     store.metrics(named.id),
                 )
                 for named in TASK_MASKS.results(experiment, run, seed)

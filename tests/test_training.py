@@ -16,7 +16,7 @@ from supermask.evaluation import Examples, cross_entropy, evaluate, evaluated_on
 from supermask.intervals import steps_of
 from supermask.keys import Purpose, batch_order, derive_key
 from supermask.params import masked_update
-from supermask.population import Placement, place
+from supermask.population import Placement, in_groups, place
 from supermask.training import Job, Trainer, TrainingConfig
 
 
@@ -278,6 +278,20 @@ def test_the_counts_are_spread_evenly():
     assert np.asarray(three.counts(5)).tolist() == [3, 2]
     members = [{"w": np.full(2, n, np.float32)} for n in range(5)]
     assert [int(m["w"][0]) for m in three.unstack(three.stack(members), 5)] == [0, 1, 2, 3, 4]
+
+
+@given(st.lists(st.integers(0, 3)), st.integers(1, 4))
+def test_things_of_one_kind_are_made_together_and_returned_in_their_order(kinds, size):
+    calls = []
+
+    def make(places):
+        calls.append([kinds[place] for place in places])
+        return [(place, kinds[place]) for place in places]
+
+    assert in_groups(kinds, size, make) == [*enumerate(kinds)]
+    assert all(len(set(own)) == 1 and len(own) <= size for own in calls)
+    assert [own[0] for own in calls] == sorted(own[0] for own in calls)
+    assert len(calls) == sum(-(-kinds.count(kind) // size) for kind in set(kinds)), "as few populations as can be"
 
 
 def test_a_trainer_compiles_once_for_all_populations(trainer):

@@ -1,6 +1,8 @@
 """Plots of accuracy against weights remaining: lines, bands, stars and axes shared by all figures."""
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -9,6 +11,9 @@ from supermask.analysis.drawing.frame import BANDS, Axes, Frame, Panel, Picture,
 from supermask.analysis.drawing.statistics import SIGNIFICANCE, bands, paired_tests
 from supermask.analysis.drawing.styles import BLACK, OWN, Style, Styles, ordered
 from supermask.analysis.kinds.rounds import UNPRUNED
+
+if TYPE_CHECKING:
+    from matplotlib.axis import Axis
 
 
 def new_picture(panels: int, frame: Frame, *, width: float = 4.2, height: float = 3.6) -> tuple[Picture, list[Axes]]:
@@ -44,6 +49,13 @@ def seed_band(axes: Axes, rows: pd.DataFrame, value: str, style: Style, label: s
     axes.fill_between(x, least, greatest, color=style.colour, alpha=0.15, linewidth=0)
 
 
+def value_band(axes: Axes, rows: pd.DataFrame, x: str, value: str, style: Style, label: str | None = None) -> None:
+    """Draw a line of means over seeds at each place of the `x` column, in percent, and its band."""
+    band = 100 * rows.groupby(x)[value].agg(["mean", "min", "max"])
+    axes.plot(band.index, band["mean"], **style.line, label=label)
+    axes.fill_between(band.index, band["min"], band["max"], color=style.colour, alpha=0.15, linewidth=0)
+
+
 def unpruned_line(
     axes: Axes, table: pd.DataFrame, by: str = "criterion", value: str = "test_accuracy", *, number: bool = True
 ) -> None:
@@ -72,20 +84,33 @@ def remaining_axis(axes: Axes, table: pd.DataFrame, value_label: str = "test acc
 
     Levels without any live weight cannot be shown on it.
     """
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
     remaining = 100 * table.loc[table["weights_remaining"] > 0, "weights_remaining"]
     axes.set_xscale("log")
+    places = None
     if len(remaining):
         least, most = float(remaining.min()) / 1.08, float(remaining.max()) * 1.08
         axes.set_xlim(most, least)
-        axes.xaxis.set_major_locator(FixedLocator(remaining_ticks(least, most, _room_for_ticks(axes))))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: np.format_float_positional(value, 6, trim="-")))
-    axes.set_xlabel("weights remaining, % (log)")
-    axes.set_ylabel(value_label)
+        places = remaining_ticks(least, most, _room_for_ticks(axes))
+    plain_ticks(axes.xaxis, places)
+    label_axes(axes, "weights remaining, % (log)", value_label)
+
+
+def label_axes(axes: Axes, x: str, y: str) -> None:
+    """Label both axes, with a faint grid and without a frame at the top and on the right."""
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def plain_ticks(axis: "Axis", places: Sequence[float] | None) -> None:
+    """Label a log axis in plain numbers, at these places if there are any, without minor ticks."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    if places is not None:
+        axis.set_major_locator(FixedLocator(places))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: np.format_float_positional(value, 6, trim="-")))
 
 
 def _room_for_ticks(axes: Axes) -> int:

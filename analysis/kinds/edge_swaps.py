@@ -109,9 +109,8 @@ def metrics_of(outcome: SwapOutcome) -> dict[str, float]:
     `swapping_steps` is their number. `fell` and `rose` are the fractions of them whose loss is lower, or higher, with
     the new edges than with the old; `edges` come alive in one of them. `old_loss` and `new_loss` are the batch's.
     """
-    tally, test = outcome
-    steps = float(tally.steps)
-    means = {name: float(getattr(tally, name)) / steps if steps else float("nan") for name in ("fell", "rose", "edges")}
-    losses = {f"{name}_loss": float(getattr(tally, name)) / steps if steps else float("nan") for name in ("old", "new")}
+    (steps, *sums), test = outcome
+    means = [float(each) / float(steps) if steps else float("nan") for each in sums]
+    names = ("fell", "rose", "edges", "old_loss", "new_loss")
     scores = {"test_accuracy": float(test.accuracy), "test_loss": float(test.loss)}
-    return {"swapping_steps": steps} | means | losses | scores
+    return {"swapping_steps": float(steps)} | dict(zip(names, means, strict=True)) | scores

@@ -10,7 +10,7 @@ import numpy as np
 from supermask.analysis.kinds.metrics import CURVES
 from supermask.analysis.store.identity import Description
 from supermask.datasets import DATASETS
-from supermask.networks import Params, shapes_of
+from supermask.networks import Params, kernels_of, shapes_of
 from supermask.zoo import BUILT_IN, built_in
 
 Arrays = Mapping[str, np.ndarray]
@@ -66,9 +66,14 @@ def check_mask(arrays: Arrays, name: str, size: int | None) -> int:
     return int(np.bitwise_count(bits).sum())
 
 
-def check_layers(arrays: Arrays, prefix: str) -> list[str]:
-    """Return the layers that have an array of that prefix. Raises ValueError if there is none."""
+def check_layers(arrays: Arrays, prefix: str, params: Params | None = None) -> list[str]:
+    """Return the layers that have an array of that prefix.
+
+    Raises ValueError if there is none, or if parameters are given whose kernels are of other layers.
+    """
     layers = sorted(name.removeprefix(prefix) for name in arrays if name.startswith(prefix))
     if not layers:
         raise ValueError(f"no array is named {prefix}…")
+    if params is not None and layers != sorted(kernels_of(params)):
+        raise ValueError("its arrays have other layers than its network")
     return layers

@@ -1,6 +1,6 @@
-"""Leaves of parameters beside kernels as arrays of a result: biases, normalisations, and a network's state.
+"""Arrays of a result by layer: masks, and leaves of parameters beside kernels, such as biases and a network's state.
 
-A layer's 'bias' is the array `bias.LAYER`, any other leaf `leaf.LAYER.NAME`.
+A mask is the array `PART.LAYER`, as bits. A layer's 'bias' is `bias.LAYER`, any other leaf `leaf.LAYER.NAME`.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from supermask.analysis.kinds.layout import check_array
-from supermask.networks import Params
+from supermask.bits import unpack
+from supermask.masks import Masks
+from supermask.networks import Params, kernels_of
+
+
+def decode_masks(arrays: Mapping[str, np.ndarray], part: str, params: Params) -> Masks:
+    """Return the masks that are stored under a name; `params` gives the kernels' shapes."""
+    return {layer: unpack(arrays[f"{part}.{layer}"], kernel.shape) for layer, kernel in kernels_of(params).items()}
 
 
 def encode_others(params: Params) -> dict[str, np.ndarray]:

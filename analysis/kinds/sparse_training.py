@@ -11,7 +11,7 @@ import optax
 from supermask.analysis.kinds.base import FILE_BYTES, RECORD_BYTES, Context, Kind, Made
 from supermask.analysis.kinds.fields import NUMBER, TEXT, ColumnTypes, Parts
 from supermask.analysis.kinds.layout import check_array, check_curves, check_layers, check_mask, params_of
-from supermask.analysis.kinds.leaves import check_others, decode_others, encode_others, others_size
+from supermask.analysis.kinds.leaves import check_others, decode_masks, decode_others, encode_others, others_size
 from supermask.analysis.kinds.metrics import CURVES, TRAINING_METRICS, training_metrics
 from supermask.analysis.store.identity import REVISIONS, Description
 from supermask.analysis.store.store import Storage
@@ -19,7 +19,7 @@ from supermask.analysis.studies.experiment import Experiment, counts_of, dense_k
 from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.system.errors import UsageError, choose
 from supermask.analysis.system.words import count
-from supermask.bits import pack, unpack
+from supermask.bits import pack
 from supermask.compression.pruning import RECIPES, Recipe, kept_counts_of
 from supermask.intervals import TrainingConfig
 from supermask.keys import Purpose, derive_key
@@ -125,21 +125,17 @@ class SparseTrainings(Kind[SparseRun]):
 
     def check_arrays(self, description: Description, arrays: Mapping[str, np.ndarray]) -> None:
         """Check masks at both ends, live weights, biases and curves; a narrower network has shapes of its own."""
-        length, layers = check_curves(arrays), check_layers(arrays, "last.")
+        params = None if description["sparse"].get("method") == SMALL_DENSE else params_of(description)
+        length, layers = check_curves(arrays), check_layers(arrays, "last.", params)
         for curve in ("curve.live", "curve.grown"):
             check_array(arrays, curve, "iu", (length, len(layers)))
-        params = params_of(description)
-        if params is None or description["sparse"].get("method") == SMALL_DENSE:
-            params = {}
-        elif layers != sorted(kernels_of(params)):
-            raise ValueError("its arrays have other layers than its network")
         for layer in layers:
             size = params[layer]["kernel"].size if params else 8 * arrays[f"last.{layer}"].size
             check_mask(arrays, f"first.{layer}", size)
             check_array(arrays, f"kept.{layer}", "f", (check_mask(arrays, f"last.{layer}", size),))
             if not params:
                 check_array(arrays, f"bias.{layer}", "f", (None,))
-        check_others(arrays, params)
+        check_others(arrays, params or {})
 
     def uses(self, run: SparseRun) -> frozenset[str]:
         """Return its own length."""
@@ -305,11 +301,6 @@ def encode(outcome: SparseTrained) -> dict[str, np.ndarray]:
         arrays[f"first.{layer}"], arrays[f"last.{layer}"] = pack(structure.first[layer]), pack(mask)
         arrays[f"kept.{layer}"] = np.asarray(trained.params[layer]["kernel"])[np.asarray(mask)]
     return arrays | encode_others(trained.params)
-
-
-def decode_masks(arrays: Mapping[str, np.ndarray], part: str, params: Params) -> Masks:
-    """Return the masks of the 'first' or 'last' step; `params` gives the kernels' shapes."""
-    return {layer: unpack(arrays[f"{part}.{layer}"], kernel.shape) for layer, kernel in kernels_of(params).items()}
 
 
 def decode_params(arrays: Mapping[str, np.ndarray], start: Params) -> tuple[Masks, Params]:

@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from supermask.analysis.kinds.base import Context, Kind, Made, Wanted
 from supermask.analysis.kinds.fields import WHOLE, ColumnTypes, Parts
-from supermask.analysis.kinds.task_mask import TASK_MASKS, stored_masks
+from supermask.analysis.kinds.task_mask import shared_by_tasks, stored_masks
 from supermask.analysis.kinds.tasks import TaskMasks, network_of, untrained_weights
 from supermask.analysis.store.identity import Description
 from supermask.analysis.studies.experiment import Experiment
@@ -55,8 +55,7 @@ class SuperpositionKind(Kind[Superposed]):
 
     def describe(self, experiment: Experiment, run: Superposed, seed: int) -> Sequence[Description]:
         """Describe the masks' learning, and how many tasks and batches there are."""
-        first = TASK_MASKS.results(experiment, TaskMasks("pixels"), seed)[0].description
-        base = {name: part for name, part in first.items() if name != "task"} | {"kind": self.name}
+        base = shared_by_tasks(experiment, TaskMasks("pixels"), seed) | {"kind": self.name}
         batches = {"batch": BATCH, "batches": BATCHES}
         return [base | {"superposition": {"tasks": n} | batches} for n in experiment.protocol.tasks.superposed]
 

@@ -23,6 +23,7 @@ from supermask.analysis.kinds.base import (
 from supermask.analysis.kinds.fields import TEXT, WHOLE, ColumnTypes, Parts
 from supermask.analysis.kinds.layout import check_layers, check_mask, images_of
 from supermask.analysis.kinds.learned_mask import OPTIMISERS
+from supermask.analysis.kinds.leaves import decode_masks
 from supermask.analysis.kinds.tasks import (
     FEW,
     FOUND,
@@ -43,7 +44,7 @@ from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.studies.recipes import SETTINGS
 from supermask.analysis.studies.rules import rules_of_criterion
 from supermask.analysis.system.words import count
-from supermask.bits import pack, unpack
+from supermask.bits import pack
 from supermask.criteria import CRITERIA
 from supermask.datasets import Dataset, Split
 from supermask.evaluation import PlacedData, Scores
@@ -53,7 +54,7 @@ from supermask.learned_masks import MaskJob, MaskTrainer, mask_optimiser
 from supermask.mask_logits import rounded_masks
 from supermask.mask_scores import EVALUATION_SAMPLES
 from supermask.masks import Masks, full_masks, kept_counts, one_shot, rank_layers, weights_remaining
-from supermask.networks import Kernels, Params, kernels_of, shapes_of
+from supermask.networks import Params, kernels_of, shapes_of
 from supermask.permuted_tasks import PermutedTask, onto_task
 from supermask.restarts import scores_of
 from supermask.training import Job, Trainer
@@ -159,10 +160,9 @@ class TaskMaskKind(Kind[TaskMasks]):
         images, task = images_of(description), description["task"]
         if description["network"] not in BUILT_IN or images is None:
             return
-        kernels = kernels_of(shapes_of(built_in(description["network"], task["outputs"]), images[0]))
-        if check_layers(arrays, "mask.") != sorted(kernels):
-            raise ValueError("its arrays have other layers than its network")
-        for layer, kernel in kernels.items():
+        params = shapes_of(built_in(description["network"], task["outputs"]), images[0])
+        check_layers(arrays, "mask.", params)
+        for layer, kernel in kernels_of(params).items():
             check_mask(arrays, f"mask.{layer}", kernel.size)
 
     def uses(self, run: TaskMasks) -> frozenset[str]:
@@ -225,19 +225,20 @@ def encode(masks: Masks) -> dict[str, np.ndarray]:
     return {f"mask.{layer}": pack(mask) for layer, mask in masks.items()}
 
 
-def decode(arrays: Mapping[str, np.ndarray], kernels: Kernels) -> Masks:
-    """Return a stored mask; `kernels` have its layers and shapes."""
-    return {layer: unpack(arrays[f"mask.{layer}"], kernel.shape) for layer, kernel in kernels.items()}
-
-
 def stored_masks(context: Context, run: TaskMasks, seed: int, number: int) -> list[tuple[PermutedTask, Masks]]:
     """Return the first tasks of a run, each with its stored mask."""
     experiment = context.experiment
-    kernels = kernels_of(shapes_of(network_of(experiment), experiment.data.image_shape))
+    shapes = shapes_of(network_of(experiment), experiment.data.image_shape)
     return [
-        (task_of(experiment, each.description, seed), decode(context.store.arrays(each.id), kernels))
+        (task_of(experiment, each.description, seed), decode_masks(context.store.arrays(each.id), "mask", shapes))
         for each in TASK_MASKS.results(experiment, run, seed)[:number]
     ]
+
+
+def shared_by_tasks(experiment: Experiment, run: TaskMasks, seed: int) -> Description:
+    """Return what describes the masks of a run's tasks alike, for results that are made of several."""
+    first = TASK_MASKS.results(experiment, run, seed)[0].description
+    return {name: part for name, part in first.items() if name != "task"}
 
 
 def _with_few_judged(data: Dataset) -> Dataset:

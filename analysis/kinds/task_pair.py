@@ -10,7 +10,7 @@ import numpy as np
 
 from supermask.analysis.kinds.base import Context, Kind, evaluation_steps
 from supermask.analysis.kinds.fields import TEXT, WHOLE, ColumnTypes, Parts
-from supermask.analysis.kinds.task_mask import TASK_MASKS, stored_masks, trainer_of
+from supermask.analysis.kinds.task_mask import shared_by_tasks, stored_masks, trainer_of
 from supermask.analysis.kinds.tasks import FEW, FOUND, PERMUTED, TaskMasks, network_of, untrained_weights
 from supermask.analysis.store.identity import Description
 from supermask.analysis.studies.experiment import Experiment
@@ -54,9 +54,8 @@ class TaskPairKind(Kind[TaskPairs]):
 
     def describe(self, experiment: Experiment, run: TaskPairs, seed: int) -> Sequence[Description]:
         """Describe the first permutation's mask, and how many are compared."""
-        first = TASK_MASKS.results(experiment, run.sources[1], seed)[0].description
         own = {"permuted": run.permuted, "found": run.found, "tasks": TASKS}
-        return ({name: part for name, part in first.items() if name != "task"} | {"kind": self.name, "pairs": own},)
+        return (shared_by_tasks(experiment, run.sources[1], seed) | {"kind": self.name, "pairs": own},)
 
     def sources(self, run: TaskPairs) -> Sequence[Hashable]:
         """Return the masks that are compared."""

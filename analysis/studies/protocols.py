@@ -12,7 +12,7 @@ from typing import Any
 from supermask.analysis.studies.rates import check_ranking, check_rates
 from supermask.analysis.studies.recipes import setting_words
 from supermask.analysis.system.errors import UsageError, between, choose, whole_between
-from supermask.counts import LAYER_KINDS, Rates, own_number
+from supermask.counts import LAYER_KINDS, RANKINGS, Rates, own_number
 from supermask.datasets import DATASETS
 from supermask.datasets.texts import WINDOW
 from supermask.recipe import PLAIN, Recipe
@@ -20,7 +20,6 @@ from supermask.sparse_training.runs import SCHEDULES
 from supermask.zoo import BUILT_IN
 
 PROTOCOLS = ("quick", "short", "paper")
-RANKINGS = ("layer", "global")
 TEXT, TEXT_SHAPE = "text", (WINDOW, 1, 1)
 """In place of a data set's name: a text of the user's own, which no protocol has. Its examples' shape."""
 

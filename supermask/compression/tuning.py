@@ -6,7 +6,6 @@ Han et al. 2016 (arXiv 1510.00149), section 3.3.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
 from typing import Any
 
 import jax
@@ -25,7 +24,7 @@ from supermask.live_weights.population import move_live
 from supermask.live_weights.shared import values_of
 from supermask.networks import Network, check_descends
 from supermask.params import AnyArray, Params
-from supermask.population import Placement, Run, batched
+from supermask.population import Placement, Run, in_groups
 from supermask.resuming import Checkpoints
 from supermask.short import short
 
@@ -60,14 +59,13 @@ class CentroidTrainer:
         check_descends(self.network, self.data.image_shape)
         for seed in seeds:
             check_seed(seed)
-        tuned: dict[int, Quantised] = {}
         live = [self._on_live_weights(each) for each in networks]
-        for on_live_weights, group in groupby(sorted(range(len(networks)), key=live.__getitem__), key=live.__getitem__):
-            train = self._train_live if on_live_weights else self._train_population
-            for indices in batched(list(group), self.placement.slots):
-                found = train([networks[i] for i in indices], self._course([seeds[i] for i in indices]), on_progress)
-                tuned.update(zip(indices, found, strict=True))
-        return [tuned[index] for index in range(len(networks))]
+
+        def tune(places: Sequence[int]) -> list[Quantised]:
+            train = self._train_live if live[places[0]] else self._train_population
+            return train([networks[i] for i in places], self._course([seeds[i] for i in places]), on_progress)
+
+        return in_groups(live, self.placement.slots, tune)
 
     def _on_live_weights(self, quantised: Quantised) -> bool:
         if not serves(self.network, self.placement, self.data.dtype):

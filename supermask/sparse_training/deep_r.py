@@ -20,7 +20,7 @@ import optax
 from jaxtyping import Array, Int8, Key
 
 from supermask.counts import settle_numbers
-from supermask.keys import AnyKey, layer_order, step_key
+from supermask.keys import AnyKey, layer_keys, step_key
 from supermask.masks import Masks
 from supermask.params import Kernels, Params, kernels_of, masked_update, with_kernels
 from supermask.short import short
@@ -109,12 +109,12 @@ def _signs_of(kernels: Kernels) -> dict[str, Int8[Array, "..."]]:
 def _noise(key: Key[Array, ""], kernels: Kernels, deviation: float) -> Kernels:
     if deviation == 0:
         return {layer: jnp.zeros_like(kernel) for layer, kernel in kernels.items()}
-    keys = {layer: jax.random.fold_in(key, index) for index, layer in enumerate(layer_order(kernels))}
+    keys = layer_keys(key, kernels)
     return {n: deviation * jax.random.normal(keys[n], kernel.shape, kernel.dtype) for n, kernel in kernels.items()}
 
 
 def _drawn(key: Key[Array, ""], stays: Masks, signs: dict[str, Int8[Array, "..."]]) -> dict[str, Int8[Array, "..."]]:
     """Return the signs of weights that stay, and random ones everywhere else."""
-    keys = {layer: jax.random.fold_in(key, index) for index, layer in enumerate(layer_order(stays))}
+    keys = layer_keys(key, stays)
     fresh = {n: jnp.where(jax.random.bernoulli(keys[n], shape=mask.shape), 1, -1) for n, mask in stays.items()}
     return {n: jnp.where(stays[n], own, fresh[n].astype(jnp.int8)) for n, own in signs.items()}

@@ -21,7 +21,7 @@ from jaxtyping import Array
 
 from supermask.checks import check_whole
 from supermask.counts import settle_numbers, share
-from supermask.keys import layer_order, step_key
+from supermask.keys import layer_keys, step_key
 from supermask.masks import Masks, keep_best_of_layers
 from supermask.params import Params, kernels_of
 from supermask.sparse_training.base import (
@@ -101,7 +101,7 @@ def _drop_and_grow(
 def at_random(key: Array, params: Params) -> dict[str, Array]:
     """Return random scores in [0, 1)."""
     kernels = kernels_of(params)
-    keys = {layer: jax.random.fold_in(key, index) for index, layer in enumerate(layer_order(kernels))}
+    keys = layer_keys(key, kernels)
     return {layer: jax.random.uniform(keys[layer], kernel.shape, jnp.float32) for layer, kernel in kernels.items()}
 
 

@@ -34,7 +34,7 @@ from supermask.live_weights import Adam, Engine, Momentum, Optimiser, pays, serv
 from supermask.masks import Masks
 from supermask.networks import Network
 from supermask.params import AnyArray, Params, kernels_of
-from supermask.population import Placement, Run, batched, over_population, program_text
+from supermask.population import Placement, Run, in_groups, over_population, program_text
 from supermask.resuming import Checkpoints
 from supermask.short import short
 from supermask.sparse_training import Horizon, Method, MethodSpec, State, start
@@ -101,12 +101,12 @@ class SparseTrainer:
         """Train all jobs in populations; return outcomes in order. Raises ValueError for unfit counts or masks."""
         for job in jobs:
             _check_job(job)
-        outcomes: dict[int, SparseTrained] = {}
-        for live in (True, False):
-            for some in batched([i for i, job in enumerate(jobs) if self._is_live(job) == live], self.placement.slots):
-                trained = self._train_population([jobs[index] for index in some], on_progress, live=live)
-                outcomes.update(zip(some, trained, strict=True))
-        return [outcomes[index] for index in range(len(jobs))]
+        dense = [not self._is_live(job) for job in jobs]
+
+        def train(places: Sequence[int]) -> list[SparseTrained]:
+            return self._train_population([jobs[place] for place in places], on_progress, live=not dense[places[0]])
+
+        return in_groups(dense, self.placement.slots, train)
 
     @cached_property
     def method(self) -> Method:

@@ -22,6 +22,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "supermask.lottery": ("test_lottery.py", "test_doors.py", "-k", "test_lottery or seeds or whole or of_ones_own"),
     "supermask.restarts": ("test_lottery.py", "test_released_rules.py"),
     "supermask.params": ("test_training.py", "test_networks.py"),
+    "supermask.population": ("test_training.py",),
     "supermask.descent": ("test_training.py", "test_learned_masks.py"),
     "supermask.recurrence": ("test_recurrent.py", "-k", "flax or gradients or step or fit"),
     "supermask.flops": ("test_layer_uses.py", "test_zoo.py"),
