@@ -12,10 +12,14 @@ import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 from hypothesis import settings
 from jaxtyping import install_import_hook
+from sampled import EVERY_RUN, named
 
 # Compiling takes most of the tests' time: optimising half of that, and XLA's own code for fusions a third of the rest.
 # XLA_FLAGS='' tests what users run, as CI does.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -31,16 +35,29 @@ settings.load_profile("tests")
 LONGEST = tuple(
     f"test_{name}.py"
     for name in (
-        *("explorer_page", "live_sparse", "sparse_optimisers", "cli", "sparse_training", "mask_learning"),
-        *("live_weights", "figures", "learned_masks", "explorer_faults", "pruning", "sparse_runs"),
-        *("released_graphs", "training", "faults", "checkpoints", "ticket_rounds", "report", "units", "cluster"),
+        *("explorer_page", "sparse_training", "explorer_faults", "learned_masks", "recipe", "pruning", "checkpoints"),
+        *("conformance", "pictures", "sign_flips", "lottery", "training", "figures", "redraw", "explorer_class"),
+        *("explorer_lab", "packing", "report", "convolution", "sharding", "explorer", "cli", "cluster_kills", "readme"),
+        *("network_conformance", "own_networks", "faults", "sparse_runs", "compression", "recurrent", "live_sparse"),
     )
 )
 """Files that take longest, the longest first: begun last, such a file leaves the other core idle."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begins with the longest files; all else stays in its order."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks the members that are left to a release, and begins with the longest files; all else stays in its order."""
+    seen: dict[str, set[str]] = {test: set() for test in EVERY_RUN}
+    for item in items:
+        test, member = named(item.nodeid)
+        if test in EVERY_RUN:
+            seen[test].add(member)
+            if member not in EVERY_RUN[test]:
+                item.add_marker("thorough")
+    if not any("::" in argument for argument in config.args):
+        files = {item.path.name for item in items}
+        gone = [f"{t}[{m}]" for t, ms in EVERY_RUN.items() if t.split("::")[0] in files for m in ms if m not in seen[t]]
+        if gone:
+            raise pytest.UsageError(f"tests/sampled.py names what there is not: {', '.join(gone)}")
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 

@@ -96,6 +96,9 @@ SUMS = 5
 SUMS_MS = 15
 """Milliseconds that plain sums take on idle cores."""
 
+OPENED = "main.opened #accuracy[data-right]"
+"""Where a page has its first reading, and all of its parts."""
+
 TRACED = ["toplevel", "devtools.timeline", "disabled-by-default-devtools.timeline", "blink.user_timing"]
 """What a trace must hold for `longest_tasks`."""
 
@@ -155,7 +158,7 @@ class Pages:
             self._out.append(page)
         self._shape(page, size, media)
         page.goto((at or self._address) + search + (f"#{fragment}" if fragment else ""))
-        page.wait_for_selector("#accuracy[data-right]", timeout=60_000)
+        page.wait_for_selector(OPENED, timeout=60_000)
         return page
 
     def at(self, fragment: str = "", size: str = "laptop", **media: Any) -> Any:
@@ -167,7 +170,7 @@ class Pages:
         if self._shared is None:
             self._shared = self._window()
             self._shared.goto(self._address)
-            self._shared.wait_for_selector("#accuracy[data-right]", timeout=60_000)
+            self._shared.wait_for_selector(OPENED, timeout=60_000)
         self._shared.mouse.up()
         self._shape(self._shared, size, media)
         self._shared.evaluate(RENEW, fragment)

@@ -52,7 +52,7 @@ def test_values_and_gradients_are_xlas_own(name):
     assert_alike(*both(*draw(x_shape, kernel_shape), **shape))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @given(
     batch=st.integers(1, 9),
     sides=st.tuples(st.integers(3, 9), st.integers(3, 9)),

@@ -23,7 +23,7 @@ from supermask.networks import NETWORKS, initialise, logits, parameter_count
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="needs PyTorch: pip install 'supermask[bench]'")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_command_prints_and_writes_what_it_measured(tmp_path):
     command = [sys.executable, "-c", "from supermask.figures.command import main; main()", "bench", "fc", "masks"]
     options = ["--pairs", "2", "--steps", "10", "--json", str(tmp_path / "bench.json")]
@@ -176,7 +176,9 @@ def test_a_peer_that_cannot_start_is_reported():
 
 
 @needs_torch
-@pytest.mark.parametrize("name", ["fc", "conv2", "late-rounds"])
+@pytest.mark.parametrize(
+    "name", ["fc", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("conv2", "late-rounds"))]
+)
 def test_peers_do_the_work(name, tmp_path):
     ((first, *_), *_) = WORK[name](4, tmp_path)
     for mode in ("eager", "best", "bfloat16"):

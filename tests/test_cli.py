@@ -48,6 +48,7 @@ def test_help_comes_at_once_and_imports_nothing_heavy():
         assert name in shown
 
 
+@pytest.mark.slow
 def test_the_catalogue_is_listed_with_what_is_stored(straight):
     shown = run("figures", *SMALL, "--results", str(straight), env=os.environ | {"COLUMNS": "250"}, check=True).stdout
     for name, entry in CATALOGUE.items():
@@ -148,6 +149,7 @@ def test_data_that_is_nowhere_is_an_error_that_helps(tmp_path):
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_dry_run_trains_nothing_and_says_what_it_would(tmp_path):
     ended = run("reproduce", "mask-criteria", *SMALL, "--dry-run", "--results", str(tmp_path / "new"), check=True)
     words = " ".join(ended.stdout.split())
@@ -177,6 +179,7 @@ def straight(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_whole_job_leaves_figures_and_everything_it_was_made_with(straight):
     for name in NAMES:
         changed = "epochs-4-seeds-2" if name == "criteria-plane" else "epochs-4-rounds-2-seeds-2"
@@ -271,7 +274,7 @@ def count(folder: Path) -> int:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_one_device_or_two_give_the_same_results(straight, tmp_path):
     run("reproduce", "mask-criteria", *SMALL, "--devices", "1", "--results", str(tmp_path), check=True)
     both = stored(tmp_path).merge(stored(straight), on="id", suffixes=("", "_two"))

@@ -137,7 +137,7 @@ class Machine:
         self.told += Word(*word).work
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_tasks_hand_back_what_one_process_makes(experiment, tmp_path, monkeypatch):
     """Two workers that hand tasks to one another, after every population, without ever having what the other made."""
     monkeypatch.setattr("supermask.analysis.running.cluster.worker.set_up_jax", lambda devices: None)

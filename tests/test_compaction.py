@@ -134,6 +134,7 @@ def test_training_without_dead_units_is_training_with_them(trainer, monkeypatch,
         np.testing.assert_allclose(new.test_at_end.loss, old.test_at_end.loss, rtol=1e-4)
 
 
+@pytest.mark.thorough
 def test_networks_of_any_size_can_be_trained_side_by_side(trainer, monkeypatch):
     """Sizes follow from a network's own masks, so its bits do not depend on what it is trained beside."""
     monkeypatch.setattr(compacting, "WORTHWHILE", 1)

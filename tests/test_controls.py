@@ -114,6 +114,7 @@ def test_controls_have_a_text_and_refuse_what_is_no_criterion():
         sm.shuffled(densities_alone)
 
 
+@pytest.mark.thorough
 def test_a_temperature_of_one_is_grasp_and_another_needs_the_logits():
     network, images = NETWORKS["fc"], load("digits").train.images[:40].astype(np.float32) / 16
     params = initialise(network, derive_key(0, Purpose.INITIAL_WEIGHTS), (8, 8, 1))

@@ -112,6 +112,7 @@ for name, shape, seed in json.loads(sys.argv[1]):
 """
 
 
+@pytest.mark.thorough
 def test_every_draw_that_there_can_be_is_that_of_jax():
     """A normal draw takes 23 bits of a word: all of them are tried."""
     python(EVERY_DRAW)
@@ -121,7 +122,7 @@ def test_weights_are_those_of_jax_and_flax():
     python(KERNELS, json.dumps([["fc", [8, 8, 1], 2**31 - 1]]))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_weights_of_every_network_are_those_of_jax_and_flax():
     shapes = ([8, 8, 1], [28, 28, 1], [32, 32, 3])
     networks = [(name, shape) for name in ("fc", "conv2", "conv4", "conv6") for shape in shapes]

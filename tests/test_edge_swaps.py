@@ -71,6 +71,7 @@ def job(network, rate, seed=0):
     return SwapJob(params, layer_counts(SHAPES, 0.2, "erk"), rate, seed)
 
 
+@pytest.mark.slow
 def test_a_training_counts_the_swaps_of_its_steps(small_network, digits):
     """Beside DNW under optax's SGD, step by step; rates in one population are those that are trained alone."""
     own = trainer(small_network, digits)
@@ -123,7 +124,7 @@ def test_the_figure_judges_what_was_counted(digits, tmp_path):
     assert before["fell"] + before["rose"] <= 1
     assert before["old_loss"] > before["new_loss"]
     changes = edge_swaps.change(table)
-    assert (changes["fell"][changes["rate"] == edge_swaps.RATES[-1]] > 50).all()
+    assert (changes["fell"][changes["rate"] == edge_swaps.RATES[-1]] > 0.5).all()
     first, second = judge_all(edge_swaps.CLAIMS, table)
     assert (first.seeds, first.effect > 0) == (3, True)
     own = table[table["edges"] == edge_swaps.NEW].pivot(index="seed", columns="rate", values="lower")

@@ -75,7 +75,7 @@ def reference(digits, small_network, runs):
 # The page's modules against the toolkit -------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_every_criterion_level_and_treatment_gives_the_toolkits_masks_and_readings(site, reference):
     """13 criteria × 25 levels × 7 mask-1 × 2 mask-0 actions, in Node; the real network's turn is in Chromium."""
     combinations = [(criterion, *values, pruned) for criterion in SHOWN for values in KEPT for pruned in PRUNED]
@@ -266,6 +266,7 @@ def test_images_that_cannot_be_shown_are_refused_before_anything_is_trained(shap
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.slow
 def test_the_command_exports_a_network_of_ones_own_images(tmp_path, monkeypatch):
     """Of any grey images, with as many classes as they have; a packed file tells their shape."""
     monkeypatch.setattr("supermask.analysis.system.platform.set_up_jax", lambda devices=None: None)

@@ -42,7 +42,7 @@ def test_the_page_opens_with_a_question_and_one_button_shows_the_best_supermask(
 
 
 @pytest.mark.parametrize(
-    "treatments_each", [pytest.param(1, marks=pytest.mark.slow), pytest.param(14, marks=pytest.mark.long)]
+    "treatments_each", [pytest.param(1, marks=pytest.mark.thorough), pytest.param(14, marks=pytest.mark.long)]
 )
 def test_the_browsers_masks_and_readings_are_the_toolkits(open_page, quick, treatments_each):
     """All 13 criteria × 25 levels on the real network, each under one of the 14 treatments in turn, or under all."""

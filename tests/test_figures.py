@@ -68,7 +68,15 @@ SOME = {
 MASKS_BY_SETTING = ("learned-supermasks", "signed-supermasks")
 """Figures whose summary has a row for each mask of a line."""
 
-NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SOME else name for name in CATALOGUE]
+EVERY_RUN = ("criteria-plane", "mask-criteria", "supermasks-at-init")
+"""Figures that are trained for and drawn in every run: of weights, of rounds, and of untrained masks."""
+
+NAMES = [name if name in EVERY_RUN else pytest.param(name, marks=pytest.mark.thorough) for name in CATALOGUE]
+
+
+def made_with(name: str) -> int:
+    """Which figures are trained for at one go: those of every run, those of `SOME`, or all others."""
+    return 0 if name in EVERY_RUN else 1 + (name in SOME)
 
 
 def shown(figure):
@@ -95,7 +103,7 @@ def experiment(digits):
 
 
 class Tables:
-    """Every figure's table, from real, small jobs: one for the figures of `SOME`, one for all others."""
+    """Every figure's table, from real, small jobs: one for each group of figures."""
 
     def __init__(self, experiment, folder):
         self._experiment, self._folder, self._made = experiment, folder, {}
@@ -103,7 +111,7 @@ class Tables:
 
     def __getitem__(self, name: str) -> pd.DataFrame:
         if name not in self._made:
-            figures = [entry.load() for other, entry in CATALOGUE.items() if (other in SOME) == (name in SOME)]
+            figures = [entry.load() for other, entry in CATALOGUE.items() if made_with(other) == made_with(name)]
             studies = {figure.name: figure.study(Shown(shown(figure))) for figure in figures}
             with Store(self._folder) as store:
                 runner.run(self._experiment, reduce(Study.__or__, studies.values()), store)
@@ -135,7 +143,7 @@ def test_the_csv_redraws_the_picture_exactly(name, tables, experiment, tmp_path)
     assert f"{name}-fc-digits-quick" in first[0].name
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_wiring_has_a_page_with_a_frame_for_every_evaluation(tables, experiment):
     assert set(tables["wiring"]["setting"]) == {"discrete"}
     (path,) = tables.pages["wiring"]

@@ -79,7 +79,7 @@ def test_the_best_step_goes_by_loss_where_accuracy_says_another(trainer):
         assert outcome.early_stop == outcome.evaluated_at[outcome.curves.loss.argmin()]
 
 
-@pytest.mark.parametrize("method", ["threshold", "edge_popup"])
+@pytest.mark.parametrize("method", ["threshold", pytest.param("edge_popup", marks=pytest.mark.thorough)])
 def test_masks_without_draws_learn_too(trainer, method):
     mask = LearnedMask("signed_kaiming", method=method, kept=0.4)
     (outcome,) = mask_trainer(trainer, method).train(jobs(trainer, [mask]))
@@ -111,6 +111,7 @@ def test_no_weight_changes_and_what_is_scored_is_weights_times_mask(trainer):
         np.testing.assert_array_equal(kernel, expected[layer])
 
 
+@pytest.mark.slow
 def test_a_signed_supermask_learns_and_decay_makes_it_sparse(trainer):
     """Koster et al. 2022: far above chance with a small part of the weights; binary weights learn as well."""
     decays = {decay: LearnedMask("signed_kaiming", method="signed", decay=decay) for decay in (0.0, 3e-3)}
@@ -130,6 +131,7 @@ def test_a_signed_supermask_learns_and_decay_makes_it_sparse(trainer):
     assert {int(value) for m in ternary.values() for value in np.unique(m)} == {-1, 0, 1}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("weights", "method"), [("binary", "edge_popup"), ("signed_constant", "signed")])
 def test_what_is_told_of_binary_and_of_inverted_weights_is_the_networks_own(trainer, weights, method):
     (job,) = jobs(trainer, [LearnedMask(weights, rescaled=True, method=method, kept=0.3)])
@@ -174,6 +176,7 @@ def test_an_optimiser_of_no_steps_is_one():
     optimiser.update(jnp.ones(3), optimiser.init(jnp.zeros(3)))
 
 
+@pytest.mark.thorough
 def test_a_masks_outcome_depends_on_its_own_description_alone(trainer):
     own = jobs(trainer, FOUR[:2], seeds=(0, 1))
     trainer_ = mask_trainer(trainer, steps=100)
@@ -186,6 +189,7 @@ def test_a_masks_outcome_depends_on_its_own_description_alone(trainer):
     assert not same_bits(together[0].logits, together[2].logits), "another seed, other logits"
 
 
+@pytest.mark.thorough
 def test_draws_go_by_the_step_however_often_a_mask_is_evaluated(trainer):
     """Evaluations look on: the last step's scores are the same to the bit after one interval as after five."""
     rare = replace(mask_trainer(trainer), config=TrainingConfig(20, 100.0, batch_size=50, evaluate_every=20))

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import optax
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supermask.datasets import Dataset, Split
@@ -115,6 +115,7 @@ def small_data(shape, classes: int, seed: int) -> Dataset:
     return Dataset("random", split(37), split(21), split(70), 200, classes, "", "")
 
 
+@settings(max_examples=12)
 @given(
     st.lists(st.integers(1, 30), max_size=3),
     st.sampled_from([(8, 8, 1), (5, 7, 1), (1, 3, 1), (4, 4, 3)]),

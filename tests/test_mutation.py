@@ -70,6 +70,7 @@ def test_mutants_called_equivalent_are_still_made_and_say_why():
         assert len(reason) > 20
 
 
+@pytest.mark.thorough
 def test_a_sample_is_the_same_again_and_another_by_another_seed():
     modules = list(TARGETS)
     mutants = sample(modules, 12, seed=0)

@@ -51,8 +51,8 @@ ACTIONS = [
 
 
 TRIED = ("resnet", "linen", "lstm")
-EVERY = [name if name in TRIED else pytest.param(name, marks=pytest.mark.long) for name in NETWORKS]
-"""Three of them are tried in CI; all by `pytest -m 'slow or long' tests/test_network_conformance.py`."""
+EVERY = [name if name in TRIED else pytest.param(name, marks=pytest.mark.thorough) for name in NETWORKS]
+"""Three of them are tried in CI; the others with `-m thorough`."""
 
 
 @pytest.fixture(scope="module", params=EVERY)

@@ -257,6 +257,7 @@ def test_a_file_whose_criterion_returns_no_scores_is_told_before_anything_is_tra
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.thorough
 def test_a_notebook_and_rounds_of_ones_own_take_them(tmp_path):
     treatments = [sm.treatment(sm.grasp), sm.treatment(sm.iterative_snip(2)), sm.treatment(noisy)]
     plan = nb.describe(treatments, tmp_path / "study", dataset="digits", seeds=1, rounds=1, epochs=1)

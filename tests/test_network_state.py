@@ -60,6 +60,7 @@ def test_statistics_are_leaves_of_their_layers_and_no_parameters(digits):
     assert leaves - networks.parameter_count(SMALL, SHAPE) == 2 * (4 * 3 + 8 * 3)
 
 
+@pytest.mark.slow
 def test_a_residual_network_learns_and_its_statistics_are_those_of_its_images(rounds, small, digits):
     """In evaluation, it normalises nearly as it would by the training images themselves."""
     trained = rounds[0].trained
@@ -91,6 +92,7 @@ def test_statistics_that_are_run_in_are_the_means_of_the_batches_own(digits):
     np.testing.assert_allclose(again["stem_norm"]["mean"], found["stem_norm"]["mean"], atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_statistics_go_back_to_the_step_that_is_rewound_to(rounds, small):
     """With weights, biases and scales: to those of step 30, which training to it again gives."""
     start = rounds[1].start
@@ -120,7 +122,7 @@ def test_a_network_trains_alike_beside_another_one(small):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_weight_decay_leaves_statistics_alone(digits):
     """They are set, not descended: a decay of 1 would halve them in no time."""
     config, placement = TrainingConfig(20, 1e-2, 30, 20), place(3000, networks=1)
@@ -165,7 +167,7 @@ def test_masks_are_learned_on_a_residual_network(method, digits):
     assert all((leaves["var"] != 1).any() for leaves in outcome.state.values())
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_sparse_training_keeps_running_statistics(digits):
     config = TrainingConfig(200, 1e-2, 30, 100)
     trainer = SparseTrainer(SMALL, digits, config, place(3000, networks=1), METHODS["set"], optax.adam(1e-2))

@@ -235,6 +235,7 @@ def test_figures_that_own_data_do_not_suit_are_left_out_and_said(flat, tmp_path,
     assert "mask-criteria" in said
 
 
+@pytest.mark.thorough
 def test_vectors_of_numbers_are_drawn_as_well(flat, tmp_path) -> None:
     arguments = "weight-movement", "--seeds", "1", "--rounds", "1", "--epochs", "2"
     assert command("reproduce", *arguments, "--dataset", flat, "--results", tmp_path) == OK

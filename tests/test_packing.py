@@ -65,7 +65,7 @@ def test_what_is_learned_is_stored_once_and_never_again(experiment, folder):
     assert metrics["validation_loss"] == pytest.approx(curve.min())
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_masks_learned_in_another_population_are_the_same_bits(experiment, folder, tmp_path):
     """An interrupted study that is taken up again, one mask at a time, ends in the same store."""
     with Store(tmp_path / "other") as other, Store(folder) as store:

@@ -112,6 +112,7 @@ def test_outputs_beyond_the_classes_stay():
     assert sm.onto_task({"a": moved}, TASK, ("a",))["a"].tolist() == kernel.tolist()
 
 
+@pytest.mark.thorough
 def test_learning_on_permuted_weights_is_learning_on_permuted_data(digits, small_network, monkeypatch):
     """The same logits, up to rounding, where both draw the same: here every draw keeps the weights that logits say.
 

@@ -35,7 +35,7 @@ MORE = {
     "reproduce edge-swaps": f"{SMALL} --sparse-epochs 0.2",
     "reproduce neural-graphs wiring shared-weight": f"{SMALL} --graph-epochs 0.1 --sparse-epochs 0.1",
     "reproduce sanity connectivity rewinding transfer sign-flips": f"{SMALL} --rounds 1 --epochs 4",  # for step 50
-    "reproduce signed-supermasks": f"{SMALL} --mask-epochs 1",
+    "reproduce signed-supermasks": f"{SMALL} --mask-epochs 1 --show edge-popup",
     "reproduce permutations": f"{SMALL} --task-epochs 0.2 --rounds 1 --epochs 0.2",
     "report --protocol short --data-dir ~/data": SMALL,
     "pack best digits.mask": "",

@@ -223,6 +223,7 @@ def test_cut_outs_are_drawn_for_each_image_and_step():
     assert len({image.tobytes() for image in first}) > 20
 
 
+@pytest.mark.thorough
 def test_a_recipes_bits_do_not_depend_on_what_is_trained_beside(trainer):
     own = by(trainer, EVERYTHING)
     jobs = [pruned_job(trainer, seed) for seed in range(3)]
@@ -313,6 +314,7 @@ def test_normalised_images_are_those_that_training_images_make_so(small_network)
         assert float(loss) == pytest.approx(float(by_hand_loss), rel=1e-4)
 
 
+@pytest.mark.thorough
 def test_a_network_of_batch_statistics_is_normalised_in_training_and_evaluation():
     """Held to a neural graph, which normalises its images by itself; running statistics are found under their names."""
     size = {"nodes": 32, "edges": 120, "inputs": 4, "features": 6, "steps": 5, "side": 8}
@@ -413,6 +415,7 @@ def test_late_rewinding_trains_on_at_the_rates_of_round_zero(trainer):
     assert same_bits(first.trained.params, second.trained.params)
 
 
+@pytest.mark.thorough
 def test_every_phase_of_dense_sparse_dense_has_the_whole_schedule(trainer):
     """The control's second phase is a training of its own length from where the first ended, on the next batches."""
     own = by(trainer, Recipe("sgd", schedule="cosine", learning_rate=0.05), steps=100)

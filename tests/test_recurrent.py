@@ -137,7 +137,7 @@ def test_it_learns_to_read_digits_and_its_tickets_have_exact_counts(small):
     assert not np.array_equal(second.trained.params["lstm1"]["bias"], second.start.params["lstm1"]["bias"])
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_dense_sparse_dense_prunes_input_and_recurrent_kernels_in_the_middle(small):
     start = initial_of(SMALL, 1, SHAPE)
     done = dense_sparse_dense(small, [start], [1], [0.0, 0.5])
@@ -149,7 +149,7 @@ def test_dense_sparse_dense_prunes_input_and_recurrent_kernels_in_the_middle(sma
         assert all(np.all(np.asarray(kernel) != 0) for kernel in kernels_of(phases.last.params).values())
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_masks_are_learned_on_it_and_biases_of_gates_stay(digits):
     config = TrainingConfig(300, 0.1, 60, 100)
     trainer = MaskTrainer(SMALL, digits, config, place(4000, networks=1), mask_optimiser("adam", 0.1, 300))

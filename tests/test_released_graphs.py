@@ -95,6 +95,7 @@ def top(weights, count):
     return live
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("setting", ["static", "discrete"])
 def test_two_steps_are_those_of_a_port_of_the_released_code(setting):
     """Loss, gradients of live and dead edges, momentum and decay, and which edges are live afterwards."""
@@ -148,6 +149,7 @@ def test_initial_weights_are_uniform_within_one_over_the_root_of_their_inputs():
     assert params["edges"]["kernel"].std() == pytest.approx(0.0204, abs=1e-4)
 
 
+@pytest.mark.thorough
 def test_running_statistics_are_those_of_batch_norm_and_are_what_evaluation_uses():
     graph = NeuralGraph("discrete", **SIZE)
     params = initial_of(graph, 0, (32, 32, 3))

@@ -167,7 +167,7 @@ METHODS = ("set_training", "rigl", "deep_r", "dsr", "sparse_momentum", "dnw", "m
 
 
 @pytest.mark.parametrize(
-    "name", [each if each == "rigl" else pytest.param(each, marks=pytest.mark.slow) for each in METHODS]
+    "name", [each if each == "rigl" else pytest.param(each, marks=pytest.mark.thorough) for each in METHODS]
 )
 def test_inside_shard_map_a_device_trains_its_own_rows_sparsely(name):
     change = {} if name in ("dnw", "deep_r") else {"every": 2}
@@ -263,7 +263,7 @@ ALIKE = {
 }
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, pytest.param(jnp.bfloat16, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("dtype", [jnp.float32, pytest.param(jnp.bfloat16, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("function", ALIKE.values(), ids=ALIKE)
 def test_jit_vmap_and_scan_make_the_same_of_arrays(function, dtype):
     """Of two networks at once, and of one after the other, to the bit where masks are decided."""

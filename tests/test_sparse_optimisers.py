@@ -168,6 +168,7 @@ def test_any_pytree_and_any_optimiser_will_do(optimiser):
     assert jax.tree.structure(trained) == jax.tree.structure(params)
 
 
+@pytest.mark.thorough
 def test_vmap_gives_every_network_masks_of_its_own():
     def both(key, params):
         return train(sm.rigl(optax.sgd(0.05, momentum=0.9), density=0.2, steps=40, key=key, every=2), params, TARGET)
@@ -191,7 +192,7 @@ def test_bfloat16_stays_bfloat16(name):
     assert live_and_dead(trained, sm.masks_of(state, params)) == (TOTAL, 0)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_sharded_parameters_are_trained_as_whole_ones():
     mesh = jax.make_mesh((2,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
     sparse = sm.rigl(optax.adam(1e-2), density=0.2, steps=40, key=KEY, every=2)

@@ -557,6 +557,7 @@ def test_the_trainer_takes_the_same_steps_as_the_update(name, small_network, dig
     np.testing.assert_allclose(structure.grown[-1], [grown[layer] for layer in sorted(grown)], rtol=0.02)
 
 
+@pytest.mark.thorough
 def test_seeds_and_densities_train_together_as_alone_and_a_structure_can_be_given(small_network, digits):
     trainer = sparse_trainer(small_network, digits, "dsr")
     jobs = [job(small_network, seed, density) for density in (0.5, 0.1) for seed in (0, 1, 2)]

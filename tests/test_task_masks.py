@@ -170,6 +170,7 @@ def test_tasks_are_inferred_batch_by_batch(made, stored):
     assert 0 < metrics["bytes_a_task"] <= metrics["bytes_at_one_bit"] == (64 * 40 + 40 * 20 + 20 * 30) / 8
 
 
+@pytest.mark.thorough
 def test_a_missing_mask_is_made_alone_and_the_same(made):
     experiment, folder = made
     with Store(folder) as store:

@@ -84,6 +84,7 @@ def pets():
     return from_text(sentences(150), "pets")
 
 
+@pytest.mark.slow
 def test_it_learns_which_verb_goes_with_which_noun(pets):
     """It has to remember a noun for four characters."""
     network = for_classes(CharLSTM(hidden=(24,)), pets.classes)

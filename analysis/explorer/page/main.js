@@ -1,6 +1,7 @@
 /** The page's start: theme and words, the bundle, the workers, and then the explorer. */
 
 import { Client } from "./app/client.js";
+import { Controls } from "./app/controls.js";
 import { Explorer } from "./app/explorer.js";
 import { Laboratory } from "./app/laboratory.js";
 import { loadFiles, startWorker } from "./app/files.js";
@@ -18,6 +19,12 @@ function trouble(reason) {
   place.textContent = words.page.trouble(reason.message);
   place.hidden = false;
 }
+
+/** @returns {Promise<void>} once a frame was drawn; soon where none is, in a window behind another */
+const drawn = () => new Promise((resolve) => {
+  requestAnimationFrame(() => setTimeout(resolve));
+  setTimeout(resolve, 100);
+});
 
 async function start() {
   fill(document);
@@ -37,12 +44,17 @@ async function start() {
     showArticle();
     const [live, background] = [1, 2].map(() => new Client(startWorker("worker"), files, trouble));
     const [images] = await Promise.all([readImages(files, manifest), live.ready, background.ready]);
-    byId("app", HTMLElement).hidden = false;
+    const app = byId("app", HTMLElement);
+    app.hidden = false;
     loading.hidden = true;
     const owner = new Owner(manifest, location.hash.slice(1));
     const scene = new Scene(owner, live);
     const lab = new Laboratory(owner, scene, files, trouble);
-    new Explorer({ owner, scene, lab, live, background }, images);
+    const controls = new Controls(owner, scene);
+    await drawn(); // pauses, without which opening is one long task
+    new Explorer({ owner, scene, lab, controls, live, background }, images);
+    await drawn();
+    app.classList.add("opened"); // what is further down: see style.css
   } catch (error) {
     loading.textContent = words.page.failed(error instanceof Error ? error.message : String(error));
     loading.classList.add("failed");

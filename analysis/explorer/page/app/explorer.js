@@ -5,7 +5,6 @@ import { byId, choose, onChoice, onClick, onSlide, say } from "../view/dom.js";
 import { words } from "../words/index.js";
 import { chartOf, compared } from "./chart.js";
 import { Challenges } from "./challenges.js";
-import { Controls } from "./controls.js";
 import { Curves } from "./curves.js";
 import { Keeping } from "./keeping.js";
 import { Mine } from "./mine.js";
@@ -16,6 +15,7 @@ import { Views } from "./views.js";
 /** @typedef {import("../state/fields.js").State} State */
 /** @typedef {import("../state/owner.js").Owner} Owner */
 /** @typedef {import("./client.js").Client} Client */
+/** @typedef {import("./controls.js").Controls} Controls */
 /** @typedef {import("./laboratory.js").Laboratory} Laboratory */
 /** @typedef {import("./scene.js").Scene} Scene */
 /**
@@ -23,6 +23,7 @@ import { Views } from "./views.js";
  * @property {Owner} owner
  * @property {Scene} scene
  * @property {Laboratory} lab
+ * @property {Controls} controls
  * @property {Client} live answers what is on the page now
  * @property {Client} background draws whole curves
  */
@@ -35,7 +36,7 @@ export class Explorer {
    * @param {Parts} parts
    * @param {Uint8Array} images
    */
-  constructor({ owner, scene, lab, live, background }, images) {
+  constructor({ owner, scene, lab, controls, live, background }, images) {
     const { manifest } = owner;
     this.manifest = manifest;
     this.live = live;
@@ -45,7 +46,7 @@ export class Explorer {
     this.curves = new Curves(manifest, background, () => this.drawChart());
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
-    this.controls = new Controls(owner, this.scene);
+    this.controls = controls;
     this.rounds = new Rounds(owner, this.scene);
     this.tour = new Tour(owner, background, lab);
     this.keeping = new Keeping(owner, live, this.curves, () => this.chart());
