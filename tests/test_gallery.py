@@ -19,6 +19,7 @@ TOGETHER = re.findall(r"--together\sfigures/gallery/(\S+)`", PAGE)
 """Pictures of several tables; test_redraw.py draws them."""
 
 VERDICTS: dict[str, tuple[int, int, int]] = {
+    "connectivity-fc-mnist-short": (4, 0, 0),
     "criteria-plane-fc-mnist-paper": (0, 0, 0),
     "deep-compression-fc-mnist-short": (3, 0, 1),
     "deep-compression-lenet5-mnist-short": (4, 0, 0),
@@ -37,6 +38,7 @@ VERDICTS: dict[str, tuple[int, int, int]] = {
     "mask-criteria-fc-mnist-short": (8, 0, 0),
     "neural-graphs-fc-cifar10-short": (0, 2, 1),
     "neural-graphs-fc-mnist-short": (0, 2, 1),
+    "rewinding-fc-mnist-short": (1, 2, 0),
     "sign-criteria-fc-mnist-short": (2, 0, 0),
     "signed-supermasks-fc-mnist-short": (1, 0, 1),
     "sign-flips-fc-mnist-short": (5, 0, 0),
