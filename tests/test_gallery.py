@@ -25,6 +25,7 @@ VERDICTS: dict[str, tuple[int, int, int]] = {
     "deep-compression-lenet5-mnist-short": (4, 0, 0),
     "dsd-conv2-cifar10-short": (0, 3, 0),
     "dsd-fc-mnist-short": (0, 0, 3),
+    "dsd-lstm-mnist-short": (0, 2, 1),
     "learned-masks-seen-fc-mnist-short": (1, 0, 0),
     "learned-supermasks-conv2-cifar10-short": (0, 0, 0),
     "learned-supermasks-fc-mnist-short": (0, 0, 0),
