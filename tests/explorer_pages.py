@@ -190,7 +190,7 @@ class Pages:
         self._kept += self._out
         self._odd, self._out, self._resting = [], [], False
         found, self.trouble = self.trouble, []
-        assert not found
+        assert not found, found
 
     def close(self) -> None:
         """Closes all windows."""
@@ -206,13 +206,18 @@ class Pages:
         page = context.new_page()
         page.on("console", lambda message: self._note(page, f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: self._note(page, str(error)))
-        page.on("requestfailed", lambda request: self._note(page, f"failed: {request.url}"))
+        page.on("requestfailed", lambda request: self._fail(page, request))
         context.on("request", lambda request: self._ask(page, request.url))
         return page
 
     def _note(self, page: Any, word: str) -> None:
         if not self._resting:
             self.trouble.append(word)
+
+    def _fail(self, page: Any, request: Any) -> None:
+        """Notes it, but for the icon: browsers fetch it when they have time, which a page that is left cuts short."""
+        if not (request.url.endswith("/icon.svg") and request.failure == "net::ERR_ABORTED"):
+            self._note(page, f"failed: {request.url} ({request.failure})")
 
     def _ask(self, page: Any, url: str) -> None:
         found = re.match(r"https?://[^/]+", page.url if page.url.startswith("http") else url)

@@ -71,7 +71,7 @@ def job(network, rate, seed=0):
     return SwapJob(params, layer_counts(SHAPES, 0.2, "erk"), rate, seed)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_training_counts_the_swaps_of_its_steps(small_network, digits):
     """Beside DNW under optax's SGD, step by step; rates in one population are those that are trained alone."""
     own = trainer(small_network, digits)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from explorer_pages import BEST, LONGER, SIZES, draw_a_one, right, settled, with_curves
+from explorer_pages import BEST, LONGER, OPENED, SIZES, draw_a_one, right, settled, with_curves
 from explorer_site import asked_in_node, serving
 
 from supermask.analysis.command.cli import run_command
@@ -141,7 +141,7 @@ def test_a_challenge_comes_by_link_and_its_best_answers_are_links(open_page):
     assert page.locator("#challenge-result").inner_text().startswith("Done: ")
     assert page.get_attribute("#challenge-link", "href").endswith("challenge=untrained-70-20")
     page.reload()
-    page.wait_for_selector("#accuracy[data-right]")
+    page.wait_for_selector(OPENED)
     assert page.locator("#challenge-answers a").count() == 2, "they are kept"
     page.locator("#challenge-forget").click()
     assert page.locator("#challenge-answers a").count() == 0
@@ -185,7 +185,7 @@ def test_drawn_digits_are_kept_as_a_test_set(open_page):
     assert "Of your 2" in page.locator("#mine-reading").inner_text(), "a network in training answers, too"
     page.locator("input[name=lab][value=off]").check()
     page.reload()
-    page.wait_for_selector("#accuracy[data-right]")
+    page.wait_for_selector(OPENED)
     page.wait_for_selector("#mine-reading:has-text('Of your 2')")
     page.locator("#mine-list button").first.focus()
     page.keyboard.press("Enter")
@@ -203,7 +203,7 @@ def test_nonsense_in_the_browsers_memory_is_passed_over(open_page):
         page.evaluate("([at, text]) => localStorage.setItem(at, text)", [f"drawn {about}", nonsense])
         page.evaluate("([at, text]) => localStorage.setItem(at, text)", ["answers paint", nonsense])
         page.reload()
-        page.wait_for_selector("#accuracy[data-right]")
+        page.wait_for_selector(OPENED)
         settled(page)
         assert page.locator("#mine-reading").inner_text() == "Nothing is kept yet."
         assert page.locator("#challenge-empty").is_visible()
@@ -290,7 +290,7 @@ def test_a_network_of_ones_own_images_has_their_classes_names(browser, tmp_path,
     with serving(site) as server:
         page = browser.new_page()
         page.goto(f"{server.url}#{BEST}")
-        page.wait_for_selector("#accuracy[data-right]", timeout=60_000)
+        page.wait_for_selector(OPENED, timeout=60_000)
         settled(page)
         with_curves(page)
         text = page.locator("body").inner_text()

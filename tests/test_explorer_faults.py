@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from explorer_pages import BEST, LONGER, right, settled, with_curves
+from explorer_pages import BEST, LONGER, OPENED, right, settled, with_curves
 from explorer_site import PAGE, serving
 from PIL import Image
 
@@ -301,7 +301,7 @@ def test_loading_shows_how_far_it_is(browser, quick):
         assert 0 < share < 100
         assert not page.locator("#app").is_visible()
         held[0].continue_()
-        page.wait_for_selector("#accuracy[data-right]", timeout=60_000)
+        page.wait_for_selector(OPENED, timeout=60_000)
         assert not page.locator("#loading").is_visible()
         page.close()
 

@@ -111,7 +111,7 @@ def test_no_weight_changes_and_what_is_scored_is_weights_times_mask(trainer):
         np.testing.assert_array_equal(kernel, expected[layer])
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_signed_supermask_learns_and_decay_makes_it_sparse(trainer):
     """Koster et al. 2022: far above chance with a small part of the weights; binary weights learn as well."""
     decays = {decay: LearnedMask("signed_kaiming", method="signed", decay=decay) for decay in (0.0, 3e-3)}

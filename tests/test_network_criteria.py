@@ -227,7 +227,7 @@ def last_gradient(network):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_command_takes_them_by_name_with_parameters_and_from_a_file(tmp_path, monkeypatch, capsys):
     """In figures of rounds and of untrained networks; criteria-plane, which cannot show them, says so."""
     monkeypatch.chdir(tmp_path)

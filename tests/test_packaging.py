@@ -110,7 +110,7 @@ def test_a_repository_keeps_its_own_analysis_and_figures(repository, site, first
         assert peer.returncode == 0, peer.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("repository", ["packages"], indirect=True)
 def test_workers_of_a_cluster_run_in_such_a_repository(repository, site):
     """Dask's workers inherit folder and path."""

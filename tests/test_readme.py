@@ -52,6 +52,10 @@ MORE = {
 """What is added to each command, by its words after `supermask`, in the order of the page."""
 
 
+LONG = ("reproduce neural-graphs wiring shared-weight", "reproduce permutations")
+"""Those that take more than half a minute, on which no other command depends: run before a release."""
+
+
 def test_every_command_of_the_page_is_here_in_its_order():
     commands = [" ".join(words[1:]) for words in commands_of("README.md") if words[0] == "supermask"]
     assert commands == list(MORE)
@@ -90,7 +94,9 @@ def words_of(command: str, folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", MORE)
+@pytest.mark.parametrize(
+    "command", [pytest.param(each, marks=pytest.mark.thorough) if each in LONG else each for each in MORE]
+)
 def test_a_command_of_the_page_runs(command, place, capsys):
     """In the page's order and in one folder, since some read what others have stored."""
     if command == "pack best digits.mask":  # the page's reader has run the figure of learned masks by then

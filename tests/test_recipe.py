@@ -234,7 +234,7 @@ def test_a_recipes_bits_do_not_depend_on_what_is_trained_beside(trainer):
     assert not same_bits(together[0].params, together[1].params)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_all_at_once_is_one_after_another_to_rounding(trainer, monkeypatch):
     """Accelerators take a device's networks at once (vmap): the same draws, schedule and masks."""
     own, jobs = by(trainer, EVERYTHING, steps=60, evaluate_every=20), [pruned_job(trainer, seed) for seed in range(3)]
@@ -432,7 +432,7 @@ def test_every_phase_of_dense_sparse_dense_has_the_whole_schedule(trainer):
         assert np.abs(before.params["output"]["kernel"] - after.params["output"]["kernel"]).max() > 1e-4
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_recipe_of_everything_is_better_than_the_default(trainer):
     """On the small digits, on average over three seeds; and smoothed labels leave less certain outputs."""
     smoothed = Recipe(

@@ -130,7 +130,7 @@ print(int(mask.sum()), hashlib.sha256(text).hexdigest())
 """
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_64_bits_change_no_mask_and_no_draw():
     """Ties drew 64 random bits each, and were cut by their lower half: nothing was pruned."""
     plain = python(PRUNE, JAX_ENABLE_X64="0")

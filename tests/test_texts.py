@@ -148,7 +148,7 @@ def test_the_command_takes_a_text(tmp_path, monkeypatch, capsys):
     assert "for char-lstm on pets-" in capsys.readouterr().out
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_dense_sparse_dense_of_a_text_is_drawn(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pets.txt").write_text(sentences(60), encoding="utf-8")
