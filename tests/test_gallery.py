@@ -39,6 +39,7 @@ VERDICTS: dict[str, tuple[int, int, int]] = {
     "mask-criteria-fc-mnist-short": (8, 0, 0),
     "neural-graphs-fc-cifar10-short": (0, 2, 1),
     "neural-graphs-fc-mnist-short": (0, 2, 1),
+    "permutations-fc-mnist-short": (3, 4, 2),
     "rewinding-fc-mnist-short": (1, 2, 0),
     "sign-criteria-fc-mnist-short": (2, 0, 0),
     "signed-supermasks-fc-mnist-short": (1, 0, 1),
