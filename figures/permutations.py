@@ -15,7 +15,7 @@ import pandas as pd
 from supermask.analysis.drawing import plots
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
-from supermask.analysis.drawing.frame import Axes, Frame, Picture, finish
+from supermask.analysis.drawing.frame import BANDS, Axes, Frame, Picture, finish
 from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.drawing.styles import BLACK, BLUE, GREEN, ORANGE, RED, Style, Styles
 from supermask.analysis.kinds.plan import results_of
@@ -170,9 +170,7 @@ def draw(table: pd.DataFrame, frame: Frame) -> Picture:
         overlaps.set_ylim(0, 100)
     if len(superposed):
         _superposed(panels[-1], superposed)
-    note = (
-        "Small dots: seeds, and on the left permutations. Large ones, and lines: means. Bands: least to greatest seed."
-    )
+    note = f"Small dots: seeds, and on the left permutations. Large ones: means. {BANDS}"
     finish(picture, frame, TITLE, note, panels[2] if len(tasks) else None)
     return picture
 
@@ -223,10 +221,8 @@ def _superposed(axes: Axes, rows: pd.DataFrame) -> None:
         (inferred, "inference_accuracy", Style(RED, "^", "--", hollow=True), "inferred tasks"),
     ):
         plots.value_band(axes, own, "round", value, style, label)
-    numbers = sorted(set(rows["round"]))
     axes.set_xscale("log")
-    axes.set_xticks(numbers, [str(number) for number in numbers])
-    axes.minorticks_off()
+    plots.plain_ticks(axes.xaxis, sorted(set(rows["round"])))
     axes.set_ylim(0, 101)
     axes.set_title("unlabelled batches of permuted pixels")
     axes.legend(loc="lower left", fontsize="small")
