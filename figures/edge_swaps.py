@@ -97,10 +97,8 @@ def draw(table: pd.DataFrame, frame: Frame) -> Picture:
 
 def _by_rate(axes: Axes, changes: pd.DataFrame, value: str, label: str) -> None:
     plots.value_band(axes, changes, "rate", value, styles.Style(styles.RED, "D"))
-    places = sorted(set(changes["rate"]))
     axes.set_xscale("log")
-    axes.set_xticks(places, [f"{place:g}" for place in places])
-    axes.minorticks_off()
+    plots.plain_ticks(axes.xaxis, sorted(set(changes["rate"])))
     plots.label_axes(axes, "learning rate (log)", label)
 
 

@@ -5,6 +5,9 @@ A member is named as pytest names it, in the brackets behind the test's name.
 
 EVERY_RUN: dict[str, tuple[str, ...]] = {
     "test_adapters.py::test_each_trains_and_its_pruned_weights_stay": ("nnx", "functions"),
+    "test_bench.py::test_peers_do_the_work": ("fc",),
+    "test_checkpoints.py::test_a_deeper_network_goes_on_to_the_same_bits": ("lstm",),
+    "test_checkpoints.py::test_a_sparse_training_goes_on_where_it_was": ("rigl",),
     "test_checkpoints.py::test_a_training_is_not_resumed_under_another_optimiser": ("one-bit", "clipping"),
     "test_checkpoints.py::test_a_training_that_was_cut_off_ends_in_the_same_bits": (
         *("weights-301", "masks-1", "by_recipe-601"),
@@ -19,7 +22,9 @@ EVERY_RUN: dict[str, tuple[str, ...]] = {
     ),
     "test_explorer_page.py::test_an_accessibility_checker_finds_nothing_serious": ("light-laptop", "dark-phone"),
     "test_explorer_page.py::test_the_checker_finds_nothing_serious_while_a_mask_is_learned": ("light",),
+    "test_learned_masks.py::test_masks_without_draws_learn_too": ("threshold",),
     "test_live_sparse.py::test_a_hundred_steps_are_those_of_the_dense_path": ("rigl",),
+    "test_live_sparse.py::test_bits_are_the_same_alone_among_others_on_one_core_and_resumed": ("rigl",),
     "test_mask_learning.py::test_scores_are_those_of_the_toolkits_own_trainer_to_the_bit": (
         *("bernoulli-signed_constant-0.1", "signed-signed_constant-0.01"),
     ),
@@ -34,6 +39,7 @@ EVERY_RUN: dict[str, tuple[str, ...]] = {
     ),
     "test_recurrent.py::test_it_trains_sparsely": ("set",),
     "test_sharding.py::test_inside_shard_map_a_device_learns_a_mask_of_its_own_rows": ("bernoulli", "threshold"),
+    "test_sharding.py::test_inside_shard_map_a_device_trains_its_own_rows_sparsely": ("rigl",),
     "test_sharding.py::test_jit_vmap_and_scan_make_the_same_of_arrays": ("freeze-float32", "snip-float32"),
     "test_sharding.py::test_parameters_on_two_devices_are_pruned_and_restarted_as_whole_ones": (
         *("magnitude_increase-layer-float32", "snip-global-bfloat16"),

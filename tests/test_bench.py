@@ -176,9 +176,7 @@ def test_a_peer_that_cannot_start_is_reported():
 
 
 @needs_torch
-@pytest.mark.parametrize(
-    "name", ["fc", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("conv2", "late-rounds"))]
-)
+@pytest.mark.parametrize("name", ["fc", "conv2", "late-rounds"])
 def test_peers_do_the_work(name, tmp_path):
     ((first, *_), *_) = WORK[name](4, tmp_path)
     for mode in ("eager", "best", "bfloat16"):

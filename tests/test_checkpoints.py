@@ -225,12 +225,7 @@ def test_every_trainer_goes_through_the_same_loop():
     assert dealing == {"intervals", "keys", "superposition"}
 
 
-def but(name: str, names, mark=pytest.mark.thorough) -> list:
-    """All names, of which one is tried in every run: the others take ten seconds each, to compile."""
-    return [pytest.param(each, marks=() if each == name else mark) for each in names]
-
-
-@pytest.mark.parametrize("name", but("rigl", METHODS))
+@pytest.mark.parametrize("name", METHODS)
 def test_a_sparse_training_goes_on_where_it_was(name, trainer, tmp_path):
     """Three intervals of 40, 40 and 20 steps, cut off in the last one: after the middle, whose masks are kept."""
     params = [initial_params(trainer, seed) for seed in range(2)]
@@ -245,7 +240,7 @@ def test_a_sparse_training_goes_on_where_it_was(name, trainer, tmp_path):
 DEEPER = {"lstm": LSTM(hidden=(12,)), "resnet": ResNet(stages=((4, 1), (8, 1)))}
 
 
-@pytest.mark.parametrize("name", but("lstm", DEEPER))
+@pytest.mark.parametrize("name", DEEPER)
 def test_a_deeper_network_goes_on_to_the_same_bits(name, digits, tmp_path):
     """By a schedule and momentum; running statistics go on as well, in a round that is rewound to a later step."""
     network, switched = DEEPER[name], Switched()
@@ -284,7 +279,9 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", but("learned mask", KINDS, pytest.mark.slow))
+@pytest.mark.parametrize(
+    "kind", [pytest.param(each, marks=() if each == "learned mask" else pytest.mark.slow) for each in KINDS]
+)
 def test_every_kind_of_training_stops_at_a_checkpoint_and_goes_on_from_there(kind, digits, tmp_path):
     """A stop is asked for as by Ctrl-C, with no time left to finish."""
     run = KINDS[kind]

@@ -79,7 +79,7 @@ def test_the_best_step_goes_by_loss_where_accuracy_says_another(trainer):
         assert outcome.early_stop == outcome.evaluated_at[outcome.curves.loss.argmin()]
 
 
-@pytest.mark.parametrize("method", ["threshold", pytest.param("edge_popup", marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("method", ["threshold", "edge_popup"])
 def test_masks_without_draws_learn_too(trainer, method):
     mask = LearnedMask("signed_kaiming", method=method, kept=0.4)
     (outcome,) = mask_trainer(trainer, method).train(jobs(trainer, [mask]))

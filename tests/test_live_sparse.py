@@ -114,7 +114,7 @@ class StopError(Exception):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["rigl", pytest.param("magnitude_pruning", marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("name", ["rigl", "magnitude_pruning"])
 def test_bits_are_the_same_alone_among_others_on_one_core_and_resumed(name, small_network, digits, tmp_path):
     trainer = trainer_of(small_network, digits, name, steps=120)
     jobs = [job(small_network, seed, density) for seed, density in enumerate((0.1, 0.8, 0.3, 0.05, 0.1))]

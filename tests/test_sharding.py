@@ -166,9 +166,7 @@ def test_pruned_weights_stay_to_the_bit_on_both_devices_under_any_optimiser(name
 METHODS = ("set_training", "rigl", "deep_r", "dsr", "sparse_momentum", "dnw", "magnitude_pruning")
 
 
-@pytest.mark.parametrize(
-    "name", [each if each == "rigl" else pytest.param(each, marks=pytest.mark.thorough) for each in METHODS]
-)
+@pytest.mark.parametrize("name", METHODS)
 def test_inside_shard_map_a_device_trains_its_own_rows_sparsely(name):
     change = {} if name in ("dnw", "deep_r") else {"every": 2}
     optimiser = getattr(sm, name)(optax.sgd(0.05, momentum=0.9), density=0.3, steps=40, key=KEY, **change)
@@ -263,7 +261,7 @@ ALIKE = {
 }
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, pytest.param(jnp.bfloat16, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize("function", ALIKE.values(), ids=ALIKE)
 def test_jit_vmap_and_scan_make_the_same_of_arrays(function, dtype):
     """Of two networks at once, and of one after the other, to the bit where masks are decided."""

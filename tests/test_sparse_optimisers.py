@@ -182,7 +182,7 @@ def test_vmap_gives_every_network_masks_of_its_own():
     assert not same_bits(*(jax.tree.map(lambda leaf, i=i: leaf[i], together) for i in (0, 1)))
 
 
-@pytest.mark.parametrize("name", ["rigl", pytest.param("deep_r", marks=pytest.mark.slow), "dnw", "sparse_momentum"])
+@pytest.mark.parametrize("name", ["rigl", "deep_r", "dnw", "sparse_momentum"])
 def test_bfloat16_stays_bfloat16(name):
     params, target = nested(jnp.bfloat16), jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), TARGET)
     change = {} if name in ("dnw", "deep_r") else {"every": 5}
