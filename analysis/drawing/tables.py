@@ -39,7 +39,7 @@ def tidy_table(store: Store, where: Sequence[str] = ()) -> pd.DataFrame:
     rows = [
         (*each.cells[:METRIC], metric, value, *each.cells[METRIC:])
         for each in _tabulated(store, parse(where, TYPES))
-        for metric, value in each.metrics
+        for metric, value in zip(each.names, each.values, strict=True)
     ]
     table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
     dtypes = {"whole": "Int64", "number": "float64", "truth": "boolean"}
@@ -118,10 +118,9 @@ def _parquet_writer(path: Path, stack: ExitStack) -> Callable[[Sequence[Tabulate
     writer = stack.enter_context(ParquetWriter(path, schema))
 
     def write(results: Sequence[Tabulated]) -> None:
-        rows = pa.array(np.repeat(np.arange(len(results)), [len(each.metrics) for each in results]))
-        metrics = [metric for each in results for metric in each.metrics]
-        columns = {"metric": pa.array([name for name, _ in metrics], pa.string())}
-        columns["value"] = pa.array([float(value) for _, value in metrics], pa.float64())
+        rows = pa.array(np.repeat(np.arange(len(results)), [len(each.names) for each in results]))
+        columns = {"metric": pa.array([name for each in results for name in each.names], pa.string())}
+        columns["value"] = pa.array([float(value) for each in results for value in each.values], pa.float64())
         for name, cells in zip(CELLS, zip(*(each.cells for each in results), strict=True), strict=True):
             type_, read = how[name]
             columns[name] = pa.array([None if cell is None else read(cell) for cell in cells], type_).take(rows)
@@ -146,8 +145,9 @@ def _tabulated(store: Store, conditions: Sequence[Condition]) -> Iterator[Tabula
         if not (of_metric or of_value):
             yield row
         elif metrics := [
-            (metric, value)
-            for metric, value in row.metrics
-            if all(each.matches(metric) for each in of_metric) and all(each.matches(value) for each in of_value)
+            (name, value)
+            for name, value in zip(row.names, row.values, strict=True)
+            if all(each.matches(name) for each in of_metric) and all(each.matches(value) for each in of_value)
         ]:
-            yield row._replace(metrics=metrics)
+            names, values = zip(*metrics, strict=True)
+            yield row._replace(names=names, values=values)

@@ -74,10 +74,11 @@ class Described(NamedTuple):
 
 
 class Tabulated(NamedTuple):
-    """A result's cells, by COLUMNS without metric and value, and its metrics."""
+    """A result's cells, by COLUMNS without metric and value, and the names and values of its metrics, by name."""
 
     cells: tuple[Any, ...]
-    metrics: Sequence[tuple[str, float]]
+    names: tuple[str, ...]
+    values: tuple[float, ...]
     described: Described | None
 
     def csv(self, line: Line) -> str:
@@ -88,11 +89,10 @@ class Tabulated(NamedTuple):
             id_, seed, round_ = self.cells[0], *self.cells[_SEED : _SEED + 2]
             start = f"{id_},{self.described.csv},{seed},{'' if round_ is None else round_}"
         end = f",{self.cells[METRIC]!r},{_csv_of(line, *self.cells[METRIC + 1 :])}\n"
-        names, values = _columns_of(self.metrics)
         return "".join(
             [
                 f"{start},{name},{'' if value != value else repr(value)}{end}"
-                for name, value in zip(_each_csv_of(line, names), values, strict=True)
+                for name, value in zip(_each_csv_of(line, self.names), self.values, strict=True)
             ]
         )
 
@@ -109,11 +109,12 @@ def tabulated(result: StoredResult) -> Tabulated | None:
             round_, fits = round_ if described.round is None else result.description[described.round], True
         made_with = tuple(map(result.made_with.get, _MADE_WITH))
         id_, seed, *when = own = (result.id, result.description["seed"], result.seconds, result.stored_at)
-        metrics = sorted(result.metrics.items())
-        fits = fits and _fit(own, _OF_RESULT) and _is_origin(*made_with) and _are_measured(metrics)
+        names, values = zip(*sorted(metrics.items()), strict=True) if (metrics := result.metrics) else ((), ())
+        fits = fits and _fit(own, _OF_RESULT) and _is_origin(*made_with) and _are_measured(names, values)
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
-    return Tabulated((id_, *before, seed, round_, *when, *made_with, revision), metrics, described) if fits else None
+    cells = (id_, *before, seed, round_, *when, *made_with, revision)
+    return Tabulated(cells, names, values, described) if fits else None
 
 
 def csv_lines() -> Line:
@@ -198,15 +199,8 @@ def _is_origin(*made_with: Any) -> bool:
     return _fit(made_with, _MADE_WITH)
 
 
-def _columns_of(metrics: Sequence[tuple[str, Any]]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-    """Return the names of metrics, and their values."""
-    names, values = zip(*metrics, strict=True) if metrics else ((), ())
-    return names, values
-
-
-def _are_measured(metrics: Sequence[tuple[str, Any]]) -> bool:
+def _are_measured(names: tuple[str, ...], values: tuple[Any, ...]) -> bool:
     """Return whether metrics have printable names, and values that a column of numbers can hold."""
-    names, values = _columns_of(metrics)
     return _are_printable(names) and (
         set(map(type, values)) <= {float}
         or all(type(value) is float or (type(value) is int and is_whole(value)) for value in values)

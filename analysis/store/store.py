@@ -88,8 +88,10 @@ class StoredResult:
     @cached_property
     def metrics(self) -> dict[str, float]:
         """Metrics by name; NaN if the training diverged."""
-        found = json.loads(self.metrics_text) if self.parsed is None else self.parsed
-        return {name: math.nan if value is None else value for name, value in found.items()}
+        found: dict[str, Any] = json.loads(self.metrics_text) if self.parsed is None else dict(self.parsed)
+        if None in found.values():  # few have it, and large tables read many
+            return {name: math.nan if value is None else value for name, value in found.items()}
+        return found
 
 
 class Storage(Protocol):
@@ -230,7 +232,7 @@ class Store:
     def records_of(self, ids: Sequence[str]) -> list[Record]:
         """Return the records of at most 500 ids, in their order. Raises StoreError if one is not stored."""
         marks = ", ".join("?" * len(ids))
-        found = {row[0]: Record(*row) for row in self._read(f"{RECORDS} WHERE r.id IN ({marks})", ids)}
+        found = {row[0]: Record._make(row) for row in self._read(f"{RECORDS} WHERE r.id IN ({marks})", ids)}
         if missing := [id_ for id_ in ids if id_ not in found]:
             raise StoreError(f"result {missing[0]} is not in {self.folder}")
         return [found[id_] for id_ in ids]
