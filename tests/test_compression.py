@@ -362,6 +362,8 @@ def test_tuning_moves_shared_values_and_nothing_else(trainer, small_network):
     tuner = CentroidTrainer(small_network, trainer.data, config, trainer.placement)
     tuned, again = tuner.train([coarse, coarse], [0, 0])
     assert same_bits(tuned, again)
+    (alone,) = tuner.train([coarse], [0])
+    assert same_bits(alone, tuned), "whatever it is tuned beside"
     assert same_bits((tuned.codes, tuned.masks), (coarse.codes, coarse.masks))
     assert {values.size for values in tuned.codebooks.values()} == {3}, "what filled them up is gone"
     before, after = trainer.evaluate([jax.tree.map(np.asarray, expand(each)) for each in (coarse, tuned)])

@@ -59,8 +59,12 @@ def test_work_is_counted_by_hand(quantised, digits):
     assert sparse.bytes_read == 8 * sum(live.values()) + 4 * (40 + 20 + 10 + 3)
     assert dense.seconds > 0
     shared = InferenceEngine(quantised, "shared").cost(image, repeats=3)
-    first = np.asarray(quantised.masks["hidden1"])[image.reshape(-1) != 0].sum()
-    assert first < shared.products < sparse.products, "zeros of the image, and of hidden units, are skipped"
+    assert 0 < shared.products < sparse.products, "zeros of the image, and of hidden units, are skipped"
+    decoded, x, read = expand(quantised), image.reshape(-1), {}
+    for layer in ("hidden1", "hidden2", "output"):
+        read[layer] = np.asarray(quantised.masks[layer])[x != 0].sum()
+        x = np.maximum(x @ np.asarray(decoded[layer]["kernel"]) + np.asarray(decoded[layer]["bias"]), 0)
+    assert shared.products == sum(read.values())
     assert shared.bytes_read < sparse.bytes_read
     blank = InferenceEngine(quantised, "shared").cost(np.zeros_like(image), repeats=1)
     assert blank.products < shared.products

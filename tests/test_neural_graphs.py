@@ -223,6 +223,13 @@ def test_random_wirings_have_exactly_so_many_edges_and_are_the_seeds_own(wiring,
     assert all((live != other).any() for other in others)
 
 
+def test_a_family_without_enough_edges_says_how_many_it_has():
+    """The densest Barabási-Albert graph has a quarter of nodes² edges: half of all pairs, whichever way they lead."""
+    graph = NeuralGraph("discrete", nodes=60, edges=901, inputs=10, features=20)
+    with pytest.raises(ValueError, match=r"edges is 901; graphs of the family 'barabasi_albert' have at most \d+ here"):
+        random_wiring(graph, "barabasi_albert", 0)
+
+
 def test_each_family_has_its_marks():
     """Barabási-Albert graphs have hubs among the oldest nodes; Watts-Strogatz ones join neighbours often."""
     graph = NeuralGraph("discrete", nodes=400, edges=1600, inputs=10, features=20)

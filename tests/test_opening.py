@@ -18,6 +18,7 @@ from test_faults import IDS, MADE_WITH, fill, holds, mounted, result
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.command.commands import FAILED, MISUSED, OK
 from supermask.analysis.command.verify import verify
+from supermask.analysis.drawing.selecting import count_all
 from supermask.analysis.store import connections, database
 from supermask.analysis.store.identity import identity
 from supermask.analysis.store.store import Store
@@ -184,6 +185,19 @@ def test_a_provenance_of_megabytes_is_not_read_with_every_record(tmp_path):
     assert "40 records of it were intact and kept" in damage.how
     with Store(tmp_path, for_reading=True) as store:
         assert len(list(store.everything())) == 40
+
+
+def test_a_damaged_provenance_is_said_also_by_what_only_counts(copy):
+    run_sql(copy, "UPDATE provenance SET made_with = made_with || ' '")
+    with Store(copy, for_reading=True) as store, pytest.raises(StoreError, match="is damaged: not what was stored"):
+        count_all(store)
+
+
+def test_a_table_that_is_gone_is_said(copy):
+    run_sql(copy, "DROP TABLE provenance")
+    for reading in (True, False):
+        with pytest.raises(StoreError, match="its tables are not those of results; `supermask results --verify`"):
+            Store(copy, for_reading=reading)
 
 
 def test_a_view_of_the_users_own_is_left(copy):

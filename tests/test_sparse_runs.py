@@ -119,6 +119,13 @@ def test_shapes_of_small_dense_networks_are_as_large_as_the_weights_allow(densit
         assert size(hidden[0], hidden[1] + 1) > weights
 
 
+def test_compression_starts_at_a_trained_network_at_the_recipes_bits():
+    assert CompressionRun() == CompressionRun(bits=0)
+    assert CompressionRun().source == SparseRun("magnitude_pruning", distribution="paper", start="trained")
+    assert CompressionRun("further").source == SparseRun("magnitude_pruning", distribution="further", start="trained")
+    assert CompressionRun(pruned=False).source == SparseRun()
+
+
 def test_only_new_kinds_of_sparse_runs_have_new_names(experiment):
     """Names that results have had since they were first stored: fields that came later are left out of them."""
     kept = {
