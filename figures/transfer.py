@@ -1,9 +1,10 @@
-"""Tickets on another network's weights: what a mask is worth without the weights that it was found with.
+"""Tickets on another network's weights, and on other data: what a mask is worth without what it was found with.
 
 The masks of the lottery ticket algorithm, trained from the initial weights of another seed: raw, with the signs of the
 ticket's trained weights, and after its hidden units were matched to the other network's. Frankle & Carbin 2019's
 control, the ticket's own structure with new weights, is the raw one. Oh et al. 2025 (arXiv 2504.05357); Adnan et al.
-2025 (arXiv 2505.05143).
+2025 (arXiv 2505.05143). Where another data set is given, also the masks that are found on it from the same initial
+weights: Morcos et al. 2019 (arXiv 1906.02773).
 """
 
 from collections.abc import Mapping
@@ -15,22 +16,25 @@ from supermask.analysis.drawing import plots
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
 from supermask.analysis.drawing.results import Results, Shown
-from supermask.analysis.drawing.styles import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, Style
+from supermask.analysis.drawing.styles import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, Style
 from supermask.analysis.drawing.treatments import Line, styles_of
 from supermask.analysis.kinds.plan import results_of
 from supermask.analysis.kinds.rounds import UNPRUNED, Unpruned
-from supermask.analysis.kinds.transfer import Transfer
+from supermask.analysis.kinds.transfer import FromOtherData, Move, Transfer
 from supermask.analysis.studies.experiment import Study
 from supermask.criteria import CRITERIA
 from supermask.restarts import Treatment
 
-LINES: Mapping[str, Line[Treatment | Transfer]] = {
+OTHER_DATA = "found on other data"
+
+LINES: Mapping[str, Line[Treatment | Move]] = {
     "own weights": Line(Treatment(), Style(BLUE, "o")),
     "moved, raw": Line(Transfer(), Style(ORANGE, "s", "--")),
     "moved with signs": Line(Transfer(signs=True), Style(GREEN, "D")),
     "moved to matched units": Line(Transfer(matched=True), Style(RED, "^", "--", hollow=True)),
     "moved with signs to matched units": Line(Transfer(signs=True, matched=True), Style(PURPLE, "v")),
     "random mask": Line(Treatment(CRITERIA["random"]), Style(BLACK, "x", ":")),
+    OTHER_DATA: Line(FromOtherData(), Style(SKY, "P", "-.")),
 }
 TITLE = "Tickets on another network's initial weights"
 _WHERE = "on average over the levels below 10% of the weights"
@@ -59,7 +63,7 @@ CLAIMS = (
         "moved, raw",
         "random mask",
         "a mask is worth something on other weights: moved raw, it beats a random mask",
-        "Morcos et al. 2019, of masks across data sets",
+        "Frankle & Carbin 2019, figure 4: the structure with new weights",
     ),
     _more(
         "moved with signs",
@@ -79,6 +83,19 @@ CLAIMS = (
         "moved, raw",
         "masks move better once hidden units are matched",
         "Adnan et al. 2025, of ResNets and VGG-11",
+    ),
+    _more(
+        OTHER_DATA,
+        "random mask",
+        "a ticket is worth something on other data: one that was found there beats a random mask",
+        "Morcos et al. 2019, of ResNet-50 and VGG-19 on photographs",
+    ),
+    _more(
+        OTHER_DATA,
+        "own weights",
+        "tickets generalise: one that was found on other data is less than a point below the data's own",
+        "Morcos et al. 2019, of ResNet-50 and VGG-19 on photographs: nearly as accurate",
+        margin=-0.01,
     ),
 )
 
@@ -101,7 +118,8 @@ def tabulate(results: Results) -> pd.DataFrame:
 
 FIGURE = Drawing(
     compares="else",
-    names=tuple(LINES),
+    names=tuple(name for name in LINES if name != OTHER_DATA),
+    of_other_data=(OTHER_DATA,),
     study=study,
     tabulate=tabulate,
     draw=partial(plots.whole_and_top, title=TITLE, styles=styles_of(LINES), by="line"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import flax  # noqa: F401  # draws from `random` when first imported, which no hypothesis strategy may do
 import jax
 import jaxtyping
+import numpy as np
 import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 from hypothesis import settings
@@ -67,6 +68,16 @@ def digits():  # type: ignore[no-untyped-def]
     from supermask.datasets import load
 
     return load("digits")
+
+
+@pytest.fixture(scope="session")
+def other_digits(digits):  # type: ignore[no-untyped-def]
+    """The digits turned by a quarter: other data with images and classes like theirs."""
+    from supermask.datasets import from_arrays
+
+    parts = digits.train, digits.test, digits.validation
+    turned = [(np.ascontiguousarray(np.rot90(part.images, axes=(1, 2))), part.labels) for part in parts]
+    return from_arrays(*turned, classes=10, name="turned")
 
 
 @pytest.fixture(scope="session")

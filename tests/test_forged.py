@@ -27,7 +27,7 @@ from supermask.analysis.kinds.sign_flips import Flips
 from supermask.analysis.kinds.superposition import Superposed
 from supermask.analysis.kinds.task_pair import TaskPairs
 from supermask.analysis.kinds.tasks import TaskMasks
-from supermask.analysis.kinds.transfer import Transfer
+from supermask.analysis.kinds.transfer import FromOtherData, Transfer
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.store.identity import identity
 from supermask.analysis.store.store import Store, StoredResult, insert_record
@@ -55,7 +55,7 @@ RUNS = (
         LearnedMask(rescaled=True),
     ),
     *(SparseRun("rigl", 0.1), NARROW, DSDRun(0.3), CompressionRun(), GraphRun("static")),
-    *(SharedRun(GraphRun("static")), Barrier(), Transfer(signs=True), Flips(), SwapRun(0.3)),
+    *(SharedRun(GraphRun("static")), Barrier(), Transfer(signs=True), FromOtherData(), Flips(), SwapRun(0.3)),
     *(TaskMasks("classes"), TaskPairs(), Superposed()),
 )
 VALUES = st.sampled_from(
@@ -67,8 +67,8 @@ VALUES = st.sampled_from(
 
 
 @pytest.fixture(scope="module")
-def experiment(digits):
-    return Experiment(protocol("quick", changes=Changes(dataset="digits", rounds=1)), digits)
+def experiment(digits, other_digits):
+    return Experiment(protocol("quick", changes=Changes(dataset="digits", rounds=1)), digits, other_data=other_digits)
 
 
 def test_every_kind_is_forged_here():

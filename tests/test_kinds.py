@@ -13,14 +13,14 @@ from supermask.analysis.kinds import BY_NAME, KINDS, kind_of
 from supermask.analysis.kinds.barrier import Barrier, UnprunedBarrier
 from supermask.analysis.kinds.edge_swaps import SwapRun
 from supermask.analysis.kinds.plan import complete, ids_needed, results_of, uses_of
-from supermask.analysis.kinds.rounds import Unpruned
+from supermask.analysis.kinds.rounds import There, Unpruned
 from supermask.analysis.kinds.schema import fault_of_description, unknown_part
 from supermask.analysis.kinds.shared_weight import SharedRun
 from supermask.analysis.kinds.sign_flips import Flips, UnprunedFlips
 from supermask.analysis.kinds.superposition import Superposed
 from supermask.analysis.kinds.task_pair import TaskPairs
 from supermask.analysis.kinds.tasks import TaskMasks
-from supermask.analysis.kinds.transfer import Transfer
+from supermask.analysis.kinds.transfer import FromOtherData, Transfer
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.running.units import units
 from supermask.analysis.studies.experiment import Experiment, Study
@@ -51,6 +51,9 @@ RUNS = (
         Barrier(CRITERIA["random"], "rounds"),
         Transfer(),
         Transfer(signs=True, matched=True),
+        FromOtherData(),
+        There(Unpruned()),
+        There(BUILT_IN.treatment("movement")),
         SwapRun(0.3),
     ),
     *(UnprunedFlips(), UnprunedFlips(rate=0.5, length=2.0), UnprunedFlips(every_step=True), Flips()),
@@ -81,6 +84,7 @@ FIELDS = (
     "task_epochs",
     "sparse_epochs",
     "graph_epochs",
+    "other_dataset",
     *SETTINGS,
 )
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text(encoding="utf-8"))
@@ -88,8 +92,9 @@ GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text(encoding="
 
 
 @pytest.fixture(scope="module")
-def experiment(digits):
-    return Experiment(protocol("quick", changes=Changes(dataset="digits", seeds=2, rounds=2)), digits)
+def experiment(digits, other_digits):
+    changes = Changes(dataset="digits", seeds=2, rounds=2)
+    return Experiment(protocol("quick", changes=changes), digits, other_data=other_digits)
 
 
 def test_every_kind_is_tried_here():
@@ -99,9 +104,9 @@ def test_every_kind_is_tried_here():
 
 @pytest.mark.parametrize("recipe", [PLAIN, EVERYTHING], ids=["plain", "recipe"])
 @pytest.mark.parametrize("run", RUNS, ids=str)
-def test_a_kind_keeps_its_promises(run, recipe, digits):
+def test_a_kind_keeps_its_promises(run, recipe, digits, other_digits):
     own = protocol("quick", changes=Changes(dataset="digits", seeds=2, rounds=2, recipe=recipe))
-    experiment = Experiment(own, digits)
+    experiment = Experiment(own, digits, other_data=other_digits)
     kind, shape = kind_of(run), experiment.data.image_shape
     params = shapes_of(NETWORKS["fc"], shape)
     forward = 2 * NETWORKS["fc"].products(shape)

@@ -1,5 +1,6 @@
 """Options: each changes what was asked for, or is refused or said; none is abbreviated, given twice or ignored."""
 
+import copy
 import pickle
 import re
 import shlex
@@ -19,6 +20,7 @@ from supermask.analysis.command.options import check_shown, check_used, own_name
 from supermask.analysis.command.reproduce import FigureRequest
 from supermask.analysis.drawing.captions import caption, label
 from supermask.analysis.drawing.frame import FORMATS
+from supermask.analysis.drawing.results import Shown
 from supermask.analysis.kinds.plan import ids_needed, uses_of
 from supermask.analysis.running.cluster.sending import packed, unpacked
 from supermask.analysis.studies.experiment import Experiment, Study
@@ -42,8 +44,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 @pytest.fixture(scope="module")
-def experiment(digits):
-    return Experiment(protocol("quick", changes=Changes(dataset="digits", rounds=2, seeds=1)), digits)
+def experiment(digits, other_digits):
+    changes = Changes(dataset="digits", rounds=2, seeds=1)
+    return Experiment(protocol("quick", changes=changes), digits, other_data=other_digits)
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +78,10 @@ def changed(experiment: Experiment, name: str) -> Experiment:
     if part is not None:
         inner = getattr(own, part)
         own = replace(own, **{part: replace(inner, epochs=2 * inner.epochs + 1)})
+    elif name == "other_dataset":
+        other = copy.copy(experiment.other_data)
+        object.__setattr__(other, "digest", "another")  # unchecked: it has no such content
+        return replace(experiment, other_data=other)
     elif name in SETTINGS:
         own = replace(own, recipe=replace(own.recipe, **RECIPES[name]))
     elif name == "rates":
@@ -94,7 +101,7 @@ def ids(experiment: Experiment, study: Study) -> set[str]:
 def test_a_study_uses_what_its_results_names_depend_on(name, experiment):
     """Held to the descriptions, which know nothing of `uses`."""
     figure = CATALOGUE[name].load()
-    study = figure.whole
+    study = figure.study(Shown(figure.all_names))
     before = ids(experiment, study)
     assert uses_of(study) == {field for field in FIELDS if ids(changed(experiment, field), study) != before}
 

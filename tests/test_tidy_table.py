@@ -38,7 +38,7 @@ from supermask.analysis.kinds.sign_flips import Flips
 from supermask.analysis.kinds.superposition import Superposed
 from supermask.analysis.kinds.task_pair import TaskPairs
 from supermask.analysis.kinds.tasks import TaskMasks
-from supermask.analysis.kinds.transfer import Transfer
+from supermask.analysis.kinds.transfer import FromOtherData, Transfer
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.store.database import Record, insert_digests
 from supermask.analysis.store.identity import identity
@@ -70,15 +70,16 @@ RUNS = (
     *(LearnedMask(rescaled=True), LearnedMask(method="edge_popup", kept=0.3), SparseRun("rigl", 0.1)),
     *(SparseRun("static", 0.1, structure="rigl", start="fresh"), DSDRun(0.3), CompressionRun()),
     *(GraphRun("static"), SharedRun(SparseRun("static", 0.1)), SharedRun(GraphRun("static")), Barrier()),
-    *(Transfer(), Flips(), SwapRun(0.3)),
+    *(Transfer(), FromOtherData(), Flips(), SwapRun(0.3)),
     *(TaskMasks("classes", "cut"), TaskPairs(), Superposed()),
 )
 
 
 @pytest.fixture(scope="module")
-def descriptions(digits):
+def descriptions(digits, other_digits):
     """Descriptions of every kind, of two seeds."""
-    experiment = Experiment(protocol("quick", changes=Changes(dataset="digits", rounds=2)), digits)
+    own = protocol("quick", changes=Changes(dataset="digits", rounds=2))
+    experiment = Experiment(own, digits, other_data=other_digits)
     return [each.description for run in RUNS for seed in (0, 1) for each in results_of(experiment, run, seed)]
 
 

@@ -1,20 +1,26 @@
 """Moved tickets: hidden units are matched where the answer is known, and a study moves masks and signs as it says."""
 
+import shlex
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import supermask as sm
+from supermask.analysis.command.cli import run_command
 from supermask.analysis.kinds.plan import missing_results
 from supermask.analysis.kinds.rounds import ROUNDS, decode_round, round_zero
-from supermask.analysis.kinds.transfer import OTHER_NETWORKS, TRANSFERS, Transfer
+from supermask.analysis.kinds.transfer import OTHER_NETWORKS, TRANSFERS, FromOtherData, Transfer
 from supermask.analysis.running import runner
 from supermask.analysis.store.store import Store
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import Changes, protocol
+from supermask.datasets import from_arrays
+from supermask.figures.catalogue import CATALOGUE
 from supermask.lottery import initial_of
 from supermask.networks import FeedForward, initialise, kernels_of, logits
 from supermask.population import place
@@ -99,13 +105,13 @@ def test_what_cannot_be_matched_is_refused(call, words):
         call()
 
 
+CHANGES = Changes(dataset="digits", epochs=4, rounds=2, seeds=2, rates={"dense": 0.6, "output": 0.4})
 RUNS = tuple(Transfer(signs, matched) for signs in (False, True) for matched in (False, True))
 
 
 @pytest.fixture(scope="module")
 def made(digits, tmp_path_factory):
-    changes = Changes(dataset="digits", epochs=4, rounds=2, seeds=2, rates={"dense": 0.6, "output": 0.4})
-    experiment = Experiment(protocol("quick", changes=changes), digits)
+    experiment = Experiment(protocol("quick", changes=CHANGES), digits)
     folder = tmp_path_factory.mktemp("results")
     with Store(folder) as store:
         runner.run(experiment, Study(RUNS), store)
@@ -154,3 +160,72 @@ def test_a_missing_result_is_made_alone_and_the_same(made):
         store.remove(victim.id)
         runner.run(experiment, Study((run,)), store)
         assert store.metrics(victim.id) == before
+
+
+@pytest.fixture(scope="module")
+def from_other_data(digits, other_digits, tmp_path_factory):
+    experiment = Experiment(protocol("quick", changes=CHANGES), digits, other_data=other_digits)
+    folder = tmp_path_factory.mktemp("results")
+    with Store(folder) as store:
+        runner.run(experiment, Study((Treatment(), FromOtherData())), store)
+    return experiment, folder
+
+
+def test_a_ticket_of_other_data_is_its_mask_on_the_weights_that_both_begin_with(from_other_data, other_digits):
+    """By hand, for the second round of seed 1. The tickets are those of a study on the other data, by their names."""
+    experiment, folder = from_other_data
+    there = Experiment(experiment.protocol, other_digits)
+    start = initial_of(experiment.network, 1, experiment.data.image_shape)
+    with Store(folder) as store:
+        assert missing_results(there, Study((Treatment(),)), store) == 0
+        masks = decode_round(store.arrays(ROUNDS.results(there, Treatment(), 1)[1].id), kernels_of(start)).masks
+        own = decode_round(store.arrays(ROUNDS.results(experiment, Treatment(), 1)[1].id), kernels_of(start)).masks
+        found = store.metrics(TRANSFERS.results(experiment, FromOtherData(), 1)[1].id)
+    assert any((np.asarray(masks[layer]) != np.asarray(own[layer])).any() for layer in masks)
+    for layer, leaves in start.items():
+        leaves["kernel"] = np.where(masks[layer], leaves["kernel"], 0)
+    trainer = Trainer(experiment.network, experiment.data, experiment.training, place(4000, networks=2))
+    (outcome,) = trainer.train([Job(start, {n: np.asarray(mask) for n, mask in masks.items()}, 1)])
+    assert found["test_accuracy"] == pytest.approx(float(outcome.test_at_early_stop.accuracy), abs=1e-6)
+    assert found["validation_loss"] == pytest.approx(float(outcome.validation_at_early_stop.loss), rel=1e-5)
+
+
+def test_other_data_is_another_set_of_like_images(digits, other_digits):
+    own = protocol("quick", changes=CHANGES)
+    images = np.random.default_rng(0).integers(0, 256, (22, 9, 9), np.uint8)
+    larger = from_arrays((images[:20], np.arange(20) % 10), (images[20:], [0, 1]), name="larger")
+    for other, words in (
+        (None, "other_data is None; allowed: a data set"),
+        (digits, "other_data is digits, images of 8×8×1 in uint8 and 10 classes, the same as the first"),
+        (larger, r"other_data is larger-\w{8}, images of 9×9×1 in uint8 and 10 classes; allowed: one like digits"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            _ = Experiment(own, digits, other_data=other).there
+    assert Experiment(own, digits, other_data=other_digits).there.data is other_digits
+
+
+PARTS = (("x", "images"), ("y", "labels"))
+
+
+def test_the_command_takes_tickets_of_another_data_set(other_digits, tmp_path, capsys):
+    file, results = tmp_path / "turned.npz", tmp_path / "results"
+    splits = {"train": other_digits.train, "test": other_digits.test}
+    arrays = {f"{part}_{name}": getattr(own, whole) for name, own in splits.items() for part, whole in PARTS}
+    np.savez(file, **arrays)
+    options = f"--dataset digits --other-dataset {file} --seeds 1 --rounds 1 --epochs 1 --results {results}".split()
+    assert run_command(["reproduce", "lottery-tickets", *options], CATALOGUE) == 2
+    assert "other-dataset is given, but lottery-tickets would not change by it" in capsys.readouterr().err
+    same = shlex.split(" ".join(options).replace(str(file), "digits"))
+    assert run_command(["reproduce", "transfer", *same], CATALOGUE) == 2
+    assert "other-dataset is digits, images of 8×8×1 in uint8 and 10 classes, the same" in capsys.readouterr().err
+    assert run_command(["reproduce", "transfer", *options, "--cluster", "local"], CATALOGUE) == 2
+    assert "other-dataset is given with --cluster" in capsys.readouterr().err
+    assert (
+        run_command(["reproduce", "transfer", *options, "--show", "own weights", "found on other data"], CATALOGUE) == 0
+    )
+    assert "found on other data" in capsys.readouterr().out
+    (table,) = (results / "figures").glob("transfer-fc-digits-from-turned-*.csv")
+    assert set(pd.read_csv(table)["line"]) == {"unpruned", "own weights", "found on other data"}
+    assert "tickets also of turned-" in table.with_suffix(".svg").read_text(encoding="utf-8")
+    assert run_command(["report", "transfer", *options], CATALOGUE) == 0
+    assert "not stored; run supermask reproduce transfer" in capsys.readouterr().out

@@ -253,6 +253,7 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     add("--criteria", nargs="+", metavar="NAME", help="criteria of figures that compare them (default: each's own)")
     add("--show", nargs="+", metavar="NAME", help="only these lines of the other figures, by label; a plugin's too")
     add("--dataset", metavar="NAME", help="digits, mnist5k, mnist, fashion-mnist, cifar10 or a path: see docs/data.md")
+    add("--other-dataset", metavar="NAME", help="a second one, like the first: transfer takes tickets from there too")
     add_data_dir(parser)
     add(
         "--plugin",

@@ -106,6 +106,8 @@ def reproduce(options: argparse.Namespace, catalogue: Catalogue) -> int:
 
     shard = None if options.shard is None else parse_shard(options.shard)
     cluster = None if options.cluster is None else parse_source(options.cluster)
+    if cluster is not None and options.other_dataset is not None:
+        raise UsageError("other-dataset is given with --cluster, whose workers have one data set; allowed: --shard")
     if cluster is not None and options.devices is not None:
         raise UsageError("devices is given with --cluster; the cluster's file says how many a worker uses")
     look = _look(options)
@@ -288,7 +290,8 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
     own_network = load_network(options.network) if is_own(options.network) else None
     figures, notes = without_dense(figures, catalogue, options.network)
     own = own_names(members)
-    labels = [label for figure in figures.values() for label in lines(figure, own)]
+    other_data = options.other_dataset is not None
+    labels = [label for figure in figures.values() for label in lines(figure, own, other_data)]
     for name in options.show or () if labels else ():
         choose("show", name, dict.fromkeys(labels))
     if own_network is None:
@@ -307,10 +310,11 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
         results=options.results,
         data=data,
         own_network=own_network,
+        other_dataset=options.other_dataset,
     )
     request, left_out = _without_unfit(request, bool(options.figures))
     used = {name: used_by(request.figures[name], study, own, in_file) for name, study in request.studies.items()}
-    notes += check_used(options.given, used) + check_shown(request.shown, request.figures, own)
+    notes += check_used(options.given, used) + check_shown(request.shown, request.figures, own, other_data)
     notes += [*left_out, *check_data_dir(options.data_dir, chosen.dataset)]
     return replace(request, notes=tuple(notes), used=used)
 

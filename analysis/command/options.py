@@ -29,8 +29,9 @@ OF_RECIPES = ("optimiser", "learning_rate", "batch_size", "weight_decay", "sched
 OF_STUDIES = (
     *("rounds", "epochs", "mask_epochs", "task_epochs", "sparse_epochs", "graph_epochs", "rates", "ranking", "recipe"),
     *OF_RECIPES,
+    "other_dataset",
 )
-"""Options that change a protocol and matter to some studies only; all depend on seeds and data set."""
+"""Options that change an experiment and matter to some studies only; all depend on seeds and data set."""
 
 OF_FIGURES = ("criteria", "show", "plugin")
 """Options that change what some figures show."""
@@ -79,9 +80,11 @@ def recipe_of(options: argparse.Namespace) -> tuple["Recipe", frozenset[str] | N
     return changed(file, own), None if options.recipe is None else frozenset(file.changed())
 
 
-def lines(figure: "Figure", own: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+def lines(figure: "Figure", own: Mapping[str, tuple[str, ...]], other_data: bool = False) -> tuple[str, ...]:
     """Return the labels of a figure that --show may name: its own, and a plugin's members of its kind."""
-    return () if figure.compares == "criterion" else (*figure.names, *own.get(figure.compares, ()))
+    if figure.compares == "criterion":
+        return ()
+    return (*(figure.all_names if other_data else figure.names), *own.get(figure.compares, ()))
 
 
 def check_used(given: frozenset[str], used: Mapping[str, frozenset[str]]) -> list[str]:
@@ -106,13 +109,16 @@ def check_used(given: frozenset[str], used: Mapping[str, frozenset[str]]) -> lis
 
 
 def check_shown(
-    shown: tuple[str, ...], figures: Mapping[str, "Figure"], own: Mapping[str, tuple[str, ...]]
+    shown: tuple[str, ...],
+    figures: Mapping[str, "Figure"],
+    own: Mapping[str, tuple[str, ...]],
+    other_data: bool = False,
 ) -> list[str]:
     """Return a note on the figures of which --show names nothing: they show all, including a plugin's `own`."""
     whole = [
         name
         for name, figure in figures.items()
-        if shown and figure.compares != "criterion" and not set(shown) & set(lines(figure, own))
+        if shown and figure.compares != "criterion" and not set(shown) & set(lines(figure, own, other_data))
     ]
     return [f"show names nothing of {', '.join(whole)}: all lines are shown"] if whole else []
 
@@ -139,6 +145,23 @@ def own_data(dataset: str | None) -> "Dataset | None":
     if not is_path(dataset):
         choose("dataset", dataset, DATASETS)
     return load(dataset)
+
+
+def with_other_data(experiment: "Experiment", name: str | None, data_dir: Path | None, progress: bool) -> "Experiment":
+    """Return the experiment with its other data set, if one is named.
+
+    Raises DataError if it cannot be had, UsageError if it is the same as the first, or its images are not like them.
+    """
+    from supermask.datasets import load
+
+    if name is None:
+        return experiment
+    both = replace(experiment, other_data=load(name, data_dir=data_dir, progress=progress))
+    try:
+        _ = both.there
+    except ValueError as error:
+        raise UsageError(str(error).replace("other_data", "other-dataset", 1)) from None
+    return both
 
 
 def check_fit(protocol: "Protocol", own: "Dataset | None" = None, own_network: "OwnNetwork | None" = None) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from supermask import datasets
-from supermask.analysis.command.options import own_names
+from supermask.analysis.command.options import own_names, with_other_data
 from supermask.analysis.command.trying import try_members
 from supermask.analysis.drawing.captions import label
 from supermask.analysis.drawing.figure import Figure, collapsed, diverged, write, write_page
@@ -48,7 +48,8 @@ class FigureRequest:
     each of which keeps all where none of it is named. `members` are the known criteria and actions: every figure of
     their kind shows all of a user's own as well, or those alone that `criteria` or `shown` name. `notes` are lines on
     options that do not matter to some figures, and `used` the options that each figure depends on. `data` is a data
-    set of the user's own, which is read before all else, and `own_network` a network of the user's own.
+    set of the user's own, which is read before all else, and `own_network` a network of the user's own. `other_dataset`
+    names another data set, or its path, for figures that take tickets from there.
     """
 
     figures: Mapping[str, Figure]
@@ -66,6 +67,7 @@ class FigureRequest:
     look: Look = SCREEN
     data: datasets.Dataset | None = None
     own_network: OwnNetwork | None = None
+    other_dataset: str | None = None
 
     @property
     def studies(self) -> dict[str, Study]:
@@ -77,19 +79,24 @@ class FigureRequest:
         if isinstance(figure, OwnFigure):
             return Shown((), self.members)
         own = own_names(self.members).get(figure.compares, ())
+        names = figure.names if self.other_dataset is None else figure.all_names
         if figure.compares == "criterion":
             asked = self.criteria
         else:
-            asked = tuple(name for name in (*figure.names, *own) if name in self.shown)
+            asked = tuple(name for name in (*names, *own) if name in self.shown)
         if set(asked) & set(own):
             return Shown(tuple(dict.fromkeys(asked)), self.members)
-        return Shown(tuple(dict.fromkeys((*(asked or figure.names), *own))), self.members)
+        return Shown(tuple(dict.fromkeys((*(asked or names), *own))), self.members)
 
     def experiment(self, progress: bool) -> Experiment:
-        """Return the protocol with its data, which is loaded here unless it was before. Raises DataError."""
+        """Return the protocol with its data, which is loaded here unless it was before.
+
+        Raises DataError; UsageError if the other data set is the same, or not like it.
+        """
         data = self.data or datasets.load(self.protocol.dataset, data_dir=self.data_dir, progress=progress)
         own = None if self.own_network is None else self.own_network.network(data.classes)
-        return Experiment(self.protocol, data, own_network=own)
+        experiment = Experiment(self.protocol, data, own_network=own)
+        return with_other_data(experiment, self.other_dataset, self.data_dir, progress)
 
 
 def reproduce(request: FigureRequest, dry_run: bool) -> int:

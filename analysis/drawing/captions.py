@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 import supermask
-from supermask.analysis.kinds.plan import ids_needed, lengths
+from supermask.analysis.kinds.plan import complete, ids_needed, lengths
+from supermask.analysis.kinds.rounds import There
 from supermask.analysis.store.provenance import provenance
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import TITLES, differences
@@ -80,10 +81,16 @@ def caption(experiment: Experiment, study: Study) -> str:
         for name, value in changes(experiment, study).items()
     ]
     changed = f" (changed: {', '.join(said)})" if said else ""
+    tickets = f" · tickets also of {title_of(other)}" if (other := other_data(experiment, study)) else ""
     return (
-        f"{network} on {title_of(experiment.data)} · protocol {protocol.name}{changed}: "
+        f"{network} on {title_of(experiment.data)}{tickets} · protocol {protocol.name}{changed}: "
         f"{' · '.join(lengths(experiment, study))} · {count(protocol.seeds, 'seed')} · {version}"
     )
+
+
+def other_data(experiment: Experiment, study: Study) -> Dataset | None:
+    """Return the experiment's other data set if the study has runs on it."""
+    return experiment.other_data if complete(study).of(There) else None
 
 
 def stem(
@@ -91,10 +98,14 @@ def stem(
 ) -> str:
     """Return a figure's file name without its ending, unique to what the figure shows and how it was trained.
 
-    FIGURE-NETWORK-DATASET-PROTOCOL; then the protocol's changes; then what is shown, if that is not the default.
+    FIGURE-NETWORK-DATASET-PROTOCOL, where DATASET may be ONE-from-OTHER; then the protocol's changes; then what is
+    shown, if that is not the default.
     """
     protocol = experiment.protocol
-    parts = [figure, protocol.network, _short(experiment.data.name, "data", experiment.data.name), protocol.name]
+    data = experiment.data.name
+    if other := other_data(experiment, study):
+        data += f"-from-{other.name}"
+    parts = [figure, protocol.network, _short(data, "data", data), protocol.name]
     changed = {name: value for name, value in changes(experiment, study).items() if name != "dataset"}
     if changed:
         words = "-".join(f"{name}-{_value(value)}" for name, value in changed.items())

@@ -26,6 +26,7 @@ class Drawing:
 
     compares: what its lines or panels are: criteria, mask-1 actions ('kept'), mask-0 actions ('pruned'), or else.
     names: the members of that kind that it shows by default.
+    of_other_data: those that it shows as well where another data set is given.
     study: returns the runs that it needs to show something.
     tabulate: turns stored results into the tidy table from which everything else is made.
     draw: turns the table and a frame into a picture.
@@ -47,6 +48,12 @@ class Drawing:
     styles: Styles = field(default_factory=dict)
     page: Callable[[Results, str], str] | None = None
     panels: tuple[Panel, ...] = ()
+    of_other_data: tuple[str, ...] = ()
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """The names that it shows where another data set is given."""
+        return (*self.names, *self.of_other_data)
 
     def named(self, name: str, title: str) -> "Figure":
         """Return the figure with the catalogue's name, as on the command line, and title."""

@@ -75,6 +75,7 @@ def describe(
     base: str = "quick",
     network: str = "fc",
     dataset: str | None = None,
+    other_dataset: str | None = None,
     seeds: int | None = None,
     rounds: int | None = None,
     epochs: float | None = None,
@@ -89,6 +90,7 @@ def describe(
     folder: of results, made when they are.
     base: the protocol that the other arguments change: 'quick', 'short' or 'paper'.
     network, dataset: names of the toolkit's own.
+    other_dataset: a second one, for a figure that takes tickets from there as well.
     seeds, rounds, epochs: numbers in place of the protocol's.
     recipe: how weights are trained, or its TOML file; by default as in the protocol.
     ranking: of the rounds, 'layer' or 'global': see `Treatment`.
@@ -99,11 +101,17 @@ def describe(
     choose("base", base, PROTOCOLS)
     own = read_recipe(Path(recipe)) if isinstance(recipe, str | Path) else recipe
     chosen = protocol(base, network, Changes(dataset, seeds, rounds, epochs, recipe=own, ranking=ranking))
-    data = datasets.load(chosen.dataset, data_dir=None if data_dir is None else Path(data_dir))
-    experiment, place = Experiment(chosen, data), Path(folder).absolute()
+    where = None if data_dir is None else Path(data_dir)
+    other = None if other_dataset is None else datasets.load(other_dataset, data_dir=where)
+    experiment = Experiment(chosen, datasets.load(chosen.dataset, data_dir=where), other_data=other)
+    place = Path(folder).absolute()
     if isinstance(runs, Drawing):
-        return Plan(experiment, runs.study(Shown(runs.names)), place, runs)
+        return Plan(experiment, runs.study(Shown(_names(runs, experiment))), place, runs)
     return Plan(experiment, runs if isinstance(runs, Study) else Study(tuple(dict.fromkeys(runs))), place)
+
+
+def _names(drawing: Drawing, experiment: Experiment) -> tuple[str, ...]:
+    return drawing.names if experiment.other_data is None else drawing.all_names
 
 
 def run(plan: Plan) -> None:
@@ -130,7 +138,11 @@ def table(plan: Plan, tabulate: Callable[[Results], pd.DataFrame] | None = None)
     """
     if number := plan.missing:
         raise ValueError(f"plan lacks {number} results in folder {str(plan.folder)!r}; allowed after run(plan)")
-    own, names = (Results.trainings, ()) if plan.drawing is None else (plan.drawing.tabulate, plan.drawing.names)
+    own, names = (
+        (Results.trainings, ())
+        if plan.drawing is None
+        else (plan.drawing.tabulate, _names(plan.drawing, plan.experiment))
+    )
     with Store(plan.folder, for_reading=True) as store:
         return (tabulate or own)(Results(plan.experiment, plan.study, store, Shown(names)))
 

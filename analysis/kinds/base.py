@@ -8,7 +8,7 @@ seed makes one or more *results*, each stored under the hash of its description.
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
@@ -68,6 +68,11 @@ class Context:
     checkpoints: Checkpoints | None
     bench: Workbench
     study: Study = field(default_factory=Study)
+
+    @property
+    def there(self) -> "Context":
+        """The context on the experiment's other data set."""
+        return replace(self, experiment=self.experiment.there, study=Study())
 
     def slots(self, missing: int, every: int) -> Placement:
         """Return slots for networks of the experiment's shape: see `placement`."""

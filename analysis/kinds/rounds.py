@@ -47,11 +47,21 @@ class Unpruned:
     """The unpruned network's training: round 0, which every treatment of a seed starts from."""
 
 
-class Rounds(Kind[Treatment | Unpruned]):
+@dataclass(frozen=True)
+class There:
+    """A run of rounds on the experiment's other data set, from the same initial weights."""
+
+    run: Treatment | Unpruned
+
+
+RoundsRun = Treatment | Unpruned | There
+
+
+class Rounds(Kind[RoundsRun]):
     """Trainings of the lottery ticket algorithm: one result per round."""
 
     name, plural = "training", "trainings"
-    run_types = (Unpruned, Treatment)
+    run_types = (Unpruned, Treatment, There)
     required = ("round",)
     parts: ClassVar[Parts] = {
         "treatment": {
@@ -67,8 +77,10 @@ class Rounds(Kind[Treatment | Unpruned]):
     has_arrays = True
     chained = True
 
-    def describe(self, experiment: Experiment, run: Treatment | Unpruned, seed: int) -> Sequence[Description]:
+    def describe(self, experiment: Experiment, run: RoundsRun, seed: int) -> Sequence[Description]:
         """Describe round 0 for the unpruned network, rounds 1 and later for a treatment."""
+        if isinstance(run, There):
+            return self.describe(experiment.there, run.run, seed)
         base = experiment.describe(self.name, seed)
         if isinstance(run, Unpruned):
             return (base | {"round": 0},)
@@ -78,16 +90,24 @@ class Rounds(Kind[Treatment | Unpruned]):
         revisions = _revisions(experiment, run)
         return tuple(base | {"round": round_, "revision": each} | own for round_, each in enumerate(revisions, 1))
 
-    def sources(self, run: Treatment | Unpruned) -> Sequence[Hashable]:
+    def sources(self, run: RoundsRun) -> Sequence[Hashable]:
         """Return the unpruned network's training for a treatment."""
+        if isinstance(run, There):
+            return [There(Unpruned()) for _ in self.sources(run.run)]
         return () if isinstance(run, Unpruned) else (Unpruned(),)
 
-    def group(self, run: Treatment | Unpruned) -> str:
-        """Separate round 0, which comes before all others."""
+    def group(self, run: RoundsRun) -> str:
+        """Separate round 0, which comes before all others, and the other data set."""
+        if isinstance(run, There):
+            return f"{self.group(run.run)} there"
         return "round 0" if isinstance(run, Unpruned) else "rounds"
 
-    def make(self, context: Context, runs: Sequence[Treatment | Unpruned]) -> None:
-        """Train the rounds that the store lacks, all runs side by side, a round at a time."""
+    def make(self, context: Context, runs: Sequence[RoundsRun]) -> None:
+        """Train the rounds that the store lacks, all runs side by side, a round at a time; other data's last."""
+        if there := [run.run for run in runs if isinstance(run, There)]:
+            self.make(context, [run for run in runs if not isinstance(run, There)])
+            self.make(context.there, there)
+            return
         experiment = context.experiment
         every = [(run, seed) for run in runs for seed in experiment.seeds]
         lacking = self.missing(context, every)
@@ -124,16 +144,18 @@ class Rounds(Kind[Treatment | Unpruned]):
         check_others(arrays, params)
         decode_round(arrays, kernels_of(params))
 
-    def uses(self, run: Treatment | Unpruned) -> frozenset[str]:
+    def uses(self, run: RoundsRun) -> frozenset[str]:
         """Return the fields; pruning does not matter to the unpruned network, nor the ranking to a global one."""
+        if isinstance(run, There):
+            return self.uses(run.run)
         if isinstance(run, Unpruned):
             return frozenset({"epochs", *SETTINGS})
         ranking = {"ranking"} if run.ranking == "layer" else set()
         return frozenset({"epochs", "rounds", "rates", *ranking, *SETTINGS})
 
-    def length(self, protocol: Protocol, runs: Sequence[Treatment | Unpruned]) -> str:
+    def length(self, protocol: Protocol, runs: Sequence[RoundsRun]) -> str:
         """Return epochs and rounds."""
-        if all(isinstance(run, Unpruned) for run in runs):
+        if all(run in (Unpruned(), There(Unpruned())) for run in runs):
             return count(protocol.epochs, "epoch")
         return f"{count(protocol.epochs, 'epoch')} a round, {count(protocol.rounds, 'round')}"
 
@@ -197,7 +219,7 @@ def trainer_of(context: Context) -> Trainer:
         recipe = experiment.protocol.recipe
         return Trainer(experiment.network, *given, placement, checkpoints=context.checkpoints, recipe=recipe)
 
-    return context.bench.trainer((ROUNDS.name, context.bench.slots(networks)), make)
+    return context.bench.trainer((ROUNDS.name, experiment.data.digest, context.bench.slots(networks)), make)
 
 
 def round_zero(experiment: Experiment, store: Storage, seed: int) -> tuple[Params, Params]:

@@ -1,6 +1,7 @@
-"""Tickets moved to another network's initial weights: raw, with their signs, and after matching of hidden units.
+"""Tickets moved to another network's initial weights, or to another data set.
 
-Oh et al. 2025 carry the signs of trained weights along; Adnan et al. 2025 match hidden units first.
+To other weights they move raw, with their signs (Oh et al. 2025), and after matching of hidden units (Adnan et al.
+2025). To another data set they take their initial weights along (Morcos et al. 2019).
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -10,9 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from supermask.analysis.kinds.base import Context, Kind, Made, Wanted
-from supermask.analysis.kinds.fields import TRUTH, WHOLE, ColumnTypes, Parts
+from supermask.analysis.kinds.fields import TEXT, TRUTH, WHOLE, ColumnTypes, Parts
 from supermask.analysis.kinds.metrics import TRAINING_METRICS, training_metrics
-from supermask.analysis.kinds.rounds import ROUNDS, StoredRounds, Unpruned, trainer_of
+from supermask.analysis.kinds.rounds import ROUNDS, StoredRounds, There, Unpruned, trainer_of
 from supermask.analysis.store.identity import Description
 from supermask.analysis.studies.experiment import Experiment
 from supermask.lottery import initial_params
@@ -38,40 +39,70 @@ class Transfer:
     matched: bool = False
 
 
-class Transfers(Kind[Transfer]):
+@dataclass(frozen=True)
+class FromOtherData:
+    """The lottery ticket algorithm's mask of each round on the other data set, trained here from the same weights."""
+
+
+Move = Transfer | FromOtherData
+
+
+class Transfers(Kind[Move]):
     """Trainings of moved tickets: one result per round."""
 
     name, plural = "transfer", "moved tickets"
-    run_types = (Transfer,)
-    required = ("transfer.signs", "transfer.matched", "round")
-    parts: ClassVar[Parts] = {"transfer": {"signs": TRUTH, "matched": TRUTH, "to": WHOLE}}
-    column_types: ClassVar[ColumnTypes] = {"signs": "truth", "matched": "truth"}
+    run_types = (Transfer, FromOtherData)
+    required = ("transfer", "round")
+    parts: ClassVar[Parts] = {
+        "transfer": {"signs": TRUTH, "matched": TRUTH, "to": WHOLE, "ticket": TEXT, "found_on": TEXT}
+    }
+    column_types: ClassVar[ColumnTypes] = {"signs": "truth", "matched": "truth", "found_on": "text"}
     metrics = ("weights_remaining", *TRAINING_METRICS)
 
-    def describe(self, experiment: Experiment, run: Transfer, seed: int) -> Sequence[Description]:
-        """Describe the ticket of each round, and where it goes."""
-        own = {"signs": run.signs, "matched": run.matched, "to": OTHER_NETWORKS + seed}
-        tickets = ROUNDS.results(experiment, Treatment(), seed)
-        return [named.description | {"kind": self.name, "transfer": own} for named in tickets]
+    def describe(self, experiment: Experiment, run: Move, seed: int) -> Sequence[Description]:
+        """Describe the ticket of each round, and where it goes. The id of a ticket of other data says all of it."""
+        here = ROUNDS.results(experiment, Treatment(), seed)
+        own: Sequence[Description]
+        if isinstance(run, FromOtherData):
+            there = ROUNDS.results(experiment, There(Treatment()), seed)
+            own = [{"ticket": each.id, "found_on": each.description["dataset"]} for each in there]
+        else:
+            own = [{"signs": run.signs, "matched": run.matched, "to": OTHER_NETWORKS + seed}] * len(here)
+        pairs = zip(here, own, strict=True)
+        return [named.description | {"kind": self.name, "transfer": each} for named, each in pairs]
 
-    def sources(self, run: Transfer) -> Sequence[Hashable]:
+    def sources(self, run: Move) -> Sequence[Hashable]:
         """Return the unpruned network's training and the tickets."""
+        if isinstance(run, FromOtherData):
+            return (There(Unpruned()), There(Treatment()))
         return (Unpruned(), Treatment())
 
-    def bundles(self, runs: Sequence[Transfer]) -> Sequence[tuple[Transfer, ...]]:
-        """Bundle all runs, because those that match units share the other network's training."""
-        return [tuple(runs)] if runs else []
+    def group(self, run: Move) -> str:
+        """Separate the other data set's."""
+        return f"{self.name} there" if isinstance(run, FromOtherData) else self.name
 
-    def make(self, context: Context, runs: Sequence[Transfer]) -> None:
+    def bundles(self, runs: Sequence[Move]) -> Sequence[tuple[Move, ...]]:
+        """Bundle all runs to other weights, because those that match units share the other network's training."""
+        split = [tuple(run for run in runs if isinstance(run, each)) for each in self.run_types]
+        return [bundle for bundle in split if bundle]
+
+    def make(self, context: Context, runs: Sequence[Move]) -> None:
         """Train the missing moved tickets, population by population."""
         moves = self.lacking(context, ((run, seed) for run in runs for seed in context.experiment.seeds))
         if not moves:
             return
         trainer, stored = trainer_of(context), StoredRounds(context)
-        units = _matches(context, trainer, stored, sorted({move.seed for move in moves if move.run.matched}))
+        there = StoredRounds(context.there) if any(isinstance(move.run, FromOtherData) for move in moves) else stored
+        matched = {move.seed for move in moves if isinstance(move.run, Transfer) and move.run.matched}
+        units = _matches(context, trainer, stored, sorted(matched))
 
-        def train(some: Sequence[Wanted[Transfer]]) -> list[Made]:
-            jobs = [_job(trainer, stored, move, units.get(move.seed)) for move in some]
+        def train(some: Sequence[Wanted[Move]]) -> list[Made]:
+            jobs = [
+                _job_from_other_data(trainer, there, move)
+                if isinstance(move.run, FromOtherData)
+                else _job(trainer, stored, move, move.run, units.get(move.seed))
+                for move in some
+            ]
             remaining = [{"weights_remaining": weights_remaining(dict(job.masks))} for job in jobs]
             trained = trainer.train(jobs, context.steps())
             return [(own | training_metrics(each), None) for own, each in zip(remaining, trained, strict=True)]
@@ -81,11 +112,11 @@ class Transfers(Kind[Transfer]):
     def columns(self, description: Description) -> dict[str, Any]:
         """Return the treatment, and how the ticket was moved."""
         moved = description["transfer"]
-        return ROUNDS.columns(description) | {"signs": moved["signs"], "matched": moved["matched"]}
+        return ROUNDS.columns(description) | {name: moved.get(name) for name in self.column_types}
 
-    def uses(self, run: Transfer) -> frozenset[str]:
-        """Return no fields of its own: it depends only on its sources."""
-        return frozenset()
+    def uses(self, run: Move) -> frozenset[str]:
+        """Return no fields of its own: it depends only on its sources, and on the other data set."""
+        return frozenset({"other_dataset"} if isinstance(run, FromOtherData) else ())
 
 
 TRANSFERS = Transfers()
@@ -107,12 +138,18 @@ def _matches(context: Context, trainer: Trainer, stored: StoredRounds, seeds: Se
     }
 
 
-def _job(trainer: Trainer, stored: StoredRounds, move: Wanted[Transfer], units: Units | None) -> Job:
+def _job_from_other_data(trainer: Trainer, there: StoredRounds, move: Wanted[Move]) -> Job:
+    """Return the training of another data set's ticket, from the initial weights that it was found with."""
+    masks = there.end_of_round(Treatment(), move.seed, move.description["round"]).masks
+    return Job(pruned(initial_params(trainer, move.seed), masks), masks, move.seed)
+
+
+def _job(trainer: Trainer, stored: StoredRounds, move: Wanted[Move], run: Transfer, units: Units | None) -> Job:
     """Return the training of a moved ticket: batches in the order of its own seed, for comparison."""
     end = stored.end_of_round(Treatment(), move.seed, move.description["round"])
     start = initial_params(trainer, OTHER_NETWORKS + move.seed)
-    masks, kernels = _in_order(end, units if move.run.matched else None, trainer.network.dense_layers)
-    if move.run.signs:
+    masks, kernels = _in_order(end, units if run.matched else None, trainer.network.dense_layers)
+    if run.signs:
         start = with_kernels(start, {n: _signed(kernel, kernels_of(start)[n]) for n, kernel in kernels.items()})
     return Job(pruned(start, masks), masks, move.seed)
 

@@ -6,6 +6,7 @@
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -45,20 +46,37 @@ class Experiment:
     """A protocol and its data: what all results of one job have in common.
 
     `chosen` are the seeds to use, if not all of the protocol's. `own_network` is the network where the protocol's is
-    the user's own. `described` caches results that were already described, so that each is described and named once:
-    see `supermask.analysis.kinds.base.Kind.results`.
+    the user's own. `other_data` is a second data set, for tickets that are found there. `described` caches results that
+    were already described, so that each is described and named once: see
+    `supermask.analysis.kinds.base.Kind.results`.
     """
 
     protocol: Protocol
     data: Dataset
     chosen: tuple[int, ...] | None = None
     own_network: Network | None = None
+    other_data: Dataset | None = None
     described: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def seeds(self) -> Sequence[int]:
         """0 to n - 1, or the chosen ones."""
         return range(self.protocol.seeds) if self.chosen is None else self.chosen
+
+    @cached_property
+    def there(self) -> "Experiment":
+        """The same experiment on the other data set, from the same initial weights.
+
+        Raises ValueError if there is none, if it is the same, or if its images or classes are not like the first's.
+        """
+        if self.other_data is None:
+            raise ValueError("other_data is None; allowed: a data set, where tickets of another one are asked for")
+        first, second = (f"{each.name}, {_content(each)}" for each in (self.data, self.other_data))
+        if self.data.digest == self.other_data.digest:
+            raise ValueError(f"other_data is {second}, the same as the first; allowed: another one")
+        if _content(self.data) != _content(self.other_data):
+            raise ValueError(f"other_data is {second}; allowed: one like {first}")
+        return replace(self, data=self.other_data, other_data=None)
 
     @property
     def network(self) -> Network:
@@ -120,6 +138,11 @@ class Experiment:
             "seed": seed,
             **({} if optimiser else described(recipe, self.data)),
         }
+
+
+def _content(data: Dataset) -> str:
+    """Return what images and classes a data set has, in words."""
+    return f"images of {'×'.join(map(str, data.image_shape))} in {data.dtype} and {data.classes} classes"
 
 
 def _unpublished(data: Dataset) -> Description:

@@ -13,7 +13,7 @@ KEPT = 4
 
 
 class Workbench:
-    """Cache of trainers on one data set.
+    """Cache of trainers.
 
     networks: number of slots of a trainer, if known beforehand; otherwise as many as networks are missing. A fixed
         number saves compilations if the parts of a study differ in size.
