@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,18 @@ def test_a_damaged_arrays_file_is_refused_by_name(tmp_path_factory, data):
         path.unlink()
         with pytest.raises(StoreError, match="cannot be read"):
             store.arrays(identity({"number": 40}))
+
+
+def test_a_damaged_record_is_refused_by_name(results_folder):
+    with Store(results_folder) as store:
+        store.add([result(1)], MADE_WITH)
+    id_ = identity({"number": 1})
+    with closing(sqlite3.connect(results_folder / "results.sqlite")) as database, database:
+        database.execute("UPDATE results SET metrics = replace(metrics, '0.5', '0.9')")
+    with Store(results_folder, for_reading=True) as store:
+        for read in (store.metrics, store.arrays, store.get):
+            with pytest.raises(StoreError, match=f"record {id_} in .* is damaged: not what was stored"):
+                read(id_)
 
 
 def test_a_foreign_file_is_refused(results_folder):
