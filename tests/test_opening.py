@@ -259,6 +259,9 @@ def test_a_folder_that_can_only_be_read_is_read(filled, tmp_path, capsys):
         assert run_command(["results", "--results", str(disk / "results"), "--verify"], CATALOGUE) == MISUSED
         assert "Read-only file system" in capsys.readouterr().err
         assert run_command(["figures", "--results", str(disk / "results"), "--dataset", "digits"], CATALOGUE) == OK
+        page = ["--output", str(tmp_path / "report.html")]
+        assert run_command(["report", "dsd", "--results", str(disk / "results"), *page], CATALOGUE) == OK
+        assert "not stored; run supermask reproduce dsd" in capsys.readouterr().out
         merging = ["results", "--results", str(tmp_path / "merged"), "--merge", str(disk / "results")]
         assert run_command(merging, CATALOGUE) == OK
     with Store(tmp_path / "merged", for_reading=True) as store:
