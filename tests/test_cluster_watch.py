@@ -1,15 +1,22 @@
 """The watch over a cluster: what it says and when, what it takes for lost, when it gives up; and what Dask does."""
 
 import time
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 from distributed import Client, LocalCluster
 from hypothesis import given
 from hypothesis import strategies as st
 
+from supermask.analysis.command import reproduce
+from supermask.analysis.command.cli import run_command
+from supermask.analysis.command.commands import FAILED
+from supermask.analysis.running.cluster import client
 from supermask.analysis.running.cluster.connection import connected
 from supermask.analysis.running.cluster.source import Source
 from supermask.analysis.running.cluster.watch import ASTRAY_SECONDS, LOOK_SECONDS, NOTICE_SECONDS, Watch, look
+from supermask.figures.catalogue import CATALOGUE
 
 
 class Clock:
@@ -158,3 +165,14 @@ def wait_until(condition, seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it does not come to that"
         time.sleep(0.05)
+
+
+def test_a_command_whose_cluster_gives_up_fails_and_says_what_is_stored(monkeypatch, tmp_path, capsys):
+    lost = "no worker has come back for 600 seconds"
+    connection = SimpleNamespace(client=None, source=SimpleNamespace(devices=1, kind="local"), watch=lambda say: None)
+    monkeypatch.setattr(reproduce, "connected", lambda source: nullcontext(connection))
+    monkeypatch.setattr(client, "run_on", lambda *work: [lost])
+    asked = ["reproduce", "supermasks-at-init", "--dataset", "digits", "--seeds", "1", "--cluster", "local"]
+    assert run_command([*asked, "--results", str(tmp_path)], CATALOGUE) == FAILED
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"failed: {lost} all else is stored; the same command tries again what is missing" in said

@@ -430,6 +430,16 @@ def test_the_command_trains_shows_and_ends(tmp_path):
             process.kill()
     assert process.returncode == 0, errors
     assert "ended" in rest
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            while "127.0.0.1" not in (said := process.stdout.readline()) and process.poll() is None:
+                assert "trainings are not in" not in said, "what is stored is not trained again"
+            process.send_signal(signal.SIGTERM)
+            rest, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, "ended" in rest, errors) == (0, True, "")
     exported = [*COMMAND, "explore", *FAST, "--results", str(tmp_path / "results"), "--export", str(tmp_path / "site")]
     ended = subprocess.run(exported, capture_output=True, text=True, timeout=120, check=True)
     assert "trainings" not in ended.stdout, "what is stored is not trained again"

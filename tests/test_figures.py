@@ -263,6 +263,31 @@ def test_panels_of_untrained_networks_share_an_axis_that_holds_all(tables, best,
     assert [axes.get_ylim() for axes in picture.axes] == [(0, top)] * 3
 
 
+NUMBERS = {
+    "criteria-plane": ("1, 2 and 6", "5, 6 and 9"),
+    "mask-criteria": ("3", "7"),
+    "mask-1-actions": ("4", "8"),
+    "mask-0-actions": ("5", "2 and 3"),
+    "supermasks-at-init": ("6 and 7", "1 and 10"),
+}
+"""Figures of Zhou et al. 2019: their numbers in the paper, and in the authors' blog post."""
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_figures_have_the_papers_numbers_and_the_posts(name):
+    paper, post = NUMBERS[name]
+    assert re.fullmatch(rf"figures? {paper} \(post: {post}\)", CATALOGUE[name].paper)
+    for page in ("README.md", "docs/gallery.md"):
+        text = (Path(__file__).parents[1] / page).read_text(encoding="utf-8")
+        for found in re.findall(r"figures? ([\d, and]+?) ?\(post: ([\d, and]+)\)", text):
+            assert {each for pair in NUMBERS.values() for each in _each(*pair)} >= set(_each(*found)), found
+
+
+def _each(paper: str, post: str) -> list[tuple[str, str]]:
+    """Single numbers of the paper with each of the post's that stand beside them."""
+    return [(one, other) for one in re.findall(r"\d+", paper) for other in re.findall(r"\d+", post)]
+
+
 def test_stars_stand_where_the_difference_is_significant():
     rows = [
         {"criterion": name, "round": round_, "seed": seed, "weights_remaining": 0.5**round_, "test_accuracy": accuracy}
@@ -274,6 +299,9 @@ def test_stars_stand_where_the_difference_is_significant():
     note = plots.stars(axes, pd.DataFrame(rows), "large_final", "magnitude_increase")
     assert [tuple(text.xy) for text in axes.texts] == [(25.0, pytest.approx(70.7))]
     assert "paired t-test over 3 seeds" in note
+    lacking = [row for row in rows if row["round"] != 1 or row["seed"] == 0]
+    note = plots.stars(axes, pd.DataFrame(lacking), "large_final", "magnitude_increase")
+    assert "paired t-test over 3 seeds" in note, "those of the levels that have a star"
 
 
 @pytest.mark.parametrize(("seeds", "gap"), [((0, 1, 2), 0.0), ((0,), 0.2)])

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import pytest
 
 from supermask.analysis.command.cli import run_command
+from supermask.analysis.command.commands import MISUSED
 from supermask.analysis.kinds.sparse_training import _counts
 from supermask.analysis.running.cluster.sending import SentNetwork
 from supermask.analysis.store.store import Store
@@ -236,3 +237,26 @@ def test_the_first_layer_that_stays_dense_is_the_first_of_the_program(digits):
     assert counts["stem"] == kernels["stem"].size
     assert counts["block1/conv1"] < 0.2 * kernels["block1/conv1"].size
     assert sum(counts.values()) == sum(kernel.size for kernel in kernels.values()) // 10
+
+
+FEW = """
+from flax import linen as nn
+
+
+class ThreeOutputs(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(3, name="output")(x.reshape(len(x), -1))
+"""
+
+
+def test_data_of_more_classes_than_a_network_has_outputs_are_refused_before_anything_is_trained(tmp_path, capsys):
+    (tmp_path / "few.py").write_text(FEW)
+    asked = ["reproduce", "mask-criteria", "--network", f"{tmp_path / 'few.py'}:ThreeOutputs", "--dataset", "digits"]
+    assert run_command([*asked, "--results", str(tmp_path / "results")], CATALOGUE) == MISUSED
+    assert re.search(
+        r"ThreeOutputs@\w+ has 3 outputs; allowed: 10 or more, one for each class", capsys.readouterr().err
+    )
+    assert run_command(["check-network", f"{tmp_path / 'few.py'}:ThreeOutputs"], CATALOGUE) == MISUSED
+    assert "has 3 outputs; allowed: 10 or more" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()

@@ -1,6 +1,7 @@
 """Criteria and actions of one's own: found, checked, shown, and stored apart."""
 
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -250,3 +251,19 @@ def test_check_plugin_fails_for_what_is_no_score(tmp_path, capsys, body, failing
 def test_what_follows_two_dashes_is_no_plugin(capsys):
     assert run_command(["reproduce", "--", "--plugin"], CATALOGUE) == 2
     assert "--plugin" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_no_file_of_code_and_is_not_waited_for(tmp_path, capsys):
+    pipe = tmp_path / "mine.py"
+    os.mkfifo(pipe)
+    options = ["--dataset", "digits", "--dry-run", "--results", str(tmp_path / "results")]
+    for what, asked in (
+        ("plugin", ["check-plugin", str(pipe)]),
+        ("plugin", ["reproduce", "mask-criteria", "--plugin", str(pipe), *options]),
+        ("network", ["reproduce", "mask-criteria", "--network", f"{pipe}:Mine", *options]),
+    ):
+        assert run_command(asked, CATALOGUE) == MISUSED
+        assert re.search(
+            rf"{what} {re.escape(str(pipe))} cannot be read: it is not a regular file", capsys.readouterr().err
+        )

@@ -115,6 +115,22 @@ def test_a_picture_of_several_tables_names_and_shows_each(tmp_path, capsys):
     assert "the same as before" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("ending", "kind"), [("svg", "an SVG picture"), ("png", "a PNG picture"), ("pdf", "a PDF file")]
+)
+def test_a_picture_replaces_no_file_of_another_kind(ending, kind, tmp_path, capsys):
+    both = [str(copied(f"mask-criteria-{each}-short", tmp_path)) for each in ("fc-mnist", "conv2-cifar10")]
+    for name, arguments in (("both", [*both, "--together", str(tmp_path / "both")]), (Path(both[0]).stem, both[:1])):
+        mine = tmp_path / f"{name}.{ending}"
+        original = mine.read_bytes() if mine.exists() else None
+        if ending != "svg" or original is None:  # a table's SVG has its caption, and is read first
+            mine.write_text("my own notes\n")
+            assert run_command(["redraw", *arguments, "--format", ending], CATALOGUE) == MISUSED
+            assert f"{str(mine)!r} is there and is not {kind}" in capsys.readouterr().err
+            assert mine.read_text() == "my own notes\n"
+            mine.unlink() if original is None else mine.write_bytes(original)
+
+
 def test_panels_of_several_tables_have_their_own_numbers():
     figure = CATALOGUE["mask-criteria"].load()
     names = ("mask-criteria-fc-mnist-short", "mask-criteria-conv2-cifar10-short")

@@ -40,6 +40,22 @@ def test_masks_are_those_of_the_released_rule(name, shape):
         assert not mask[~(sure | tied)].any(), "what the rule prunes for sure is pruned"
 
 
+@pytest.mark.parametrize("shape", [FC[0], CONV2[1]], ids=str)
+@pytest.mark.parametrize("name", released.CRITERIA)
+def test_in_later_rounds_the_released_rule_is_asked_of_live_weights_alone(name, shape):
+    """What was pruned stays pruned, and does not shift what is cut off; ranks of pruned weights are nobody's."""
+    w_initial, w_final = trained_layer(shape, seed=5)
+    alive = np.random.default_rng(6).random(shape) < 0.3
+    scores = CRITERIA[name](LayerFacts(jnp.asarray(w_initial), jnp.asarray(w_final), jnp.asarray(alive)))
+    count = round(0.5 * alive.sum())
+    mask = np.asarray(keep_best(derive_key(0, Purpose.TIES), scores, jnp.asarray(alive), count))
+    sure, tied = released.CRITERIA[name](w_initial[alive], w_final[alive], count)
+    assert mask.sum() == count
+    assert not mask[~alive].any()
+    assert mask[alive][sure].all()
+    assert not mask[alive][~(sure | tied)].any()
+
+
 def test_only_the_strict_rule_puts_every_flipped_weight_last():
     """At 80% of a layer in which many weights shrank, the released rule keeps most of the flipped ones."""
     w_initial, w_final = trained_layer((784, 300), seed=1)

@@ -156,3 +156,19 @@ def test_a_study_does_not_depend_on_the_environment(tmp_path):
     study("flagged", 1, **FLAGS)
     pd.testing.assert_frame_equal(study("flagged", 2), without)
     assert np.isfinite(without["test_accuracy"]).all()
+
+
+CORES = """
+import jax
+from supermask.population import place, use_all_cores
+from supermask.analysis.system.platform import cores
+there = use_all_cores()
+assert there == cores() == jax.local_device_count("cpu") == len(place(1000).devices), (there, cores())
+"""
+
+
+def test_all_cores_are_devices_once_they_are_asked_for():
+    """In a process of its own, because JAX keeps the devices that it started with."""
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    ended = subprocess.run([sys.executable, "-c", CORES], capture_output=True, text=True, env=environment, timeout=120)
+    assert ended.returncode == 0, ended.stderr

@@ -361,6 +361,11 @@ def test_methods_that_move_weights_between_layers_start_at_one_density():
     found = SparseRun(density=0.1, structure="dsr")
     assert found.source == SparseRun("dsr", 0.1, "uniform")
     assert SparseRun("dsr", 0.1, "erk").distribution == "erk"
+    conv2 = {"conv1": (3, 3, 3, 64), "conv2": (3, 3, 64, 64), "hidden1": (16384, 256), "hidden2": (256, 256)}
+    for density in (0.1, 0.02):
+        counts = layer_counts(conv2 | {"output": (256, 10)}, density, METHODS["dsr"].distribution)
+        for layer, shape in conv2.items():
+            assert abs(counts[layer] - density * math.prod(shape)) < 1, "the same part of every tensor"
 
 
 def test_layers_that_are_nearly_full_still_take_what_was_pruned():

@@ -168,6 +168,16 @@ def test_provenance_names_every_version():
     assert made_with["devices"] == 2
 
 
+def test_provenance_names_the_compilers_flags(monkeypatch):
+    """They may change rounding, as another processor may: a folder that mixes them says so, result by result."""
+    flags = "--xla_cpu_enable_fast_math=true"
+    monkeypatch.setenv("XLA_FLAGS", "")
+    without = provenance.__wrapped__()
+    assert "xla_flags" not in without
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    assert provenance.__wrapped__() == without | {"xla_flags": flags}
+
+
 def test_an_identity_is_the_same_in_every_process():
     description = {"b": 0.1, "a": [1, {"z": None}], "ü": "×"}
     program = f"from supermask.analysis.store.identity import identity; print(identity({description!r}))"

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from supermask.analysis.command.arguments import GOES_ON, parser_of
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.command.commands import FAILED, MISUSED, OK
 from supermask.analysis.running.pricing import StepSeconds
@@ -218,6 +219,17 @@ def test_output_that_goes_is_gone_without_and_said_once(monkeypatch, capsys):
         Screen().print("more")
         assert isinstance(output.lost, BrokenPipeError)
     assert capsys.readouterr().err == "supermask: nobody reads\n"
+
+
+def test_what_takes_long_says_that_nobody_reads_it_any_more(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for command in ("reproduce", "figures"):
+        monkeypatch.setattr(sys, "stdout", Gone(0, BrokenPipeError()))
+        options = ["--dataset", "digits"] + ["--dry-run"] * (command == "reproduce")
+        assert run_command([command, "dsd", *options], CATALOGUE) == OK
+        said = capsys.readouterr().err
+        assert said == (f"supermask: {GOES_ON}\n" if command == "reproduce" else ""), command
+    assert parser_of(CATALOGUE, []).parse_args(["explore"]).goes_on == GOES_ON
 
 
 def test_a_full_disk_behind_the_output_fails_and_is_said(monkeypatch, capsys, tmp_path):

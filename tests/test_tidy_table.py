@@ -553,14 +553,17 @@ def test_two_hundred_thousand_results_take_little_memory_and_time(descriptions, 
     assert seconds < 30, "15 on an idle core of 2020 or later; cores that others keep busy take twice as long"
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
 @pytest.mark.parametrize("shared", ["a usual folder", pytest.param("no two alike", marks=pytest.mark.slow)])
-def test_memory_does_not_grow_with_the_number_of_results(descriptions, tmp_path, shared):
+def test_memory_does_not_grow_with_the_number_of_results(descriptions, tmp_path, shared, ending):
+    if ending == "parquet":
+        pytest.importorskip("pyarrow")
     used = []
     for number in (3000, 9000):
         grown(descriptions, tmp_path / str(number), number, shared)
         with Store(tmp_path / str(number), for_reading=True) as store:
             tracemalloc.start()
-            write_tables(store, (), tmp_path / "all.csv")
+            write_tables(store, (), **{f"{ending}_file": tmp_path / "all"})
             used.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
     assert used[1] < 2 * used[0], "three times as many: ids alone are held"

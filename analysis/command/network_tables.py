@@ -12,6 +12,7 @@ from supermask.analysis.studies.network_files import OwnNetwork, is_own, load_ne
 from supermask.analysis.studies.protocols import PAPER, TEXT, TITLES, Changes, protocol, shape_of
 from supermask.analysis.system.errors import UsageError, choose
 from supermask.analysis.system.screen import Screen, print_table
+from supermask.analysis.system.words import count
 from supermask.datasets import DATASETS, Dataset
 from supermask.intervals import TrainingConfig
 from supermask.lottery import initial_of
@@ -73,6 +74,7 @@ def check_network(text: str, dataset: str, steps: int = STEPS) -> None:
     if not is_own(text):
         raise UsageError(f"network is {text!r}; allowed: FILE.py:NAME")
     data, own = datasets.load(choose("dataset", dataset, _embedded())), load_network(text)
+    check_reads(own.network(data.classes), text, data.image_shape, data.classes)
     screen = Screen()
     _print_layers(screen, _rows(text, own, data.image_shape, data.classes), text, data.image_shape)
     changes = Changes(dataset=data.name)
@@ -133,13 +135,17 @@ def _sides(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape))
 
 
-def check_reads(network: Network, text: str, image_shape: tuple[int, int, int]) -> None:
-    """Raise UsageError where a network cannot read images of a shape, or has nothing to prune."""
+def check_reads(network: Network, text: str, image_shape: tuple[int, int, int], classes: int = 1) -> None:
+    """Raise UsageError where a network cannot read images of a shape, has nothing to prune, or too few outputs."""
     try:
-        outputs_of(network, image_shape)
+        outputs = outputs_of(network, image_shape)
     except (FlaxError, TypeError, ValueError) as error:
         words = " ".join(str(error).split())
         raise UsageError(f"network {text} cannot read images of {_sides(image_shape)}: {words}") from error
+    if outputs < classes:
+        raise UsageError(
+            f"network {text} has {count(outputs, 'output')}; allowed: {classes} or more, one for each class"
+        )
 
 
 def _percent(rate: float | None) -> str:

@@ -191,7 +191,7 @@ def _check_own(protocol: "Protocol", own: "Dataset | None", own_network: "OwnNet
     network = own_network.network(facts.classes)
     if network.reads_codes:
         _check_codes(protocol, own)
-    check_reads(network, protocol.network, facts.image_shape)
+    check_reads(network, protocol.network, facts.image_shape, facts.classes)
     given = [kind for kind in RATE_BY_DEFAULT if getattr(protocol.rates, kind) is not None]
     check_rates(given, protocol.network, network, facts.image_shape)
 

@@ -75,8 +75,9 @@ def stars(axes: Axes, table: pd.DataFrame, first: str, second: str, value: str =
     top = pair.groupby("round").agg(x=("weights_remaining", "mean"), y=(value, "max"))
     for x, y in 100 * top.to_numpy(float):
         axes.annotate("✱", (x, y), (0, 3), textcoords="offset points", ha="center", fontsize="x-small", clip_on=True)
-    pairs = int(tests["pairs"].min())
-    return f"✱ {first} and {second} differ, p < {SIGNIFICANCE} (paired t-test over {pairs} seeds, uncorrected)"
+    pairs = tests.loc[tests["round"].isin(significant), "pairs"]
+    seeds = " to ".join(str(number) for number in dict.fromkeys((int(pairs.min()), int(pairs.max()))))
+    return f"✱ {first} and {second} differ, p < {SIGNIFICANCE} (paired t-test over {seeds} seeds, uncorrected)"
 
 
 def remaining_axis(axes: Axes, table: pd.DataFrame, value_label: str = "test accuracy, %") -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from supermask.analysis.drawing.cells import check_cells
 from supermask.analysis.drawing.frame import FORMATS, SCREEN, Frame, Look
 from supermask.analysis.system.errors import UsageError
-from supermask.analysis.system.files import read_text, write_whole
+from supermask.analysis.system.files import PICTURES, check_output, read_text, write_whole
 from supermask.analysis.system.words import count
 from supermask.reading import read_regular
 
@@ -88,6 +88,8 @@ def redraw(tables: Iterable[Path], catalogue: "Catalogue", look: Look = SCREEN) 
     NumPy warn. Pictures are replaced atomically, and only after all are drawn.
     """
     jobs = [(csv, catalogue[figure_name(csv, catalogue)].load(), caption_beside(csv)) for csv in tables]
+    for csv, *_ in jobs:
+        _check_pictures("file", csv.with_suffix(""), look)
     from supermask.analysis.drawing.figure import render
 
     drawn: dict[Path, bytes] = {}
@@ -116,6 +118,7 @@ def redraw_together(
             f"together is given with {count(len(tables), 'table')} {of}; allowed: two or more of one figure"
         )
     figure = catalogue[names.pop()].load()
+    _check_pictures("together", name, look)
     if not figure.panels:
         allowed = ", ".join(other for other, entry in catalogue.items() if entry.load().panels)
         raise UsageError(f"together is given with tables of {figure.name}; allowed: those of {allowed}")
@@ -130,6 +133,13 @@ def redraw_together(
     words = "\n".join(part.caption for part in parts)
     images = rendered(draw, figure.title, words, name.name, look)
     return _replaced({name.with_name(f"{name.name}{ending}"): content for ending, content in images.items()})
+
+
+def _check_pictures(argument: str, name: Path, look: Look) -> None:
+    """Raise UsageError if a picture of that name could not be written, or would replace another kind of file."""
+    for kind in look.formats:
+        path = name.with_name(f"{name.name}.{kind}")
+        check_output(argument, path, PICTURES[path.suffix])
 
 
 def _checked(csv: Path) -> str:

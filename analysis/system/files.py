@@ -42,6 +42,11 @@ def is_safetensors(head: bytes) -> bool:
 
 
 SAFETENSORS = FileKind("a safetensors file", is_safetensors)
+PICTURES = {
+    ".svg": FileKind("an SVG picture", lambda head: b"<svg" in head),
+    ".png": FileKind.starting("a PNG picture", b"\x89PNG\r\n\x1a\n"),
+    ".pdf": FileKind.starting("a PDF file", b"%PDF-"),
+}
 PARQUET = FileKind.starting("a Parquet file", b"PAR1")
 
 
