@@ -53,6 +53,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "supermask.sparse_training.dsr": (*_SPARSE, "schedules or dsr"),
     "supermask.sparse_training.magnitude_pruning": (*_SPARSE, "schedules or prun or configurations"),
     "supermask.sparse_training.sparse_momentum": (*_SPARSE, "schedules or sparse_momentum"),
+    "supermask.sparse_training.static": (*_SPARSE, "schedules or static or promises"),
     "supermask.sparse_training.swaps": ("test_edge_swaps.py",),
     "supermask.sparse_training.trainer": (
         *_SPARSE[:2],
@@ -85,6 +86,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "supermask.analysis.store.store": ("test_store.py",),
     "supermask.analysis.store.checkpoints": ("test_checkpoints.py",),
     "supermask.analysis.store.families": ("test_families.py",),
+    "supermask.analysis.store.connections": ("test_opening.py",),
+    "supermask.analysis.store.folders": ("test_opening.py", "test_packing.py", "-k", "folder"),
+    "supermask.analysis.store.provenance": ("test_store.py", "test_captions.py"),
     "supermask.analysis.store.identity": ("test_store.py", "test_protocols.py"),
     "supermask.analysis.command.verify": ("test_store.py", "test_faults.py"),
 }
