@@ -296,7 +296,7 @@ def drawing(folder: Path) -> list[str]:
     table = "mask-criteria-fc-mnist-short"
     for ending in ("csv", "svg", "png"):
         shutil.copy(Path(__file__).parents[1] / "figures" / "gallery" / f"{table}.{ending}", folder)
-    return ["redraw", str(folder / f"{table}.csv"), "--format", "svg", "png", "pdf"]
+    return ["redraw", str(folder / f"{table}.csv"), "--format", "svg,png,pdf"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux when the process listens")

@@ -173,10 +173,10 @@ def _named(experiment: Experiment) -> str:
 
 def _show(site: dict[str, bytes], request: ExplorerRequest, console: Screen) -> int:
     with SiteServer(site, request.port) as server:
-        console.print(f"{server.url}  (Ctrl-C ends it)", soft_wrap=True)
-        if request.browser:
-            webbrowser.open(server.url)
         try:
+            console.print(f"{server.url}  (Ctrl-C ends it)", soft_wrap=True)
+            if request.browser:
+                webbrowser.open(server.url)
             server.serve_forever()
         except KeyboardInterrupt:
             console.print("ended")
