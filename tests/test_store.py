@@ -7,13 +7,16 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import supermask
 from supermask.analysis.kinds.rounds import decode_round, decode_round_zero, encode
 from supermask.analysis.store.identity import identity
 from supermask.analysis.store.provenance import PACKAGES, provenance
@@ -166,6 +169,34 @@ def test_provenance_names_every_version():
     made_with = provenance()
     assert set(PACKAGES) | {"python", "supermask", "commit", "backend", "device"} <= set(made_with)
     assert made_with["devices"] == 2
+
+
+def test_provenance_names_the_checkouts_commit_and_whether_files_differ_from_it(tmp_path, monkeypatch):
+    package = tmp_path / "supermask" / "__init__.py"
+    package.parent.mkdir()
+    package.write_text("")
+    monkeypatch.setattr(supermask, "__file__", str(package))
+    own = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(tmp_path), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | own).stdout.strip()
+
+    assert provenance.__wrapped__()["commit"] is None, "no checkout"
+    git("init", "--quiet")
+    assert provenance.__wrapped__()["commit"] is None, "a checkout of nothing"
+    git("add", ".")
+    git("commit", "--quiet", "--message", "first")
+    assert provenance.__wrapped__()["commit"] == git("rev-parse", "HEAD")
+    package.write_text("changed = True")
+    assert provenance.__wrapped__()["commit"] == git("rev-parse", "HEAD") + "+"
+
+
+def test_provenance_names_the_first_device_and_how_many_there_are(monkeypatch):
+    devices = [SimpleNamespace(platform=f"platform {n}", device_kind=f"kind {n}") for n in range(3)]
+    monkeypatch.setattr(jax, "local_devices", lambda: devices)
+    made_with = provenance.__wrapped__()
+    assert [made_with[name] for name in ("backend", "device", "devices")] == ["platform 0", "kind 0", 3]
 
 
 def test_provenance_names_the_compilers_flags(monkeypatch):
