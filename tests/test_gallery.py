@@ -41,6 +41,7 @@ VERDICTS: dict[str, tuple[int, int, int]] = {
     "neural-graphs-fc-mnist-short": (0, 2, 1),
     "permutations-fc-mnist-short": (3, 4, 2),
     "rewinding-fc-mnist-short": (1, 2, 0),
+    "sanity-fc-mnist-short": (8, 1, 0),
     "sign-criteria-fc-mnist-short": (2, 0, 0),
     "signed-supermasks-fc-mnist-short": (1, 0, 1),
     "sign-flips-fc-mnist-short": (5, 0, 0),
