@@ -123,7 +123,8 @@ def exact_fraction(number: Number) -> Fraction:
 
     This is the ratio of small integers with this floating-point value, if there is one; else the decimal number as it
     is written; and for a computed number with more digits than its type can hold, such as 1 - 0.99998, the simplest
-    fraction within a few roundings of it. Raises ValueError for a number that is not finite.
+    fraction within a few roundings of it. Half-precision types hold so few digits that the shortest decimal number with
+    this value is the one that was meant. Raises ValueError for a number that is not finite.
     """
     if isinstance(number, Fraction):
         return number
@@ -134,13 +135,23 @@ def exact_fraction(number: Number) -> Fraction:
         raise ValueError(f"fraction is {number}; allowed: finite numbers")
     limits: Any = jnp.finfo(value.dtype)  # type: ignore[no-untyped-call]
     exact = Fraction(float(value))
-    small = exact.limit_denominator(min(46_340, int(0.1 / float(limits.eps) ** 0.5)))
+    small = exact.limit_denominator(max(1, min(46_340, int(0.1 / float(limits.eps) ** 0.5))))
     if value.dtype.type(small.numerator / small.denominator) == value:
         return small
-    written = Decimal(str(value))
-    if len(written.normalize().as_tuple().digits) <= limits.precision:
+    if abs(exact.numerator) == 1:  # a power of two
+        return exact
+    written = _shortest(value)
+    if limits.precision < 6 or len(written.normalize().as_tuple().digits) <= limits.precision:
         return Fraction(written)
-    return _simplest(exact, 8 * Fraction(float(limits.eps)) * max(1, int(abs(value))))
+    # What is left of a double near 1 may be small, with the roundings of 1; in single precision those would be coarse.
+    size = max(1, int(abs(value))) if limits.precision > 6 else abs(exact)
+    return _simplest(exact, 8 * Fraction(float(limits.eps)) * size)
+
+
+def _shortest(value: Any) -> Decimal:
+    """Return the decimal number of fewest digits that is this value in its type."""
+    texts = (f"{float(value):.{digits}g}" for digits in range(1, 18))
+    return Decimal(next(text for text in texts if value.dtype.type(float(text)) == value))
 
 
 def _simplest(near: Fraction, within: Fraction) -> Fraction:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -112,4 +113,12 @@ class Member:
             raise MemberError(f"{self.kind} {self.name} returned values of shape {values.shape}; the layer has {shape}")
         if not any(jnp.issubdtype(values.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
             raise MemberError(f"{self.kind} {self.name} returned {values.dtype}; allowed: numbers")
-        return values.astype(jnp.float32)
+        found = values.astype(jnp.float32)
+        if jnp.issubdtype(
+            values.dtype, jnp.integer
+        ):  # compiled code cannot raise; what is not a number is refused later
+            same = found.astype(values.dtype) == values
+            if not isinstance(same, jax.core.Tracer) and not same.all():
+                raise MemberError(f"{self.kind} {self.name} returned integers above 2**24, which float32 rounds")
+            found = jnp.where(same, found, jnp.nan)
+        return found

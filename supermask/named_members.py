@@ -127,10 +127,22 @@ def _needed(family: str) -> list[str]:
     return [each.name for each in every if each.default is each.empty]
 
 
+def _is_made(name: str) -> bool:
+    """Return whether a name is that of a criterion with parameters, or of a control of another criterion."""
+    for family, make in FAMILIES.items():
+        least, most = len(_needed(family)), len(signature(make).parameters)
+        if re.fullmatch(rf"{family}(_-?[0-9][0-9.e+-]*){{{least},{most}}}", name):
+            return True
+    controlled = (name.removeprefix(f"{control}_") for control in CONTROLS if name.startswith(f"{control}_"))
+    return any(each in _TAKEN or _is_made(each) for each in controlled)
+
+
 def check_names(*own: Member) -> None:
     """Raise MemberError for a user's own member with a name of the toolkit's, or with the name of another."""
+    controlled = {f"{control}_{member.name}" for control in CONTROLS for member in own}
     for member in own:
-        if member.name in _TAKEN:
+        made = not member.is_of_toolkit and (member.name in controlled or _is_made(member.name))
+        if member.name in _TAKEN or made:
             raise MemberError(f"name is {member.name!r}, a name that is taken; choose another")
         if any(other.name == member.name and other != member for other in own):
             raise MemberError(f"{member.kind} {member.name} is defined twice; give each a name of its own (name=...)")

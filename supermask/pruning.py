@@ -8,7 +8,7 @@ What is done with a leaf is what the toolkit's own lottery tickets are made of: 
 Frankle & Carbin 2019 (arXiv 1803.03635), section 2; Zhou et al. 2019 (arXiv 1905.01067), sections 2 to 4.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,14 +18,14 @@ import numpy as np
 import optax
 from jaxtyping import Array, Key, PyTree
 
-from supermask.actions import Action, ActionFacts, rewind, start_weights, zero
+from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, Action, ActionFacts, rewind, start_weights, zero
 from supermask.checks import check_key
 from supermask.counts import RANKINGS, Number, check_fractions
-from supermask.criteria import Criterion, LayerFacts, large_final
+from supermask.criteria import CRITERIA, Criterion, LayerFacts, large_final
 from supermask.keys import layer_keys, layer_order
 from supermask.masks import prune as prune_layers
 from supermask.masks import prune_globally
-from supermask.members import Function
+from supermask.members import Function, Member
 from supermask.network_facts import Loss, NetworkFacts, Outputs, check_scores
 from supermask.overlaps import Agreement
 from supermask.overlaps import agreement as agreement_of_layer
@@ -295,13 +295,23 @@ def _facts(leaves: Leaves, trees: Mapping[str, PyTree]) -> dict[str, dict[str, A
 
 
 def _criterion(given: Criterion | Function) -> Criterion:
+    if isinstance(given, Action) or _is_of(given, {**KEPT_ACTIONS, **PRUNED_ACTIONS}):
+        raise ValueError(f"criterion is {_name_of(given)}, an action; allowed: a criterion, or a function of facts")
     return given if isinstance(given, Criterion) else Criterion(_name_of(given), given, "", source=_LOCAL)
 
 
 def _action(given: Action | Function) -> Action:
+    if isinstance(given, Criterion) or _is_of(given, CRITERIA):
+        raise ValueError(f"action is {_name_of(given)}, a criterion; allowed: an action, or a function of facts")
     return given if isinstance(given, Action) else Action(_name_of(given), given, source=_LOCAL)
 
 
-def _name_of(function: Callable[..., Any]) -> str:
+def _is_of(given: object, members: Mapping[str, Member]) -> bool:
+    return any(given is member.function for member in members.values())
+
+
+def _name_of(function: Any) -> str:
+    if isinstance(function, Member):
+        return function.name
     name = getattr(function, "__name__", type(function).__name__)
     return name if name.isidentifier() and not name.startswith("_") else "function"

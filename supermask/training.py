@@ -6,7 +6,7 @@ and any frozen value. Validation data is evaluated at a fixed interval of steps.
 loss are kept (the papers' early stopping), and test data is evaluated once, at the end.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -324,9 +324,10 @@ def _given(job: Job, smaller: Compaction | None, draws: bool) -> Given:
 
 def _whole(job: Job, smaller: Compaction | None, state: Descent) -> Descent:
     """Return the state with its dead units put back, unchanged by the training."""
-    if smaller is None:
-        return state
-    params, best = (smaller.restored(params, job.params) for params in (state.params, state.best_params))
+    both: Iterable[Params] = (state.params, state.best_params)
+    if smaller is not None:
+        both = (smaller.restored(params, job.params) for params in both)
+    params, best = (jax.tree.map(np.asarray, each) for each in both)  # a leaf without axes may be a number of NumPy's
     return state._replace(params=params, best_params=best)
 
 

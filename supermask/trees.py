@@ -6,7 +6,7 @@ and `scan` like any other pytree.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -78,11 +78,12 @@ class Leaves:
 def leaves_of(params: PyTree, where: Where | None = None) -> Leaves:
     """Take parameters apart; `where` says which leaves are pruned, by default `by_default`.
 
-    Raises ValueError if none is, and for a chosen leaf that is no array of floating-point numbers.
+    Leaves without weights never are. Raises ValueError if no leaf is, and for a chosen one that is no array of
+    floating-point numbers.
     """
     rule = by_default if where is None else where
     leaves, treedef = flattened(params), structure_of(params)
-    prunable = tuple(path for path, leaf in leaves.items() if rule(path, leaf))
+    prunable = tuple(path for path, leaf in leaves.items() if rule(path, leaf) and np.size(leaf))
     if not prunable:
         shown = ", ".join(f"{path} {getattr(leaf, 'shape', '')}" for path, leaf in leaves.items())[:400]
         allowed = "where=lambda path, leaf: ... that is true for at least one leaf"
@@ -128,8 +129,18 @@ def only_kept(tree: PyTree, masks: MaskTree, dead: float) -> PyTree:
 
 
 def flattened(tree: PyTree) -> dict[str, Any]:
-    """Return a pytree's leaves by path; None is a leaf."""
-    return {path_of(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)[0]}
+    """Return a pytree's leaves by path; None is a leaf. Raises ValueError if two have the same path."""
+    return named(jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_none)[0])
+
+
+def named(leaves: Iterable[tuple[tuple[Any, ...], Any]]) -> dict[str, Any]:
+    """Return leaves, each given with JAX's path, by path as text. Raises ValueError if two have the same."""
+    found: dict[str, Any] = {}
+    for path, leaf in leaves:
+        if (text := path_of(path)) in found:
+            raise ValueError(f"two leaves have the path {text!r}; allowed: names that tell all leaves apart")
+        found[text] = leaf
+    return found
 
 
 def present(tree: PyTree) -> dict[str, Any]:
@@ -147,6 +158,12 @@ def _is_none(leaf: Any) -> bool:
 
 
 def path_of(path: tuple[Any, ...]) -> str:
-    """Return a leaf's path as text: keys, indices and attributes joined by '/', without wrappers such as Flax's."""
+    """Return a leaf's path as text: keys, indices and attributes joined by '/'.
+
+    A wrapper such as Flax's has one attribute, `value` or `raw_value`, at the end of the path, which is left out. A
+    layer of that name, such as attention's, is a key.
+    """
     parts = [str(next(getattr(key, name) for name in ("key", "idx", "name") if hasattr(key, name))) for key in path]
-    return "/".join(part for part in parts if part not in ("value", "raw_value")) or "parameters"
+    if path and isinstance(path[-1], jax.tree_util.GetAttrKey) and parts[-1] in ("value", "raw_value"):
+        parts.pop()
+    return "/".join(parts) or "parameters"

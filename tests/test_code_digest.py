@@ -1,6 +1,7 @@
 """Criteria and actions from Python: another code is another identity, the same code the same one."""
 
 import importlib
+import re
 import subprocess
 import sys
 import threading
@@ -259,6 +260,18 @@ def test_what_has_a_name_of_the_toolkits_is_no_result(digits):
     ):
         with pytest.raises(MemberError, match=r"a name that is taken|is defined twice"):
             results_of(experiment, treatment, 0)
+
+
+@pytest.mark.parametrize("name", ["power_1_-1", "iterative_snip_20", "shuffled_snip", "inverted_shuffled_power_1_-0.5"])
+def test_names_that_a_text_with_parameters_makes_are_reserved(name):
+    """Or `--criteria 'power(a=1, b=-1)'` would be a rule of the user's."""
+    own = Criterion(name, lambda w_final: -abs(w_final), "x")
+    with pytest.raises(MemberError, match=f"name is '{re.escape(name)}', a name that is taken"):
+        BUILT_IN.plus(own)
+    mine = Criterion("mine", lambda w_final: w_final, "x")
+    with pytest.raises(MemberError, match="name is 'shuffled_mine'"):
+        BUILT_IN.plus(mine, Criterion("shuffled_mine", lambda w_final: w_final, "x"))
+    BUILT_IN.plus(Criterion("power_law", lambda w_final: w_final, "x"))
 
 
 @pytest.mark.parametrize("name", [*RESERVED, "Unpruned", "NaN", "", "two words", "a,b", "<lambda>", "1st"])

@@ -43,6 +43,16 @@ compiled = jax.jit(lambda fraction, alive: share(fraction, alive), static_argnum
         (np.float32(0.29), 100, 29),
         (np.float32(1e-5), 100_000, 1),
         (jnp.float32(0.29), 100, 29),
+        *((jnp.bfloat16(tenths / 10), 100, 10 * tenths) for tenths in range(1, 10)),
+        (jnp.bfloat16(0.05), 100, 5),
+        (jnp.bfloat16(0.99), 100, 99),
+        (jnp.bfloat16(1 / 8), 100, 12),
+        (np.float16(0.1234), 100_000, 12_340),
+        (np.float16(1) / np.float16(300), 100_000, 333),
+        (np.float16(1 / 128), 128_000, 1000),
+        (np.float32(1) / np.float32(1_234_567), 12_345_670, 10),
+        (np.float32(1) / np.float32(300_000), 3_000_000, 10),
+        (np.float32(0.7) ** np.float32(20), 2_425_930, 1935),
         (0, 7, 0),
         (1, 7, 7),
     ],
@@ -98,6 +108,12 @@ def test_every_small_ratio_is_that_ratio():
 @given(st.integers(1, 999_999))
 def test_a_written_decimal_of_six_digits_is_that_decimal_in_single_precision(millionths):
     assert exact_fraction(np.float32(millionths / 1e6)) == Fraction(millionths, 1_000_000)
+
+
+@pytest.mark.parametrize(("kind", "digits"), [(jnp.bfloat16, 2), (np.float16, 3)])
+def test_a_written_decimal_of_few_digits_is_that_decimal_in_half_precision(kind, digits):
+    for number in range(1, 10**digits):
+        assert exact_fraction(kind(number / 10**digits)) == Fraction(number, 10**digits)
 
 
 @given(st.fractions(0, 1, max_denominator=300), st.integers(2, 2000))

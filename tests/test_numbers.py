@@ -34,6 +34,7 @@ SEVEN_TENTHS = [
     np.float64(0.7),
     np.float32(0.7),
     np.float16(0.7),
+    jnp.bfloat16(0.7),
     jnp.float32(0.7),
     np.array(0.7),
     Fraction(7, 10),

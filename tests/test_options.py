@@ -14,7 +14,7 @@ from test_kinds import FIELDS
 from supermask.analysis.command.arguments import parser_of
 from supermask.analysis.command.bench.run import WORK
 from supermask.analysis.command.cli import run_command
-from supermask.analysis.command.commands import MISUSED, OK
+from supermask.analysis.command.commands import FAILED, MISUSED, OK
 from supermask.analysis.command.exporting import WEIGHTS
 from supermask.analysis.command.options import check_shown, check_used, own_names, said, used_by
 from supermask.analysis.command.reproduce import FigureRequest
@@ -95,6 +95,28 @@ def changed(experiment: Experiment, name: str) -> Experiment:
 
 def ids(experiment: Experiment, study: Study) -> set[str]:
     return set(ids_needed(experiment, study))
+
+
+def test_lines_of_other_data_are_shown_where_there_is_some(capsys):
+    asked = ["reproduce", "transfer", "--dataset", "digits", "--show", "found on other data", "--dry-run"]
+    assert run_command(asked, CATALOGUE) == MISUSED
+    assert "show has 'found on other data', and there is no other data set" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--dataset", "--other-dataset"])
+def test_an_empty_name_is_no_data_set(option, capsys):
+    """As of a shell's variable that is not set: the folder that one is in would be read."""
+    other = ["--dataset", "digits"] if option == "--other-dataset" else []
+    assert run_command(["reproduce", "transfer", *other, option, "", "--dry-run"], CATALOGUE) in (MISUSED, FAILED)
+    assert "''" in capsys.readouterr().err
+
+
+def test_epochs_that_are_no_step_are_refused(capsys):
+    asked = ["reproduce", "mask-criteria", "--dataset", "digits", "--epochs", "0.01", "--dry-run"]
+    assert run_command(asked, CATALOGUE) == MISUSED
+    assert re.search(
+        r"epochs is 0.01, which is no step: [\d,]+ training images of digits in batches of 60", capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

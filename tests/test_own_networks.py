@@ -260,3 +260,25 @@ def test_data_of_more_classes_than_a_network_has_outputs_are_refused_before_anyt
     assert run_command(["check-network", f"{tmp_path / 'few.py'}:ThreeOutputs"], CATALOGUE) == MISUSED
     assert "has 3 outputs; allowed: 10 or more" in capsys.readouterr().err
     assert not (tmp_path / "results").exists()
+
+
+WITH_A_NUMBER = """
+import jax
+
+
+def init(key, images):
+    return {"w": jax.random.normal(key, (images[0].size, 10)) / 8, "c": 2.0}
+
+
+def apply(params, images):
+    return images.reshape(len(images), -1) @ params["w"] * params["c"]
+
+
+pair = init, apply
+"""
+
+
+def test_a_number_of_pythons_is_a_parameter(tmp_path, capsys):
+    (tmp_path / "own.py").write_text(WITH_A_NUMBER)
+    assert run_command(["check-network", f"{tmp_path / 'own.py'}:pair"], CATALOGUE) == 0
+    assert "10 steps on digits" in capsys.readouterr().out

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
@@ -393,3 +394,50 @@ def test_rules_that_ask_for_no_zeros_need_no_start():
     first = sm.prune(KEY, INITIAL, FINAL, sm.large_final, fraction=0.4)
     second = sm.prune(KEY, INITIAL, FINAL, sm.large_final, fraction=0.4, masks=first)
     sm.restart(KEY, INITIAL, FINAL, second, before=first, kept=lambda w_initial: w_initial)
+
+
+def test_a_layer_called_value_keeps_its_name():
+    """As in attention. The attribute of that name, of Flax's variables and boxes, is no part of a path."""
+    kernels = {
+        "query": {"kernel": jnp.ones((4, 3))},
+        "value": {"kernel": jnp.ones((4, 3))},
+        "raw_value": jnp.ones((2, 2)),
+    }
+    assert set(trees.flattened(kernels)) == {"query/kernel", "value/kernel", "raw_value"}
+    boxed = {"dense": {"kernel": linen.Partitioned(jnp.ones((4, 3)), names=("a", "b"))}}
+    assert set(trees.flattened(boxed)) == {"dense/kernel"}
+    attention = linen.MultiHeadDotProductAttention(2)
+    params = attention.init(KEY, jnp.ones((1, 8, 8)))["params"]
+    masks = sm.prune(KEY, params, params, fraction=0.5, where=lambda path, leaf: path == "value/kernel")
+    assert int(masks["value"]["kernel"].sum()) == params["value"]["kernel"].size // 2
+    assert masks["query"]["kernel"] is None
+
+
+def test_leaves_of_one_path_are_refused_by_it():
+    with pytest.raises(ValueError, match="two leaves have the path 'a/b'"):
+        sm.prune(KEY, {"a": {"b": jnp.ones((2, 2))}, "a/b": jnp.ones((2, 2))}, {}, fraction=0.5)
+
+
+def test_a_leaf_without_weights_takes_none_from_others():
+    params = {"empty": jnp.zeros((0, 5)), "w": jax.random.normal(KEY, (4, 4))}
+    optimiser = sm.static(optax.sgd(0.1), density=0.5, steps=9, key=KEY)
+    assert int(sm.masks_of(optimiser.init(params), params)["w"].sum()) == 8
+    assert int(sm.prune(KEY, params, params, fraction=0.5)["w"].sum()) == 8
+
+
+def test_whole_numbers_that_single_precision_rounds_are_refused():
+    params = {"w": jnp.ones((10, 10))}
+    places = jnp.arange(100).reshape(10, 10)
+    with pytest.raises(ValueError, match=r"returned integers above 2\*\*24"):
+        sm.prune(KEY, params, params, lambda w_final: places + 2**26, fraction=0.5)
+    masks = sm.prune(KEY, params, params, lambda w_final: places + 2**20, fraction=0.5)
+    assert masks["w"].ravel().tolist() == [False] * 50 + [True] * 50
+
+
+def test_a_criterion_is_no_action_and_an_action_no_criterion():
+    params = {"w": jnp.ones((3, 3))}
+    masks = {"w": jnp.ones((3, 3), bool)}
+    with pytest.raises(ValueError, match="criterion is rewind, an action"):
+        sm.prune(KEY, params, params, sm.rewind, fraction=0.5)
+    with pytest.raises(ValueError, match="action is large_final, a criterion"):
+        sm.restart(KEY, params, params, masks, kept=sm.large_final)

@@ -292,6 +292,9 @@ def _request(options: argparse.Namespace, catalogue: Catalogue) -> "FigureReques
     own = own_names(members)
     other_data = options.other_dataset is not None
     labels = [label for figure in figures.values() for label in lines(figure, own, other_data)]
+    for name in options.show or ():
+        if not other_data and any(name in figure.of_other_data for figure in figures.values()):
+            raise UsageError(f"show has {name!r}, and there is no other data set; allowed with --other-dataset")
     for name in options.show or () if labels else ():
         choose("show", name, dict.fromkeys(labels))
     if own_network is None:

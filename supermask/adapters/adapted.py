@@ -7,7 +7,7 @@ import jax
 from jaxtyping import PyTree
 
 from supermask.model import Model, Network
-from supermask.trees import Where, by_default, path_of
+from supermask.trees import Where, by_default, named
 
 
 class Adapted(Network):
@@ -48,7 +48,7 @@ def network_of(own: Model, where: Where | None, output: str, outputs_first: bool
 
 def by_path(tree: PyTree) -> dict[str, Any]:
     """Return a tree's arrays by path, as a plain dict; without None, which is in the place of what is no array."""
-    return {path_of(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
+    return named(jax.tree_util.tree_flatten_with_path(tree)[0])
 
 
 def rebuilt(structure: Any, paths: Sequence[str], leaves: dict[str, Any]) -> PyTree:

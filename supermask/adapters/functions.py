@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
 from supermask.adapters.adapted import Adapted, network_of
@@ -30,8 +32,8 @@ class FunctionModel:
         return "state" in inspect.signature(self.call).parameters
 
     def init(self, key: Key[Array, ""], images: Images) -> tuple[PyTree, PyTree]:
-        """Draw parameters, and the state if `apply` takes one."""
-        drawn = self.draw(key, images)
+        """Draw parameters, and the state if `apply` takes one. Numbers of Python's become arrays."""
+        drawn = jax.tree.map(jnp.asarray, self.draw(key, images))
         return (drawn[0], {"state": drawn[1]}) if self._with_state else (drawn, {})
 
     def apply(

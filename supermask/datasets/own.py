@@ -15,7 +15,9 @@ EXPECTED = "a .npz or .txt file, or a folder of images by class or of IDX files"
 
 
 def is_path(name: str) -> bool:
-    """Return whether a name that is none of a published data set's means a file or folder."""
+    """Return whether a name that is none of a published data set's means a file or folder; an empty one means none."""
+    if not name:
+        return False
     if name.endswith((".npz", ".txt")) or "/" in name or os.sep in name or name in (".", "..", "~"):
         return True
     try:
