@@ -15,6 +15,7 @@ import pandas as pd
 from supermask.analysis.drawing import plots
 from supermask.analysis.drawing.claims import Claim
 from supermask.analysis.drawing.figure import Drawing
+from supermask.analysis.drawing.frame import Frame, Picture
 from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.drawing.styles import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, Style
 from supermask.analysis.drawing.treatments import Line, styles_of
@@ -116,13 +117,22 @@ def tabulate(results: Results) -> pd.DataFrame:
     return results.labelled(pd.DataFrame(rows))
 
 
+def draw(table: pd.DataFrame, frame: Frame) -> Picture:
+    """Draw all of the range, and the top of it; the title says what is moved, and to what."""
+    lines, title = set(table["line"]), TITLE
+    if OTHER_DATA in lines:
+        moved = any(line.startswith("moved") for line in lines)
+        title = f"{TITLE}, and of other data" if moved else "Tickets of other data"
+    return plots.whole_and_top(table, frame, title=title, styles=styles_of(LINES), by="line")
+
+
 FIGURE = Drawing(
     compares="else",
     names=tuple(name for name in LINES if name != OTHER_DATA),
     of_other_data=(OTHER_DATA,),
     study=study,
     tabulate=tabulate,
-    draw=partial(plots.whole_and_top, title=TITLE, styles=styles_of(LINES), by="line"),
+    draw=draw,
     summarise=partial(plots.accuracy_summary, styles=styles_of(LINES), by="line"),
     claims=CLAIMS,
     styles=styles_of(LINES),

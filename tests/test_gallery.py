@@ -54,6 +54,8 @@ VERDICTS: dict[str, tuple[int, int, int]] = {
     "supermasks-at-init-conv6-cifar10-paper": (0, 0, 4),
     "supermasks-at-init-fc-mnist-paper": (4, 0, 0),
     "supermasks-at-init-fc-mnist-short": (4, 0, 0),
+    "transfer-fc-grey-cifar10-from-mnist-short": (1, 1, 0),
+    "transfer-fc-mnist-from-grey-cifar10-short": (6, 1, 0),
     "transfer-fc-mnist-short": (5, 0, 0),
     "weight-movement-fc-mnist-short": (2, 0, 0),
 }
