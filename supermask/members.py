@@ -108,7 +108,12 @@ class Member:
         """
         self.check_unchanged()
         shape = next(value.shape for name, value in chosen.items() if name != "key")
-        values = jnp.asarray(self.function(**chosen))
+        returned: Any = self.function(**chosen)
+        try:
+            values = jnp.asarray(returned)
+        except (TypeError, ValueError):
+            kind = type(returned).__name__
+            raise MemberError(f"{self.kind} {self.name} returned a {kind}; allowed: numbers, {shape}") from None
         if values.shape != shape:
             raise MemberError(f"{self.kind} {self.name} returned values of shape {values.shape}; the layer has {shape}")
         if not any(jnp.issubdtype(values.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):

@@ -466,3 +466,10 @@ def test_installed_functions_have_a_digest_that_use_does_not_change(function):
     before = code_digest(holding(function))
     function(jnp.ones(2))
     assert code_digest(holding(function)) == before
+
+
+@pytest.mark.parametrize(("value", "kind"), [(None, "NoneType"), ("high", "str"), ({"w": 1}, "dict")])
+def test_what_is_no_array_is_refused_by_the_criterions_name(value, kind):
+    own = Criterion("mine", lambda w_final: value, "x")
+    with pytest.raises(MemberError, match=rf"criterion mine returned a {kind}; allowed: numbers, \(3, 2\)"):
+        own.values({"w_final": jnp.ones((3, 2))})
