@@ -43,7 +43,7 @@ VERDICTS: dict[str, tuple[int, int, int]] = {
     "rewinding-fc-mnist-short": (1, 2, 0),
     "sanity-fc-mnist-short": (8, 1, 0),
     "sign-criteria-fc-mnist-short": (2, 0, 0),
-    "signed-supermasks-fc-mnist-short": (1, 0, 1),
+    "signed-supermasks-fc-mnist-short": (4, 2, 0),
     "sign-flips-fc-mnist-short": (5, 0, 0),
     "sparse-training-fc-mnist-short": (7, 1, 3),
     "structure-over-time-fc-mnist-short": (3, 0, 0),
