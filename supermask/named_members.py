@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from inspect import signature
+from inspect import signature, unwrap
 from typing import Any
 
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, KeptAction, PrunedAction
@@ -141,7 +141,8 @@ def check_names(*own: Member) -> None:
     """Raise MemberError for a user's own member with a name of the toolkit's, or with the name of another."""
     controlled = {f"{control}_{member.name}" for control in CONTROLS for member in own}
     for member in own:
-        made = not member.is_of_toolkit and (member.name in controlled or _is_made(member.name))
+        toolkits = type(unwrap(member.function)).__module__.startswith("supermask.")  # as in a plug-in: sm.power(1, -1)
+        made = not toolkits and (member.name in controlled or _is_made(member.name))
         if member.name in _TAKEN or made:
             raise MemberError(f"name is {member.name!r}, a name that is taken; choose another")
         if any(other.name == member.name and other != member for other in own):

@@ -363,7 +363,9 @@ def test_every_command_of_the_pages_is_one(page, line):
     if hasattr(options, "figures"):
         names = [name for name in options.figures or CATALOGUE if (page, name) != ("own-study.md", "moved-or-stayed")]
         figures = {name: CATALOGUE[name].load() for name in names or ["mask-criteria"]}  # that page's own is one such
-        check_used(options.given - {"plugin"}, {n: used_by(f, f.whole, {}) for n, f in figures.items()})
+        other = "other_dataset" in options.given
+        studies = {n: f.study(Shown(f.all_names)) if other else f.whole for n, f in figures.items()}
+        check_used(options.given - {"plugin"}, {n: used_by(f, studies[n], {}) for n, f in figures.items()})
 
 
 def test_a_criterion_with_parameters_is_asked_for_trained_drawn_and_sent(tmp_path, capsys):

@@ -164,6 +164,19 @@ def with_other_data(experiment: "Experiment", name: str | None, data_dir: Path |
     return both
 
 
+def check_steps(experiment: "Experiment", study: "Study") -> None:
+    """Raise UsageError if a study trains for so few epochs that they are no step."""
+    from supermask.analysis.kinds.plan import uses_of
+
+    own, training = experiment.protocol, experiment.training
+    if not training.steps and "epochs" in uses_of(study):
+        images = f"{len(experiment.data.train):,} training images of {experiment.data.name}"
+        raise UsageError(
+            f"epochs is {own.epochs:g}, which is no step: {images} in batches of {training.batch_size}; allowed: more "
+            "epochs, or smaller batches"
+        )
+
+
 def check_fit(protocol: "Protocol", own: "Dataset | None" = None, own_network: "OwnNetwork | None" = None) -> None:
     """Raise UsageError if a data set's images are too small for the network's layers, or cannot be read by its own.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from supermask import datasets
-from supermask.analysis.command.options import own_names, with_other_data
+from supermask.analysis.command.options import check_steps, own_names, with_other_data
 from supermask.analysis.command.trying import try_members
 from supermask.analysis.drawing.captions import label
 from supermask.analysis.drawing.figure import Figure, collapsed, diverged, write, write_page
@@ -108,6 +108,7 @@ def reproduce(request: FigureRequest, dry_run: bool) -> int:
     studies = request.studies
     study = reduce(Study.__or__, studies.values())
     experiment = request.experiment(console.is_terminal)
+    check_steps(experiment, study)
     _check_rewinding(experiment, study)
     if not dry_run:
         optional = ["figures"] * (request.shard is None) + ["compressed"] * bool(study.of(CompressionRun))

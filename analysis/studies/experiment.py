@@ -14,8 +14,6 @@ import numpy as np
 from supermask.analysis.store.identity import REVISIONS, Description
 from supermask.analysis.studies.protocols import Protocol
 from supermask.analysis.studies.recipes import described
-from supermask.analysis.system.errors import UsageError
-from supermask.analysis.system.words import count
 from supermask.counts import RATE_BY_DEFAULT, exact_fraction
 from supermask.datasets import DATASETS, Dataset
 from supermask.intervals import TrainingConfig, steps_of
@@ -107,15 +105,9 @@ class Experiment:
     def config(
         self, epochs: float, learning_rate: float, batch_size: int | None = None, evaluate_every: int | None = None
     ) -> TrainingConfig:
-        """Return a training of that many epochs of this data set; the batch size is the protocol's by default.
-
-        Raises UsageError if these epochs are no step.
-        """
+        """Return a training of that many epochs of this data set; the batch size is the protocol's by default."""
         size = batch_size or self.protocol.batch_size
         steps = steps_of(epochs, len(self.data.train), size)
-        if not steps and epochs:
-            images = f"{count(len(self.data.train), 'training image')} of {self.data.name} in batches of {size}"
-            raise UsageError(f"epochs is {epochs:g}, which is no step: {images}; allowed: more epochs, smaller batches")
         return TrainingConfig(steps, learning_rate, size, evaluate_every or self.protocol.evaluate_every)
 
     def step_cost(self, batch_size: int) -> float:
