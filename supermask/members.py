@@ -119,9 +119,7 @@ class Member:
         if not any(jnp.issubdtype(values.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
             raise MemberError(f"{self.kind} {self.name} returned {values.dtype}; allowed: numbers")
         found = values.astype(jnp.float32)
-        if jnp.issubdtype(
-            values.dtype, jnp.integer
-        ):  # compiled code cannot raise; what is not a number is refused later
+        if jnp.issubdtype(values.dtype, jnp.integer):  # compiled code cannot raise: NaN is refused later
             same = found.astype(values.dtype) == values
             if not isinstance(same, jax.core.Tracer) and not same.all():
                 raise MemberError(f"{self.kind} {self.name} returned integers above 2**24, which float32 rounds")

@@ -123,7 +123,7 @@ def test_epochs_that_are_no_step_are_refused(capsys):
 def test_a_study_uses_what_its_results_names_depend_on(name, experiment):
     """Held to the descriptions, which know nothing of `uses`."""
     figure = CATALOGUE[name].load()
-    study = figure.study(Shown(figure.all_names))
+    study = figure.study(Shown(figure.names_on(True)))
     before = ids(experiment, study)
     assert uses_of(study) == {field for field in FIELDS if ids(changed(experiment, field), study) != before}
 
@@ -364,7 +364,7 @@ def test_every_command_of_the_pages_is_one(page, line):
         names = [name for name in options.figures or CATALOGUE if (page, name) != ("own-study.md", "moved-or-stayed")]
         figures = {name: CATALOGUE[name].load() for name in names or ["mask-criteria"]}  # that page's own is one such
         other = "other_dataset" in options.given
-        studies = {n: f.study(Shown(f.all_names)) if other else f.whole for n, f in figures.items()}
+        studies = {n: f.study(Shown(f.names_on(other))) for n, f in figures.items()}
         check_used(options.given - {"plugin"}, {n: used_by(f, studies[n], {}) for n, f in figures.items()})
 
 

@@ -14,6 +14,7 @@ import supermask as sm
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.kinds.plan import missing_results
 from supermask.analysis.kinds.rounds import ROUNDS, decode_round, round_zero
+from supermask.analysis.kinds.schema import fault_of_description
 from supermask.analysis.kinds.transfer import OTHER_NETWORKS, TRANSFERS, FromOtherData, Transfer
 from supermask.analysis.running import runner
 from supermask.analysis.store.store import Store
@@ -229,3 +230,12 @@ def test_the_command_takes_tickets_of_another_data_set(other_digits, tmp_path, c
     assert "tickets also of turned-" in table.with_suffix(".svg").read_text(encoding="utf-8")
     assert run_command(["report", "transfer", *options], CATALOGUE) == 0
     assert "not stored; run supermask reproduce transfer" in capsys.readouterr().out
+
+
+def test_a_moved_ticket_without_what_was_moved_is_no_result(from_other_data):
+    experiment, _ = from_other_data
+    for run, part in ((Transfer(), "signs"), (Transfer(), "matched"), (FromOtherData(), "found_on")):
+        description = TRANSFERS.results(experiment, run, 0)[0].description
+        assert fault_of_description(description) is None
+        without = {name: value for name, value in description["transfer"].items() if name != part}
+        assert part in str(fault_of_description(description | {"transfer": without}))

@@ -331,7 +331,7 @@ def _without_unfit(request: "FigureRequest", chosen: bool) -> tuple["FigureReque
         return request, []
     from supermask.analysis.command.options import unfit
 
-    experiment = request.experiment(progress=False)
+    experiment = replace(request, other_dataset=None).experiment(progress=False)  # which is loaded when it is needed
     reasons = {name: why for name, study in request.studies.items() if (why := unfit(study, experiment))}
     if chosen and reasons:
         raise UsageError("; ".join(f"figure {name} cannot be made of {why}" for name, why in reasons.items()))

@@ -84,7 +84,7 @@ def lines(figure: "Figure", own: Mapping[str, tuple[str, ...]], other_data: bool
     """Return the labels of a figure that --show may name: its own, and a plugin's members of its kind."""
     if figure.compares == "criterion":
         return ()
-    return (*(figure.all_names if other_data else figure.names), *own.get(figure.compares, ()))
+    return (*figure.names_on(other_data), *own.get(figure.compares, ()))
 
 
 def check_used(given: frozenset[str], used: Mapping[str, frozenset[str]]) -> list[str]:

@@ -79,7 +79,7 @@ class FigureRequest:
         if isinstance(figure, OwnFigure):
             return Shown((), self.members)
         own = own_names(self.members).get(figure.compares, ())
-        names = figure.names if self.other_dataset is None else figure.all_names
+        names = figure.names_on(self.other_dataset is not None)
         if figure.compares == "criterion":
             asked = self.criteria
         else:

@@ -50,10 +50,9 @@ class Drawing:
     panels: tuple[Panel, ...] = ()
     of_other_data: tuple[str, ...] = ()
 
-    @property
-    def all_names(self) -> tuple[str, ...]:
-        """The names that it shows where another data set is given."""
-        return (*self.names, *self.of_other_data)
+    def names_on(self, other_data: bool) -> tuple[str, ...]:
+        """Return the names that it shows by default, with or without another data set."""
+        return (*self.names, *self.of_other_data) if other_data else self.names
 
     def named(self, name: str, title: str) -> "Figure":
         """Return the figure with the catalogue's name, as on the command line, and title."""

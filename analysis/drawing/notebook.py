@@ -106,12 +106,8 @@ def describe(
     experiment = Experiment(chosen, datasets.load(chosen.dataset, data_dir=where), other_data=other)
     place = Path(folder).absolute()
     if isinstance(runs, Drawing):
-        return Plan(experiment, runs.study(Shown(_names(runs, experiment))), place, runs)
+        return Plan(experiment, runs.study(Shown(runs.names_on(other is not None))), place, runs)
     return Plan(experiment, runs if isinstance(runs, Study) else Study(tuple(dict.fromkeys(runs))), place)
-
-
-def _names(drawing: Drawing, experiment: Experiment) -> tuple[str, ...]:
-    return drawing.names if experiment.other_data is None else drawing.all_names
 
 
 def run(plan: Plan) -> None:
@@ -138,11 +134,10 @@ def table(plan: Plan, tabulate: Callable[[Results], pd.DataFrame] | None = None)
     """
     if number := plan.missing:
         raise ValueError(f"plan lacks {number} results in folder {str(plan.folder)!r}; allowed after run(plan)")
-    own, names = (
-        (Results.trainings, ())
-        if plan.drawing is None
-        else (plan.drawing.tabulate, _names(plan.drawing, plan.experiment))
-    )
+    own: Callable[[Results], pd.DataFrame] = Results.trainings
+    names: tuple[str, ...] = ()
+    if plan.drawing is not None:
+        own, names = plan.drawing.tabulate, plan.drawing.names_on(plan.experiment.other_data is not None)
     with Store(plan.folder, for_reading=True) as store:
         return (tabulate or own)(Results(plan.experiment, plan.study, store, Shown(names)))
 

@@ -112,7 +112,8 @@ class Transfers(Kind[Move]):
     def columns(self, description: Description) -> dict[str, Any]:
         """Return the treatment, and how the ticket was moved."""
         moved = description["transfer"]
-        return ROUNDS.columns(description) | {name: moved.get(name) for name in self.column_types}
+        names = ("found_on",) if "ticket" in moved else ("signs", "matched")
+        return ROUNDS.columns(description) | dict.fromkeys(self.column_types) | {name: moved[name] for name in names}
 
     def uses(self, run: Move) -> frozenset[str]:
         """Return no fields of its own: it depends only on its sources, and on the other data set."""
