@@ -98,13 +98,8 @@ def test_the_lottery_ticket_algorithm_by_hand(open_page, quick):
     page.wait_for_selector("#lab-said:has-text('Nothing was pruned')")
 
 
-@pytest.mark.slow
-def test_no_task_of_the_pages_thread_is_long(browser, open_page):
-    """Over a visitor's moves, a training, a pruning, a mask that is learned, a drawn digit and a step of the tour."""
-    page = open_page(BEST)
-    with_curves(page)
-    browser.start_tracing(page=page, categories=TRACED)
-    page.evaluate(SUMS_BETWEEN_MARKS)
+def visit(page) -> None:
+    """A visitor's moves, a training, a pruning, a mask that is learned, a drawn digit and a step of the tour."""
     for level in (10, 30, 60):
         page.locator("#level").fill(str(level))
     for choice in ("criterion][value=movement", "layer][value='1'", "seen][value=unit", "criterion][value=painted"):
@@ -133,28 +128,43 @@ def test_no_task_of_the_pages_thread_is_long(browser, open_page):
     page.locator("#tour-next").click()
     page.wait_for_selector("#tour-answer:has-text('%')")
     settled(page)
+
+
+def is_quick(browser, page, moves) -> bool:
+    """Whether no task is long while `moves` are made, for a machine as fast as its plain sums."""
+    browser.start_tracing(page=page, categories=TRACED)
+    moves(page)
+    page.evaluate(SUMS_BETWEEN_MARKS)
+    page.evaluate("0")  # whose answer comes after the sums' task has ended
     tasks, sums = longest_tasks(browser.stop_tracing())
     print(f"{len(tasks)} tasks, the longest {', '.join(f'{each:.0f}' for each in tasks[:5])} ms; sums {sums:.1f} ms")
     assert len(tasks) > 500
-    assert tasks[0] < 50 * max(1, sums / SUMS_MS)
+    return tasks[0] < 50 * max(1, sums / SUMS_MS)
+
+
+@pytest.mark.slow
+def test_no_task_of_the_pages_thread_is_long(browser, open_page):
+    """At the best of three visits: other work lengthens tasks, and nothing shortens them."""
+    page = open_page(BEST)
+    for _ in range(3):
+        with_curves(page)
+        if is_quick(browser, page, visit):
+            return
+        open_page(BEST, page=page)
+    pytest.fail("a task of each of three visits was too long")
 
 
 @pytest.mark.slow
 def test_opening_the_page_has_no_long_task(browser, open_page):
-    """A page that the browser knows, at its best of three: other work lengthens tasks, and nothing shortens them."""
-    page, longest = open_page(), []
-    for _ in range(3):
-        browser.start_tracing(page=page, categories=TRACED)
+    """A page that the browser knows, at its best of three."""
+
+    def opens(page) -> None:
         open_page(page=page)
         settled(page)
         with_curves(page)
-        page.evaluate(SUMS_BETWEEN_MARKS)
-        tasks, sums = longest_tasks(browser.stop_tracing())
-        print(
-            f"the longest of {len(tasks)} tasks {', '.join(f'{each:.0f}' for each in tasks[:3])} ms; sums {sums:.1f} ms"
-        )
-        longest.append(tasks[0] / max(1, sums / SUMS_MS))
-    assert min(longest) < 50
+
+    page = open_page()
+    assert any(is_quick(browser, page, opens) for _ in range(3))
 
 
 def test_a_learned_mask_leaves_no_control_that_contradicts_it(open_page):

@@ -63,10 +63,10 @@ export class Views {
    * @param {boolean} veiled whether the tour has not yet given its answer
    */
   show(shown, veiled) {
-    this.showStory(shown, veiled);
     const { look, state } = shown;
     const { manifest } = this;
     const { seed } = state.setting;
+    // What is drawn comes before what is written: a canvas that sets a font has the page laid out, as it stands.
     this.plane.show({
       setting: state.setting,
       plane: look.plane,
@@ -86,6 +86,7 @@ export class Views {
       difference: look.difference,
       other: state.pins[0] ? maskWords(state.pins[0]) : "",
     });
+    this.showStory(shown, veiled);
     say("seen-words")(this.seen.summary());
     this.strip.show(look.reading.found, state.own ? -1 : state.image);
     if (!veiled) this.net.show(look.flow);

@@ -2,7 +2,7 @@
 
 import { words } from "../words/index.js";
 import { fixed, percent } from "../words/numbers.js";
-import { svg, textScale } from "./dom.js";
+import { sizeOf, svg, textScale } from "./dom.js";
 
 /** @typedef {import("../core/lab.js").Moment} Moment */
 
@@ -31,7 +31,7 @@ export class CourseView {
   show(course, length) {
     this.shown = { course, length };
     // In the width that there is, so that letters have the size of the page's.
-    const across = Math.max(Math.round(this.place.clientWidth / textScale()), 200);
+    const across = Math.max(Math.round(sizeOf(this.place).width / textScale()), 200);
     const [top, below] = across < NARROW ? [44, 31] : [26, 14];
     this.picture.setAttribute("viewBox", `0 0 ${across} ${HEIGHT}`);
     const last = course.at(-1);

@@ -3,7 +3,7 @@
 import { SURE, differ, standardError } from "../core/chance.js";
 import { words } from "../words/index.js";
 import { percent } from "../words/numbers.js";
-import { html, svg, textScale } from "./dom.js";
+import { html, sizeOf, svg, textScale } from "./dom.js";
 import { DASHES } from "./looks.js";
 
 /** @typedef {import("../worker.js").Point} Point */
@@ -66,7 +66,7 @@ export class CurveView {
 
   /** Takes the width that there is; letters keep the size of the page's. */
   fit() {
-    const width = Math.max(Math.round(this.place.clientWidth / textScale()), 200);
+    const width = Math.max(Math.round(sizeOf(this.place).width / textScale()), 200);
     if (width === this.across && this.picture.hasAttribute("viewBox")) return;
     this.across = width;
     this.down = Math.round(Math.min(Math.max(0.52 * width, 230), 420));

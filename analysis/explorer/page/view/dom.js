@@ -118,11 +118,51 @@ export function say(id) {
   };
 }
 
+/** @type {Map<string, string>} */
+const rootStyles = new Map();
+for (const change of ["themechange", "resize"]) window.addEventListener(change, () => rootStyles.clear());
+
+/**
+ * A property of the page's own style, asked for once a theme and size: each question has the page laid out for its answer.
+ * @param {string} property
+ */
+function rootStyle(property) {
+  const known = rootStyles.get(property) ?? getComputedStyle(document.documentElement).getPropertyValue(property).trim();
+  rootStyles.set(property, known);
+  return known;
+}
+
 /**
  * How many times as large as usual the page's text is.
  * @returns {number}
  */
-export const textScale = () => Number.parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
+export const textScale = () => Number.parseFloat(rootStyle("font-size")) / 16;
+
+/** @type {WeakMap<Element, {width: number, height: number}>} */
+const sizes = new WeakMap();
+
+/** @param {Element} element */
+function measure(element) {
+  const size = { width: element.clientWidth, height: element.clientHeight };
+  sizes.set(element, size);
+  return size;
+}
+
+// Made before the observers of the views, so that it is called before them.
+const measuring = new ResizeObserver((changed) => changed.forEach(({ target }) => measure(target)));
+
+/**
+ * An element's width and height in CSS pixels, measured when they change and not when they are asked for: a frame that has
+ * changed a text would have to lay out the page for the answer, and lays it out once more at its end.
+ * @param {Element} element
+ * @returns {{width: number, height: number}}
+ */
+export function sizeOf(element) {
+  const known = sizes.get(element);
+  if (known) return known;
+  measuring.observe(element);
+  return measure(element);
+}
 
 /**
  * The drawing context of a canvas, made as sharp as the screen. Lengths are CSS pixels.
@@ -131,7 +171,7 @@ export const textScale = () => Number.parseFloat(getComputedStyle(document.docum
  */
 export function sharp(canvas) {
   const density = Math.min(window.devicePixelRatio || 1, 3);
-  const { clientWidth: width, clientHeight: height } = canvas;
+  const { width, height } = sizeOf(canvas);
   const [w, h] = [Math.round(width * density), Math.round(height * density)];
   if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
   const context = canvas.getContext("2d");
@@ -145,9 +185,7 @@ export function sharp(canvas) {
  * @param {string} name without its dashes
  * @returns {string}
  */
-export function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-}
+export const colour = (name) => rootStyle(`--${name}`);
 
 /**
  * A colour of the theme, given there as #rrggbb, as numbers.

@@ -51,6 +51,8 @@ export class NetView {
     this.frame = { side: 0, top: 0, width: 0, height: 0 };
     /** How far the image has come: from 0 to 1. */
     this.come = 1;
+    /** Whether the next frame draws. */
+    this.waiting = false;
     canvas.addEventListener("pointermove", (event) => this.point(event));
     canvas.addEventListener("pointerleave", () => this.leave());
     canvas.addEventListener("click", () => this.choose());
@@ -59,9 +61,9 @@ export class NetView {
     new ResizeObserver(() => this.draw()).observe(canvas);
     // Hundreds of lines take longer to draw than all the rest: nothing is drawn out of sight.
     this.inSight = true;
-    new IntersectionObserver(([{ isIntersecting }]) => {
-      this.inSight = isIntersecting;
-      if (isIntersecting) this.draw();
+    new IntersectionObserver((seen) => {
+      this.inSight = seen[seen.length - 1].isIntersecting; // the first ones may be out of date
+      if (this.inSight) this.drawNext();
     }).observe(canvas);
   }
 
@@ -70,8 +72,18 @@ export class NetView {
     const moved = this.flow === null || flow.image.some((value, at) => value !== this.flow?.image[at]);
     this.flow = flow;
     if (moved && this.inSight && !matchMedia("(prefers-reduced-motion: reduce)").matches) this.send();
-    else this.draw();
+    else this.drawNext();
     this.tell();
+  }
+
+  /** Draws in the next frame: hundreds of lines beside all that changes in this one are a long task. */
+  drawNext() {
+    if (this.waiting) return;
+    this.waiting = true;
+    requestAnimationFrame(() => {
+      this.waiting = false;
+      this.draw();
+    });
   }
 
   /** Sends the image through from the left. */
@@ -82,7 +94,7 @@ export class NetView {
       this.draw();
       if (this.come < 1) requestAnimationFrame(step);
     };
-    step();
+    requestAnimationFrame(step);
   }
 
   /**

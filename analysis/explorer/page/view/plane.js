@@ -4,7 +4,7 @@ import { criterionOf } from "../core/criteria.js";
 import { BINS, BINS_A_CELL, CELLS, binOf } from "../core/masks.js";
 import { words } from "../words/index.js";
 import { fixed, precise } from "../words/numbers.js";
-import { colour, rgb, sharp } from "./dom.js";
+import { colour, rgb, sharp, textScale } from "./dom.js";
 
 /** @typedef {import("../core/engine.js").Setting} Setting */
 /** @typedef {import("../core/engine.js").Plane} Plane */
@@ -140,7 +140,7 @@ export class PlaneView {
    * @param {Shown} shown
    */
   drawWords(context, width, height, shown) {
-    context.font = `${0.78 * Number.parseFloat(getComputedStyle(document.documentElement).fontSize)}px system-ui, sans-serif`;
+    context.font = `${12.48 * textScale()}px system-ui, sans-serif`;
     context.fillStyle = colour("ink");
     context.textBaseline = "bottom";
     context.textAlign = "right";
