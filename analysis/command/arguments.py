@@ -9,7 +9,16 @@ from collections.abc import Sequence
 
 from supermask.analysis.command import commands
 from supermask.analysis.command.network_arguments import add_network_files, add_networks
-from supermask.analysis.command.parsing import Parser, add_data_dir, add_devices, add_look, add_results_folder, path
+from supermask.analysis.command.parsing import (
+    Parser,
+    add_data_dir,
+    add_devices,
+    add_look,
+    add_results_folder,
+    number,
+    path,
+    whole,
+)
 from supermask.analysis.drawing.entries import Catalogue
 
 EXAMPLES = """\
@@ -105,8 +114,8 @@ def parser_of(catalogue: Catalogue, own: Sequence[str] = ()) -> Parser:
         help="fc, conv2, conv4, conv6 (training), masks (learning them), figure-10, late-rounds or density "
         "(default: all)",
     )
-    bench.add_argument("--pairs", type=int, default=5, metavar="N", help="turns to take the median of (default: 5)")
-    bench.add_argument("--steps", type=int, metavar="N", help="steps a training (default: 16 to 2750, by the work)")
+    bench.add_argument("--pairs", type=whole, default=5, metavar="N", help="turns to take the median of (default: 5)")
+    bench.add_argument("--steps", type=whole, metavar="N", help="steps a training (default: 16 to 2750, by the work)")
     bench.add_argument("--json", type=path, metavar="FILE", help="write everything measured to this file as well")
     add_devices(bench)
     bench.set_defaults(command=commands.bench)
@@ -183,12 +192,12 @@ def _add_explore(parsers: "argparse._SubParsersAction[Parser]") -> None:
         metavar="NAME",
         help="digits, mnist5k, mnist, fashion-mnist, or your own grey images: a path (default: the protocol's)",
     )
-    add("--seeds", type=int, metavar="N", help="seeds 0 to N-1, 2 or more (default: 2)")
-    add("--rounds", type=int, metavar="N", help="rounds of pruning (default: the protocol's)")
-    add("--epochs", type=float, metavar="N", help="epochs a round (default: the protocol's)")
+    add("--seeds", type=whole, metavar="N", help="seeds 0 to N-1, 2 or more (default: 2)")
+    add("--rounds", type=whole, metavar="N", help="rounds of pruning (default: the protocol's)")
+    add("--epochs", type=number, metavar="N", help="epochs a round (default: the protocol's)")
     add("--without-rounds", action="store_true", help="round 0 alone: no rounds of iterative pruning on the page")
     add("--data-dir", type=path, metavar="DIR", help="where full data sets are (default: $SUPERMASK_DATA, the cache)")
-    add("--port", type=int, default=0, metavar="N", help="port on 127.0.0.1 (default: a free one)")
+    add("--port", type=whole, default=0, metavar="N", help="port on 127.0.0.1 (default: a free one)")
     add("--no-browser", action="store_true", help="print the address; open no browser")
     add_results_folder(explore)
     add_devices(explore)
@@ -232,22 +241,25 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
         help="fc (default), conv2, conv4, conv6, conv8, lenet5, resnet18, resnet20, resnet32, resnet56, vgg11, vgg16, "
         "vgg19, wrn22-2, wrn28-2, mobilenet, lstm, char-lstm, or FILE.py:NAME, which is run: see docs/networks.md",
     )
-    add("--seeds", type=int, metavar="N", help="seeds 0 to N-1 (default: the protocol's)")
-    add("--rounds", type=int, metavar="N", help="rounds of pruning (default: the protocol's)")
-    add("--epochs", type=float, metavar="N", help="epochs a round (default: the protocol's)")
-    add("--mask-epochs", type=float, metavar="N", help="epochs that masks are learned for (default: the protocol's)")
+    add("--seeds", type=whole, metavar="N", help="seeds 0 to N-1 (default: the protocol's)")
+    add("--rounds", type=whole, metavar="N", help="rounds of pruning (default: the protocol's)")
+    add("--epochs", type=number, metavar="N", help="epochs a round (default: the protocol's)")
+    add("--mask-epochs", type=number, metavar="N", help="epochs that masks are learned for (default: the protocol's)")
     add(
-        "--task-epochs", type=float, metavar="N", help="epochs of each task's mask, in permutations (default: likewise)"
+        "--task-epochs",
+        type=number,
+        metavar="N",
+        help="epochs of each task's mask, in permutations (default: likewise)",
     )
-    add("--sparse-epochs", type=float, metavar="N", help="epochs of sparse training (default: the protocol's)")
-    add("--graph-epochs", type=float, metavar="N", help="epochs of neural graphs (default: the protocol's)")
+    add("--sparse-epochs", type=number, metavar="N", help="epochs of sparse training (default: the protocol's)")
+    add("--graph-epochs", type=number, metavar="N", help="epochs of neural graphs (default: the protocol's)")
     add("--rates", metavar="KIND=F,...", help="fractions pruned a round, such as dense=0.2,output=0.1")
     add("--ranking", metavar="NAME", help="weights compete within their layer (default), or global: in the network")
     add("--recipe", type=path, metavar="FILE", help="how weights are trained: a TOML file, see docs/protocols.md")
     add("--optimiser", metavar="NAME", help="adam, adamw, sgd or nesterov (default: the file's, else adam)")
-    add("--learning-rate", type=float, metavar="X", help="the largest one (default: the file's or the protocol's)")
-    add("--batch-size", type=int, metavar="N", help="images a step (default: the file's or the protocol's)")
-    add("--weight-decay", type=float, metavar="X", help="of weights and biases (default: the file's, else 0)")
+    add("--learning-rate", type=number, metavar="X", help="the largest one (default: the file's or the protocol's)")
+    add("--batch-size", type=whole, metavar="N", help="images a step (default: the file's or the protocol's)")
+    add("--weight-decay", type=number, metavar="X", help="of weights and biases (default: the file's, else 0)")
     add("--schedule", metavar="NAME", help="constant, steps or cosine (default: the file's, else constant)")
     add("--augment", metavar="HOW", help="changes of training images, such as pad=4,flip,cut-out=8; or none")
     add("--criteria", nargs="+", metavar="NAME", help="criteria of figures that compare them (default: each's own)")

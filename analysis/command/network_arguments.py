@@ -3,7 +3,7 @@
 import argparse
 
 from supermask.analysis.command import commands
-from supermask.analysis.command.parsing import Parser, add_data_dir, add_results_folder, path
+from supermask.analysis.command.parsing import Parser, add_data_dir, add_results_folder, path, whole
 from supermask.analysis.drawing.entries import Catalogue
 from supermask.analysis.system.errors import UsageError
 
@@ -74,7 +74,7 @@ def _add_packing(parsers: "argparse._SubParsersAction[Parser]") -> None:
     )
     pack.add_argument("file", type=path, metavar="FILE", help="the file to write")
     pack.add_argument(
-        "--sample", type=int, metavar="N", help="one of the ten drawn masks, 0 to 9, in place of the rounded one"
+        "--sample", type=whole, metavar="N", help="one of the ten drawn masks, 0 to 9, in place of the rounded one"
     )
     add_results_folder(pack)
     pack.set_defaults(command=commands.pack)
@@ -131,8 +131,8 @@ def _add_infer(parsers: "argparse._SubParsersAction[Parser]") -> None:
     )
     infer.add_argument("file", type=path, metavar="FILE", help="the compressed network")
     infer.add_argument("--dataset", default="mnist5k", metavar="NAME", help="whose test images (default: mnist5k)")
-    infer.add_argument("--images", type=int, default=50, metavar="N", help="how many of them (default: 50)")
-    infer.add_argument("--repeats", type=int, default=200, metavar="N", help="runs an image (default: 200)")
+    infer.add_argument("--images", type=whole, default=50, metavar="N", help="how many of them (default: 50)")
+    infer.add_argument("--repeats", type=whole, default=200, metavar="N", help="runs an image (default: 200)")
     infer.add_argument("--csv", type=path, metavar="FILE", help="write what was measured for each image to this file")
     add_data_dir(infer)
     infer.set_defaults(command=commands.infer)

@@ -49,10 +49,28 @@ def path(text: str) -> Path:
     """Return a path from the command line, with `~` expanded wherever the shell leaves it, as in --results=~/r."""
     if not text:
         raise argparse.ArgumentTypeError("is empty; allowed: a path")
+    if text == "-":
+        raise argparse.ArgumentTypeError("is -, which is no path here; allowed: a path, such as /dev/stdin or ./-")
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+
+
+def whole(text: str) -> int:
+    """Return a whole number from the command line. Underscores between digits are for programs alone."""
+    try:
+        return int(text.replace("_", "?"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+
+
+def number(text: str) -> float:
+    """Return a number from the command line, without underscores between its digits."""
+    try:
+        return float(text.replace("_", "?"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
 
 
 def add_look(parser: argparse.ArgumentParser) -> None:
@@ -79,4 +97,4 @@ def add_results_folder(parser: argparse.ArgumentParser) -> None:
 
 def add_devices(parser: argparse.ArgumentParser) -> None:
     """Add the option for the number of CPU devices."""
-    parser.add_argument("--devices", type=int, metavar="N", help="CPU devices to use (default: one a core)")
+    parser.add_argument("--devices", type=whole, metavar="N", help="CPU devices to use (default: one a core)")

@@ -92,7 +92,7 @@ def parse_width(text: str) -> float:
     if text in WIDTHS:
         return WIDTHS[text]
     try:
-        width = float(text)
+        width = float(text.replace("_", "?"))  # Python's own numbers may have underscores
     except ValueError:
         width = math.nan
     if not LEAST_WIDTH <= width <= GREATEST_WIDTH:

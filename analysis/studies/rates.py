@@ -38,7 +38,7 @@ def parse_rates(text: str) -> dict[str, float]:
         if kind in rates:
             raise UsageError(f"rates has {kind} twice; allowed: once")
         try:
-            rates[kind] = float(value)
+            rates[kind] = float(value.replace("_", "?"))  # Python's own numbers may have underscores
         except ValueError:
             raise UsageError(f"rates has {part!r}; it should read like {kind}=0.2") from None
     return rates
