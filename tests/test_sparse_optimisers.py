@@ -192,6 +192,21 @@ def test_bfloat16_stays_bfloat16(name):
     assert live_and_dead(trained, sm.masks_of(state, params)) == (TOTAL, 0)
 
 
+@pytest.mark.parametrize("name", PUBLIC)
+def test_strict_promotion_of_types_changes_nothing(name):
+    change = {"every": 5} if name == "sparse_momentum" else {}
+
+    def trained():
+        sparse = getattr(sm, "set_training" if name == "set" else name)(
+            optax.sgd(0.05, momentum=0.9), density=0.2, steps=12, key=KEY, **change
+        )
+        return jax.jit(partial(train, sparse))(nested(), TARGET)[0]
+
+    usual = trained()
+    with jax.numpy_dtype_promotion("strict"):
+        assert same_bits(trained(), usual)
+
+
 @pytest.mark.thorough
 def test_sharded_parameters_are_trained_as_whole_ones():
     mesh = jax.make_mesh((2,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))

@@ -1,7 +1,8 @@
 """Wraps a method of sparse training as an optax optimiser of any pytree, which the method sees as layers."""
 
-from collections.abc import Container, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Container, Mapping
+from functools import wraps
+from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,8 @@ from supermask.sparse_training.densities import layer_counts
 from supermask.trees import MaskTree, Where, flattened, leaves_of, masked_leaves, present, structure_of
 
 Distribution = Literal["erk", "uniform"]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @short
@@ -93,7 +96,18 @@ def as_optimiser(
         new = structure.unflatten([found.get(path) for path in flattened(state.masks)])
         return _from_layers(with_kernels(added, to_add), updates), SparseState(new, after._replace(masks={}))
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return optax.GradientTransformationExtraArgs(_promoting(init), _promoting(update))
+
+
+def _promoting(function: Callable[P, T]) -> Callable[P, T]:
+    """Have the methods' arithmetic promote types as usual, also where the rest of a program has strict promotion."""
+
+    @wraps(function)
+    def promoting(*args: P.args, **kwargs: P.kwargs) -> T:
+        with jax.numpy_dtype_promotion("standard"):
+            return function(*args, **kwargs)
+
+    return promoting
 
 
 def _to_add(update: AnyArray, weights: AnyArray, was: AnyArray, is_live: AnyArray) -> Array:
