@@ -46,6 +46,7 @@ EVERY_RUN: dict[str, tuple[str, ...]] = {
     ),
     "test_sparse_optimisers.py::test_any_pytree_and_any_optimiser_will_do": ("muon", "a part each"),
     "test_sparse_optimisers.py::test_bfloat16_stays_bfloat16": ("dnw",),
+    "test_sparse_optimisers.py::test_strict_promotion_of_types_changes_nothing": ("rigl", "deep_r"),
     "test_sparse_training.py::test_many_at_once_are_one_after_another": ("dsr", "rigl"),
     "test_sparse_training.py::test_sparse_momentum_prunes_and_grows_as_many_as_the_released_code": (
         *("shapes1-densities1-means1-0.5", "shapes2-densities2-means2-0.2", "shapes3-densities3-means3-0.5"),
