@@ -1,5 +1,6 @@
 """The command `supermask`: the command line of the analysis layer, given the catalogue of figures."""
 
+import os
 import sys
 
 from supermask.analysis.running.interrupts import guarded
@@ -16,4 +17,5 @@ def _command() -> int:
     from supermask.figures.catalogue import CATALOGUE
 
     set_up_streams()
+    os.environ.pop("MPLBACKEND", None)  # pictures go into files; Matplotlib cannot be imported with an unknown one
     return run_command(sys.argv[1:], CATALOGUE)

@@ -8,22 +8,25 @@ library and this toolkit count by name; a result's provenance records their vers
 
 import dis
 import hashlib
-import site
 import sys
-import sysconfig
+from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
-from functools import cache, cached_property, partial, partialmethod
+from functools import cached_property, partial, partialmethod
 from inspect import isdatadescriptor
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from types import (
+    AsyncGeneratorType,
     BuiltinFunctionType,
     CodeType,
+    CoroutineType,
     FunctionType,
+    GeneratorType,
+    MemberDescriptorType,
     MethodType,
     MethodWrapperType,
     ModuleType,
@@ -34,16 +37,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from supermask.own_code import UndigestedError, file_digest, is_own, own_modules
+
 NUMBERS = (bool, int, float, complex, np.generic, Fraction, Decimal)
 PLAIN = (*NUMBERS, type(None), str, bytes, type(Ellipsis), range, slice, np.dtype, PurePath)
 CONTAINERS = (*PLAIN, Mapping, tuple, list, set, frozenset)
 BOUND = (BuiltinFunctionType, MethodWrapperType)
+RUNNING = (GeneratorType, CoroutineType, AsyncGeneratorType)
+"""Functions under way: what they will return depends on how far they are."""
 ENUM_ATTRIBUTES = {name for name in vars(Enum("Empty", [])) if name.startswith("_")}
-TOOLKIT = ("supermask",)
-
-
-class UndigestedError(ValueError):
-    """The code reads an object whose content cannot be digested; the message names it."""
 
 
 def code_digest(function: Any) -> str:
@@ -67,7 +69,7 @@ class _Walk:
         self.digest.update("\0".join(map(str, words)).encode() + b"\n")
 
     def add(self, value: Any, where: str) -> None:
-        if isinstance(value, PLAIN) and not _is_own(type(value).__module__):
+        if isinstance(value, PLAIN) and not is_own(type(value).__module__):
             self.say(type(value).__name__, repr(value))
             return
         if id(value) in self._seen:
@@ -77,14 +79,22 @@ class _Walk:
         if isinstance(value, np.ndarray | jax.Array):
             is_key = jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
             self._array(np.asarray(jax.random.key_data(value) if is_key else value), where)
+            if isinstance(value, np.ma.MaskedArray):
+                self._array(np.ma.getmaskarray(value), where)
+                self.add(value.fill_value, f"{where}'s filling")
+            elif is_own(type(value).__module__):
+                self.add(type(value), type(value).__qualname__)
+                self.add(_attributes(value), where)
         elif isinstance(value, CodeType):
             self._code(value, where)
         elif isinstance(value, Enum):
             self._parts(value, where, "name", "value", "__class__")
-        elif isinstance(value, CONTAINERS) and _is_own(type(value).__module__):
+        elif isinstance(value, CONTAINERS) and is_own(type(value).__module__):
             self._subclass(value, where)
         elif isinstance(value, Mapping) and type(value).__module__ != "weakref":
             self.say(type(value).__name__, len(value))
+            if isinstance(value, defaultdict):
+                self.add(value.default_factory, f"{where}'s default")
             for key in value:
                 self.add(key, where)
                 self.add(value[key], f"{where}[{key!r}]")
@@ -133,7 +143,7 @@ class _Walk:
     def _function(self, function: FunctionType, where: str) -> None:
         self.say("function", function.__name__)
         home = function.__globals__.get("__name__")
-        if home is not None and not _is_own(home):
+        if home is not None and not is_own(home):
             self.say("wrapped by", home, function.__code__.co_name)
             self.add(getattr(function, "__wrapped__", None), where)
             for name, content in _closure(function).items():  # its arguments, such as argnums of jax.grad
@@ -162,7 +172,7 @@ class _Walk:
 
     def _read_from(self, module: Any, code: CodeType, where: str) -> None:
         """Add the current values that the code reads from a user module; they may have changed since its import."""
-        if isinstance(module, ModuleType) and _is_own(module.__name__):
+        if isinstance(module, ModuleType) and is_own(module.__name__):
             for name in sorted(_names_of(code) & vars(module).keys()):
                 self.say("attribute", name)
                 self.add(vars(module)[name], f"{where}.{name}")
@@ -173,7 +183,7 @@ class _Walk:
         if type(own) is not type:
             self.add(type(own), f"{where}'s metaclass")
         for base in own.__mro__:
-            if _is_own(base.__module__):
+            if is_own(base.__module__):
                 for name, value in sorted(vars(base).items()):
                     self._member(name, value, where)
 
@@ -189,20 +199,20 @@ class _Walk:
         elif isinstance(value, FunctionType) or not (
             name.startswith(("__", "_abc_"))
             or name in ENUM_ATTRIBUTES
-            or (isdatadescriptor(value) and not _is_own(type(value).__module__))
+            or (isdatadescriptor(value) and not is_own(type(value).__module__))
         ):
             self.add(value, f"{where}.{name}")
 
     def _module(self, module: ModuleType) -> None:
         """Add a user module by its text, and the user modules that it imports."""
         self.say("module", module.__name__)
-        if _is_own(module.__name__):
+        if is_own(module.__name__):
             for own in own_modules(module):
                 self.digest.update(file_digest(own).encode())
 
     def _subclass(self, value: Any, where: str) -> None:
         """Add an instance of a user subclass of a number or container: its content, class and attributes."""
-        base = next(base for base in type(value).__mro__ if not _is_own(base.__module__))
+        base = next(base for base in type(value).__mro__ if not is_own(base.__module__))
         self.add(type(value), type(value).__qualname__)
         if isinstance(value, Mapping):
             self.add(list(value.items()), where)
@@ -210,19 +220,44 @@ class _Walk:
             self.add(list(value) if isinstance(value, tuple | list) else frozenset(value), where)
         else:
             self.say(base.__qualname__, vars(base)["__repr__"](value))
-        self.add(dict(sorted(getattr(value, "__dict__", {}).items())), where)
+        self.add(_attributes(value), where)
 
     def _instance(self, value: Any, where: str) -> None:
         """Add an object by its class and attributes, for user classes and for any dataclass.
 
-        A dataclass, such as a data set or a Flax module, declares the fields that it consists of.
+        A dataclass, such as a data set or a Flax module, declares the fields that it consists of; a user's may have
+        other attributes too. What a library's dataclass notes with leading underscores is not content.
         """
         kind = type(value)
-        if not (is_dataclass(kind) or (_is_own(kind.__module__) and hasattr(value, "__dict__"))):
+        declared = [each.name for each in fields(kind)] if is_dataclass(kind) else []
+        others: dict[str, Any] = {}
+        if is_own(kind.__module__):
+            of_library = any(is_dataclass(base) and not is_own(base.__module__) for base in kind.__mro__)
+            others = {
+                name: content
+                for name, content in _attributes(value).items()
+                if name not in declared and not (of_library and name.startswith("_"))
+            }
+        if not (is_dataclass(kind) or (is_own(kind.__module__) and (hasattr(value, "__dict__") or others))):
             raise UndigestedError(f"{where} is a {kind.__module__}.{kind.__qualname__}")
-        names = [each.name for each in fields(kind)] if is_dataclass(kind) else sorted(vars(value))
         self.add(kind, kind.__qualname__)
-        self.add({name: getattr(value, name) for name in names}, where)
+        self.add({name: getattr(value, name) for name in declared} | others, where)
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """Return an object's own attributes and filled slots, sorted; without values that are computed once from others."""
+    kind = type(value)
+    slots = {
+        name
+        for base in kind.__mro__
+        for name, member in vars(base).items()
+        if isinstance(member, MemberDescriptorType) and is_own(base.__module__) and hasattr(value, name)
+    }
+    found = {name: getattr(value, name) for name in slots} | dict(getattr(value, "__dict__", {}))
+    computed = {
+        name for base in kind.__mro__ for name, member in vars(base).items() if isinstance(member, cached_property)
+    }
+    return {name: found[name] for name in sorted(found.keys() - computed)}
 
 
 def _closure(function: FunctionType) -> dict[str, Any]:
@@ -242,7 +277,7 @@ def _names_of(code: CodeType) -> set[str]:
 def _is_installed(value: Any) -> bool:
     """Return whether the value belongs to an installed package and its module and name identify it."""
     module, name = getattr(value, "__module__", None), getattr(value, "__name__", None)
-    if name is None or _is_own(module):
+    if name is None or isinstance(value, RUNNING) or is_own(module):
         return False
     if isinstance(value, BOUND):
         return isinstance(value.__self__, ModuleType | type | type(None))
@@ -261,28 +296,6 @@ def _found(module: str | None, value: Any) -> Any:
     return found
 
 
-def own_modules(module: ModuleType) -> list[ModuleType]:
-    """Return the module and the user modules that it imports from, directly or not, sorted by name."""
-    found = {module.__name__: module}
-    waiting = [module]
-    while waiting:
-        for value in vars(waiting.pop()).values():
-            name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-            other = sys.modules.get(name) if isinstance(name, str) else None
-            if other is not None and other.__name__ not in found and _is_own(other.__name__):
-                found[other.__name__] = other
-                waiting.append(other)
-    return [found[name] for name in sorted(found)]
-
-
-def file_digest(module: ModuleType) -> str:
-    """Return the SHA-256 (hex) of a module's text. Raises UndigestedError if it has no file."""
-    path = getattr(module, "__file__", None)
-    if path is None or not Path(path).is_file():
-        raise UndigestedError(f"module {module.__name__} has no file")
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
 def _alone(value: Any, where: str) -> str:
     """Return the digest of one member of a set; sorted digests make the set's independent of order."""
     walk = _Walk()
@@ -294,22 +307,3 @@ def _globals_of(code: CodeType) -> set[str]:
     """Return the names that the code, and the functions nested in it, read from its module."""
     names = {each.argval for each in dis.get_instructions(code) if each.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
     return names.union(*(_globals_of(inner) for inner in code.co_consts if isinstance(inner, CodeType)))
-
-
-@cache
-def _is_own(module: str | None) -> bool:
-    """Return whether a module is user code: not installed, not part of Python, and not this toolkit."""
-    if module is None:
-        return False
-    if module.partition(".")[0] in TOOLKIT or module.partition(".")[0] in sys.stdlib_module_names:
-        return module == "__main__"
-    path = getattr(sys.modules.get(module), "__file__", None)
-    if path is None:  # typed at a prompt, or created by exec
-        return True
-    return not any(Path(path).is_relative_to(folder) for folder in _installed())
-
-
-@cache
-def _installed() -> tuple[Path, ...]:
-    folders = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    return tuple(Path(folder) for folder in (*folders, *site.getsitepackages(), site.getusersitepackages()))

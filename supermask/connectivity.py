@@ -44,9 +44,11 @@ def error_barrier(accuracies: Float[np.ndarray, " places"] | Sequence[float]) ->
     """Return the highest error on a line minus the mean error of its ends, as a fraction; 0 is no barrier.
 
     accuracies: from the first network to the second. Frankle et al. 2020 call it the instability; below
-    0.02 a training counts as stable. Raises ValueError for fewer than two.
+    0.02 a training counts as stable. Raises ValueError for fewer than two, and for what is no fraction.
     """
     line = np.asarray(accuracies, np.float64)
     if line.ndim != 1 or line.size < 2:
         raise ValueError(f"accuracies has shape {line.shape}; allowed: two or more, from one end to the other")
+    if not (are := (line >= 0) & (line <= 1)).all():
+        raise ValueError(f"accuracies has {line[~are][0]:g}; allowed: fractions from 0 to 1")
     return float((line[0] + line[-1]) / 2 - line.min())

@@ -145,7 +145,8 @@ def exact_fraction(number: Number) -> Fraction:
         return Fraction(written)
     # What is left of a double near 1 may be small, with the roundings of 1; in single precision those would be coarse.
     size = max(1, int(abs(value))) if limits.precision > 6 else abs(exact)
-    return _simplest(exact, 8 * Fraction(float(limits.eps)) * size)
+    simple = _simplest(exact, 8 * Fraction(float(limits.eps)) * size)
+    return Fraction(written) if abs(exact) < 1 and simple.denominator == 1 else simple  # a part is neither all nor none
 
 
 def _shortest(value: Any) -> Decimal:

@@ -253,18 +253,27 @@ def power(a: Number, b: Number) -> Criterion:
             raise ValueError(f"{name} is {exponent}; allowed: finite numbers")
     one, other = (float(own_number("", exponent)) + 0.0 for exponent in (a, b))  # 0 for -0, which is the same exponent
     first, second = (repr(each).removesuffix(".0").replace("e+", "e") for each in (one, other))
-    return Criterion(f"power_{first}_{second}", _Powers(one, other), f"|wf|^{first} · |wi|^{second}")
+    formula, revision = f"|wf|^{first} · |wi|^{second}", 2 if max(abs(one), abs(other)) > LARGEST else 1
+    return Criterion(f"power_{first}_{second}", _Powers(one, other), formula, revision=revision)
+
+
+LARGEST = 2.0
+"""Exponents up to this one cannot bring the powers of weights beyond float32's range."""
 
 
 @dataclass(frozen=True)
 class _Powers:
-    """|wf|^a · |wi|^b as a function that equals another one of the same exponents."""
+    """|wf|^a · |wi|^b as a function that equals another one of the same exponents.
+
+    Of larger exponents, a root of it, which ranks weights alike and neither over- nor underflows.
+    """
 
     a: float
     b: float
 
     def __call__(self, w_initial: Weights, w_final: Weights) -> Weights:
-        product = jnp.abs(w_final) ** self.a * jnp.abs(w_initial) ** self.b
+        root = max(abs(self.a) / LARGEST, abs(self.b) / LARGEST, 1.0)
+        product = jnp.abs(w_final) ** (self.a / root) * jnp.abs(w_initial) ** (self.b / root)
         diverged = jnp.isnan(w_initial) | jnp.isnan(w_final)
         return jnp.where(jnp.isnan(product) & ~diverged, 0.0, product)
 

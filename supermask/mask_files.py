@@ -34,6 +34,10 @@ def save_masks(path: str | Path, params: PyTree, masks: MaskTree) -> None:
     """
     _, own = pruned_leaves(params, masks)
     arrays = {name: np.asarray(mask) for name, mask in own.items()}
+    if "__metadata__" in arrays:
+        raise ValueError(
+            "a leaf is named __metadata__, which safetensors files have for their own; allowed: other names"
+        )
     packed = {name: pack(mask) for name, mask in arrays.items()}
     shapes = {name: list(mask.shape) for name, mask in arrays.items()}
     write_whole(Path(path), save(packed, {"format": FORMAT, "shapes": json.dumps(shapes)}))

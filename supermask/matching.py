@@ -35,6 +35,8 @@ def match_units(
 
     Raises ValueError for fewer than two layers, for layers that are not there, and for kernels of other shapes.
     """
+    if isinstance(layers, str) or len(set(layers)) < len(layers):
+        raise ValueError(f"layers is {layers!r}; allowed: the names of layers, each once")
     if len(layers) < 2:
         raise ValueError(f"layers is {list(layers)}; allowed: two or more, the output layer last")
     from scipy.optimize import linear_sum_assignment  # not above: it takes a sixth of a second
@@ -44,6 +46,9 @@ def match_units(
     for layer in layers:
         if ones[layer].shape != others[layer].shape:
             raise ValueError(f"second has {layer} of shape {others[layer].shape}; allowed: {ones[layer].shape}")
+        for name, kernels in (("first", ones), ("second", others)):
+            if not np.isfinite(kernels[layer]).all():
+                raise ValueError(f"{name} has weights of {layer} that are not finite; allowed: finite numbers")
     units = {layer: np.arange(ones[layer].shape[1]) for layer in layers[:-1]}
     for _ in range(sweeps):
         changed = False
@@ -68,11 +73,14 @@ def permute_units(
     not there.
     """
     _kernels("tree", tree, layers)
+    if missing := [layer for layer in layers[:-1] if layer not in units]:
+        raise ValueError(f"units lacks layer {missing[0]}; allowed: an order for each layer but the last")
     moved = {layer: {name: np.asarray(leaf) for name, leaf in leaves.items()} for layer, leaves in tree.items()}
     for layer, after in pairwise(layers):
         order = np.asarray(units[layer])
-        if sorted(order.tolist()) != list(range(moved[layer]["kernel"].shape[1])):
-            raise ValueError(f"units of {layer} is no order of its {moved[layer]['kernel'].shape[1]} units")
+        places = np.arange(moved[layer]["kernel"].shape[1])
+        if order.dtype.kind not in "iu" or order.shape != places.shape or not (np.sort(order) == places).all():
+            raise ValueError(f"units of {layer} is no order of its {len(places)} units")
         moved[layer] = {name: leaf[..., order] for name, leaf in moved[layer].items()}
         moved[after] = moved[after] | {"kernel": moved[after]["kernel"][order]}
     return moved
@@ -85,4 +93,8 @@ def _kernels(argument: str, params: Mapping[str, Mapping[str, Any]], layers: Seq
     for layer, kernel in kernels.items():
         if kernel.ndim != 2:
             raise ValueError(f"{argument} has {layer} of shape {kernel.shape}; allowed: dense, (inputs, outputs)")
+    for layer, after in pairwise(layers):
+        if (outputs := kernels[layer].shape[1]) != (inputs := kernels[after].shape[0]):
+            sizes = f"{layer} has {outputs} outputs, {after} {inputs} inputs"
+            raise ValueError(f"layers is {list(layers)}, where {sizes}; allowed: the layers in their order")
     return kernels

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from supermask.code_digest import UndigestedError, code_digest
+from supermask.code_digest import code_digest
+from supermask.own_code import UndigestedError
 
 Function = Callable[..., Float[Array, "*shape"]]
 
@@ -118,10 +119,21 @@ class Member:
             raise MemberError(f"{self.kind} {self.name} returned values of shape {values.shape}; the layer has {shape}")
         if not any(jnp.issubdtype(values.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
             raise MemberError(f"{self.kind} {self.name} returned {values.dtype}; allowed: numbers")
-        found = values.astype(jnp.float32)
-        if jnp.issubdtype(values.dtype, jnp.integer):  # compiled code cannot raise: NaN is refused later
-            same = found.astype(values.dtype) == values
-            if not isinstance(same, jax.core.Tracer) and not same.all():
-                raise MemberError(f"{self.kind} {self.name} returned integers above 2**24, which float32 rounds")
-            found = jnp.where(same, found, jnp.nan)
+        try:
+            return as_float32(values)
+        except ValueError as error:
+            raise MemberError(f"{self.kind} {self.name} returned {error}") from None
+
+
+def as_float32(values: Array) -> Float[Array, "*shape"]:
+    """Return numbers as float32. Raises ValueError for integers that float32 rounds.
+
+    Compiled code cannot raise: there they are NaN, which is refused later.
+    """
+    found = values.astype(jnp.float32)
+    if not jnp.issubdtype(values.dtype, jnp.integer):
         return found
+    same = found.astype(values.dtype) == values
+    if not isinstance(same, jax.core.Tracer) and not same.all():
+        raise ValueError("integers above 2**24, which float32 rounds")
+    return jnp.where(same, found, jnp.nan)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
-from supermask.members import MemberError
+from supermask.members import MemberError, as_float32
 from supermask.short import short
 from supermask.trees import Leaves, MaskTree, only_kept
 
@@ -81,7 +81,10 @@ def scores_by_path(leaves: Leaves, scores: PyTree) -> dict[str, Float[Array, "..
     for path, score in found.items():
         if not any(jnp.issubdtype(score.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
             raise ValueError(f"score of {path} is {score.dtype}; allowed: real numbers")
-    return {path: score.astype(jnp.float32) for path, score in found.items()}
+    try:
+        return {path: as_float32(score) for path, score in found.items()}
+    except ValueError as error:
+        raise ValueError(f"scores are {error}") from None
 
 
 def check_scores(

@@ -288,6 +288,10 @@ def _alive(params: PyTree, masks: MaskTree, where: Where | None) -> tuple[Leaves
 def _facts(leaves: Leaves, trees: Mapping[str, PyTree]) -> dict[str, dict[str, Any]]:
     """Return each prunable layer's values in every pytree, in float32, by path and by the tree's name."""
     chosen = {name: leaves.fitting(f"{name} of {{}} has", tree) for name, tree in trees.items()}
+    for name, values in chosen.items():
+        for path in leaves.prunable:
+            if not jnp.issubdtype(dtype := jnp.asarray(values[path]).dtype, jnp.floating):
+                raise ValueError(f"{name} of {path} is {dtype}; allowed: real floating-point numbers")
     return {
         path: {name: jnp.asarray(values[path], jnp.float32) for name, values in chosen.items()}
         for path in leaves.prunable

@@ -26,8 +26,12 @@ NUMBERS: Mapping[str, Any] = {
     "jax_softmax_custom_jvp": False,
     "jax_use_direct_linearize": True,
     "jax_disable_jit": False,
+    "jax_debug_infs": False,
 }
-"""JAX's settings as results are made with them: its defaults. Those that a version of JAX lacks don't count."""
+"""JAX's settings as results are made with them: its defaults. Those that a version of JAX lacks don't count.
+
+Scores may be infinite, and under `jax_debug_infs` a program that finds them runs again, on arrays it has given away.
+"""
 
 
 def check_draws() -> None:

@@ -63,7 +63,12 @@ class Superposition:
 
     def infer(self, images: Num[Array | np.ndarray, "images ..."]) -> int:
         """Return the number of the task that an unlabelled batch is most likely of: the one of highest score."""
-        return int(np.argmax(self.scores(np.asarray(images)[None])[0]))
+        if not len(images):
+            raise ValueError("images has none; allowed: one or more")
+        scores = self.scores(np.asarray(images)[None])[0]
+        if not np.isfinite(scores).all():
+            raise ValueError("images, weights or outputs are not finite, so that no score is highest")
+        return int(np.argmax(scores))
 
     @cached_property
     def _stacks(self) -> tuple[Leaves, dict[str, Bool[np.ndarray, "tasks ..."]]]:

@@ -56,6 +56,15 @@ def path_of(folder: Path, training: str) -> Path:
     return folder / f"{training}.safetensors"
 
 
+def check_stored(path: str, leaf: np.ndarray) -> None:
+    """Raise ValueError for a leaf whose numbers the files of trainings have no type for."""
+    try:
+        save({path: np.zeros(0, leaf.dtype)})
+    except (SafetensorError, KeyError):
+        types = "floating-point numbers of 16 to 64 bits, whole numbers of 8 to 64, and truth values"
+        raise ValueError(f"initial parameters have {path} of {leaf.dtype}; allowed: {types}") from None
+
+
 def write(folder: Path, training: str, stored: Stored) -> None:
     """Write a training's file. Raises OSError if that fails."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -22,15 +22,16 @@ import numpy as np
 from jaxtyping import PyTree
 
 from supermask.checks import check_names, check_whole
-from supermask.code_digest import UndigestedError, code_digest
+from supermask.code_digest import code_digest
 from supermask.counts import Number, check_fractions
 from supermask.extras import missing
 from supermask.keys import Purpose, derive_key
 from supermask.masks import weights_remaining
 from supermask.network_facts import Loss, Outputs
+from supermask.own_code import UndigestedError
 from supermask.pruning import prune, restart, zeros_matter
 from supermask.round_checks import check_final, checked, metrics_of, outcome_of
-from supermask.ticket_files import Stored, digest_of, id_of, read, write
+from supermask.ticket_files import Stored, check_stored, digest_of, id_of, read, write
 from supermask.treatments import Treatment
 from supermask.trees import Leaves, MaskTree, Where, flattened, leaves_of, masked_leaves, present, structure_of
 
@@ -201,6 +202,8 @@ class _Loop:
         """Yield all results of a seed. Trainings that treatments share are done once."""
         initial = _own(self.initialise(seed))
         leaves = leaves_of(initial, self.where)
+        for path, leaf in _arrays(initial).items():
+            check_stored(path, leaf)
         dense = leaves.as_masks({path: np.ones(leaves.all[path].shape, bool) for path in leaves.prunable})
         if isinstance(self.fraction, Mapping):
             check_names("fraction", self.fraction, leaves.prunable)

@@ -218,6 +218,19 @@ def test_leaves_of_one_module_are_layers_of_their_own():
     }
 
 
+class DropsNothing(eqx.Module):
+    """Outside of training, as a network without a key is always called, its dropout does nothing."""
+
+    dense: eqx.nn.Linear
+    dropout: eqx.nn.Dropout
+
+    def __init__(self, key):
+        self.dense, self.dropout = eqx.nn.Linear(64, 10, key=key), eqx.nn.Dropout(0.9)
+
+    def __call__(self, image):
+        return self.dense(self.dropout(image.ravel()))
+
+
 def test_what_cannot_be_adapted_is_refused(unchecked):
     images = (8, 8, 1)
     for make, message in (
@@ -226,6 +239,10 @@ def test_what_cannot_be_adapted_is_refused(unchecked):
         (lambda: of_linen(LinenResNet(), where="conv"), "where is 'conv'; allowed: a function"),
         (lambda: shapes_of(of_nnx(lambda rngs: 3), images), "make returns a int; allowed: an NNX module"),
         (lambda: shapes_of(of_equinox(lambda key: 3), images), "make returns a int; allowed: an Equinox module"),
+        (
+            lambda: shapes_of(of_equinox(DropsNothing), images),
+            "dropout whose __call__ takes no `key`",
+        ),
         (lambda: shapes_of(of_linen(LinenResNet(), where=lambda *_: False), images), "nothing to prune among"),
         (lambda: shapes_of(of_linen(LinenResNet(), output="head"), images), "output is 'head'; allowed: "),
         (

@@ -91,6 +91,7 @@ def test_synflow_shares_what_flows_equally_and_loses_no_layer():
             {},
             "score is NaN for [0-9]+",
         ),
+        (lambda params: jax.tree.map(lambda leaf: jnp.int32(leaf) + 2**26 + 1, params), {}, "score is NaN for [0-9]+"),
         (sm.snip_scores(loss), {"where": lambda path, leaf: False}, "where finds nothing to prune"),
     ],
 )

@@ -5,7 +5,8 @@ import re
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from dataclasses import InitVar, dataclass, replace
 from functools import cached_property, partial, singledispatch, wraps
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -21,11 +22,12 @@ from supermask.analysis.kinds.plan import results_of
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.studies.experiment import Experiment
 from supermask.analysis.studies.protocols import Changes, protocol
-from supermask.code_digest import UndigestedError, code_digest
+from supermask.code_digest import code_digest
 from supermask.criteria import CRITERIA, Criterion, LayerFacts
 from supermask.datasets import load
 from supermask.members import RESERVED, MemberError
 from supermask.named_members import BUILT_IN
+from supermask.own_code import UndigestedError
 from supermask.plugins import criterion, kept_action, pruned_action
 from supermask.restarts import Treatment, scores_of
 
@@ -397,6 +399,42 @@ class OwnFloat(float):
     pass
 
 
+@dataclass
+class SetLater:
+    """With an attribute that is no field, and one that is computed once from others."""
+
+    name: str
+    rate: InitVar[float]
+
+    def __post_init__(self, rate):
+        self.scale = rate
+
+    @cached_property
+    def doubled(self):
+        return 2 * self.scale
+
+
+class WithSlot:
+    __slots__ = ("scale",)
+
+    def __init__(self, scale):
+        self.scale = scale
+
+
+class SlotAndMore(WithSlot):
+    """Has attributes beside its base class's slot."""
+
+
+class OwnArray(np.ndarray):
+    pass
+
+
+def own_array(scale):
+    array = np.zeros(2).view(OwnArray)
+    array.scale = scale
+    return array
+
+
 def own_module(scale):
     module = ModuleType("scales_of_ones_own")
     module.__file__ = __file__
@@ -425,6 +463,13 @@ def typed_in(text):
         (with_attributes(factory(1), scale=2), with_attributes(factory(1), scale=3)),
         (with_attributes(OwnDict(a=1), scale=2), with_attributes(OwnDict(a=1), scale=3)),
         (OwnDict(a=1), OwnDict(a=2)),
+        (SetLater("x", 0.1), SetLater("x", 0.9)),
+        (WithSlot(1), WithSlot(2)),
+        (SlotAndMore(1), SlotAndMore(2)),
+        (own_array(1), own_array(2)),
+        (np.ma.masked_less([1, 5, 8], 3), np.ma.masked_less([1, 5, 8], 7)),
+        (np.ma.array([1, 5], fill_value=3), np.ma.array([1, 5], fill_value=4)),
+        (defaultdict(factory(1)), defaultdict(factory(2))),
         (with_attributes(OwnFloat(1), scale=2), with_attributes(OwnFloat(1), scale=3)),
         (OwnFloat(1), OwnFloat(2)),
         ((2).__add__, (3).__add__),
@@ -451,6 +496,17 @@ def test_an_installed_dataclass_counts_by_its_fields():
     layers = [nn.Sequential([nn.Dense(units), nn.relu]) for units in (3, 3, 4)]
     digests = [code_digest(holding(each)) for each in layers]
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_what_an_object_has_computed_and_kept_is_none_of_its_content():
+    one, other = SetLater("x", 0.1), SetLater("x", 0.1)
+    assert one.doubled == 0.2
+    assert code_digest(holding(one)) == code_digest(holding(other))
+
+
+def test_a_generator_is_refused():
+    with pytest.raises(UndigestedError, match=r"value is a builtins\.generator"):
+        code_digest(holding(each for each in (1, 2)))
 
 
 @pytest.mark.parametrize("held", [np.vectorize(doubled), np.frompyfunc(doubled, 1, 1)])

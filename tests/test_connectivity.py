@@ -63,6 +63,8 @@ def test_a_line_begins_and_ends_with_the_networks_themselves():
         (lambda: sm.on_line(ENDS[0], {"b": ENDS[1]["a"]}), "allowed: those of first"),
         (lambda: sm.on_line(*ENDS, places=(0, 1.5)), "places has 1.5; allowed: 0 to 1"),
         (lambda: sm.error_barrier([0.5]), "allowed: two or more"),
+        (lambda: sm.error_barrier([0.9, float("nan"), 0.9]), "accuracies has nan; allowed: fractions from 0 to 1"),
+        (lambda: sm.error_barrier([90, 80]), "accuracies has 90; allowed: fractions"),
         (lambda: Barrier(between="seeds"), "between is 'seeds'; allowed: orders, rounds"),
     ],
 )

@@ -53,6 +53,7 @@ compiled = jax.jit(lambda fraction, alive: share(fraction, alive), static_argnum
         (np.float32(1) / np.float32(1_234_567), 12_345_670, 10),
         (np.float32(1) / np.float32(300_000), 3_000_000, 10),
         (np.float32(0.7) ** np.float32(20), 2_425_930, 1935),
+        (0.9999999999999999, 3700, 3699),
         (0, 7, 0),
         (1, 7, 7),
     ],

@@ -147,6 +147,11 @@ def test_powers_have_the_known_criteria_among_them_and_names_of_their_own(tmp_pa
         scores = power(*exponents)(layer)
         expected = CRITERIA[name](layer) if name else 1 / jnp.abs(layer.w_final)
         np.testing.assert_allclose(scores, expected, rtol=1e-6)
+    values = {name: np.abs(np.asarray(getattr(layer, name), np.float64)) for name in ("w_final", "w_initial")}
+    for a, b in ((20, -20), (50, -50), (50, 0), (0, -33.5), (7, 5)):
+        exact = (a * np.log(values["w_final"]) + b * np.log(values["w_initial"])).ravel()
+        assert (np.argsort(np.asarray(power(a, b)(layer)).ravel()) == np.argsort(exact)).all(), "nothing overflows"
+    assert (power(2, -1).revision, power(2.5, 0).revision) == (1, 2)
     growth = power(1, -1)
     assert (growth.name, growth.formula) == ("power_1_-1", "|wf|^1 · |wi|^-1")
     assert growth == power(1.0, -1.0) != power(1, -2)

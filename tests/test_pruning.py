@@ -122,19 +122,35 @@ def test_what_is_pruned_is_said_and_found():
     assert "50.00% of the weights that can be pruned are kept" in text
 
 
+def too_large(network):
+    return jax.tree.map(lambda leaf: jnp.arange(leaf.size).reshape(leaf.shape) + 2**26, network.initial)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"fraction": 1.5}, "1.5"),
         ({"fraction": {"dense/7/w": 0.5}}, "dense/7/w"),
         ({"fraction": 0.5, "where": lambda path, leaf: False}, "where finds nothing to prune among block/conv/bias"),
+        (
+            {"fraction": 0.5, "criterion": too_large},
+            "too_large: scores are integers above 2**24",
+        ),
+        (
+            {"fraction": 0.5, "final": jax.tree.map(lambda leaf: leaf * 1j, INITIAL)},
+            "is complex64; allowed: real",
+        ),
+        (
+            {"fraction": 0.5, "final": jax.tree.map(lambda leaf: leaf.astype(int), INITIAL)},
+            "w_final of block/conv/kernel is int32; allowed: real floating-point numbers",
+        ),
         ({"fraction": 0.5, "masks": FINAL}, "mask of block/conv/bias is float32"),
         ({"fraction": 0.5, "masks": jax.tree.map(lambda leaf: None, INITIAL)}, "masks have no mask"),
     ],
 )
 def test_what_cannot_be_pruned_is_refused_by_name(change, words):
     with pytest.raises(ValueError, match=re.escape(words)):
-        sm.prune(KEY, INITIAL, FINAL, **change)
+        sm.prune(KEY, INITIAL, **{"final": FINAL} | change)
 
 
 def test_parameters_of_another_structure_or_shape_are_refused():
@@ -201,6 +217,20 @@ def test_frozen_weights_do_not_count_where_gradients_are_clipped():
     frozen = sm.freeze(optax.clip_by_global_norm(1.0), found)
     updates, _ = frozen.update(FINAL, frozen.init(INITIAL), INITIAL)
     assert float(optax.tree.norm(updates)) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_complex_numbers_restart_no_weights():
+    """They would lose their imaginary parts."""
+    masks = sm.prune(KEY, INITIAL, FINAL, fraction=0.5)
+    with pytest.raises(ValueError, match="w_final of block/conv/kernel is complex64; allowed: real"):
+        sm.restart(KEY, INITIAL, jax.tree.map(lambda leaf: leaf * 1j, FINAL), masks, kept=sm.trained)
+
+
+def test_a_name_that_the_file_keeps_for_itself_is_refused(tmp_path):
+    params = {"__metadata__": np.ones((2, 2), np.float32)}
+    with pytest.raises(ValueError, match="a leaf is named __metadata__"):
+        sm.save_masks(tmp_path / "m", params, {"__metadata__": np.ones((2, 2), bool)})
+    assert not (tmp_path / "m").exists()
 
 
 def test_masks_go_through_a_file_and_numpy_alone_reads_them(tmp_path, monkeypatch):

@@ -28,6 +28,7 @@ FLAGS = {
     "JAX_ENABLE_X64": "1",
     "JAX_DEFAULT_MATMUL_PRECISION": "bfloat16",
     "FLAX_FIX_RNG_SEPARATOR": "1",
+    "JAX_DEBUG_INFS": "1",
 }
 """Environment variables under which a study must give what it gives without them."""
 
@@ -41,6 +42,7 @@ OTHER = {
     "jax_softmax_custom_jvp": True,
     "jax_use_direct_linearize": False,
     "jax_disable_jit": True,
+    "jax_debug_infs": True,
     FLAX: True,
 }
 

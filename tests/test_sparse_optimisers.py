@@ -275,6 +275,10 @@ def step_once(sparse):
         (lambda: sm.rigl(optax.sgd(0.1), density=0.2, steps=0, key=KEY), "steps is 0; allowed: 1 or more"),
         (lambda: sm.set_training(optax.sgd(0.1), density=0.2, steps=99, key=KEY, fraction=2), "fraction is 2; allowed"),
         (lambda: sm.sparse_momentum(optax.sgd(0.1), density=0.2, steps=99, key=KEY, every=0), "every is 0; allowed: 1"),
+        (
+            lambda: sm.magnitude_pruning(optax.sgd(0.1), density=0.2, steps=60, key=KEY, every=40, until=0.5),
+            "every is 40, and until 0.5 of 60 steps is step 30; allowed: 1 to 30",
+        ),
         (lambda: sm.dnw(optax.sgd(0.1), density=0.2, steps=9, key=0), r"key is 0; allowed: jax.random.key\(seed\)"),
         (lambda: sm.dnw(optax.sgd(0.1), density=0.2, steps=9, key=jax.random.key(0, impl="rbg")), "key is of rbg"),
         (lambda: sm.dnw(optax.sgd(0.1), density=2, steps=9, key=KEY).init(nested()), "density is 2"),

@@ -84,6 +84,11 @@ def test_a_task_is_inferred_wherever_its_mask_stands():
     [
         (lambda weights, masks: sm.superpose(weights, []), "masks is empty; allowed: one mask or more"),
         (lambda weights, masks: sm.Superposition(apply, weights, []), "masks is empty"),
+        (lambda weights, masks: sm.infer_task(apply, weights, masks, jnp.ones((0, INPUTS))), "images has none"),
+        (
+            lambda weights, masks: sm.infer_task(apply, weights, masks, jnp.full((2, INPUTS), jnp.nan)),
+            "not finite, so that no score is highest",
+        ),
         (lambda weights, masks: sm.superpose(weights, masks, jnp.ones(2)), r"mixture has shape \(2,\) for 5 masks"),
         (lambda weights, masks: sm.Superposition(apply, weights, [{"head": masks[0]["head"]}]), "pytrees differ"),
         (

@@ -52,6 +52,17 @@ def test_what_jax_cannot_do_here_is_one_line(name, value, words, tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+def test_matplotlibs_backend_is_no_matter(tmp_path):
+    ended = run("reproduce", "criteria-plane", "--dry-run", *SMALL[:2], folder=tmp_path, MPLBACKEND="nonsense")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    code = "import os, sys; from supermask.figures.command import _command; sys.argv[1:] = ['figures']; _command(); "
+    code += "import matplotlib; print(matplotlib.__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"MPLBACKEND": "nonsense"}, capture_output=True, text=True
+    )
+    assert done.stdout.endswith("matplotlib\n"), done.stderr
+
+
 def test_where_jax_works_nothing_is_wrong_with_it():
     assert backend_fault() == ""
     assert backend_fault(RuntimeError("a bug of ours")) == ""

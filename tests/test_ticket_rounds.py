@@ -143,6 +143,10 @@ def small(seed):
     return {"w": jnp.arange(1.0, 13).reshape(3, 4).astype(jnp.bfloat16), "b": jnp.ones(4), "unused": None}
 
 
+def complex_numbers(seed):
+    return {"w": np.ones((3, 4), np.complex128), "v": np.ones((3, 4), np.float32)}
+
+
 def alive(scale):
     return quick(scale, lambda final: (final, {"loss": jnp.float32("nan")}))
 
@@ -211,6 +215,7 @@ def moved(final):
             r"train returned w as float32 of shape \(3, 4\); it was given bfloat16 of shape",
         ),
         (alive(1), {"fraction": 1.5}, "fraction is 1.5"),
+        (alive(1), {"initialise": complex_numbers}, "initial parameters have w of complex128; allowed: floating-point"),
         (alive(1), {"fraction": {"v": 0.5}}, "fraction has layer 'v'; allowed: w"),
         (alive(1), {"treatments": [sm.treatment(sm.snip)]}, "criterion snip needs gradient; allowed with gradient="),
         (alive(1), {"treatments": [sm.Treatment(schedule="one_shot")]}, "treatments have a schedule or a rewind_step"),
@@ -220,7 +225,7 @@ def moved(final):
 @pytest.mark.usefixtures("unchecked")
 def test_what_cannot_be_is_refused_by_name(train, changes, words, tmp_path):
     with pytest.raises(ValueError, match=words):
-        sm.lottery_rounds(train, small, **{"rounds": 1, "folder": tmp_path, "fraction": 0.5} | changes)
+        sm.lottery_rounds(train, **{"initialise": small, "rounds": 1, "folder": tmp_path, "fraction": 0.5} | changes)
 
 
 def test_a_criterion_may_ask_for_the_gradient(tmp_path):

@@ -141,6 +141,8 @@ def test_whole_numbers_stay_whole_where_others_have_none(folder):
         (["rate_dense=0.59040000000000001", "round=2", "seed=0", "metric=test_loss", "kind=training"], 2),
         (["kind=nothing"], 0),
         (["commit=", "kind=dsd"], 4),
+        (["recipe=", "plugins=", "kind=dsd"], 4),
+        (["recipe=adam", "kind=dsd"], 0),
     ],
 )
 def test_conditions_find_numbers_as_numbers(folder, where, number):

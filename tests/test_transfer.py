@@ -91,6 +91,22 @@ def test_a_match_is_no_worse_than_any_single_exchange_of_units():
     [
         (lambda: sm.match_units(drawn(0), drawn(1), ("output",)), "allowed: two or more, the output layer last"),
         (lambda: sm.match_units(drawn(0), drawn(1), LAYERS, sweeps=0), "sweeps is 0; allowed: 1 or more"),
+        (lambda: sm.match_units(drawn(0), drawn(1), "hidden1"), "layers is 'hidden1'; allowed: the names of layers"),
+        (lambda: sm.match_units(drawn(0), drawn(1), (LAYERS[0], *LAYERS)), "layers is .*; allowed: .*, each once"),
+        (lambda: sm.match_units(drawn(0), drawn(1), (LAYERS[1], LAYERS[0])), "allowed: the layers in their order"),
+        (
+            lambda: sm.match_units(drawn(0), jax.tree.map(lambda leaf: leaf * jnp.nan, drawn(1)), LAYERS),
+            "second has weights of hidden1 that are not finite",
+        ),
+        (lambda: sm.permute_units(drawn(0), {}, LAYERS), "units lacks layer hidden1"),
+        (
+            lambda: sm.permute_units(drawn(0), {**orders(0), "hidden2": np.arange(7.0)}, LAYERS),
+            "units of hidden2 is no order",
+        ),
+        (
+            lambda: sm.permute_units(drawn(0), {**orders(0), "hidden2": np.arange(7)[None]}, LAYERS),
+            "units of hidden2 is no order",
+        ),
         (lambda: sm.match_units(drawn(0), {}, LAYERS), "second lacks layer hidden1"),
         (lambda: sm.match_units(drawn(0), initialise(NETWORK, jax.random.key(0), (5, 4, 1)), LAYERS), "of shape"),
         (

@@ -71,7 +71,8 @@ def caption(experiment: Experiment, study: Study) -> str:
     """Return a picture's caption: data set, protocol, seeds, version, and training lengths."""
     protocol = experiment.protocol
     commit = provenance()["commit"]
-    version = f"supermask {supermask.__version__}" + (f" ({commit[:7]})" if commit else "")
+    changed_code = "+" if commit and commit.endswith("+") else ""
+    version = f"supermask {supermask.__version__}" + (f" ({commit[:7]}{changed_code})" if commit else "")
     network = TITLES.get(protocol.network, protocol.network)
     if study.of(GraphRun) and not study.of(SparseRun):
         graph = protocol.graph

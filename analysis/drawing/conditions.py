@@ -27,8 +27,8 @@ class Condition:
 
     def matches(self, cell: Any) -> bool:
         """Return whether a cell has the value."""
-        if cell is None or not self.text:
-            return cell is None and not self.text
+        if cell in (None, "") or not self.text:
+            return cell in (None, "") and not self.text
         if self.type == "truth":
             return bool(cell is _TRUTHS[self.text.lower()])
         if self.type == "text" or isinstance(cell, str):

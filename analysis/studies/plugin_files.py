@@ -17,10 +17,10 @@ from supermask.actions import Action, KeptAction, PrunedAction
 from supermask.analysis.studies.experiment import Study, own_members_of
 from supermask.analysis.studies.own_figures import OwnFigure
 from supermask.analysis.system.errors import UsageError, reason
-from supermask.code_digest import file_digest, own_modules
 from supermask.criteria import Criterion
 from supermask.members import Member, MemberError
 from supermask.named_members import check_names
+from supermask.own_code import file_digest, own_modules
 from supermask.plugins import collected
 from supermask.reading import read_regular
 

@@ -79,7 +79,7 @@ class EquinoxModel:
         return outputs, {"state": _numbered((others, moved))} if state else {}
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
-        """Refuse a factory that makes no module."""
+        """Refuse a factory that makes no module, or one whose dropout would never drop anything."""
         _parts(self.make)
 
 
@@ -127,6 +127,8 @@ def _parts(make: Callable[[Key[Array, ""]], Any]) -> _Parts:
 
     params, state = jax.eval_shape(made, jax.random.key(0, impl="threefry2x32"))
     call = inspect.signature(type(statics[-1]).__call__).parameters
+    if "key" not in call and _has_dropout(statics[-1]):
+        raise ValueError("make returns a module with dropout whose __call__ takes no `key`; allowed: one that takes it")
     return _Parts(
         statics[-1],
         (jax.tree.structure(params), tuple(by_path(params))),
@@ -135,11 +137,22 @@ def _parts(make: Callable[[Key[Array, ""]], Any]) -> _Parts:
     )
 
 
+def _has_dropout(module: Any) -> bool:
+    """Return whether a layer of the module drops inputs in training, which Equinox refuses without a key."""
+    import equinox as eqx
+
+    def drops(node: Any) -> bool:
+        return isinstance(node, eqx.nn.Dropout) and not node.inference and bool(node.p)
+
+    return any(map(drops, jax.tree.leaves(module, is_leaf=lambda node: isinstance(node, eqx.nn.Dropout))))
+
+
 def of_equinox(make: Callable[[Key[Array, ""]], Any], *, where: Where | None = None, output: str = "output") -> Adapted:
     """Return the network of an Equinox module: `make` returns it, or it and its `equinox.nn.State`, given a key.
 
     The module reads one image, channels first; its __call__ may take `state`, which it then returns beside its logits,
     and `key`. Batch norm's `axis_name` is 'batch'. Kernels are seen with outputs last, as in Flax, so that the same
-    weights have the same masks. Raises ValueError, when it is used, for a `make` that returns no module.
+    weights have the same masks. Raises ValueError, when it is used, for a `make` that returns no module, or one with
+    dropout whose __call__ takes no key.
     """
     return network_of(EquinoxModel(make), where, output, outputs_first=True)

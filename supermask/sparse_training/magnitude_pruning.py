@@ -55,7 +55,13 @@ def magnitude_pruning(
     """Return gradual magnitude pruning, each layer to its own number of weights."""
     config = MagnitudePruningConfig() if config is None else config
     every = config.every or horizon.period
-    last = max(share(config.until, horizon.steps) // every, 1) * every
+    begun = share(config.until, horizon.steps)
+    if config.every and every > begun:
+        raise ValueError(
+            f"every is {every}, and until {config.until:g} of {horizon.steps} steps is step {begun}; "
+            f"allowed: 1 to {begun}"
+        )
+    last = max(begun // every, 1) * every
 
     def init(key: AnyKey, params: Params, counts: Counts, masks: Masks | None = None) -> State:
         masks = full_masks(kernels_of(params)) if masks is None else masks
