@@ -158,7 +158,8 @@ def restart(
             )
             for part in (0, 1)
         )
-        values[path] = start_weights(kept_action, pruned_action, one, other).astype(leaves.all[path].dtype)
+        weights = start_weights(kept_action, pruned_action, one, other)
+        values[path] = weights.astype(jax.dtypes.canonicalize_dtype(leaves.all[path].dtype))
     return (masked_leaves(final, masks)[0] if kept_action.continues else leaves).with_chosen(values)
 
 

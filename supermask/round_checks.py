@@ -1,6 +1,6 @@
 """Checks of a user's own training function in rounds of pruning: of its arguments, and of what it returns."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,12 @@ def checked(treatments: Sequence[Treatment], seeds: Iterable[int | np.integer]) 
     for each in (chosen := _several("treatments", treatments)):
         if not isinstance(each, Treatment):
             raise ValueError(f"treatments have {each!r}; allowed: what treatment() makes of a criterion and actions")
+        for member in (each.criterion, each.kept, each.pruned):
+            if not isinstance(member.function, Hashable):
+                kind = type(member.function).__name__
+                raise ValueError(
+                    f"{member.kind} {member.name} is a {kind}, which has no hash; allowed: a frozen dataclass"
+                )
     chosen = list(dict.fromkeys(chosen))
     names = set()
     for each in chosen:

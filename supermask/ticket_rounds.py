@@ -316,5 +316,5 @@ def _as_kind(leaf: Any, kind: Any) -> Any:
     if leaf is None:
         return None
     if isinstance(kind, np.ndarray):
-        return np.array(leaf)
+        return np.array(leaf, kind.dtype)
     return leaf if isinstance(leaf, jax.Array) else jnp.array(leaf)

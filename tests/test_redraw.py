@@ -441,6 +441,11 @@ def test_a_cell_that_is_not_what_its_column_holds_is_refused_by_its_place(tmp_pa
             "it has no column 'treatment'; its columns are dataset",
         ),
         (lambda text: text.replace("test_accuracy,", "accuracy,", 1), "it has no column 'test_accuracy'; its columns"),
+        (
+            lambda text: text.replace("\nmnist,fc,", "\nmnist,x,", 1),
+            "line 3, column 'network' has 'fc'; allowed: 'x', as",
+        ),
+        (lambda text: text.replace("\nmnist,", "\ndigits,", 1), "column 'dataset' has 'mnist'; allowed: 'digits', as"),
         (lambda text: text + "mnist,fc,short\n", "has 3 cells; allowed: 22, one for each column"),
         (lambda text: text.replace("mnist,fc", "mnist,fc,fc", 1), "line 2 has 23 cells; allowed: 22"),
     ],

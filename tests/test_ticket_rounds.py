@@ -1,6 +1,7 @@
 """Lottery tickets by anyone's training function: stored, resumed, told apart by code, in NumPy or JAX."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import jax
@@ -143,12 +144,36 @@ def small(seed):
     return {"w": jnp.arange(1.0, 13).reshape(3, 4).astype(jnp.bfloat16), "b": jnp.ones(4), "unused": None}
 
 
+@dataclass
+class Changing:
+    scale: float = 1.0
+
+    def __call__(self, w_final):
+        return self.scale * abs(w_final)
+
+
 def complex_numbers(seed):
     return {"w": np.ones((3, 4), np.complex128), "v": np.ones((3, 4), np.float32)}
 
 
 def alive(scale):
     return quick(scale, lambda final: (final, {"loss": jnp.float32("nan")}))
+
+
+def test_arrays_of_double_precision_are_given_as_such_in_every_round(tmp_path):
+    """Their weights are those of single precision from round 1 on."""
+    given = []
+
+    def train(params, masks, seed):
+        given.append((params["w"].dtype, params["v"].dtype))
+        return params, {"loss": 0.5}
+
+    def initialise(seed):
+        drawn = np.random.default_rng(seed)
+        return {"w": drawn.normal(size=(3, 4)), "v": drawn.normal(size=(4, 2)).astype(np.float32)}
+
+    sm.lottery_rounds(train, initialise, rounds=2, folder=tmp_path, version="1")
+    assert given == [(np.float64, np.float32)] * 3
 
 
 def test_changed_code_or_parameters_are_trained_anew(tmp_path):
@@ -213,6 +238,11 @@ def moved(final):
             quick(1, lambda final: ({**final, "w": final["w"].astype(jnp.float32)}, {})),
             {},
             r"train returned w as float32 of shape \(3, 4\); it was given bfloat16 of shape",
+        ),
+        (
+            alive(1),
+            {"treatments": [sm.treatment(Changing())]},
+            "criterion .* is a Changing, which has no hash; allowed",
         ),
         (alive(1), {"fraction": 1.5}, "fraction is 1.5"),
         (alive(1), {"initialise": complex_numbers}, "initial parameters have w of complex128; allowed: floating-point"),

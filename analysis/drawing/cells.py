@@ -26,6 +26,9 @@ _NUMBERS = {
 }
 _FRACTIONS = {"overlap", "share", "kept_from_start", "toward_zero", "flipped", "lower"}
 
+_SHARED = ("dataset", "network", "protocol")
+"""Columns that have one value: a picture and its caption are of one."""
+
 _KEYS = ("seed", "round")
 _OF_PARTS = {"panel", "part", "kind"}
 """Columns of tables with several kinds of rows, in which a seed or a round may be empty."""
@@ -35,8 +38,8 @@ def check_cells(csv: Path, text: str) -> None:
     """Refuse a table that would be drawn differently from its text.
 
     Raises UsageError if the file is no CSV, a column is named twice or not at all, a row has other columns than the
-    header, a number has a decimal comma, or a column of numbers holds something else. The message has file, line,
-    column, and what is allowed.
+    header, a number has a decimal comma, a column of numbers holds something else, or rows are of two networks, data
+    sets or protocols. The message has file, line, column, and what is allowed.
     """
     lines = reader(io.StringIO(text))
     try:
@@ -45,10 +48,14 @@ def check_cells(csv: Path, text: str) -> None:
             _check_header(csv, header)
         kinds = {name: kind for name in header if (kind := _kind(name))}
         needed = [name for name in _KEYS if name in header and not _OF_PARTS & set(header)]
-        rows = 0
+        rows, first = 0, dict[str, str]()
         for cells in lines:
             if cells:  # an empty line is none
-                _check_row(f"file {csv}, line {lines.line_num}", header, cells, kinds, needed)
+                where = f"file {csv}, line {lines.line_num}"
+                _check_row(where, header, cells, kinds, needed)
+                for name, cell in zip(header, cells, strict=True):
+                    if name in _SHARED and first.setdefault(name, cell) != cell:
+                        raise UsageError(f"{where}, column {name!r} has {cell!r}; allowed: {first[name]!r}, as above")
                 rows += 1
         if header and not rows:
             raise UsageError(f"file {csv} has no rows; allowed: a first line that names all columns, and rows below it")
