@@ -24,8 +24,9 @@ def checked(treatments: Sequence[Treatment], seeds: Iterable[int | np.integer]) 
         if not isinstance(each, Treatment):
             raise ValueError(f"treatments have {each!r}; allowed: what treatment() makes of a criterion and actions")
         for member in (each.criterion, each.kept, each.pruned):
-            if not isinstance(member.function, Hashable):
-                kind = type(member.function).__name__
+            function: object = member.function
+            if not isinstance(function, Hashable):
+                kind = type(function).__name__
                 raise ValueError(
                     f"{member.kind} {member.name} is a {kind}, which has no hash; allowed: a frozen dataclass"
                 )
