@@ -24,7 +24,7 @@ def checked(treatments: Sequence[Treatment], seeds: Iterable[int | np.integer]) 
         if not isinstance(each, Treatment):
             raise ValueError(f"treatments have {each!r}; allowed: what treatment() makes of a criterion and actions")
         for member in (each.criterion, each.kept, each.pruned):
-            function: object = member.function
+            function: Any = member.function
             if not isinstance(function, Hashable):
                 kind = type(function).__name__
                 raise ValueError(
