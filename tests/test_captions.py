@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import supermask
 from supermask.analysis.drawing.captions import LONGEST, caption, changes, label, stem, title_of
 from supermask.analysis.kinds.rounds import Unpruned
 from supermask.analysis.kinds.superposition import Superposed
 from supermask.analysis.kinds.tasks import TaskMasks
 from supermask.analysis.kinds.untrained import Untrained
+from supermask.analysis.store.provenance import provenance
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import Changes, protocol
 from supermask.augmentation import Augmentation
@@ -52,6 +54,16 @@ def test_a_data_set_of_ones_own_is_captioned_by_its_own_name():
     assert said.startswith("FC on beetles · protocol quick (changed: dataset): ")
     assert "MNIST" not in said
     assert "mnist" not in stem("mask-criteria", ("a",), experiment, TRAINED, ("a",))
+
+
+@pytest.mark.parametrize(
+    ("commit", "words"), [(None, ""), ("0123456789ab", " (0123456)"), ("0123456789ab+", " (0123456+)")]
+)
+def test_a_commit_whose_files_were_changed_is_marked(commit, words, monkeypatch):
+    made_with = provenance() | {"commit": commit}
+    monkeypatch.setattr("supermask.analysis.store.provenance.provenance", lambda: made_with)
+    experiment = Experiment(protocol("quick"), own_data("beetles"))
+    assert caption(experiment, TRAINED).endswith(f"supermask {supermask.__version__}{words}")
 
 
 def test_a_published_name_does_not_make_a_published_data_set(digits):

@@ -12,10 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import supermask
 from supermask.analysis.kinds.plan import complete, ids_needed, lengths
 from supermask.analysis.kinds.rounds import There
-from supermask.analysis.store.provenance import provenance
+from supermask.analysis.store.provenance import version_words
 from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import TITLES, differences
 from supermask.analysis.system.errors import UsageError
@@ -70,9 +69,6 @@ def label(experiment: Experiment, study: Study) -> str:
 def caption(experiment: Experiment, study: Study) -> str:
     """Return a picture's caption: data set, protocol, seeds, version, and training lengths."""
     protocol = experiment.protocol
-    commit = provenance()["commit"]
-    changed_code = "+" if commit and commit.endswith("+") else ""
-    version = f"supermask {supermask.__version__}" + (f" ({commit[:7]}{changed_code})" if commit else "")
     network = TITLES.get(protocol.network, protocol.network)
     if study.of(GraphRun) and not study.of(SparseRun):
         graph = protocol.graph
@@ -85,7 +81,7 @@ def caption(experiment: Experiment, study: Study) -> str:
     tickets = f" · tickets also of {title_of(other)}" if (other := other_data(experiment, study)) else ""
     return (
         f"{network} on {title_of(experiment.data)}{tickets} · protocol {protocol.name}{changed}: "
-        f"{' · '.join(lengths(experiment, study))} · {count(protocol.seeds, 'seed')} · {version}"
+        f"{' · '.join(lengths(experiment, study))} · {count(protocol.seeds, 'seed')} · {version_words()}"
     )
 
 

@@ -23,13 +23,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
-import supermask
 from supermask.actions import constant_same_sign
 from supermask.analysis.drawing.captions import title_of
 from supermask.analysis.drawing.results import Results
 from supermask.analysis.kinds.plan import results_of
 from supermask.analysis.kinds.rounds import Unpruned
-from supermask.analysis.store.provenance import provenance
+from supermask.analysis.store.provenance import version_words
 from supermask.analysis.studies.experiment import Experiment
 from supermask.analysis.studies.protocols import PAPER, TITLES, protocol
 from supermask.analysis.system.errors import UsageError
@@ -198,7 +197,7 @@ def _pixels(split: Split) -> bytes:
 
 def _about(experiment: Experiment, images: int) -> dict[str, str | int | list[str]]:
     """Return the provenance that the page shows."""
-    protocol, commit = experiment.protocol, provenance()["commit"]
+    protocol = experiment.protocol
     return {
         "dataset": title_of(experiment.data),
         "network": TITLES[protocol.network],
@@ -206,7 +205,7 @@ def _about(experiment: Experiment, images: int) -> dict[str, str | int | list[st
         "epochs": f"{protocol.epochs:g}",
         "images": images,
         "test_images": len(experiment.data.test),
-        "version": f"supermask {supermask.__version__}" + (f" ({commit[:7]})" if commit else ""),
+        "version": version_words(),
         "digits": experiment.data.name in DIGITS,
         "class_names": list(experiment.data.class_names or CLASS_NAMES.get(experiment.data.name, ())),
     }

@@ -36,6 +36,13 @@ def provenance() -> dict[str, Any]:
     }
 
 
+def version_words() -> str:
+    """Return the toolkit's version as captions have it: with a checkout's commit, and '+' if files differ from it."""
+    found, commit = provenance(), provenance()["commit"] or ""
+    short = commit[:7] + ("+" if commit.endswith("+") else "")
+    return f"supermask {found['supermask']}" + (f" ({short})" if short else "")
+
+
 def _commit() -> str | None:
     """Return the checkout's commit, with '+' if files differ from it; None outside a checkout."""
     root = Path(supermask.__file__).parent.parent
