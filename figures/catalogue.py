@@ -81,7 +81,7 @@ _FIGURES = (
     FigureEntry(
         "learned-supermasks",
         "Learned supermasks against heuristic ones",
-        paper="figure 7",
+        paper="figure 7 (post: 10)",
     ),
     FigureEntry(
         "supermask-table",

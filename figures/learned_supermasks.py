@@ -1,4 +1,4 @@
-"""Paper figure 7 (learned masks): masks found by gradient descent against masks of a trained network.
+"""Paper figure 7 (post: figure 10), learned masks: masks found by gradient descent against masks of a trained network.
 
 No weight is trained: masks are learned on initial weights or on signed constants, with and without dynamic weight
 rescaling (DWR). The initial value of the logits changes how many weights a mask keeps.

@@ -51,7 +51,7 @@ def augmented(
 
     changed = jax.vmap(cropped)(padded, places)
     if how.flip:
-        mirrored = jax.random.bernoulli(jax.random.fold_in(key, 1), 0.5, (batch, 1, 1, 1))
+        mirrored = jax.random.bernoulli(jax.random.fold_in(key, 1), jnp.float32(0.5), (batch, 1, 1, 1))
         changed = jnp.where(mirrored, changed[:, :, ::-1], changed)
     if how.cut_out:
         cut = _squares(jax.random.fold_in(key, 2), images, how.cut_out)

@@ -207,8 +207,8 @@ class _Walk:
         """Add a user module by its text, and the user modules that it imports."""
         self.say("module", module.__name__)
         if is_own(module.__name__):
-            for own in own_modules(module):
-                self.digest.update(file_digest(own).encode())
+            for name, file in own_modules(module).items():
+                self.digest.update(file_digest(name, file).encode())
 
     def _subclass(self, value: Any, where: str) -> None:
         """Add an instance of a user subclass of a number or container: its content, class and attributes."""

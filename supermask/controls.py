@@ -53,7 +53,7 @@ def _shuffle(
 ) -> Float[Array, "*shape"]:
     """Live weights exchange scores among themselves; dead ones keep theirs, which count for nothing."""
     dead = ~alive.ravel()
-    draws = jax.random.uniform(jax.random.fold_in(key, _SHUFFLE), dead.shape)
+    draws = jax.random.uniform(jax.random.fold_in(key, _SHUFFLE), dead.shape, jnp.float32)
     receivers = jnp.argsort(dead, stable=True)
     givers = jnp.lexsort((draws, dead))
     flat = scores.ravel()

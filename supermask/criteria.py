@@ -12,8 +12,8 @@ parameters, which are fields of `LayerFacts`:
 A criterion of the whole network asks for `network` alone, `network_facts.NetworkFacts`: all parameters, and the loss
 and its gradient at any of them. It returns scores in the structure of the parameters.
 
-Zhou et al. 2019 (arXiv 1905.01067), section 2 and figure 2. Where the paper's text leaves a rule open, the default
-follows the paper's released code; other readings have their own names (`..._std_scaled`, `..._strict`).
+Zhou et al. 2019 (arXiv 1905.01067), section 2 and figure 2 (post: 6). Where the paper's text leaves a rule open, the
+default follows the paper's released code; other readings have their own names (`..._std_scaled`, `..._strict`).
 """
 
 import math

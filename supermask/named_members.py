@@ -1,7 +1,7 @@
 """Criteria and actions by name, as on a command line or in a description."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 from inspect import signature, unwrap
 from typing import Any
@@ -139,14 +139,19 @@ def _is_made(name: str) -> bool:
 
 def check_names(*own: Member) -> None:
     """Raise MemberError for a user's own member with a name of the toolkit's, or with the name of another."""
-    controlled = {f"{control}_{member.name}" for control in CONTROLS for member in own}
     for member in own:
         toolkits = type(unwrap(member.function)).__module__.startswith("supermask.")  # as in a plug-in: sm.power(1, -1)
-        made = not toolkits and (member.name in controlled or _is_made(member.name))
+        made = not toolkits and (_is_made(member.name) or _is_control(member.name, {each.name for each in own}))
         if member.name in _TAKEN or made:
             raise MemberError(f"name is {member.name!r}, a name that is taken; choose another")
         if any(other.name == member.name and other != member for other in own):
             raise MemberError(f"{member.kind} {member.name} is defined twice; give each a name of its own (name=...)")
+
+
+def _is_control(name: str, names: Container[str]) -> bool:
+    """Return whether a name is that of a control of one of these criteria, or of a control of a control of one."""
+    of = [name.removeprefix(f"{control}_") for control in CONTROLS if name.startswith(f"{control}_")]
+    return any(each in names or _is_control(each, names) for each in of)
 
 
 def _known(argument: str, name: str, members: Mapping[str, Any]) -> Any:

@@ -1,10 +1,14 @@
 """Tells user code from installed packages, the standard library and this toolkit, and finds the user modules in use."""
 
+import ast
 import hashlib
 import site
 import sys
 import sysconfig
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from types import ModuleType
 
@@ -15,26 +19,84 @@ class UndigestedError(ValueError):
     """The code reads an object whose content cannot be digested; the message names it."""
 
 
-def own_modules(module: ModuleType) -> list[ModuleType]:
-    """Return the module and the user modules that it imports from, directly or not, sorted by name."""
-    found = {module.__name__: module}
-    waiting = [module]
+def own_modules(module: ModuleType) -> dict[str, Path | None]:
+    """Return the files of the module and of the user modules that it imports from, directly or not, by sorted name.
+
+    Imports are read in the text as well, because a number does not say where it is from; none is carried out. None for
+    a module without a file, as one that was typed in.
+    """
+    found = {module.__name__: _file_of(module.__name__, module)}
+    waiting: list[tuple[str, ModuleType | None]] = [(module.__name__, module)]
     while waiting:
-        for value in vars(waiting.pop()).values():
-            name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-            other = sys.modules.get(name) if isinstance(name, str) else None
-            if other is not None and other.__name__ not in found and is_own(other.__name__):
-                found[other.__name__] = other
-                waiting.append(other)
-    return [found[name] for name in sorted(found)]
+        name, loaded = waiting.pop()
+        held = () if loaded is None else _modules_of_values(loaded)
+        for each in (*held, *_imported(name, found[name])):
+            file = _file_of(each, other := sys.modules.get(each))
+            if each not in found and (is_own(each) if other is not None else _is_users(each, file)):
+                found[each] = file
+                waiting.append((each, other))
+    return {name: found[name] for name in sorted(found)}
 
 
-def file_digest(module: ModuleType) -> str:
+def _modules_of_values(module: ModuleType) -> Iterator[str]:
+    """Yield the names of loaded modules that a module's values are, or say that they are of."""
+    for value in vars(module).values():
+        name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+        if isinstance(name, str) and name in sys.modules:
+            yield sys.modules[name].__name__
+
+
+def _imported(name: str, file: Path | None) -> Iterator[str]:
+    """Yield what may be modules among the names that a file imports, wherever it does."""
+    if file is None:
+        return
+    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    with suppress(SyntaxError, ValueError):  # compiled, as from C
+        for node in ast.walk(ast.parse(file.read_bytes())):
+            names: list[str] = []
+            if isinstance(node, ast.Import):
+                names = [each.name for each in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                with suppress(ImportError):  # beyond the top of the package
+                    home = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module
+                    names = [str(home), *(f"{home}.{each.name}" for each in node.names)]
+            for each in names:
+                parts = each.split(".")
+                yield from (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
+
+
+def _file_of(name: str, module: ModuleType | None) -> Path | None:
+    """Return a module's file, whether it is loaded or not; None without one, and where there is no such module."""
+    if module is not None:
+        path = getattr(module, "__file__", None)
+        return Path(path) if path and Path(path).is_file() else None
+    parent, _, last = name.rpartition(".")
+    if not parent:
+        with suppress(ImportError, ValueError):
+            spec = find_spec(name)
+            return Path(spec.origin) if spec and spec.origin and Path(spec.origin).is_file() else None
+        return None
+    home = _file_of(parent, sys.modules.get(parent))
+    if home is None or home.name != "__init__.py":
+        return None
+    return next(
+        (each for each in (home.parent / f"{last}.py", home.parent / last / "__init__.py") if each.is_file()), None
+    )
+
+
+def _is_users(name: str, file: Path | None) -> bool:
+    """Return whether a module that is not loaded is the user's."""
+    top = name.partition(".")[0]
+    if file is None or top in TOOLKIT or top in sys.stdlib_module_names:
+        return False
+    return not any(file.is_relative_to(folder) for folder in _installed())
+
+
+def file_digest(name: str, file: Path | None) -> str:
     """Return the SHA-256 (hex) of a module's text. Raises UndigestedError if it has no file."""
-    path = getattr(module, "__file__", None)
-    if path is None or not Path(path).is_file():
-        raise UndigestedError(f"module {module.__name__} has no file")
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    if file is None:
+        raise UndigestedError(f"module {name} has no file")
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 @cache

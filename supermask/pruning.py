@@ -19,7 +19,7 @@ import optax
 from jaxtyping import Array, Key, PyTree
 
 from supermask.actions import KEPT_ACTIONS, PRUNED_ACTIONS, Action, ActionFacts, rewind, start_weights, zero
-from supermask.checks import check_key
+from supermask.checks import check_key, check_names
 from supermask.counts import RANKINGS, Number, check_fractions
 from supermask.criteria import CRITERIA, Criterion, LayerFacts, large_final
 from supermask.keys import layer_keys, layer_order
@@ -95,6 +95,7 @@ def prune(
     weights = [leaves.chosen(tree) for tree in (initial, final, *([] if gradient is None else [gradient]))]
     check_scores(scored.name, scores, alive, weights)
     if isinstance(rates, Mapping):
+        check_names("fraction", rates, leaves.prunable)
         by_path = rates
     elif ranking == "global":
         return leaves.as_masks(prune_globally(key, scores, alive, rates))

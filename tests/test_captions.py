@@ -23,6 +23,7 @@ from supermask.criteria import CRITERIA
 from supermask.datasets import DATASETS, Dataset, Split, dataset_digest
 from supermask.learned_masks import LearnedMask
 from supermask.neural_graphs.runs import GraphRun
+from supermask.recipe import Recipe
 from supermask.restarts import Treatment
 from supermask.sparse_training.runs import SparseRun
 
@@ -54,6 +55,16 @@ def test_a_data_set_of_ones_own_is_captioned_by_its_own_name():
     assert said.startswith("FC on beetles · protocol quick (changed: dataset): ")
     assert "MNIST" not in said
     assert "mnist" not in stem("mask-criteria", ("a",), experiment, TRAINED, ("a",))
+
+
+def test_the_protocols_own_rate_is_no_change_as_it_is_printed():
+    """2.5 times 0.0012 is 0.0029999999999999996."""
+    experiment = Experiment(protocol("quick"), own_data("beetles"))
+    rate = experiment.protocol.learning_rate
+    assert rate != 0.003
+    given = Experiment(protocol("quick", changes=Changes(recipe=Recipe(learning_rate=0.003))), own_data("beetles"))
+    assert caption(given, TRAINED) == caption(experiment, TRAINED)
+    assert given.config(1, given.protocol.recipe.learning_rate).learning_rate == rate
 
 
 @pytest.mark.parametrize(

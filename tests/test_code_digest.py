@@ -273,6 +273,8 @@ def test_names_that_a_text_with_parameters_makes_are_reserved(name):
     mine = Criterion("mine", lambda w_final: w_final, "x")
     with pytest.raises(MemberError, match="name is 'shuffled_mine'"):
         BUILT_IN.plus(mine, Criterion("shuffled_mine", lambda w_final: w_final, "x"))
+    with pytest.raises(MemberError, match="name is 'shuffled_inverted_mine'"):
+        BUILT_IN.plus(mine, Criterion("shuffled_inverted_mine", lambda w_final: w_final, "x"))
     BUILT_IN.plus(Criterion("power_law", lambda w_final: w_final, "x"))
 
 

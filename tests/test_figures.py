@@ -269,6 +269,7 @@ NUMBERS = {
     "mask-1-actions": ("4", "8"),
     "mask-0-actions": ("5", "2 and 3"),
     "supermasks-at-init": ("6 and 7", "1 and 10"),
+    "learned-supermasks": ("7", "10"),
 }
 """Figures of Zhou et al. 2019: their numbers in the paper, and in the authors' blog post."""
 

@@ -245,6 +245,23 @@ OUTPUTS = [
 
 
 @pytest.mark.parametrize("arguments", OUTPUTS)
+@pytest.mark.parametrize("there", [False, True])
+def test_where_nothing_may_be_written_is_said_at_once(arguments, there, folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("supermask.analysis.system.platform.set_up_jax", lambda devices=None: None)
+    path, real = tmp_path / "out.x", os.access
+    kept = path if there else tmp_path
+    if there:
+        path.write_bytes(b"")
+    monkeypatch.setattr("os.access", lambda each, mode: Path(each) != kept and real(each, mode))
+    assert run_command(arguments(folder, path), CATALOGUE) == MISUSED
+    said = capsys.readouterr()
+    words = "it may not be written to" if there else f"nothing can be written in {tmp_path}"
+    assert said.err.count("\n") == 1
+    assert f"{str(path)!r} cannot be written: {words}" in said.err
+    assert said.out == ""
+
+
+@pytest.mark.parametrize("arguments", OUTPUTS)
 def test_no_command_writes_over_the_results_a_folder_or_into_nowhere(arguments, folder, capsys, monkeypatch):
     monkeypatch.setattr("supermask.analysis.system.platform.set_up_jax", lambda devices=None: None)
     database = folder / "results.sqlite"

@@ -235,6 +235,40 @@ def test_a_module_that_a_plugin_imports_is_part_of_its_identity(tmp_path, monkey
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "from own_folder.values import SCALE\n",
+        "from own_folder import values\n\n\nSCALE = values.SCALE\ndel values\n",
+        "def late():\n    from own_folder.values import SCALE\n\n    return SCALE\n",
+        "from own_folder.through import SCALE\n",
+    ],
+    ids=["a number", "a value", "in a function", "through another"],
+)
+def test_a_number_that_a_plugin_imports_is_part_of_its_identity(text, tmp_path, monkeypatch):
+    """It does not say where it is from."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "own_folder").mkdir()
+    written(tmp_path / "own_folder", "", "__init__.py")
+    written(tmp_path / "own_folder", "from .values import SCALE\n", "through.py")
+    path, sources = written(tmp_path, text + GOOD), []
+    for scale in (1, -2, 1):
+        written(tmp_path / "own_folder", f"SCALE = {scale}\n", "values.py")
+        for name in [each for each in sys.modules if each.startswith("own_folder")]:
+            sys.modules.pop(name)
+        importlib.invalidate_caches()
+        sources.append(load_plugin(path).criteria[0].source)
+    assert sources[0] == sources[2] != sources[1]
+
+
+def test_an_import_is_read_and_not_carried_out(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    written(tmp_path, "raise SystemExit('trained for hours')\n", "long_training.py")
+    late = "\n\nif __name__ == '__main__':\n    import long_training, nowhere_at_all\n"
+    assert load_plugin(written(tmp_path, GOOD + late)).criteria
+    assert "long_training" not in sys.modules
+
+
+@pytest.mark.parametrize(
     ("body", "failing"),
     [
         ("return w_final * jnp.nan", "has the layers shape and no nan: failed: NaN for ordinary weights"),

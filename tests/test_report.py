@@ -3,6 +3,7 @@
 import base64
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -171,6 +172,21 @@ def test_names_are_names_in_markdown_whatever_they_are(name):
     heading = Page(render(f"## of {words} (paper)"))
     assert heading.tags == ["h2"]
     assert "".join(heading.texts).strip() == f"of {said} (paper)"
+
+
+def test_every_text_of_the_markdown_is_escaped(experiment, reported, tmp_path, monkeypatch):
+    """A plug-in's name is in any of them."""
+    evil = "<img src=x onerror=alert(1)>"
+    one = reported[1][0]
+    rows = [dict.fromkeys(claim, evil) | {"verdict": "reproduced"} for claim in one.claims[:1]]
+    section = replace(one, title=evil, paper=evil, alt=evil, caption=evil, columns=[evil], rows=[[evil]], claims=rows)
+    monkeypatch.setattr("supermask.analysis.drawing.report._section", lambda *_: section)
+    with Store(tmp_path / "results") as store:
+        write_report(experiment, subjects_of("mask-criteria"), store, tmp_path / "report.html")
+    for name in ("report.md", "report.html"):
+        text = (tmp_path / name).read_text()
+        assert "<img src=x" not in text
+        assert "alert(1)" in text
 
 
 def test_a_plugins_name_cannot_put_html_into_the_markdown():

@@ -143,6 +143,7 @@ def test_whole_numbers_stay_whole_where_others_have_none(folder):
         (["commit=", "kind=dsd"], 4),
         (["recipe=", "plugins=", "kind=dsd"], 4),
         (["recipe=adam", "kind=dsd"], 0),
+        (["round=-0", "kind=training", "metric=test_accuracy"], 2),
     ],
 )
 def test_conditions_find_numbers_as_numbers(folder, where, number):

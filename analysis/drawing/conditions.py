@@ -77,4 +77,4 @@ def number_of(text: str) -> float | None:
 
 
 def _rounded(number: float) -> str:
-    return f"{number:.{DIGITS}g}"
+    return f"{number + 0.0:.{DIGITS}g}"  # -0 is 0

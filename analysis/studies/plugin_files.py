@@ -132,11 +132,11 @@ def _advice(module: ModuleType) -> str:
 def source_of(content: bytes, module: ModuleType, path: Path, what: str = "plugin") -> str:
     """Return the digest of the file and of the user's own modules that it imports, if any."""
     own = hashlib.sha256(content).hexdigest()
-    others = [other for other in own_modules(module) if other is not module]
+    others = {name: file for name, file in own_modules(module).items() if name != module.__name__}
     if not others:
         return own
     try:
-        digests = [f"{other.__name__} {file_digest(other)}" for other in others]
+        digests = [f"{name} {file_digest(name, file)}" for name, file in others.items()]
     except ValueError as error:
         raise UsageError(f"{what} {path}: {error}") from None
     return hashlib.sha256("\n".join([own, *digests]).encode()).hexdigest()

@@ -313,6 +313,8 @@ def _change(base: Protocol, changes: Changes) -> Protocol:
             given[name] = _changed_rates(base, value)
         elif name == "recipe":
             _check_recipe(base, value)
+            if value.learning_rate is not None and f"{value.learning_rate:.12g}" == f"{base.learning_rate:.12g}":
+                given[name] = replace(value, learning_rate=base.learning_rate)  # as it is printed, 0.003 of a product
         elif name == "ranking":
             choose("ranking", value, RANKINGS)
             check_ranking(value, changes.rates or ())

@@ -116,5 +116,6 @@ def _noise(key: Key[Array, ""], kernels: Kernels, deviation: float) -> Kernels:
 def _drawn(key: Key[Array, ""], stays: Masks, signs: dict[str, Int8[Array, "..."]]) -> dict[str, Int8[Array, "..."]]:
     """Return the signs of weights that stay, and random ones everywhere else."""
     keys = layer_keys(key, stays)
-    fresh = {n: jnp.where(jax.random.bernoulli(keys[n], shape=mask.shape), 1, -1) for n, mask in stays.items()}
+    half = jnp.float32(0.5)
+    fresh = {n: jnp.where(jax.random.bernoulli(keys[n], half, mask.shape), 1, -1) for n, mask in stays.items()}
     return {n: jnp.where(stays[n], own, fresh[n].astype(jnp.int8)) for n, own in signs.items()}
