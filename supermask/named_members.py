@@ -127,31 +127,25 @@ def _needed(family: str) -> list[str]:
     return [each.name for each in every if each.default is each.empty]
 
 
-def _is_made(name: str) -> bool:
-    """Return whether a name is that of a criterion with parameters, or of a control of another criterion."""
+def _is_made(name: str, known: Container[str]) -> bool:
+    """Return whether a name is that of a criterion with parameters, or of a control of one or of a known criterion."""
     for family, make in FAMILIES.items():
         least, most = len(_needed(family)), len(signature(make).parameters)
         if re.fullmatch(rf"{family}(_-?[0-9][0-9.e+-]*){{{least},{most}}}", name):
             return True
     controlled = (name.removeprefix(f"{control}_") for control in CONTROLS if name.startswith(f"{control}_"))
-    return any(each in _TAKEN or _is_made(each) for each in controlled)
+    return any(each in known or _is_made(each, known) for each in controlled)
 
 
 def check_names(*own: Member) -> None:
     """Raise MemberError for a user's own member with a name of the toolkit's, or with the name of another."""
     for member in own:
         toolkits = type(unwrap(member.function)).__module__.startswith("supermask.")  # as in a plug-in: sm.power(1, -1)
-        made = not toolkits and (_is_made(member.name) or _is_control(member.name, {each.name for each in own}))
+        made = not toolkits and _is_made(member.name, {*_TAKEN, *(each.name for each in own)})
         if member.name in _TAKEN or made:
             raise MemberError(f"name is {member.name!r}, a name that is taken; choose another")
         if any(other.name == member.name and other != member for other in own):
             raise MemberError(f"{member.kind} {member.name} is defined twice; give each a name of its own (name=...)")
-
-
-def _is_control(name: str, names: Container[str]) -> bool:
-    """Return whether a name is that of a control of one of these criteria, or of a control of a control of one."""
-    of = [name.removeprefix(f"{control}_") for control in CONTROLS if name.startswith(f"{control}_")]
-    return any(each in names or _is_control(each, names) for each in of)
 
 
 def _known(argument: str, name: str, members: Mapping[str, Any]) -> Any:

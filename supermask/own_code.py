@@ -31,8 +31,10 @@ def own_modules(module: ModuleType) -> dict[str, Path | None]:
         name, loaded = waiting.pop()
         held = () if loaded is None else _modules_of_values(loaded)
         for each in (*held, *_imported(name, found[name])):
+            if each in found:
+                continue
             file = _file_of(each, other := sys.modules.get(each))
-            if each not in found and (is_own(each) if other is not None else _is_users(each, file)):
+            if is_own(each) if other is not None else file is not None and _is_users(each, file):
                 found[each] = file
                 waiting.append((each, other))
     return {name: found[name] for name in sorted(found)}
@@ -84,12 +86,15 @@ def _file_of(name: str, module: ModuleType | None) -> Path | None:
     )
 
 
-def _is_users(name: str, file: Path | None) -> bool:
-    """Return whether a module that is not loaded is the user's."""
+def _is_users(name: str, file: Path) -> bool:
+    """Return whether a module in this file is the user's."""
+    return not _is_pythons(name) and not any(file.is_relative_to(folder) for folder in _installed())
+
+
+def _is_pythons(name: str) -> bool:
+    """Return whether a name is of the standard library or of this toolkit."""
     top = name.partition(".")[0]
-    if file is None or top in TOOLKIT or top in sys.stdlib_module_names:
-        return False
-    return not any(file.is_relative_to(folder) for folder in _installed())
+    return top in TOOLKIT or top in sys.stdlib_module_names
 
 
 def file_digest(name: str, file: Path | None) -> str:
@@ -104,12 +109,12 @@ def is_own(module: str | None) -> bool:
     """Return whether a module is user code: not installed, not part of Python, and not this toolkit."""
     if module is None:
         return False
-    if module.partition(".")[0] in TOOLKIT or module.partition(".")[0] in sys.stdlib_module_names:
+    if _is_pythons(module):
         return module == "__main__"
     path = getattr(sys.modules.get(module), "__file__", None)
     if path is None:  # typed at a prompt, or created by exec
         return True
-    return not any(Path(path).is_relative_to(folder) for folder in _installed())
+    return _is_users(module, Path(path))
 
 
 @cache

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from supermask.analysis.system.errors import UsageError
+from supermask.analysis.system.words import number_of
 
 
 class Parser(argparse.ArgumentParser):
@@ -67,10 +68,9 @@ def whole(text: str) -> int:
 
 def number(text: str) -> float:
     """Return a number from the command line, without underscores between its digits."""
-    try:
-        return float(text.replace("_", "?"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+    if (found := number_of(text)) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+    return found
 
 
 def add_look(parser: argparse.ArgumentParser) -> None:

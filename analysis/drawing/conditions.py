@@ -6,6 +6,7 @@ from typing import Any
 
 from supermask.analysis.kinds.fields import ColumnType
 from supermask.analysis.system.errors import UsageError, choose
+from supermask.analysis.system.words import number_of
 
 DIGITS = 12
 """Significant digits to which numbers are compared, so that 0.003 matches 0.0029999999999999996."""
@@ -66,14 +67,6 @@ def _fits(text: str, kind: ColumnType) -> bool:
         case "truth":
             return text.lower() in _TRUTHS
     return text.isprintable()  # all cells are, and SQLite takes no bytes that are no text
-
-
-def number_of(text: str) -> float | None:
-    """Return the number that a text stands for, or None; unlike Python, it takes no underscores."""
-    try:
-        return None if "_" in text else float(text)
-    except ValueError:
-        return None
 
 
 def _rounded(number: float) -> str:

@@ -6,7 +6,6 @@ their final size.
 """
 
 import logging
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supermask.analysis.system.errors import UsageError, choose
+from supermask.analysis.system.words import number_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,11 +91,8 @@ def parse_width(text: str) -> float:
     """Parse 'column', 'page' or a number as inches. Raises UsageError."""
     if text in WIDTHS:
         return WIDTHS[text]
-    try:
-        width = float(text.replace("_", "?"))  # Python's own numbers may have underscores
-    except ValueError:
-        width = math.nan
-    if not LEAST_WIDTH <= width <= GREATEST_WIDTH:
+    width = number_of(text)
+    if width is None or not LEAST_WIDTH <= width <= GREATEST_WIDTH:
         raise UsageError(
             f"width is {text!r}; allowed: {', '.join(WIDTHS)}, or inches from {LEAST_WIDTH:g} to {GREATEST_WIDTH:g}"
         )

@@ -7,11 +7,12 @@ held to their digests too: a damaged one may have been a match, and its absence 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from supermask.analysis.drawing.conditions import DIGITS, Condition, number_of
+from supermask.analysis.drawing.conditions import DIGITS, Condition
 from supermask.analysis.store.database import REMEDY
 from supermask.analysis.store.store import Store, StoredResult
 from supermask.analysis.studies.rules import REGISTRIES, stored_names
 from supermask.analysis.system.errors import StoreError
+from supermask.analysis.system.words import number_of
 
 TOGETHER = 500
 """Number of records read by one statement."""

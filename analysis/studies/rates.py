@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from supermask.analysis.system.errors import UsageError, choose
+from supermask.analysis.system.words import number_of
 from supermask.counts import LAYER_KINDS
 from supermask.model import Network
 
@@ -37,8 +38,7 @@ def parse_rates(text: str) -> dict[str, float]:
         kind = choose("rates", kind.strip(), LAYER_KINDS)
         if kind in rates:
             raise UsageError(f"rates has {kind} twice; allowed: once")
-        try:
-            rates[kind] = float(value.replace("_", "?"))  # Python's own numbers may have underscores
-        except ValueError:
-            raise UsageError(f"rates has {part!r}; it should read like {kind}=0.2") from None
+        if (rate := number_of(value)) is None:
+            raise UsageError(f"rates has {part!r}; it should read like {kind}=0.2")
+        rates[kind] = rate
     return rates

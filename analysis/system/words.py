@@ -17,3 +17,11 @@ def count(number: float, noun: str, verbs: tuple[str, str] = ("", "")) -> str:
     one = number == 1
     thing, of, whole = noun.partition(" of ")  # the plural of 'file of arrays' is 'files of arrays'
     return " ".join(filter(None, (words, f"{thing}{'' if one else 's'}{of}{whole}", verbs[not one])))
+
+
+def number_of(text: str) -> float | None:
+    """Return the number that a text stands for, or None; unlike Python, it takes no underscores."""
+    try:
+        return None if "_" in text else float(text)
+    except ValueError:
+        return None
