@@ -56,7 +56,7 @@ def magnitude_pruning(
     config = MagnitudePruningConfig() if config is None else config
     every = config.every or horizon.period
     begun = share(config.until, horizon.steps)
-    if config.every and every > begun:
+    if config.every and begun < every <= horizon.steps:
         raise ValueError(
             f"every is {every}, and until {config.until:g} of {horizon.steps} steps is step {begun}; "
             f"allowed: 1 to {begun}"
