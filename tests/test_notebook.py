@@ -14,14 +14,17 @@ from test_site import commands_of
 import supermask as sm
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.drawing import notebook as nb
+from supermask.analysis.drawing.report import Subject, write_report
 from supermask.analysis.drawing.results import Shown
 from supermask.analysis.running.cluster.sending import packed, unpacked
+from supermask.analysis.store.store import Store
 from supermask.analysis.studies.experiment import Study
 from supermask.analysis.studies.plugin_files import load_plugin
 from supermask.analysis.system.errors import UsageError
 from supermask.figures.catalogue import CATALOGUE
 from supermask.figures.mask_criteria import FIGURE
 from supermask.named_members import BUILT_IN
+from supermask.recipe import Recipe
 
 FILE, EXAMPLE = re.findall(
     r"```python\n(.*?)```", (Path(__file__).parents[1] / "docs" / "own-study.md").read_text(encoding="utf-8"), re.S
@@ -171,3 +174,20 @@ def test_what_cannot_be_is_refused_by_name(ended, tmp_path):
         nb.describe([sm.treatment()], tmp_path, base="slow")
     with pytest.raises(ValueError, match="table has no column 'loss'; it has dataset"):
         nb.draw(space["table"], value="loss")
+
+
+def test_what_learned_nothing_is_counted_in_every_caption(tmp_path):
+    """In a notebook and in the report, as in a picture's file; nothing is learned at this rate."""
+    drawing = replace(FIGURE, names=("random",))
+    slow = Recipe(optimiser="sgd", learning_rate=1e-6)
+    plan = nb.describe(drawing, tmp_path, dataset="digits", seeds=1, rounds=1, epochs=1, recipe=slow)
+    nb.run(plan)
+    table, said = nb.table(plan), "2 of 2 collapsed: they learned nothing"
+    drawn = nb.draw(table, plan)
+    assert said in " ".join(text.get_text() for text in drawn.texts).replace("\n", " ")
+    figure = drawing.named("mask-criteria", "Mask criteria")
+    with Store(tmp_path) as store:
+        subject = Subject(figure, "", Shown(figure.names), "")
+        (section,) = write_report(plan.experiment, [subject], store, tmp_path / "page.html")
+    assert said in section.caption
+    assert said in (tmp_path / "page.md").read_text()

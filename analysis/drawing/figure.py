@@ -89,6 +89,16 @@ def collapsed(table: pd.DataFrame, classes: int) -> int:
     return int((table["early_stop_step"].notna() & (table["validation_loss"] > 0.99 * math.log(classes))).sum())
 
 
+def caption_of(experiment: Experiment, study: Study, table: pd.DataFrame) -> str:
+    """Return the caption of a study's table: `caption`, and how many of its trainings diverged or collapsed."""
+    words = caption(experiment, study)
+    if number := diverged(table):
+        words += f" · {number} of {len(table)} diverged: they are drawn as they were last"
+    if number := collapsed(table, experiment.data.classes):
+        words += f" · {number} of {len(table)} collapsed: they learned nothing, and are no better than a guess"
+    return words
+
+
 def write(
     figure: Figure,
     shown: Shown,
@@ -105,11 +115,7 @@ def write(
     study = figure.study(shown)
     base = stem(figure.name, figure.names, experiment, study, shown.names)
     text = table.to_csv(index=False, float_format="%.9g")  # enough digits to distinguish any two float32
-    words = caption(experiment, study)
-    if number := diverged(table):
-        words += f" · {number} of {len(table)} diverged: they are drawn as they were last"
-    if number := collapsed(table, experiment.data.classes):
-        words += f" · {number} of {len(table)} collapsed: they learned nothing, and are no better than a guess"
+    words = caption_of(experiment, study, table)
     contents = {".csv": text.encode()} | render(figure, text, words, base, look)
     paths = [folder / f"{base}{ending}" for ending in contents]
     for path, content in zip(paths, contents.values(), strict=True):

@@ -20,12 +20,11 @@ import pandas as pd
 from rich.console import Console
 
 from supermask import datasets
-from supermask.analysis.drawing.captions import caption
 from supermask.analysis.drawing.claims import Claim as Claim
 from supermask.analysis.drawing.claims import Judgement as Judgement
 from supermask.analysis.drawing.claims import judge as judge
 from supermask.analysis.drawing.claims import judge_all
-from supermask.analysis.drawing.figure import Drawing
+from supermask.analysis.drawing.figure import Drawing, caption_of
 from supermask.analysis.drawing.frame import Frame, Picture, settings
 from supermask.analysis.drawing.own_figures import Lines
 from supermask.analysis.drawing.own_figures import figure as figure
@@ -173,7 +172,7 @@ def draw(
     import matplotlib
 
     own = None if plan is None or plan.drawing is None else plan.drawing.draw
-    frame = Frame("" if plan is None else caption(plan.experiment, plan.study))
+    frame = Frame("" if plan is None else caption_of(plan.experiment, plan.study, table))
     look: Any = settings(frame)
     with matplotlib.rc_context(look):
         return (figure or own or Lines(by, value, title))(table, frame)

@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from supermask.analysis.drawing.captions import caption
 from supermask.analysis.drawing.claims import ENOUGH_SEEDS, Judgement, Verdict, judge_all
-from supermask.analysis.drawing.figure import Figure, write
+from supermask.analysis.drawing.figure import Figure, caption_of, write
 from supermask.analysis.drawing.results import Results, Shown
 from supermask.analysis.drawing.statistics import FEWEST_PAIRS
 from supermask.analysis.kinds.plan import missing_results, results_needed
@@ -161,7 +161,7 @@ def _section(experiment: Experiment, subject: Subject, store: Store, pictures: P
         paper=subject.paper,
         command=subject.command,
         missing=0,
-        caption=caption(experiment, study),
+        caption=caption_of(experiment, study, table),
         alt=_alt(figure, judgements, summary),
         picture=f"data:image/svg+xml;base64,{image}",
         picture_file=str(paths[".png"]),
