@@ -85,6 +85,36 @@ def test_help_and_errors_come_in_any_locale(environment, tmp_path):
     assert b"Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
+def test_files_in_utf_8_are_read_and_written_under_an_ascii_locale(tmp_path):
+    """The locale's encoding is for terminals; what a file holds is text of its own."""
+    (tmp_path / "mine.py").write_text(
+        '"""Größe."""\nfrom supermask.plugins import criterion\n\n\n@criterion("|größe|")\n'
+        'def weight(w_final):\n    """The größe."""\n    return w_final**2\n',
+        encoding="utf-8",
+    )
+    (tmp_path / "own.toml").write_text('# größer\noptimiser = "sgd"\nlearning-rate = 0.1\n', encoding="utf-8")
+    (tmp_path / "own.mplstyle").write_text("# größere Schrift\nfont.size: 7\n", encoding="utf-8")
+    (tmp_path / "own cluster.toml").write_text('# für alle\nkind = "nowhere"\n', encoding="utf-8")
+    chosen = "mask-criteria --dataset digits --seeds 1 --rounds 1 --epochs 1 --recipe own.toml --plugin mine.py "
+    chosen += "--criteria weight random --results größen"
+    lines = (
+        f"supermask reproduce {chosen} --style own.mplstyle",
+        "supermask redraw größen/figures/mask-criteria-*.csv --style own.mplstyle",
+        f"supermask report {chosen} --output größen/größe.html",
+        "supermask results --results größen --csv größe.csv --where criterion=weight",
+    )
+    surroundings = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ended = shell(" && ".join(lines), tmp_path, **surroundings)
+    assert ended.returncode == OK, ended.stderr
+    assert "pixels · protocol quick" in (tmp_path / "größen" / "größe.md").read_text(encoding="utf-8")
+    assert (tmp_path / "größe.csv").read_text(encoding="utf-8").startswith("id,kind,")
+    refused = shell("supermask reproduce --cluster 'own cluster.toml'", tmp_path, **surroundings)
+    assert refused.returncode == MISUSED
+    assert b"kind 'nowhere' is unknown" in refused.stderr
+    assert b"Traceback" not in ended.stderr + refused.stderr
+
+
 @pytest.mark.parametrize("name", ["run[final]", "w/a[/b]", "[bold]x", ":smile:", "a[link=x]b"])
 def test_a_folders_name_is_shown_as_it_is(name, tmp_path, monkeypatch, capsys):
     """Rich reads [words] in brackets as markup, and words between colons as emoji, unless told otherwise."""
