@@ -3,6 +3,7 @@
 import math
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -135,6 +136,16 @@ def test_steps_are_the_floor_of_the_decimal_epochs():
     assert steps_of(55, 55_000, 60) == 50_416
     for tenths in range(1, 2001):
         assert steps_of(tenths / 10, 45_000, 60) == tenths * 45_000 // 600
+
+
+def test_the_documented_steps_of_the_paper_are_these_and_the_released_codes():
+    """It leaves out what remains of an epoch after its last whole batch; here batches go on across epochs."""
+    text = (Path(__file__).parents[1] / "docs" / "protocols.md").read_text(encoding="utf-8")
+    (row,) = [line for line in text.splitlines() if line.startswith("| part batches |")]
+    assert f"{steps_of(55, 55_000, 60):,} steps in 55 epochs of MNIST" in row
+    assert f"drops an epoch's last {55_000 % 60} images: {55 * (55_000 // 60):,} steps" in row
+    assert f"On CIFAR-10 an epoch is exactly {steps_of(1, 45_000, 60)} batches" in row
+    assert 45_000 % 60 == 0
 
 
 def test_edge_popup_keeps_what_the_decimal_says():
