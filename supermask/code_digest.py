@@ -10,7 +10,7 @@ import dis
 import hashlib
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
@@ -18,7 +18,7 @@ from enum import Enum
 from fractions import Fraction
 from functools import cached_property, partial, partialmethod
 from inspect import isdatadescriptor
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from types import (
     AsyncGeneratorType,
     BuiltinFunctionType,
@@ -37,7 +37,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from supermask.own_code import UndigestedError, file_digest, is_own, own_modules
+from supermask.own_code import UndigestedError, candidates, file_digest, is_own, own_modules, own_modules_among
 
 NUMBERS = (bool, int, float, complex, np.generic, Fraction, Decimal)
 PLAIN = (*NUMBERS, type(None), str, bytes, type(Ellipsis), range, slice, np.dtype, PurePath)
@@ -56,6 +56,10 @@ def code_digest(function: Any) -> str:
     walk = _Walk()
     walk.add(function, getattr(function, "__name__", type(function).__name__))
     return walk.digest.hexdigest()
+
+
+RULES = ("fwd", "bwd", "jvp", "vmap_rule")
+"""Attributes of functions with derivatives, or batching, of their own: `jax.custom_vjp` and the like."""
 
 
 class _Walk:
@@ -118,8 +122,9 @@ class _Walk:
             self._class(value, where)
         elif isinstance(value, BOUND):
             self._parts(value, where, "__name__", "__self__")
-        elif hasattr(value, "__wrapped__"):  # jax.jit, functools.cache
-            self._parts(value, where, "__wrapped__")
+        elif hasattr(value, "__wrapped__"):  # jax.jit, functools.cache, jax.custom_vjp
+            rules = [name for name in RULES if getattr(value, name, None) is not None]
+            self._parts(value, where, "__wrapped__", *rules)
         else:
             self._instance(value, where)
 
@@ -157,6 +162,7 @@ class _Walk:
         for name, content in _closure(function).items():
             self.add(content, name)
             self._read_from(content, function.__code__, name)
+        self._files(own_modules_among(_imports_of(function.__code__, function.__globals__.get("__package__") or "")))
         for name in sorted(_globals_of(function.__code__)):
             if name in function.__globals__:
                 self.say("global", name)
@@ -196,10 +202,14 @@ class _Walk:
         elif isinstance(value, cached_property | partialmethod):
             self.add(value.func, f"{where}.{name}")
             self.add([getattr(value, given, None) for given in ("args", "keywords")], f"{where}.{name}")
-        elif isinstance(value, FunctionType) or not (
-            name.startswith(("__", "_abc_"))
-            or name in ENUM_ATTRIBUTES
-            or (isdatadescriptor(value) and not is_own(type(value).__module__))
+        elif (
+            isinstance(value, FunctionType | partial)
+            or hasattr(value, "__wrapped__")
+            or not (
+                name.startswith(("__", "_abc_"))
+                or name in ENUM_ATTRIBUTES
+                or (isdatadescriptor(value) and not is_own(type(value).__module__))
+            )
         ):
             self.add(value, f"{where}.{name}")
 
@@ -207,8 +217,11 @@ class _Walk:
         """Add a user module by its text, and the user modules that it imports."""
         self.say("module", module.__name__)
         if is_own(module.__name__):
-            for name, file in own_modules(module).items():
-                self.digest.update(file_digest(name, file).encode())
+            self._files(own_modules(module))
+
+    def _files(self, modules: Mapping[str, Path | None]) -> None:
+        for name, file in modules.items():
+            self.digest.update(file_digest(name, file).encode())
 
     def _subclass(self, value: Any, where: str) -> None:
         """Add an instance of a user subclass of a number or container: its content, class and attributes."""
@@ -267,6 +280,19 @@ def _closure(function: FunctionType) -> dict[str, Any]:
         with suppress(ValueError):  # not assigned yet
             found[name] = cell.cell_contents
     return found
+
+
+def _imports_of(code: CodeType, package: str) -> Iterator[str]:
+    """Yield what may be modules among the names that the code, or a function nested in it, imports as it runs."""
+    before: list[Any] = [None, None]
+    for each in dis.get_instructions(code):
+        if each.opname == "IMPORT_NAME":
+            level, taken = before  # as the compiler puts them on the stack
+            yield from candidates(each.argval, taken or (), level or 0, package)
+        before = [before[1], each.argval]
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _imports_of(inner, package)
 
 
 def _names_of(code: CodeType) -> set[str]:

@@ -131,6 +131,8 @@ def exact_fraction(number: Number) -> Fraction:
     if isinstance(number, int | np.integer):
         return Fraction(int(number))
     value: Any = np.asarray(number)[()]
+    if value.dtype.itemsize > 8:  # a long double
+        value = np.float64(value)
     if not np.isfinite(value):
         raise ValueError(f"fraction is {number}; allowed: finite numbers")
     limits: Any = jnp.finfo(value.dtype)  # type: ignore[no-untyped-call]

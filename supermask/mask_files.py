@@ -7,13 +7,12 @@ lines in NumPy alone is in docs/pruning.md.
 """
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, PyTree
+from jaxtyping import Bool, PyTree, UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -23,6 +22,7 @@ from supermask.trees import MaskTree, leaves_of, present, pruned_leaves
 from supermask.writing import write_whole
 
 FORMAT = "supermask masks 1"
+RESERVED = "which safetensors files have for their own; allowed: other names"
 
 
 def save_masks(path: str | Path, params: PyTree, masks: MaskTree) -> None:
@@ -35,9 +35,7 @@ def save_masks(path: str | Path, params: PyTree, masks: MaskTree) -> None:
     _, own = pruned_leaves(params, masks)
     arrays = {name: np.asarray(mask) for name, mask in own.items()}
     if "__metadata__" in arrays:
-        raise ValueError(
-            "a leaf is named __metadata__, which safetensors files have for their own; allowed: other names"
-        )
+        raise ValueError(f"a leaf is named __metadata__, {RESERVED}")
     packed = {name: pack(mask) for name, mask in arrays.items()}
     shapes = {name: list(mask.shape) for name, mask in arrays.items()}
     write_whole(Path(path), save(packed, {"format": FORMAT, "shapes": json.dumps(shapes)}))
@@ -75,13 +73,12 @@ def read_masks(path: str | Path) -> Mapping[str, Bool[np.ndarray, "..."]]:
             if metadata.get("format") != FORMAT:
                 raise ValueError(f"its format is {metadata.get('format')!r}; allowed: {FORMAT!r}")
             shapes = json.loads(metadata["shapes"])
-            return {name: _unpacked(file.get_tensor(name), tuple(shape)) for name, shape in shapes.items()}
+            return {name: unpack(_packed(file.get_tensor(name)), tuple(shape)) for name, shape in shapes.items()}
     except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"file {str(path)!r} is no file of masks, or damaged: {error}") from None
 
 
-def _unpacked(packed: Any, shape: tuple[int, ...]) -> Bool[np.ndarray, "..."]:
-    size = math.prod(shape)
-    if packed.dtype != np.uint8 or packed.shape != (-(-size // 8),):
-        raise KeyError(f"{packed.dtype} of shape {packed.shape} for a mask of shape {shape}")
-    return unpack(packed, shape)
+def _packed(bits: Any) -> UInt8[np.ndarray, "bytes"]:
+    if bits.dtype != np.uint8 or bits.ndim != 1:
+        raise ValueError(f"it has {bits.dtype} of shape {bits.shape} for a mask's bits")
+    return bits

@@ -5,7 +5,7 @@ import hashlib
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec, resolve_name
@@ -25,19 +25,36 @@ def own_modules(module: ModuleType) -> dict[str, Path | None]:
     Imports are read in the text as well, because a number does not say where it is from; none is carried out. None for
     a module without a file, as one that was typed in.
     """
-    found = {module.__name__: _file_of(module.__name__, module)}
-    waiting: list[tuple[str, ModuleType | None]] = [(module.__name__, module)]
+    return _with_imports({module.__name__: _file_of(module.__name__, module)})
+
+
+def own_modules_among(names: Iterable[str]) -> dict[str, Path | None]:
+    """Return the files of those of these modules that are the user's, and of those that they import from."""
+    found: dict[str, Path | None] = {}
+    _note(names, found)
+    return _with_imports(found)
+
+
+def _with_imports(found: dict[str, Path | None]) -> dict[str, Path | None]:
+    waiting = list(found)
     while waiting:
-        name, loaded = waiting.pop()
+        name = waiting.pop()
+        loaded = sys.modules.get(name)
         held = () if loaded is None else _modules_of_values(loaded)
-        for each in (*held, *_imported(name, found[name])):
-            if each in found:
-                continue
-            file = _file_of(each, other := sys.modules.get(each))
-            if is_own(each) if other is not None else file is not None and _is_users(each, file):
-                found[each] = file
-                waiting.append((each, other))
+        waiting += _note((*held, *_imported(name, found[name])), found)
     return {name: found[name] for name in sorted(found)}
+
+
+def _note(names: Iterable[str], found: dict[str, Path | None]) -> list[str]:
+    """Note the files of those of these modules that are the user's; return the names of the new ones."""
+    new = []
+    for name in names:
+        if name not in found:
+            file = _file_of(name, module := sys.modules.get(name))
+            if is_own(name) if module is not None else file is not None and _is_users(name, file):
+                found[name] = file
+                new.append(name)
+    return new
 
 
 def _modules_of_values(module: ModuleType) -> Iterator[str]:
@@ -55,16 +72,20 @@ def _imported(name: str, file: Path | None) -> Iterator[str]:
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
     with suppress(SyntaxError, ValueError):  # compiled, as from C
         for node in ast.walk(ast.parse(file.read_bytes())):
-            names: list[str] = []
             if isinstance(node, ast.Import):
-                names = [each.name for each in node.names]
+                for each in node.names:
+                    yield from candidates(each.name)
             elif isinstance(node, ast.ImportFrom):
-                with suppress(ImportError):  # beyond the top of the package
-                    home = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module
-                    names = [str(home), *(f"{home}.{each.name}" for each in node.names)]
-            for each in names:
-                parts = each.split(".")
-                yield from (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
+                yield from candidates(node.module or "", [each.name for each in node.names], node.level, package)
+
+
+def candidates(name: str, taken: Iterable[str] = (), level: int = 0, package: str = "") -> Iterator[str]:
+    """Yield what may be modules of an import statement: of `from .name import taken`, each part of it."""
+    with suppress(ImportError):  # beyond the top of the package
+        home = resolve_name("." * level + name, package) if level else name
+        for each in (home, *(f"{home}.{other}" for other in taken)):
+            parts = each.split(".")
+            yield from (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
 
 
 def _file_of(name: str, module: ModuleType | None) -> Path | None:

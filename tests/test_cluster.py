@@ -3,6 +3,8 @@
 import os
 import shlex
 import signal
+import subprocess
+import sys
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supermask.analysis.command.cli import run_command
-from supermask.analysis.command.commands import MISUSED
+from supermask.analysis.command.commands import MISUSED, OK
 from supermask.analysis.command.verify import verify
 from supermask.analysis.kinds.plan import ids_needed, results_of
 from supermask.analysis.kinds.rounds import Unpruned
@@ -34,6 +36,7 @@ from supermask.analysis.studies.work import Done
 from supermask.analysis.studies.workbench import KEPT, Workbench
 from supermask.analysis.system.errors import UsageError
 from supermask.compression.dsd import DSDRun
+from supermask.cores import cores
 from supermask.criteria import CRITERIA, Criterion
 from supermask.datasets import Split, dataset_digest
 from supermask.figures.catalogue import CATALOGUE
@@ -472,3 +475,24 @@ def test_a_users_own_members_are_sent_by_name_and_content():
     for known in (BUILT_IN, BUILT_IN.plus(other)):
         with pytest.raises(RuntimeError, match="mine is not known here"):
             unpacked(sent, known)
+
+
+@pytest.mark.slow
+def test_workers_of_this_machine_give_the_bits_of_one_process_under_xlas_own_settings(tmp_path):
+    """XLA splits products of matrices over its threads, whose number changes the last bits; tests compile otherwise."""
+    own = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "NPROC")}
+
+    def supermask(*words):
+        program = "from supermask.figures.command import main; main()"
+        command = [sys.executable, "-c", program, *words]
+        return subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True, timeout=300)
+
+    study = ("reproduce", "lottery-tickets", "--seeds", "1", "--rounds", "1", "--epochs", "1", "--results")
+    assert (ended := supermask(*study, "one")).returncode == OK, ended.stderr
+    assert (ended := supermask(*study, "many", "--cluster", "local")).returncode == OK, ended.stderr
+    merged = supermask("results", "--results", "one", "--merge", "many")
+    assert merged.returncode == OK, merged.stderr
+    with Store(tmp_path / "one") as one, Store(tmp_path / "many") as many:
+        first, second = list(one.everything()), list(many.everything())
+    assert len(first) == len(second) > 5
+    assert {result.made_with["threads"] for result in (*first, *second)} == {cores()}

@@ -22,12 +22,12 @@ from supermask.analysis.kinds.plan import results_of
 from supermask.analysis.kinds.untrained import Untrained
 from supermask.analysis.studies.experiment import Experiment
 from supermask.analysis.studies.protocols import Changes, protocol
-from supermask.code_digest import code_digest
+from supermask.code_digest import _imports_of, code_digest
 from supermask.criteria import CRITERIA, Criterion, LayerFacts
 from supermask.datasets import load
 from supermask.members import RESERVED, MemberError
 from supermask.named_members import BUILT_IN
-from supermask.own_code import UndigestedError
+from supermask.own_code import UndigestedError, own_modules_among
 from supermask.plugins import criterion, kept_action, pruned_action
 from supermask.restarts import Treatment, scores_of
 
@@ -162,6 +162,39 @@ def test_a_module_of_ones_own_counts_and_so_does_what_it_imports(tmp_path, monke
 
         digests.add(code_digest(own))
     assert len(digests) == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from helpers_within import f",
+        "import helpers_within; f = helpers_within.f",
+        "import package_within.inner; f = package_within.inner.f",
+        "from package_within.inner import f",
+        "from package_within import inner; f = inner.f",
+    ],
+)
+def test_a_module_that_is_imported_as_the_function_runs_counts(line, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "package_within").mkdir()
+    (tmp_path / "package_within" / "__init__.py").write_text("")
+    text = f"def typed(w_final):\n    def inner(w):\n        {line}\n        return f(w)\n    return inner(w_final)\n"
+    own = typed_in(text)
+    digests = []
+    for scale in (1, 2):
+        for path in (tmp_path / "helpers_within.py", tmp_path / "package_within" / "inner.py"):
+            path.write_text(f"def f(w):\n    return {scale} * w\n")
+        importlib.invalidate_caches()
+        digests += [code_digest(own), code_digest(own)]
+    assert len(set(digests)) == 2
+    assert not {"helpers_within", "package_within"} & set(sys.modules), "nothing is carried out"
+
+
+def test_what_a_function_imports_that_is_installed_changes_no_digest():
+    """A name alone: as before, so that results keep theirs."""
+    plain = typed_in("def typed(w_final):\n    import numpy\n    return numpy.abs(w_final)")
+    assert list(_imports_of(plain.__code__, "")) == ["numpy"]
+    assert not own_modules_among(["numpy", "numpy.linalg", "json", "supermask", "no_such_module"])
 
 
 def test_digests_are_the_same_in_another_process():
@@ -444,6 +477,26 @@ def own_module(scale):
     return lambda w_final: w_final * module.scale
 
 
+def with_rules(scale, wrapper):
+    """A function whose derivative is of one's own."""
+    own = wrapper(lambda x: x * x)
+    if wrapper is jax.custom_vjp:
+        own.defvjp(lambda x: (x * x, x), lambda x, g: (g * scale * x,))
+    else:
+        own.defjvp(lambda primals, tangents: (primals[0] ** 2, scale * tangents[0]))
+    return own
+
+
+def with_a_rule_for_each(scale):
+    own = jax.custom_jvp(lambda x: x * x)
+    own.defjvps(lambda tangent, answer, x: scale * tangent)
+    return own
+
+
+def compiled(function):
+    return partial(jax.jit, static_argnums=0)(lambda self, w_final: function(w_final))
+
+
 def typed_in(text):
     names: dict[str, Any] = {}
     exec(text, names)  # noqa: S102
@@ -460,6 +513,11 @@ def typed_in(text):
         (class_with(allowed={1, 2}), class_with(allowed={1, 3})),
         (class_with(score=partial(power, exponent=1.0)), class_with(score=partial(power, exponent=2.0))),
         (class_with(score=cached_property(doubled)), class_with(score=cached_property(tripled))),
+        (class_with(__call__=compiled(doubled)), class_with(__call__=compiled(tripled))),
+        (class_with(__call__=partial(power, exponent=1.0)), class_with(__call__=partial(power, exponent=2.0))),
+        (with_rules(1.0, jax.custom_vjp), with_rules(-1.0, jax.custom_vjp)),
+        (with_rules(1.0, jax.custom_jvp), with_rules(-1.0, jax.custom_jvp)),
+        (with_a_rule_for_each(1.0), with_a_rule_for_each(-1.0)),
         (class_with(score=property(None, doubled)), class_with(score=property(None, tripled))),
         (Kind("Own", (), {}), type("Own", (), {})),
         (with_attributes(factory(1), scale=2), with_attributes(factory(1), scale=3)),

@@ -230,6 +230,10 @@ def test_a_name_that_the_file_keeps_for_itself_is_refused(tmp_path):
     params = {"__metadata__": np.ones((2, 2), np.float32)}
     with pytest.raises(ValueError, match="a leaf is named __metadata__"):
         sm.save_masks(tmp_path / "m", params, {"__metadata__": np.ones((2, 2), bool)})
+    with pytest.raises(ValueError, match="a leaf is named __metadata__"):
+        sm.export(tmp_path / "m.safetensors", params)
+    assert not list(tmp_path.iterdir())
+    sm.export(tmp_path / "m.npz", params)
     assert not (tmp_path / "m").exists()
 
 
@@ -266,7 +270,20 @@ def test_a_file_of_other_masks_is_refused(tmp_path):
         sm.read_masks(tmp_path / "none.safetensors")
 
 
-@pytest.mark.parametrize("shapes", ["[1]", '{"w": 3}', '{"w": [-8, -1]}', '{"w": [2.5]}', "[" * 5000, "7"])
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        "[1]",
+        '{"w": [1099511627776, "x"]}',
+        '{"w": [true]}',
+        '{"w": "8"}',
+        '{"w": 3}',
+        '{"w": [-8, -1]}',
+        '{"w": [2.5]}',
+        "[" * 5000,
+        "7",
+    ],
+)
 def test_a_forged_file_of_masks_is_refused(shapes, tmp_path):
     file = tmp_path / "masks.safetensors"
     file.write_bytes(save({"w": np.zeros(1, np.uint8)}, {"format": "supermask masks 1", "shapes": shapes}))

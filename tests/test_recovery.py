@@ -10,6 +10,7 @@ import re
 import shutil
 import sqlite3
 import tempfile
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -216,6 +217,25 @@ def test_a_damaged_record_with_arrays_is_written_down_beside_them(tmp_path):
     assert damage.what == f"record {id_}"
     assert damage.moved_to == tmp_path / "results" / "damaged" / f"{id_}.safetensors"
     assert json.loads((tmp_path / "results" / "damaged" / f"record-{id_}.json").read_text())["id"] == id_
+
+
+@pytest.mark.parametrize("character", [0, 16, 31])
+def test_a_damaged_id_of_a_record_is_set_aside_at_once(content, scratch, character):
+    """Its digest stays under the id that was, and belongs to no record then."""
+    places = [match.start() for match in re.finditer(rb"[0-9a-f]{32}(?=\{)", content)]
+    assert places
+    for place in places[:: max(1, len(places) // 12)]:
+        assert len(kept(altered(content, place + character), scratch)) >= len(NUMBERS) - 1
+
+
+@pytest.mark.parametrize("times", [1, 300])
+def test_long_numbers_in_a_forged_file_cost_nothing(content, scratch, times):
+    """Of 64 bits: no number of provenance is longer, and reading thousands of digits takes Python for ever."""
+    damaged = content[:100] + b"\xff" * 8 + content[108:]
+    forged = b"provenance " + b"1" * 4301 + b"a" * 64 + b"b" * 64 + b"provenance " + b"1" * 4301
+    began = time.process_time()
+    assert len(kept(damaged + times * forged, scratch)) == len(NUMBERS)
+    assert time.process_time() - began < 30
 
 
 def test_a_number_that_was_changed_is_not_kept(content, tmp_path):

@@ -78,9 +78,9 @@ def _same(first: StoredResult, second: StoredResult) -> bool:
 
 def _conflict(ours: StoredResult, theirs: StoredResult, here: Path, there: Path) -> str:
     differing = [
-        f"{name}: {value!r} here, {theirs.made_with.get(name)!r} there"
-        for name, value in ours.made_with.items()
-        if theirs.made_with.get(name) != value
+        f"{name}: {ours.made_with.get(name)!r} here, {theirs.made_with.get(name)!r} there"
+        for name in {**ours.made_with, **theirs.made_with}
+        if ours.made_with.get(name) != theirs.made_with.get(name)
     ]
     return (
         f"result {ours.id} differs between {here} and {there}: {_brief(ours.metrics)} here, "

@@ -99,10 +99,9 @@ def verify(folder: Path) -> Verified:
                 unknown.append(f"record {record.id}: {part}")
         damages += [_removed(store, record, *fault) for record, fault in found]
         left = all(record.is_intact and record.has_its_provenance for record in store.records())
-    if not left:
-        damages.append(
-            _rebuilt(path, "a damaged record is not found by what it reads as, or its provenance is damaged")
-        )
+    how = None if left else "a damaged record is not found by what it reads as, or its provenance is damaged"
+    if how := how or _fault(path):  # an id that is damaged: its digest has no record now
+        damages.append(_rebuilt(path, how))
     with Store(folder) as store:
         named = {store.arrays_path(record.id) for record in store.records() if record.arrays_sha256}
     unnamed = sorted(each for each in (folder / "arrays").rglob("*") if each.is_file() and each not in named)

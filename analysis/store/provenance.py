@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 import supermask
+from supermask.cores import cores
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
@@ -31,9 +32,16 @@ def provenance() -> dict[str, Any]:
         "backend": devices[0].platform,
         "device": devices[0].device_kind,
         "devices": len(devices),
+        **({"threads": threads} if (threads := _threads(len(devices), devices[0].platform)) else {}),
         "machine": f"{platform.system()} {platform.machine()}",
         **({"xla_flags": flags} if (flags := os.environ.get("XLA_FLAGS")) else {}),
     }
+
+
+def _threads(devices: int, platform_: str) -> int | None:
+    """Return the number of threads that XLA splits a product of matrices over on a CPU: it changes the last bits."""
+    said = os.environ.get("NPROC", "")
+    return max(int(said) if said.isascii() and said.isdigit() else cores(), devices) if platform_ == "cpu" else None
 
 
 def version_words() -> str:

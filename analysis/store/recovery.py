@@ -21,8 +21,8 @@ _RECORD = re.compile(
 )
 _DIGEST = re.compile(rb"\x04" + _ID + _SHA256 + rb"([0-9a-f]{32})([0-9a-f]{64})")
 _INDEXED = re.compile(rb"\x04" + _SHA256 + _ID + rb"([0-9a-f]{64})([0-9a-f]{32})")
-_PROVENANCE_DIGEST = re.compile(rb"provenance (\d+)([0-9a-f]{64})")
-_PROVENANCE_INDEXED = re.compile(rb"provenance (?<=([0-9a-f]{64})provenance )(\d+)")
+_PROVENANCE_DIGEST = re.compile(rb"provenance (\d{1,19})([0-9a-f]{64})")
+_PROVENANCE_INDEXED = re.compile(rb"provenance (?<=([0-9a-f]{64})provenance )(\d{1,19})")  # of 64 bits
 _PROVENANCE = re.compile(rb"([\x01-\x7f])(?:\x03\x00[\x0d-\x7f]|\x04\x00[\x80-\xff][\x00-\x7f])(?=(\{[^{}]*\}))")
 _FLAT_JSON = re.compile(rb"\{[^{}]*\}")
 _PAGE = 4096

@@ -283,7 +283,7 @@ def protocol(name: str, network: str = "fc", changes: Changes | None = None, net
 _FAST_MASKS = MaskProtocol(100, "adam", 0.1, 0.003, evaluate_every=1100)
 _LONG_MASKS = MaskProtocol(300, "adam", 0.03, 0.003, evaluate_every=2200)
 
-_QUICK_TASKS = TaskProtocol(5, 0.2, superposed=(10, 50))
+_QUICK_TASKS = TaskProtocol(5, 0.2, superposed=(10, 25))
 _SHORT_TASKS = TaskProtocol(0.7, 0.2)
 
 _QUICK_GRAPHS = GraphProtocol(

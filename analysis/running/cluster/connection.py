@@ -1,6 +1,7 @@
 """Connects to a Dask cluster, or starts one: on this machine, by SLURM or on Kubernetes."""
 
 import logging
+import os
 import shlex
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -143,6 +144,7 @@ def _local() -> Any:
             threads_per_worker=1,
             processes=True,
             memory_limit=0,
+            env={"NPROC": os.environ.get("NPROC", str(cores()))},  # XLA's threads, on whose number the last bits depend
             dashboard_address=LOOPBACK,
             silence_logs=logging.getLogger("distributed").level,
         )
