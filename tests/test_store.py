@@ -199,6 +199,23 @@ def test_provenance_names_the_first_device_and_how_many_there_are(monkeypatch):
     assert [made_with[name] for name in ("backend", "device", "devices")] == ["platform 0", "kind 0", 3]
 
 
+@pytest.mark.parametrize(
+    ("said", "devices", "threads"), [(None, 1, 5), (None, 6, 6), ("3", 1, 3), ("3", 4, 4), ("many", 1, 5), ("", 2, 5)]
+)
+def test_provenance_has_the_number_of_xlas_threads(said, devices, threads, monkeypatch):
+    """On a CPU products are split over them, which changes the last bits. XLA has one for each device at least."""
+    monkeypatch.setattr("supermask.analysis.store.provenance.cores", lambda: 5)
+    there = [SimpleNamespace(platform="cpu", device_kind="x")] * devices
+    monkeypatch.setattr(jax, "local_devices", lambda: there)
+    if said is None:
+        monkeypatch.delenv("NPROC", raising=False)
+    else:
+        monkeypatch.setenv("NPROC", said)
+    assert provenance.__wrapped__()["threads"] == threads
+    there[0] = SimpleNamespace(platform="gpu", device_kind="x")
+    assert "threads" not in provenance.__wrapped__()
+
+
 def test_provenance_names_the_compilers_flags(monkeypatch):
     """They may change rounding, as another processor may: a folder that mixes them says so, result by result."""
     flags = "--xla_cpu_enable_fast_math=true"
