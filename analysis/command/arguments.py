@@ -23,7 +23,7 @@ from supermask.analysis.drawing.entries import Catalogue
 
 EXAMPLES = """\
 examples:
-  supermask reproduce                                  every figure, quick protocol, embedded digits: six minutes
+  supermask reproduce                                  every figure, quick protocol, embedded digits: ten minutes
   supermask reproduce mask-criteria --dry-run          what that would train, and how long it would take here
   supermask reproduce mask-criteria --protocol short --data-dir ~/data
                                                        full MNIST, 24 rounds, five seeds: half an hour on two cores
