@@ -100,7 +100,7 @@ def keep_best(
     random bits, then by position.
     """
     remaining = jnp.asarray(count, jnp.int32)
-    flat = jnp.ravel(scores)  # the same bits as in the layer's shape, in a third of the time to compile
+    flat = jnp.ravel(scores)  # the same bits as in the layer's shape, and less to compile
     kept, tied, remaining = _above_threshold(_ordered_bits(flat), jnp.ravel(alive), remaining)
 
     def resolve(kept: Array, tied: Array, remaining: Array) -> Array:

@@ -200,7 +200,8 @@ def test_provenance_names_the_first_device_and_how_many_there_are(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("said", "devices", "threads"), [(None, 1, 5), (None, 6, 6), ("3", 1, 3), ("3", 4, 4), ("many", 1, 5), ("", 2, 5)]
+    ("said", "devices", "threads"),
+    [(None, 1, 5), (None, 6, 6), ("3", 1, 3), ("3", 4, 4), ("many", 1, 5), ("", 2, 5), ("9" * 5000, 1, 5)],
 )
 def test_provenance_has_the_number_of_xlas_threads(said, devices, threads, monkeypatch):
     """On a CPU products are split over them, which changes the last bits. XLA has one for each device at least."""

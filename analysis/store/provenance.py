@@ -40,8 +40,10 @@ def provenance() -> dict[str, Any]:
 
 def _threads(devices: int, platform_: str) -> int | None:
     """Return the number of threads that XLA splits a product of matrices over on a CPU: it changes the last bits."""
+    if platform_ != "cpu":
+        return None
     said = os.environ.get("NPROC", "")
-    return max(int(said) if said.isascii() and said.isdigit() else cores(), devices) if platform_ == "cpu" else None
+    return max(int(said) if said.isascii() and said.isdigit() and len(said) < 10 else cores(), devices)
 
 
 def version_words() -> str:
