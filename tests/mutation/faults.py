@@ -25,8 +25,8 @@ FAULTS = (
     Fault(
         "ties by position",
         "supermask.masks",
-        "jax.random.bits(key, scores.shape, jnp.uint32), tied",
-        "jnp.zeros(scores.shape, jnp.uint32), tied",
+        "jax.random.bits(key, flat.shape, jnp.uint32), tied",
+        "jnp.zeros(flat.shape, jnp.uint32), tied",
     ),
     Fault(
         "signs with >=",
