@@ -12,10 +12,13 @@ import pytest
 from test_site import commands_of
 
 import supermask as sm
+from supermask import datasets
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.drawing import notebook as nb
+from supermask.analysis.drawing.captions import caption
 from supermask.analysis.drawing.report import Subject, write_report
 from supermask.analysis.drawing.results import Shown
+from supermask.analysis.kinds.plan import ids_needed
 from supermask.analysis.running.cluster.sending import packed, unpacked
 from supermask.analysis.store.store import Store
 from supermask.analysis.studies.experiment import Study
@@ -174,6 +177,25 @@ def test_what_cannot_be_is_refused_by_name(ended, tmp_path):
         nb.describe([sm.treatment()], tmp_path, base="slow")
     with pytest.raises(ValueError, match="table has no column 'loss'; it has dataset"):
         nb.draw(space["table"], value="loss")
+
+
+def test_a_plan_takes_data_as_it_is_and_is_shown_in_a_line(tmp_path):
+    digits = datasets.load("digits")
+    plan = nb.describe(FIGURE, tmp_path, dataset=digits, other_dataset=digits, seeds=2, rounds=1)
+    assert plan.experiment.data is plan.experiment.other_data is digits
+    assert ids_needed(plan.experiment, plan.study) == ids_needed(
+        (by_name := nb.describe(FIGURE, tmp_path, dataset="digits", seeds=2, rounds=1)).experiment, by_name.study
+    )
+    number = len(plan.study.runs)
+    assert repr(plan) == (
+        f"Plan({number} runs of fc on digits, protocol quick (changed: dataset, rounds, seeds), in {tmp_path})"
+    )
+    pairs = [(split.images[:90], split.labels[:90]) for split in (digits.train, digits.test)]
+    own = datasets.from_arrays(*pairs, name="beetles")
+    assert "on a data set of one's own" not in repr(plan)
+    mine = nb.describe(FIGURE, tmp_path, dataset=own, seeds=2, rounds=1)
+    assert ids_needed(mine.experiment, mine.study).isdisjoint(ids_needed(plan.experiment, plan.study))
+    assert caption(mine.experiment, mine.study).startswith("FC on beetles")
 
 
 def test_what_learned_nothing_is_counted_in_every_caption(tmp_path):

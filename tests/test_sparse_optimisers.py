@@ -193,6 +193,19 @@ def test_bfloat16_stays_bfloat16(name):
 
 
 @pytest.mark.parametrize("name", PUBLIC)
+def test_double_precision_stays_double_precision(name):
+    change = {"every": 5} if name == "sparse_momentum" else {}
+    with jax.enable_x64(True):
+        double = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), (nested(), TARGET))
+        sparse = getattr(sm, "set_training" if name == "set" else name)(
+            optax.sgd(0.05, momentum=0.9), density=0.2, steps=12, key=KEY, **change
+        )
+        trained, state = jax.jit(partial(train, sparse))(*double)
+        assert {leaf.dtype for leaf in jax.tree.leaves(trained)} == {jnp.dtype(jnp.float64)}
+        assert live_and_dead(trained, sm.masks_of(state, double[0])) == (TOTAL, 0)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
 def test_strict_promotion_of_types_changes_nothing(name):
     change = {"every": 5} if name == "sparse_momentum" else {}
 

@@ -20,6 +20,7 @@ import pandas as pd
 from rich.console import Console
 
 from supermask import datasets
+from supermask.analysis.drawing.captions import label
 from supermask.analysis.drawing.claims import Claim as Claim
 from supermask.analysis.drawing.claims import Judgement as Judgement
 from supermask.analysis.drawing.claims import judge as judge
@@ -39,10 +40,12 @@ from supermask.analysis.studies.experiment import Experiment, Study
 from supermask.analysis.studies.protocols import PROTOCOLS, Changes, protocol
 from supermask.analysis.studies.recipes import read_recipe
 from supermask.analysis.system.errors import choose
+from supermask.analysis.system.words import count
+from supermask.datasets import Dataset
 from supermask.recipe import Recipe
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """A study and where its results go: what `describe` returns.
 
@@ -53,6 +56,11 @@ class Plan:
     study: Study
     folder: Path
     drawing: Drawing | None = None
+
+    def __repr__(self) -> str:
+        number = count(len(self.study.runs), "run")
+        network, data = self.experiment.protocol.network, self.experiment.data.name
+        return f"Plan({number} of {network} on {data}, protocol {label(self.experiment, self.study)}, in {self.folder})"
 
     @property
     def missing(self) -> int:
@@ -73,8 +81,8 @@ def describe(
     *,
     base: str = "quick",
     network: str = "fc",
-    dataset: str | None = None,
-    other_dataset: str | None = None,
+    dataset: str | Dataset | None = None,
+    other_dataset: str | Dataset | None = None,
     seeds: int | None = None,
     rounds: int | None = None,
     epochs: float | None = None,
@@ -88,7 +96,8 @@ def describe(
         other kinds.
     folder: of results, made when they are.
     base: the protocol that the other arguments change: 'quick', 'short' or 'paper'.
-    network, dataset: names of the toolkit's own.
+    network: a name of the toolkit's own.
+    dataset: a name of the toolkit's own, a file or folder of yours, or what `datasets.from_arrays` returns.
     other_dataset: a second one, for a figure that takes tickets from there as well.
     seeds, rounds, epochs: numbers in place of the protocol's.
     recipe: how weights are trained, or its TOML file; by default as in the protocol.
@@ -99,10 +108,16 @@ def describe(
     """
     choose("base", base, PROTOCOLS)
     own = read_recipe(Path(recipe)) if isinstance(recipe, str | Path) else recipe
-    chosen = protocol(base, network, Changes(dataset, seeds, rounds, epochs, recipe=own, ranking=ranking))
+    name = dataset.name if isinstance(dataset, Dataset) else dataset
+    chosen = protocol(base, network, Changes(name, seeds, rounds, epochs, recipe=own, ranking=ranking))
     where = None if data_dir is None else Path(data_dir)
-    other = None if other_dataset is None else datasets.load(other_dataset, data_dir=where)
-    experiment = Experiment(chosen, datasets.load(chosen.dataset, data_dir=where), other_data=other)
+
+    def loaded(given: str | Dataset) -> Dataset:
+        return given if isinstance(given, Dataset) else datasets.load(given, data_dir=where)
+
+    other = None if other_dataset is None else loaded(other_dataset)
+    data = loaded(chosen.dataset if dataset is None else dataset)
+    experiment = Experiment(chosen, data, other_data=other)
     place = Path(folder).absolute()
     if isinstance(runs, Drawing):
         return Plan(experiment, runs.study(Shown(runs.names_on(other is not None))), place, runs)

@@ -110,7 +110,7 @@ def sparse_momentum(
         drop = prune_counts(part, live, sizes, shares, config.dense_below)
         survive = {layer: live[index] - drop[index] for index, layer in enumerate(layers)}
         survivors = keep_best_of_layers(jax.random.fold_in(key, 0), magnitudes(params), state.masks, survive)
-        grown = growth_counts(jnp.sum(drop), shares, sizes - live + drop, config.most_grown)
+        grown = growth_counts(jnp.sum(drop, dtype=jnp.int32), shares, sizes - live + drop, config.most_grown)
         counts = {layer: grown[index] for index, layer in enumerate(layers)}
         masks = grow(jax.random.fold_in(key, 1), momentum, survivors, counts)
         return move_to(optimiser, state, params, masks)
@@ -155,14 +155,14 @@ def growth_counts(
     """
     most = jnp.floor(most_grown * dead).astype(jnp.int32)
     most = jnp.where(jnp.sum(most) >= pruned, most, dead)
-    wanted, limit = shares * pruned, most.astype(jnp.float32)
+    wanted, limit = shares * pruned, most.astype(shares.dtype)
 
     def fill(_: Array | int, on_top: Array) -> Array:
         is_open = wanted + on_top < limit
         owed = pruned - jnp.sum(jnp.where(is_open, wanted, limit))
         return jnp.where(jnp.any(is_open), owed / jnp.maximum(jnp.sum(is_open), 1), on_top)
 
-    on_top = lax.fori_loop(0, len(shares), fill, jnp.float32(0))
+    on_top = lax.fori_loop(0, len(shares), fill, jnp.zeros((), shares.dtype))
     return apportion(pruned, jnp.minimum(wanted + on_top, limit), most)
 
 
