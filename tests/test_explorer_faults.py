@@ -81,6 +81,10 @@ def test_weights_that_a_draw_has_chosen_are_said_to_be(at, quick):
     assert "no weight at all" in page.locator("#explanation").inner_text()
 
 
+STILL = "() => { const before = window.before; window.before = scrollY; return before === scrollY; }"
+"""Whether the page is where it was when this was last asked."""
+
+
 def test_a_swipe_over_the_plane_scrolls_and_a_tap_moves_the_boundary(open_page):
     page = open_page("criterion=large_final&level=10", size="phone", has_touch=True)
     before = settled(page)
@@ -98,11 +102,13 @@ def test_a_swipe_over_the_plane_scrolls_and_a_tap_moves_the_boundary(open_page):
             touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
         touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
         page.wait_for_timeout(400)
+        page.wait_for_function(STILL, polling=250)  # a tap on a page that still rolls on stops it, and no more
         return page.evaluate("scrollY") - at
 
     assert swipe(0, -120) > 50, "the page scrolls"
     assert settled(page) == before, "and the boundary stays"
     plane.scroll_into_view_if_needed()
+    page.wait_for_function(STILL, polling=250)
     box = plane.bounding_box()
     page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + 20)
     page.wait_for_function("before => location.hash !== before", arg=before, timeout=20_000)
