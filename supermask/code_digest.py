@@ -46,6 +46,8 @@ BOUND = (BuiltinFunctionType, MethodWrapperType)
 RUNNING = (GeneratorType, CoroutineType, AsyncGeneratorType)
 """Functions under way: what they will return depends on how far they are."""
 ENUM_ATTRIBUTES = {name for name in vars(Enum("Empty", [])) if name.startswith("_")}
+RULES = ("fwd", "bwd", "jvp", "vmap_rule")
+"""Attributes of functions with derivatives, or batching, of their own: `jax.custom_vjp` and the like."""
 
 
 def code_digest(function: Any) -> str:
@@ -56,10 +58,6 @@ def code_digest(function: Any) -> str:
     walk = _Walk()
     walk.add(function, getattr(function, "__name__", type(function).__name__))
     return walk.digest.hexdigest()
-
-
-RULES = ("fwd", "bwd", "jvp", "vmap_rule")
-"""Attributes of functions with derivatives, or batching, of their own: `jax.custom_vjp` and the like."""
 
 
 class _Walk:
@@ -202,15 +200,7 @@ class _Walk:
         elif isinstance(value, cached_property | partialmethod):
             self.add(value.func, f"{where}.{name}")
             self.add([getattr(value, given, None) for given in ("args", "keywords")], f"{where}.{name}")
-        elif (
-            isinstance(value, FunctionType | partial)
-            or hasattr(value, "__wrapped__")
-            or not (
-                name.startswith(("__", "_abc_"))
-                or name in ENUM_ATTRIBUTES
-                or (isdatadescriptor(value) and not is_own(type(value).__module__))
-            )
-        ):
+        elif isinstance(value, FunctionType | partial) or hasattr(value, "__wrapped__") or not _is_added(name, value):
             self.add(value, f"{where}.{name}")
 
     def _module(self, module: ModuleType) -> None:
@@ -255,6 +245,15 @@ class _Walk:
             raise UndigestedError(f"{where} is a {kind.__module__}.{kind.__qualname__}")
         self.add(kind, kind.__qualname__)
         self.add({name: getattr(value, name) for name in declared} | others, where)
+
+
+def _is_added(name: str, value: Any) -> bool:
+    """Return whether Python may have added an attribute to a class or an enumeration."""
+    return (
+        name.startswith(("__", "_abc_"))
+        or name in ENUM_ATTRIBUTES
+        or (isdatadescriptor(value) and not is_own(type(value).__module__))
+    )
 
 
 def _attributes(value: Any) -> dict[str, Any]:

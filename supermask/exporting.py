@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import PyTree
 from safetensors.numpy import save
 
-from supermask.mask_files import RESERVED
+from supermask.mask_files import check_not_reserved
 from supermask.trees import MaskTree, masked_leaves, present
 from supermask.writing import write_whole
 
@@ -67,8 +67,7 @@ def export(
         np.savez(buffer, **arrays)  # type: ignore[arg-type]
         content = buffer.getvalue()
     else:
-        if "__metadata__" in arrays:
-            raise ValueError(f"a leaf is named __metadata__, {RESERVED}")
+        check_not_reserved(arrays)
         content = save(arrays, {"layout": layout, **_texts(about or {})})
     write_whole(Path(path), content)
 

@@ -7,7 +7,7 @@ lines in NumPy alone is in docs/pruning.md.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from supermask.trees import MaskTree, leaves_of, present, pruned_leaves
 from supermask.writing import write_whole
 
 FORMAT = "supermask masks 1"
-RESERVED = "which safetensors files have for their own; allowed: other names"
 
 
 def save_masks(path: str | Path, params: PyTree, masks: MaskTree) -> None:
@@ -34,11 +33,18 @@ def save_masks(path: str | Path, params: PyTree, masks: MaskTree) -> None:
     """
     _, own = pruned_leaves(params, masks)
     arrays = {name: np.asarray(mask) for name, mask in own.items()}
-    if "__metadata__" in arrays:
-        raise ValueError(f"a leaf is named __metadata__, {RESERVED}")
+    check_not_reserved(arrays)
     packed = {name: pack(mask) for name, mask in arrays.items()}
     shapes = {name: list(mask.shape) for name, mask in arrays.items()}
     write_whole(Path(path), save(packed, {"format": FORMAT, "shapes": json.dumps(shapes)}))
+
+
+def check_not_reserved(names: Container[str]) -> None:
+    """Raise ValueError if one of the names of arrays is that of a safetensors file's own entry."""
+    if "__metadata__" in names:
+        raise ValueError(
+            "a leaf is named __metadata__, which safetensors files have for their own; allowed: other names"
+        )
 
 
 def load_masks(path: str | Path, params: PyTree) -> MaskTree:

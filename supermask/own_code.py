@@ -48,12 +48,14 @@ def _with_imports(found: dict[str, Path | None]) -> dict[str, Path | None]:
 def _note(names: Iterable[str], found: dict[str, Path | None]) -> list[str]:
     """Note the files of those of these modules that are the user's; return the names of the new ones."""
     new = []
-    for name in names:
-        if name not in found:
-            file = _file_of(name, module := sys.modules.get(name))
-            if is_own(name) if module is not None else file is not None and _is_users(name, file):
-                found[name] = file
-                new.append(name)
+    for name in dict.fromkeys(names):
+        module = sys.modules.get(name)
+        if name in found or (module is not None and not is_own(name)):
+            continue
+        file = _file_of(name, module)
+        if module is not None or (file is not None and _is_users(name, file)):
+            found[name] = file
+            new.append(name)
     return new
 
 

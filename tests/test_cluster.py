@@ -4,7 +4,6 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ import pytest
 from distributed.comm.core import CommClosedError
 from hypothesis import given
 from hypothesis import strategies as st
+from test_cli import COMMAND
 
 from supermask.analysis.command.cli import run_command
 from supermask.analysis.command.commands import MISUSED, OK
@@ -483,9 +483,7 @@ def test_workers_of_this_machine_give_the_bits_of_one_process_under_xlas_own_set
     own = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "NPROC")}
 
     def supermask(*words):
-        program = "from supermask.figures.command import main; main()"
-        command = [sys.executable, "-c", program, *words]
-        return subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True, timeout=300)
+        return subprocess.run([*COMMAND, *words], cwd=tmp_path, env=own, capture_output=True, text=True, timeout=300)
 
     study = ("reproduce", "lottery-tickets", "--seeds", "1", "--rounds", "1", "--epochs", "1", "--results")
     assert (ended := supermask(*study, "one")).returncode == OK, ended.stderr

@@ -205,7 +205,7 @@ def test_provenance_names_the_first_device_and_how_many_there_are(monkeypatch):
 )
 def test_provenance_has_the_number_of_xlas_threads(said, devices, threads, monkeypatch):
     """On a CPU products are split over them, which changes the last bits. XLA has one for each device at least."""
-    monkeypatch.setattr("supermask.analysis.store.provenance.cores", lambda: 5)
+    monkeypatch.setattr("supermask.cores.cores", lambda: 5)
     there = [SimpleNamespace(platform="cpu", device_kind="x")] * devices
     monkeypatch.setattr(jax, "local_devices", lambda: there)
     if said is None:

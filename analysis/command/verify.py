@@ -99,8 +99,11 @@ def verify(folder: Path) -> Verified:
                 unknown.append(f"record {record.id}: {part}")
         damages += [_removed(store, record, *fault) for record, fault in found]
         left = all(record.is_intact and record.has_its_provenance for record in store.records())
-    how = None if left else "a damaged record is not found by what it reads as, or its provenance is damaged"
-    if how := how or _fault(path):  # an id that is damaged: its digest has no record now
+    if not left:
+        how = "a damaged record is not found by what it reads as, or its provenance is damaged"
+    else:  # a damaged id: the digest has no record once that is removed
+        how = _fault(path) if found else None
+    if how:
         damages.append(_rebuilt(path, how))
     with Store(folder) as store:
         named = {store.arrays_path(record.id) for record in store.records() if record.arrays_sha256}

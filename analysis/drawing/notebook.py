@@ -20,7 +20,6 @@ import pandas as pd
 from rich.console import Console
 
 from supermask import datasets
-from supermask.analysis.drawing.captions import label
 from supermask.analysis.drawing.claims import Claim as Claim
 from supermask.analysis.drawing.claims import Judgement as Judgement
 from supermask.analysis.drawing.claims import judge as judge
@@ -60,7 +59,7 @@ class Plan:
     def __repr__(self) -> str:
         number = count(len(self.study.runs), "run")
         network, data = self.experiment.protocol.network, self.experiment.data.name
-        return f"Plan({number} of {network} on {data}, protocol {label(self.experiment, self.study)}, in {self.folder})"
+        return f"Plan({number} of {network} on {data}, protocol {self.experiment.protocol.label}, in {self.folder})"
 
     @property
     def missing(self) -> int:

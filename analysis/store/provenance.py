@@ -11,14 +11,14 @@ from typing import Any
 import jax
 
 import supermask
-from supermask.cores import cores
+from supermask.cores import xla_threads
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
 
 @cache
 def provenance() -> dict[str, Any]:
-    """Return versions of everything that affects numbers, the backend and its devices, and the toolkit's commit.
+    """Return versions of all that affects numbers, the backend, its devices and threads, and the toolkit's commit.
 
     XLA's flags are included if set, because they may change rounding. Settings of JAX are not: see
     `supermask.settings`.
@@ -32,18 +32,10 @@ def provenance() -> dict[str, Any]:
         "backend": devices[0].platform,
         "device": devices[0].device_kind,
         "devices": len(devices),
-        **({"threads": threads} if (threads := _threads(len(devices), devices[0].platform)) else {}),
+        **({"threads": max(xla_threads(), len(devices))} if devices[0].platform == "cpu" else {}),
         "machine": f"{platform.system()} {platform.machine()}",
         **({"xla_flags": flags} if (flags := os.environ.get("XLA_FLAGS")) else {}),
     }
-
-
-def _threads(devices: int, platform_: str) -> int | None:
-    """Return the number of threads that XLA splits a product of matrices over on a CPU: it changes the last bits."""
-    if platform_ != "cpu":
-        return None
-    said = os.environ.get("NPROC", "")
-    return max(int(said) if said.isascii() and said.isdigit() and len(said) < 10 else cores(), devices)
 
 
 def version_words() -> str:

@@ -1,7 +1,6 @@
 """Connects to a Dask cluster, or starts one: on this machine, by SLURM or on Kubernetes."""
 
 import logging
-import os
 import shlex
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from supermask.analysis.running.cluster.source import Source
 from supermask.analysis.system.errors import UsageError
 from supermask.analysis.system.platform import cores
+from supermask.cores import xla_threads
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -144,7 +144,7 @@ def _local() -> Any:
             threads_per_worker=1,
             processes=True,
             memory_limit=0,
-            env={"NPROC": os.environ.get("NPROC", str(cores()))},  # XLA's threads, on whose number the last bits depend
+            env={"NPROC": str(xla_threads())},  # the same last bits as in one process
             dashboard_address=LOOPBACK,
             silence_logs=logging.getLogger("distributed").level,
         )
